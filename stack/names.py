@@ -1,0 +1,26 @@
+"""Names, labels and ports of what the program puts into a cluster; components make them, cluster finds them."""
+
+from typing import Final
+
+REGISTRY: Final = "registry"
+"""Name of the registry's Deployment, Service, claim and ConfigMap: the namespace tells them from others."""
+
+WRITE_PORT: Final = 5000
+"""The write door: on the pod's own 127.0.0.1, reached by a port-forward only."""
+
+READ_PORT: Final = 5001
+"""The read door: read-only, behind the NodePort Service."""
+
+
+def labels(component: str) -> dict[str, str]:
+    """Kubernetes' recommended labels for one part of the program, which are its selector too."""
+    return {
+        "app.kubernetes.io/name": "kube-registry",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "pulumi",
+    }
+
+
+def selector(component: str) -> str:
+    """The same labels as a label selector of the Kubernetes API."""
+    return ",".join(f"{key}={value}" for key, value in labels(component).items())
