@@ -1,0 +1,32 @@
+"""One stack: its settings, its registry, its images, and what other stacks need to know of them."""
+
+import pulumi
+
+from cluster.push import PushPath
+from components.image import RegistryImage
+from components.providers import docker_provider, kubernetes_provider
+from components.registry import ClusterRegistry
+from stack.errors import KubeRegistryError
+from stack.settings import Settings, keys
+
+
+def main() -> None:
+    """Describe the stack to Pulumi."""
+    pulumi.require_pulumi_version(">=3.244.0")
+    config = pulumi.Config()
+    settings = Settings.parse(
+        {key: config.get(key) for key in keys()}, project=pulumi.get_project(), stack=pulumi.get_stack()
+    )
+    opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
+    registry = ClusterRegistry("registry", settings, PushPath(settings), opts)
+    images = {name: RegistryImage(name, image, registry, opts).reference for name, image in settings.images.items()}
+    pulumi.export("images", images)
+    if len(images) == 1:
+        pulumi.export("image", *images.values())
+    pulumi.export("registry", registry.outputs)
+
+
+try:
+    main()
+except KubeRegistryError as error:
+    raise pulumi.RunError(str(error)) from error

@@ -1,0 +1,1 @@
+"""One stack, live: what the cluster says and does. asyncio, no Pulumi."""

@@ -1,0 +1,129 @@
+"""The Kubernetes API of one cluster: the stack's kubeconfig and kube context, and one translation of errors.
+
+Kubeconfig merging, credentials, TLS and proxies are kubernetes_asyncio's; objects are plain JSON, because the
+few fields that are read here need no model classes. What is asked for, and what the answer means, is up to the
+callers.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import yaml
+from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.client.exceptions import ApiException
+from kubernetes_asyncio.config import ConfigException, new_client_from_config
+from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
+
+from stack.errors import KubeconfigError, RefusedError, UnreachableError, Where
+from stack.settings import Settings
+
+REQUEST_SECONDS = 15.0
+"""How long one request to the API server may take."""
+
+
+@dataclass(frozen=True)
+class KubeClient:
+    """An open connection pool to one API server; `open_client` makes it and closes it."""
+
+    api: ApiClient
+    where: Where
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """The JSON object that a GET of an API path answers.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS.
+            RefusedError: an answer, but not the object.
+        """
+        url = f"{self.where.cluster}{path}"
+        with translated(self.where, f"GET {path}"):
+            answer = await self.api.rest_client.request(
+                "GET", url, query_params=query, headers=await self.headers(), _request_timeout=REQUEST_SECONDS
+            )
+            found: dict[str, Any] = json.loads(answer.data)
+            return found
+
+    async def headers(self) -> dict[str, str]:
+        """The credentials for one request, refreshed where the kubeconfig says how."""
+        settings = await self.api.configuration.auth_settings()
+        return {auth["key"]: auth["value"] for auth in settings.values()}
+
+    async def websocket(self, path: str, protocol: str, **query: str) -> aiohttp.ClientWebSocketResponse:
+        """An open WebSocket to an API path; the caller closes it.
+
+        No size limit and no compression: frames are passed on as they come. No pings: a healthy connection with
+        a slow reader would be closed for them.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS.
+            RefusedError: the upgrade was refused; an empty 403 means that the subprotocol was.
+        """
+        rest = self.api.rest_client
+        with translated(self.where, f"WebSocket {path}"):
+            async with asyncio.timeout(REQUEST_SECONDS):
+                socket: aiohttp.ClientWebSocketResponse = await rest.pool_manager.ws_connect(
+                    f"{self.where.cluster}{path}?{urlencode(query)}",
+                    protocols=[protocol],
+                    headers=await self.headers(),
+                    max_msg_size=0,
+                    compress=0,
+                    proxy=rest.proxy,
+                    server_hostname=rest.server_hostname,
+                )
+                return socket
+
+
+@asynccontextmanager
+async def open_client(settings: Settings) -> AsyncIterator[KubeClient]:
+    """A client of the stack's cluster, closed at the end.
+
+    Raises:
+        KubeconfigError: the kubeconfig or kube context cannot be used.
+    """
+    kubeconfig = settings.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    unknown = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
+    try:
+        api = await new_client_from_config(kubeconfig, context=settings.kube_context, persist_config=False)
+    except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        raise KubeconfigError(where=unknown, kubeconfig=kubeconfig, reason=_one_line(error)) from error
+    async with api:
+        where = Where(cluster=api.configuration.host, kube_context=settings.kube_context, namespace=settings.namespace)
+        yield KubeClient(api, where)
+
+
+@contextmanager
+def translated(where: Where, request: str) -> Iterator[None]:
+    """The one place where the lower libraries' errors become ours.
+
+    Raises:
+        UnreachableError: no connection, a broken one, or no answer in time.
+        RefusedError: an answer with a status other than 2xx, or a refused WebSocket upgrade.
+    """
+    try:
+        yield
+    except ApiException as error:
+        raise RefusedError(where=where, request=request, status=error.status, reason=_message(error)) from error
+    except aiohttp.WSServerHandshakeError as error:
+        raise RefusedError(where=where, request=request, status=error.status, reason=error.message) from error
+    except TimeoutError as error:
+        raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise UnreachableError(where=where, reason=_one_line(error)) from error
+
+
+def _message(error: ApiException) -> str:
+    """The API server's own words; its errors are Status objects with a message."""
+    try:
+        return str(json.loads(error.body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        return error.reason or "no reason given"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,99 @@
+"""The push path: everything that has to hold before the Docker daemon can push, and its end afterwards.
+
+Its verbs are what Pulumi's hooks call, once for each image; all of them may be called again without harm. The
+images that push are its holders: the first opens the tunnel, the last closes it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from cluster.kube import KubeClient, open_client
+from cluster.readiness import READY_SECONDS, wait_ready
+from cluster.tunnel import ANSWER_SECONDS, Tunnel, open_tunnel
+from stack.errors import KubeRegistryError
+from stack.settings import Settings
+
+Say = Callable[[str], None]
+"""Tells a person what is being waited for; one line."""
+
+RECOVERIES = 3
+"""How often a holder's push is tried again."""
+
+
+class PushPath:
+    """The way from this machine to one stack's registry, shared by all that push in one run.
+
+    Args:
+        settings: the stack; nothing is opened before the first verb.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._ready = False
+        self._holders: set[str] = set()
+        self._recoveries: dict[str, int] = {}
+        self._open = AsyncExitStack()
+        self._tunnel: Tunnel | None = None
+
+    async def ready(self, say: Say) -> None:
+        """Return once the registry runs; proven once, then known for the rest of the run.
+
+        Raises:
+            ClusterError: it does not, or the cluster cannot be asked.
+        """
+        async with self._lock:
+            await self._prove_ready(say)
+
+    async def take(self, holder: str, say: Say) -> None:
+        """Hold the tunnel, opening it if nobody holds it yet.
+
+        Raises:
+            ClusterError: registry not ready, or no tunnel to it.
+        """
+        async with self._lock:
+            await self._prove_ready(say)
+            if self._tunnel is None:
+                await self._open_tunnel(say)
+            self._holders.add(holder)
+
+    async def recover(self, holder: str, say: Say) -> bool:
+        """Whether a push that failed is worth another try; if so the registry answers through the tunnel again."""
+        async with self._lock:
+            tries = self._recoveries[holder] = self._recoveries.get(holder, 0) + 1
+            if tries > RECOVERIES:
+                return False
+            say(f"the push failed; try {tries + 1} of {RECOVERIES + 1}")
+            try:
+                if self._tunnel is None:
+                    await self._open_tunnel(say)
+                else:
+                    await self._tunnel.prove()
+            except KubeRegistryError as error:
+                say(str(error))
+                return False
+            self._holders.add(holder)
+            return True
+
+    async def give_back(self, holder: str) -> None:
+        """Hold the tunnel no longer; the last holder closes it."""
+        async with self._lock:
+            self._holders.discard(holder)
+            if not self._holders:
+                self._tunnel = None
+                await self._open.aclose()
+
+    async def _prove_ready(self, say: Say) -> None:
+        if not self._ready:
+            say(f"waiting for the registry, at most {READY_SECONDS:.0f} s")
+            async with open_client(self._settings) as kube:
+                await wait_ready(kube)
+            self._ready = True
+
+    async def _open_tunnel(self, say: Say) -> None:
+        say(f"opening the tunnel on {self._settings.endpoints.push_address}, at most {ANSWER_SECONDS:.0f} s")
+        async with AsyncExitStack() as opening:
+            kube: KubeClient = await opening.enter_async_context(open_client(self._settings))
+            self._tunnel = await opening.enter_async_context(open_tunnel(kube, self._settings.push_port))
+            self._open = opening.pop_all()

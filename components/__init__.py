@@ -1,0 +1,1 @@
+"""The Pulumi resources of one stack; the only code that imports pulumi_kubernetes or pulumi_docker."""

@@ -1,0 +1,63 @@
+"""RegistryImage: one image, built by the local Docker daemon and pushed into the cluster's registry.
+
+The docker provider builds, the daemon pushes to the push address, and the registry's hooks see to it that a tunnel
+stands there meanwhile. Repository and tag are plain values and known in review; only the digest comes of the push.
+"""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+from components.registry import ClusterRegistry
+from stack.content import content_tag
+from stack.endpoints import parse_reference
+from stack.settings import ImageSettings
+
+
+class RegistryImage(pulumi.ComponentResource):
+    """An image of the stack, as its cluster's nodes pull it.
+
+    Args:
+        name: repository in the registry, and its name in the stack.
+        image: how it is built.
+        registry: where it goes.
+        opts: carries the docker provider.
+
+    Raises:
+        BuildContextError: build context or Dockerfile is not there.
+    """
+
+    reference: pulumi.Output[str]
+    """The pull reference, by digest."""
+
+    def __init__(
+        self, name: str, image: ImageSettings, registry: ClusterRegistry, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
+        settings = registry.settings
+        tag = content_tag(name, image, settings.platform, Path.cwd())
+        built = docker.Image(
+            name,
+            image_name=settings.endpoints.push_name(name, tag),
+            build={
+                "context": image.context,
+                "dockerfile": str(Path(image.context) / image.dockerfile),
+                "target": image.target,
+                "args": image.build_args,
+                "platform": settings.platform,
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=registry.needed_to_push,
+                hooks=registry.push_hooks,
+                replacement_trigger=registry.claim_uid,
+            ),
+        )
+
+        def pull_reference(pushed: str) -> str:
+            digest = parse_reference(pushed).digest
+            return settings.endpoints.pull_reference(name, tag, str(digest))
+
+        self.reference = built.repo_digest.apply(pull_reference)
+        self.register_outputs({"reference": self.reference})

@@ -1,0 +1,110 @@
+"""ClusterRegistry: the registry of one cluster, from its namespace to the node port.
+
+It owns what the registry is made of and the order of it. What its pod runs is in workload.py; that it runs is
+proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
+"""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from cluster.push import PushPath
+from components.hooks import push_hooks, when_ready
+from components.workload import config_files, deployment_spec
+from stack.names import READ_PORT, REGISTRY, labels
+from stack.settings import Settings
+
+_NO_AWAIT = {"pulumi.com/skipAwait": "true"}
+
+
+class ClusterRegistry(pulumi.ComponentResource):
+    """A registry in the cluster, pushed to through a tunnel and pulled from every node's loopback.
+
+    Args:
+        name: its name in the stack.
+        settings: what was chosen for the stack.
+        path: the push path that its images will share.
+        opts: carries the kubernetes provider.
+    """
+
+    outputs: dict[str, pulumi.Input[str | int]]
+    """namespace, nodePort, pullHost and pushAddress; the namespace is told once the registry runs."""
+    claim_uid: pulumi.Output[str]
+    """Identifies the volume; another one holds no images."""
+
+    def __init__(
+        self, name: str, settings: Settings, path: PushPath, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("kube-registry:index:ClusterRegistry", name, {}, opts)
+        self.settings = settings
+        self.push_hooks = push_hooks(name, path)
+        self._namespace = kubernetes.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata={"name": settings.namespace, "labels": labels("namespace")},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        claim = self._claim(name)
+        deployment = self._deployment(name, claim)
+        service = self._service(name)
+        self.needed_to_push: list[pulumi.Resource] = [deployment, service]
+        self.claim_uid = claim.metadata.uid
+        running = when_ready(deployment.metadata.namespace, path, self)
+        self.outputs = {
+            "namespace": running,
+            "nodePort": settings.node_port,
+            "pullHost": settings.endpoints.pull_host,
+            "pushAddress": settings.endpoints.push_address,
+        }
+        self.register_outputs(self.outputs)
+
+    def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
+        return kubernetes.core.v1.PersistentVolumeClaim(
+            f"{name}-claim",
+            metadata=self._metadata(),
+            spec={
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": self.settings.storage_class,
+                "resources": {"requests": {"storage": self.settings.storage_size}},
+            },
+            opts=self._inside_namespace(),
+        )
+
+    def _deployment(self, name: str, claim: kubernetes.core.v1.PersistentVolumeClaim) -> kubernetes.apps.v1.Deployment:
+        config = kubernetes.core.v1.ConfigMap(
+            f"{name}-config", metadata=self._metadata(), data=config_files(), opts=self._inside_namespace()
+        )
+        return kubernetes.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=self._metadata(),
+            spec=deployment_spec(self.settings),
+            opts=self._inside_namespace(claim, config),
+        )
+
+    def _service(self, name: str) -> kubernetes.core.v1.Service:
+        return kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=self._metadata(),
+            spec={
+                "type": "NodePort",
+                "selector": labels("registry"),
+                "ports": [
+                    {
+                        "name": "read",
+                        "port": READ_PORT,
+                        "targetPort": "read",
+                        "nodePort": self.settings.node_port,
+                    }
+                ],
+            },
+            opts=self._inside_namespace(),
+        )
+
+    def _metadata(self) -> dict[str, object]:
+        return {
+            "name": REGISTRY,
+            "namespace": self.settings.namespace,
+            "labels": labels("registry"),
+            "annotations": _NO_AWAIT,
+        }
+
+    def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=[self._namespace, *needs])

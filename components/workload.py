@@ -1,0 +1,118 @@
+"""What runs in the registry's pod: two doors on one volume, and how tightly it is locked.
+
+The write door listens on the pod's own loopback, so that only a port-forward reaches it, and Kubernetes decides who
+may have one. The read door is read-only and stands behind the NodePort Service. No kubelet probe can reach the write
+door; every push proves it anew through the tunnel.
+
+Keys of the registry's configuration: distribution v3.1, docs/content/about/configuration.md.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from stack.names import READ_PORT, REGISTRY, WRITE_PORT, labels
+from stack.settings import Settings
+
+_STORAGE = "/var/lib/registry"
+_CONFIG = "/etc/distribution"
+_USER = 1000
+"""Not root, and nobody on the node; the volume is made accessible to this group."""
+
+
+def config_files() -> dict[str, str]:
+    """File name -> text of the two doors' configurations.
+
+    Neither has a `cache` block: with it, a push after garbage collection is told that a layer is there when its
+    bytes are gone. Locations are path-only, so that they are right through the tunnel as well as through a node.
+    JSON is YAML.
+    """
+    write = _config(f"127.0.0.1:{WRITE_PORT}")
+    write["storage"]["delete"] = {"enabled": True}
+    write["storage"]["maintenance"] = {
+        "uploadpurging": {"enabled": True, "age": "168h", "interval": "24h", "dryrun": False}
+    }
+    read = _config(f":{READ_PORT}")
+    read["storage"]["maintenance"] = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
+    return {"write.yml": json.dumps(write, indent=2), "read.yml": json.dumps(read, indent=2)}
+
+
+def deployment_spec(settings: Settings) -> dict[str, Any]:
+    """The Deployment's spec.
+
+    One replica and Recreate: the volume is ReadWriteOnce, and two writers on one file system would lose uploads.
+    """
+    checksum = hashlib.sha256("".join(config_files().values()).encode()).hexdigest()
+    return {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": labels("registry")},
+        "template": {
+            "metadata": {"labels": labels("registry"), "annotations": {"kube-registry/config": checksum}},
+            "spec": _pod(settings),
+        },
+    }
+
+
+def _config(address: str) -> dict[str, Any]:
+    return {
+        "version": 0.1,
+        "log": {"level": "info"},
+        "storage": {"filesystem": {"rootdirectory": _STORAGE}},
+        "http": {"addr": address, "relativeurls": True, "draintimeout": "10s"},
+        "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
+    }
+
+
+def _pod(settings: Settings) -> dict[str, Any]:
+    read_door = _door("read", settings.registry_image) | {
+        "ports": [{"name": "read", "containerPort": READ_PORT}],
+        "readinessProbe": _probe(period=2, failures=3),
+        "livenessProbe": _probe(period=10, failures=6),
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_door("write", settings.registry_image), read_door],
+        "volumes": [
+            {"name": "storage", "persistentVolumeClaim": {"claimName": REGISTRY}},
+            {"name": "config", "configMap": {"name": REGISTRY}},
+        ],
+    }
+
+
+def _door(name: str, image: str) -> dict[str, Any]:
+    """One registry process; memory is limited, processor time is not, for a slow pull helps nobody."""
+    return {
+        "name": name,
+        "image": image,
+        "args": ["serve", f"{_CONFIG}/{name}.yml"],
+        "env": [
+            {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
+            # Signs the state of uploads; the same for as long as the pod lives, and nobody has to keep it.
+            {"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        ],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "storage", "mountPath": _STORAGE},
+            {"name": "config", "mountPath": _CONFIG, "readOnly": True},
+        ],
+    }
+
+
+def _probe(*, period: int, failures: int) -> dict[str, Any]:
+    """`/` answers 503 once the storage check fails, and asks for no credentials."""
+    return {"httpGet": {"path": "/", "port": "read"}, "periodSeconds": period, "failureThreshold": failures}
