@@ -1,0 +1,199 @@
+"""Processes that outlive the command that started them: started, recorded, asked for, ended.
+
+A record is the process's pid, its start time and the machine's boot id, so that a number that was given to somebody
+else meanwhile is never mistaken for ours. Every process also carries a mark in its environment, which its children
+inherit: what was started but not recorded, because we were killed in between, is found by it. Nothing is ever found
+by its name.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.waiting import wait_for
+
+MARK = "KUBE_REGISTRY_LAB"
+"""The environment variable that says to what a process belongs."""
+
+END_SECONDS = 20.0
+"""How long a process that got SIGKILL may take to be gone; a whole node's worth of children included."""
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process that was started at one moment.
+
+    Attributes:
+        pid: its number, as the root PID namespace sees it.
+        started: when it started, in clock ticks since boot.
+        boot: which boot that was.
+        since: the same moment by the clock, in seconds since 1970.
+    """
+
+    pid: int
+    started: int
+    boot: str
+    since: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        return self.boot == _boot() and _started(self.pid) == self.started
+
+
+def launch(command: Sequence[str], *, log: Path, mark: str) -> int:
+    """Start a program that goes on without us, with a small environment of its own, and return its pid.
+
+    Args:
+        command: the program, found on PATH, and its arguments.
+        log: where its output is appended.
+        mark: the value of `MARK` for it and its children.
+
+    Raises:
+        LabError: there is no such program.
+    """
+    program = shutil.which(command[0])
+    if not program:
+        raise LabError(f"{command[0]} is not on PATH; install the package that holds it.")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return os.posix_spawn(
+        program,
+        list(command),
+        {"PATH": _PATH, "HOME": "/root", MARK: mark},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and that would be inherited
+    )
+
+
+def only_child(parent: int, *, what: str, log: Path) -> int:
+    """The pid of the one child of a process that forks once (nsenter, unshare).
+
+    Raises:
+        LabError: the parent ended without one, or took longer than ten seconds.
+    """
+
+    def child() -> int | None:
+        try:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            children = []
+        if not children and _started(parent) is None:
+            raise LabError(f"{what} ended as soon as it was started; see {log}.")
+        return int(children[0]) if children else None
+
+    return wait_for(child, f"{what} to start", log=log, seconds=10.0)
+
+
+def record(pid: int, file: Path) -> Process:
+    """Write down a process that runs now.
+
+    Raises:
+        LabError: it has ended already.
+    """
+    started = _started(pid)
+    if started is None:
+        raise LabError(f"Process {pid} ended before it could be written to {file}.")
+    process = Process(pid, started, _boot(), time.time())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(process)))
+    return process
+
+
+def recorded(file: Path) -> Process | None:
+    """The process that a record tells of, alive or not; None where there is no readable record."""
+    try:
+        return Process(**json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def end(process: Process, *, grace: float = 0.0) -> None:
+    """End a process, and return when it is gone; one that is gone already is fine.
+
+    Args:
+        process: what to end, and nothing else that has its number.
+        grace: seconds between SIGTERM and SIGKILL; 0 means SIGKILL at once.
+
+    Raises:
+        LabError: it outlived SIGKILL by `END_SECONDS`.
+    """
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not process.alive:
+            return
+        if grace:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if _gone(handle, grace):
+                return
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        if not _gone(handle, END_SECONDS):
+            raise LabError(
+                f"Process {process.pid} is still there {END_SECONDS:.0f} s after SIGKILL; "
+                f"see what it hangs in with: cat /proc/{process.pid}/stack"
+            )
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def end_marked(mark: str) -> None:
+    """SIGKILL every process that carries a mark, and return when all are gone.
+
+    Raises:
+        LabError: one of them outlived SIGKILL by `END_SECONDS`.
+    """
+    while found := _marked(mark):
+        for process in found:
+            end(process)
+
+
+def _marked(mark: str) -> list[Process]:
+    entry = f"{MARK}={mark}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        started = _started(int(folder.name))
+        if entry in environment and started is not None:
+            found.append(Process(int(folder.name), started, _boot(), 0.0))
+    return found
+
+
+def _started(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; None if it is gone or a zombie."""
+    try:
+        # The program's name, in brackets, may itself hold spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _gone(handle: int, seconds: float) -> bool:
+    watch = select.poll()
+    watch.register(handle, select.POLLIN)
+    return bool(watch.poll(seconds * 1000))
