@@ -12,7 +12,6 @@ from stack.settings import Settings, keys
 
 def main() -> None:
     """Describe the stack to Pulumi."""
-    pulumi.require_pulumi_version(">=3.244.0")
     config = pulumi.Config()
     settings = Settings.parse(
         {key: config.get(key) for key in keys()}, project=pulumi.get_project(), stack=pulumi.get_stack()

@@ -1,0 +1,31 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.frames import Channel, FramingError, check_port, unwrap, wrap
+
+
+class TestFrames:
+    @given(st.binary())
+    def test_what_is_wrapped_comes_out_whole_on_the_data_channel(self, data: bytes) -> None:
+        channel, payload = unwrap(wrap(data))
+        assert channel is Channel.DATA
+        assert bytes(payload) == data
+
+    @given(st.integers(min_value=2, max_value=255), st.binary())
+    def test_a_channel_that_was_not_asked_for_is_refused(self, channel: int, data: bytes) -> None:
+        with pytest.raises(FramingError, match=f"channel {channel}"):
+            unwrap(bytes([channel]) + data)
+
+    def test_a_message_without_a_channel_is_refused(self) -> None:
+        with pytest.raises(FramingError, match="no channel"):
+            unwrap(b"")
+
+    def test_the_port_is_little_endian(self) -> None:
+        check_port(bytes.fromhex("005000"), Channel.DATA, 80)
+        check_port(bytes.fromhex("018813"), Channel.ERROR, 5000)
+
+    @pytest.mark.parametrize("message", ["00", "0050", "00005000", "000050", "015000", "00500000"])
+    def test_any_other_first_message_is_refused(self, message: str) -> None:
+        with pytest.raises(FramingError):
+            check_port(bytes.fromhex(message), Channel.DATA, 80)

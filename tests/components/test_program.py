@@ -1,0 +1,180 @@
+"""The whole program against a recording monitor: rules that hold for everything it registers, in preview."""
+
+import json
+import runpy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from stack.names import READ_PORT, WRITE_PORT
+
+PROGRAM = Path(__file__).parents[2] / "__main__.py"
+CONFIG = {
+    "kube-registry:kubeContext": "nowhere",
+    "kube-registry:images": json.dumps({"app": {"context": "./app"}, "team/other": {"context": "./app"}}),
+}
+ROOT_USER = 0
+
+
+class Engine(Mocks):
+    """Gives inputs back as outputs, with what a real provider would add."""
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program calls no provider function, but it called {args.token}")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        outputs = dict(args.inputs)
+        if args.typ == "kubernetes:core/v1:PersistentVolumeClaim":
+            outputs["metadata"] = {**outputs["metadata"], "uid": "invented by a dry run"}
+        return args.name, outputs
+
+
+@dataclass
+class Registered:
+    """What the engine was told."""
+
+    resources: dict[str, Any] = field(default_factory=dict)
+    providers: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of_type(self, token: str) -> list[dict[str, Any]]:
+        return [resource.state for urn, resource in self.resources.items() if urn.split("::")[2].endswith(token)]
+
+    def containers(self) -> list[dict[str, Any]]:
+        pods = [deployment["spec"]["template"]["spec"] for deployment in self.of_type("Deployment")]
+        return [{"pod": pod, **container} for pod in pods for container in pod["containers"]]
+
+
+class Monitor(mocks.MockMonitor):
+    """Remembers registered outputs and providers too."""
+
+    def __init__(self, record: Registered) -> None:
+        super().__init__(Engine())
+        self.record = record
+        self.resources = record.resources
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802, ANN401 - the name and shape of a gRPC method
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self.record.providers[response.urn] = request.provider
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802, ANN401 - the name and shape of a gRPC method
+        self.record.outputs[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
+    record = Registered()
+    monkeypatch.chdir(PROGRAM.parent)
+    before = settings.SETTINGS
+    mocks.set_mocks(
+        Engine(),
+        project="kube-registry",
+        stack="dev",
+        preview=True,
+        monitor=Monitor(record),
+        organization="organization",
+    )
+    pulumi.runtime.set_all_config(CONFIG)
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def run() -> None:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+
+    run()
+    yield record
+    settings.configure(before)
+
+
+COMPONENTS = {"kube-registry:index:ClusterRegistry", "kube-registry:index:RegistryImage"}
+
+
+def ancestry(urn: str) -> list[str]:
+    """Types of a resource's parents below the stack and of itself, outermost first."""
+    return urn.split("::")[2].removeprefix("pulumi:pulumi:Stack$").split("$")
+
+
+class TestRules:
+    def test_every_resource_stands_under_a_component(self, registered: Registered) -> None:
+        for urn in registered.resources:
+            outermost = ancestry(urn)[0]
+            assert outermost in COMPONENTS or outermost.startswith("pulumi:providers:"), urn
+
+    def test_every_component_registers_its_outputs(self, registered: Registered) -> None:
+        components = [urn for urn in registered.resources if ancestry(urn)[-1] in COMPONENTS]
+        assert len(components) == 3
+        assert all(registered.outputs[urn] for urn in components)
+
+    def test_every_resource_has_an_explicit_provider(self, registered: Registered) -> None:
+        children = [urn for urn in registered.resources if len(ancestry(urn)) > 1]
+        assert len(children) == 7
+        for urn in children:
+            assert registered.providers[urn].split("::")[-2] in ("cluster", "builder"), urn
+
+    def test_nothing_runs_as_root_or_can_become_it(self, registered: Registered) -> None:
+        assert registered.containers()
+        for container in registered.containers():
+            pod, own = container["pod"]["securityContext"], container["securityContext"]
+            assert pod["runAsNonRoot"] is True
+            assert pod["runAsUser"] != ROOT_USER
+            assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert own["readOnlyRootFilesystem"] is True
+
+    def test_no_pod_holds_a_token_for_the_api(self, registered: Registered) -> None:
+        for container in registered.containers():
+            assert container["pod"]["automountServiceAccountToken"] is False
+            assert container["pod"]["enableServiceLinks"] is False
+
+    def test_every_container_asks_for_something_and_is_limited(self, registered: Registered) -> None:
+        for container in registered.containers():
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+
+
+class TestDoors:
+    def test_the_write_door_is_on_no_service(self, registered: Registered) -> None:
+        ports = [port for service in registered.of_type("Service") for port in service["spec"]["ports"]]
+        assert {port["port"] for port in ports} == {READ_PORT}
+        assert {port["targetPort"] for port in ports} == {"read"}
+        declared = [
+            port["containerPort"] for container in registered.containers() for port in container.get("ports", [])
+        ]
+        assert WRITE_PORT not in declared
+
+    def test_the_write_door_listens_on_the_pods_loopback_and_the_read_door_cannot_write(
+        self, registered: Registered
+    ) -> None:
+        (config,) = registered.of_type("ConfigMap")
+        write, read = (json.loads(config["data"][name]) for name in ("write.yml", "read.yml"))
+        assert write["http"]["addr"] == f"127.0.0.1:{WRITE_PORT}"
+        assert read["storage"]["maintenance"]["readonly"] == {"enabled": True}
+        assert "delete" not in read["storage"]
+
+    def test_neither_door_remembers_blobs_that_garbage_collection_may_take(self, registered: Registered) -> None:
+        (config,) = registered.of_type("ConfigMap")
+        assert all("cache" not in json.loads(text)["storage"] for text in config["data"].values())
+
+    def test_a_changed_configuration_changes_the_pod(self, registered: Registered) -> None:
+        (deployment,) = registered.of_type("Deployment")
+        assert deployment["spec"]["template"]["metadata"]["annotations"]["kube-registry/config"]
+
+
+class TestImages:
+    def test_they_are_named_by_push_address_and_content_and_are_known_in_preview(self, registered: Registered) -> None:
+        names = [image["imageName"] for image in registered.of_type("docker:index/image:Image")]
+        (one, other) = sorted(names)
+        assert one.startswith("localhost:23286/app:")
+        assert other.startswith("localhost:23286/team/other:")
+        assert one.rpartition(":")[2] == other.rpartition(":")[2]
+
+    def test_the_invented_uid_of_a_preview_is_in_no_output(self, registered: Registered) -> None:
+        assert "invented" not in json.dumps(registered.outputs, default=str)
