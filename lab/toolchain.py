@@ -9,7 +9,6 @@ import fcntl
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,12 +18,11 @@ from lab import debian, gobuild
 from lab.errors import LabError
 from lab.parts import KUBERNETES_PLUGIN, PARTS, Part
 from lab.places import CACHE
-from lab.progress import Progress, duration
+from lab.progress import Progress
+from lab.waiting import wait_for
 
 LOCK_LIMIT_SECONDS = 3600.0
 """How long to wait for another run that is building; as long as a build may take."""
-
-_POLL_SECONDS = 0.2
 
 
 def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
@@ -114,18 +112,21 @@ def locked(path: Path, limit: float = LOCK_LIMIT_SECONDS) -> Iterator[None]:
         LabError: another run held it for longer than `limit` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + limit
     with path.open("w") as file:
-        while True:
+
+        def ours() -> bool:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"Another run has held {path} for {duration(limit)}; end it and try again."
-                    ) from None
-                time.sleep(_POLL_SECONDS)
+                return False
+            return True
+
+        wait_for(
+            ours,
+            f"another run to let go of {path}",
+            log=path.parent.parent / "logs" / f"{path.name}.log",
+            seconds=limit,
+        )
         yield
 
 

@@ -1,0 +1,38 @@
+# Thin: every target is a line or two; the work is in lab/ and tests/.
+
+# The virtualenv is kept outside the checkout, by what it is made of, so that a fresh clone does not build it again.
+REQUIREMENTS := requirements.txt requirements-dev.txt lab/constraints.txt
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kube-registry-lab
+VENV := $(CACHE)/venv-$(shell (python3 -V; cat $(REQUIREMENTS)) | cksum | cut -d' ' -f1)
+PYTHON := $(VENV)/bin/python
+
+.PHONY: help venv up preview down test lint
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
+	@$(PYTHON) -m lab.demo up
+
+preview: venv ## Show what `make up` would change on the running lab
+	@$(PYTHON) -m lab.demo preview
+
+down: venv ## Destroy the stacks, then the lab, and leave nothing behind
+	@$(PYTHON) -m lab.demo down
+
+test: venv ## Run every test, on real clusters too
+	@$(PYTHON) -m pytest
+
+lint: venv ## Check style, format and types
+	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy .
+
+venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that is a folder of your own
+	@test -d .venv -a ! -L .venv || ln -sfn $(VENV) .venv
+
+$(VENV)/complete:
+	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kube-registry needs Python 3.11 or newer.")'
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -qq -y python3-venv; }
+	@echo "Python packages: installing…"
+	@python3 -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --requirement requirements-dev.txt --constraint lab/constraints.txt
+	@touch $@
