@@ -2,20 +2,29 @@
 
 Its verbs are what Pulumi's hooks call, once for each image; all of them may be called again without harm. The
 images that push are its holders: the first opens the tunnel, the last closes it.
+
+What talks to the cluster is imported when it is first asked: a second that a preview does not spend.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
-from cluster.kube import KubeClient, open_client
-from cluster.readiness import READY_SECONDS, wait_ready
-from cluster.tunnel import ANSWER_SECONDS, Tunnel, open_tunnel
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
 
+if TYPE_CHECKING:
+    from cluster.tunnel import Tunnel
+
 Say = Callable[[str], None]
 """Tells a person what is being waited for; one line."""
+
+READY_SECONDS = 120.0
+"""How long the registry may take to run: its image is pulled once per node, its volume made once."""
+
+ANSWER_SECONDS = 20.0
+"""How long the registry may take to answer through a tunnel that was just opened."""
 
 RECOVERIES = 3
 """How often a holder's push is tried again."""
@@ -35,7 +44,7 @@ class PushPath:
         self._holders: set[str] = set()
         self._recoveries: dict[str, int] = {}
         self._open = AsyncExitStack()
-        self._tunnel: Tunnel | None = None
+        self._tunnel: "Tunnel | None" = None
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs; proven once, then known for the rest of the run.
@@ -69,7 +78,7 @@ class PushPath:
                 if self._tunnel is None:
                     await self._open_tunnel(say)
                 else:
-                    await self._tunnel.prove()
+                    await self._tunnel.prove(ANSWER_SECONDS)
             except KubeRegistryError as error:
                 say(str(error))
                 return False
@@ -85,15 +94,23 @@ class PushPath:
                 await self._open.aclose()
 
     async def _prove_ready(self, say: Say) -> None:
-        if not self._ready:
-            say(f"waiting for the registry, at most {READY_SECONDS:.0f} s")
-            async with open_client(self._settings) as kube:
-                await wait_ready(kube)
-            self._ready = True
+        if self._ready:
+            return
+        from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.readiness import wait_ready  # noqa: PLC0415
+
+        say(f"waiting for the registry, at most {READY_SECONDS:.0f} s")
+        async with open_client(self._settings) as kube:
+            await wait_ready(kube, seconds=READY_SECONDS)
+        self._ready = True
 
     async def _open_tunnel(self, say: Say) -> None:
+        from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.tunnel import open_tunnel  # noqa: PLC0415
+
         say(f"opening the tunnel on {self._settings.endpoints.push_address}, at most {ANSWER_SECONDS:.0f} s")
         async with AsyncExitStack() as opening:
-            kube: KubeClient = await opening.enter_async_context(open_client(self._settings))
-            self._tunnel = await opening.enter_async_context(open_tunnel(kube, self._settings.push_port))
+            kube = await opening.enter_async_context(open_client(self._settings))
+            opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
+            self._tunnel = await opening.enter_async_context(opened)
             self._open = opening.pop_all()

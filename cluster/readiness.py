@@ -6,13 +6,10 @@ from cluster.polling import poll
 from stack.errors import NotReadyError
 from stack.names import REGISTRY
 
-READY_SECONDS = 120.0
-"""How long a registry may take: its image has to be pulled once per node, its volume made once."""
-
 _PAUSE = 0.25
 
 
-async def wait_ready(kube: KubeClient, *, seconds: float = READY_SECONDS) -> None:
+async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     """Return once the registry's Deployment is rolled out in its newest form.
 
     Raises:

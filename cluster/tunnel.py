@@ -20,9 +20,6 @@ from cluster.polling import poll
 from stack.errors import KubeRegistryError, PushPortBusyError, TunnelError
 from stack.names import WRITE_PORT
 
-ANSWER_SECONDS = 20.0
-"""How long the registry may take to answer through a tunnel that was just opened."""
-
 _PAUSE = 0.2
 _PIECE = 64 * 1024
 """Bytes per message: what the node's side copies at once, so that nothing is held up for long."""
@@ -45,7 +42,7 @@ class Tunnel:
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
     _trouble: str = "no answer from the registry"
 
-    async def prove(self, *, seconds: float = ANSWER_SECONDS) -> None:
+    async def prove(self, seconds: float) -> None:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
@@ -98,12 +95,13 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def open_tunnel(kube: KubeClient, port: int) -> AsyncIterator[Tunnel]:
+async def open_tunnel(kube: KubeClient, port: int, *, seconds: float) -> AsyncIterator[Tunnel]:
     """A tunnel on 127.0.0.1 whose registry has answered, closed at the end with all its connections.
 
     Args:
         kube: client of the registry's cluster.
         port: the push port; 0 lets the system choose one.
+        seconds: how long the registry may take to answer through it.
 
     Raises:
         PushPortBusyError: another program listens there.
@@ -118,7 +116,7 @@ async def open_tunnel(kube: KubeClient, port: int) -> AsyncIterator[Tunnel]:
         raise kind(where=kube.where, push_port=port, reason=reason) from error
     tunnel.port = server.sockets[0].getsockname()[1]
     try:
-        await tunnel.prove()
+        await tunnel.prove(seconds)
         yield tunnel
     finally:
         server.close()

@@ -1,0 +1,71 @@
+"""The two Pulumi stacks of the demo, deployed and destroyed by the `pulumi` command as a person would do it."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.commands import run_logged
+from lab.errors import LabError
+from lab.places import STATE
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NAME = "dev"
+"""Both stacks are called that; Pulumi.dev.yaml of each project holds its config."""
+
+QUICK_SECONDS = 60.0
+"""For commands that only read or write Pulumi's state."""
+
+
+@dataclass(frozen=True)
+class DemoStack:
+    """A stack of one Pulumi project.
+
+    Args:
+        project: folder with its Pulumi.yaml.
+        env: environment that selects backend, plugins, cluster and Docker engine.
+    """
+
+    project: Path
+    env: Mapping[str, str]
+
+    def init(self) -> None:
+        """Make the stack unless it exists."""
+        self._quick("stack", "select", "--create")
+
+    def run(self, verb: str, *options: str) -> None:
+        """Run `pulumi VERB`, its output straight to the terminal.
+
+        Raises:
+            LabError: it failed; what went wrong stands above.
+        """
+        command = ["pulumi", verb, "--stack", NAME, "--non-interactive", "--suppress-permalink=true", *options]
+        ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=subprocess.DEVNULL, check=False)
+        if ended.returncode != 0:
+            raise LabError(f"pulumi {verb} in {self.project} failed with status {ended.returncode}; it says why above.")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        found: dict[str, Any] = json.loads(self._quick("stack", "output", "--json"))
+        return found
+
+    def remove(self) -> None:
+        """Forget the stack, whatever its state still lists."""
+        self._quick("stack", "rm", "--yes", "--force", "--preserve-config")
+
+    def _quick(self, *words: str) -> str:
+        log = STATE / "logs" / f"pulumi-{self.project.name}.log"
+        command = ["pulumi", *words, "--stack", NAME, "--non-interactive"]
+        return run_logged(command, log=log, limit=QUICK_SECONDS, cwd=self.project, env=self.env)
+
+
+def registry_stack(env: Mapping[str, str]) -> DemoStack:
+    """The program itself."""
+    return DemoStack(CHECKOUT, env)
+
+
+def downstream_stack(env: Mapping[str, str]) -> DemoStack:
+    """The workload that takes the image's reference from the program's stack."""
+    return DemoStack(CHECKOUT / "examples" / "downstream", env)

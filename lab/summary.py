@@ -1,0 +1,57 @@
+"""What a person wants to see at the end of the demo: that it runs, by which reference, and how long it took."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.cluster import Cluster
+from lab.progress import Took, duration
+from lab.toolchain import tool
+
+
+def show(cluster: Cluster, reference: str, phases: Sequence[Took]) -> None:
+    """Print nodes, pods with their image, the pull reference and the seconds of each phase."""
+    console = Console(highlight=False)
+    nodes = _items(cluster, "nodes")
+    pods = _items(cluster, "pods", "--all-namespaces")
+    console.print()
+    console.print(_table(("node", "ready", "Kubernetes", "runtime"), [_node(node) for node in nodes]))
+    console.print(_table(("pod", "node", "phase", "runs"), [_pod(pod, reference) for pod in pods]))
+    console.print("pull reference:", reference, soft_wrap=True)
+    console.print(_table(("phase", "took"), [(took.name, duration(took.seconds)) for took in phases]))
+
+
+def _items(cluster: Cluster, *what: str) -> list[dict[str, Any]]:
+    command = [str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "get", *what, "--output", "json"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    items: list[dict[str, Any]] = json.loads(listed.stdout)["items"]
+    return items
+
+
+def _node(node: dict[str, Any]) -> tuple[str, ...]:
+    ready = next(condition["status"] for condition in node["status"]["conditions"] if condition["type"] == "Ready")
+    info = node["status"]["nodeInfo"]
+    return node["metadata"]["name"], ready, info["kubeletVersion"], info["containerRuntimeVersion"]
+
+
+def _pod(pod: dict[str, Any], reference: str) -> tuple[str, ...]:
+    """A pod's row; a pod runs the reference if the digest that its node pulled is the one of the reference."""
+    digest = reference.partition("@")[2]
+    pulled = [status.get("imageID", "") for status in pod["status"].get("containerStatuses", [])]
+    images = {container["image"] for container in pod["spec"]["containers"]}
+    runs = "the pull reference" if all(digest in image_id for image_id in pulled) else ", ".join(sorted(images))
+    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    return name, pod["spec"].get("nodeName", ""), pod["status"]["phase"], runs
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*row)
+    return table

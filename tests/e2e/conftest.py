@@ -1,0 +1,118 @@
+"""A real cluster, a real Docker engine and the real engine of Pulumi, running a copy of the program."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi import automation
+from rich.console import Console
+
+from lab import cluster, docker_engine
+from lab.progress import Progress
+from lab.pulumi_home import environment, provide_plugins
+from lab.toolchain import provide, tool
+
+CHECKOUT = Path(__file__).parents[2]
+PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "stack")
+CLUSTER = "e2e"
+STACK = "e2e"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The running lab, and how to look into it without the program."""
+
+    cluster: cluster.Cluster
+    env: Mapping[str, str]
+
+    def get(self, *what: str) -> list[dict[str, Any]]:
+        """Objects of the cluster, as kubectl lists them."""
+        kubectl = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig)]
+        command = [*kubectl, "get", *what, "--output", "json", "--ignore-not-found"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        items: list[dict[str, Any]] = json.loads(listed.stdout or '{"items": []}')["items"]
+        return items
+
+
+@dataclass(frozen=True)
+class Program:
+    """A copy of one Pulumi project with a stack of its own."""
+
+    folder: Path
+    stack: automation.Stack
+
+    def up(self) -> dict[str, int]:
+        """`pulumi up`; operation -> number of resources."""
+        return dict(self.stack.up().summary.resource_changes or {})
+
+    def preview(self) -> dict[str, int]:
+        """`pulumi preview`; operation -> number of resources."""
+        return {str(getattr(kind, "value", kind)): count for kind, count in self.stack.preview().change_summary.items()}
+
+    def output(self, name: str) -> Any:  # noqa: ANN401 - outputs are of any type
+        return self.stack.outputs()[name].value
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """Tools, Docker engine and a cluster with two nodes; a cold machine is told what takes so long."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress(Console(stderr=True))
+        provide(progress)
+        provide_plugins(progress)
+        engine = docker_engine.up(progress)
+        running = cluster.up(CLUSTER, nodes=2, progress=progress)
+    yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
+    cluster.down(CLUSTER, progress=Progress(Console(quiet=True)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the program that a test may edit."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in PROGRAM:
+        source = CHECKOUT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(lab: Lab, checkout: Path) -> Program:
+    """The program itself, its stack named after the cluster."""
+    made = _program(lab, checkout, checkout)
+    made.stack.set_config("kubeContext", automation.ConfigValue(lab.cluster.kube_context))
+    made.stack.set_config("images.app.context", automation.ConfigValue("./app"), path=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def downstream(lab: Lab, checkout: Path) -> Program:
+    """The workload of examples/downstream on the program's stack."""
+    made = _program(lab, checkout, checkout / "examples" / "downstream")
+    made.stack.set_config("kubeContext", automation.ConfigValue(lab.cluster.kube_context))
+    made.stack.set_config("registryStack", automation.ConfigValue(f"organization/kube-registry/{STACK}"))
+    return made
+
+
+def _program(lab: Lab, checkout: Path, folder: Path) -> Program:
+    backend = checkout / "state"
+    backend.mkdir(exist_ok=True)
+    os.environ["PATH"] = lab.env["PATH"]  # where the Automation API looks for pulumi
+    stack = automation.create_or_select_stack(
+        stack_name=STACK,
+        work_dir=str(folder),
+        opts=automation.LocalWorkspaceOptions(
+            env_vars={**lab.env, "PULUMI_BACKEND_URL": f"file://{backend}", "PYTHONDONTWRITEBYTECODE": ""}
+        ),
+    )
+    return Program(folder, stack)

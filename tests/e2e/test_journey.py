@@ -1,0 +1,147 @@
+"""One stack's life, in the order in which a person lives it; each test goes on where the one before ended."""
+
+import asyncio
+import hashlib
+import socket
+import urllib.error
+import urllib.request
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cluster.kube import open_client
+from cluster.tunnel import open_tunnel
+from stack.endpoints import parse_reference
+from stack.settings import Settings
+from tests.e2e.conftest import STACK, Lab, Program
+
+pytestmark = pytest.mark.lab
+
+RESOURCES = 11
+"""The stack itself, two providers, two components, five objects in the cluster, one image."""
+
+
+def web_pods(lab: Lab) -> list[dict[str, Any]]:
+    return lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=downstream")
+
+
+def registry_url(lab: Lab, program: Program, path: str) -> str:
+    """The read door as the first node's own address gives it."""
+    return f"http://{lab.cluster.nodes[0].address}:{program.output('registry')['nodePort']}{path}"
+
+
+def settings_of(lab: Lab) -> Settings:
+    config = {"kubeContext": lab.cluster.kube_context, "kubeconfig": str(lab.cluster.kubeconfig), "images": {"app": {}}}
+    return Settings.parse(config, project="kube-registry", stack=STACK)
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class TestJourney:
+    def test_up_creates_everything_and_exports_plain_strings(self, program: Program) -> None:
+        assert program.up() == {"create": RESOURCES}
+        reference = parse_reference(program.output("image"))
+        assert reference.host == "localhost:30100"
+        assert reference.repository == "app"
+        assert reference.digest
+        assert program.output("images") == {"app": program.output("image")}
+        assert program.output("registry") == {
+            "namespace": "kube-registry",
+            "nodePort": 30100,
+            "pullHost": "localhost:30100",
+            "pushAddress": settings_push_address(),
+        }
+
+    def test_the_tunnel_is_closed_when_the_push_is_done(self, lab: Lab, program: Program) -> None:
+        assert program.output("image")
+        assert not is_listening(settings_of(lab).push_port)
+
+    def test_a_second_up_changes_nothing(self, program: Program) -> None:
+        assert program.up() == {"same": RESOURCES}
+
+    def test_every_node_runs_the_digest_that_the_registry_holds(
+        self, lab: Lab, program: Program, downstream: Program
+    ) -> None:
+        downstream.up()
+        reference = parse_reference(program.output("image"))
+        manifest = urllib.request.Request(registry_url(lab, program, f"/v2/app/manifests/{reference.tag}"))  # noqa: S310
+        manifest.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
+        with urllib.request.urlopen(manifest, timeout=10) as answer:  # noqa: S310
+            assert answer.headers["Docker-Content-Digest"] == reference.digest
+        pods = web_pods(lab)
+        assert {pod["spec"]["nodeName"] for pod in pods} == {node.name for node in lab.cluster.nodes}
+        for pod in pods:
+            (container,) = pod["status"]["containerStatuses"]
+            assert container["ready"]
+            assert pod["spec"]["containers"][0]["image"] == program.output("image")
+            assert container["imageID"].endswith(str(reference.digest))
+
+    def test_preview_shows_no_change(self, program: Program, downstream: Program) -> None:
+        assert program.preview() == {"same": RESOURCES}
+        assert set(downstream.preview()) == {"same"}
+
+    def test_a_preview_of_a_change_shows_it_and_opens_no_tunnel(self, lab: Lab, program: Program) -> None:
+        (program.folder / "app" / "site" / "version").write_text("2\n")
+        with socket.create_server(("127.0.0.1", settings_of(lab).push_port)) as listener:
+            listener.settimeout(0)
+            assert program.preview() == {"same": RESOURCES - 1, "update": 1}
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    def test_an_edit_changes_the_image_and_what_runs_it_only(
+        self, lab: Lab, program: Program, downstream: Program
+    ) -> None:
+        before = program.output("image")
+        assert program.up() == {"same": RESOURCES - 1, "update": 1}
+        assert program.output("image") != before
+        assert downstream.up()["update"] == 1
+        for pod in web_pods(lab):
+            url = f"http://{pod['status']['podIP']}:8080/version"
+            assert lab.cluster.fetch(url) == "2\n"
+
+    def test_refresh_finds_nothing_changed(self, program: Program, downstream: Program) -> None:
+        for one in (program, downstream):
+            assert set(one.stack.refresh().summary.resource_changes or {}) == {"same"}
+
+    def test_nobody_writes_through_the_node_port(self, lab: Lab, program: Program) -> None:
+        upload = urllib.request.Request(registry_url(lab, program, "/v2/app/blobs/uploads/"), method="POST")  # noqa: S310
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(upload, timeout=10)  # noqa: S310
+        assert refused.value.code == 405
+
+    def test_a_push_through_the_tunnel_can_be_read_from_a_node(self, lab: Lab, program: Program) -> None:
+        blob = b"pushed by hand " * 100_000
+        digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+        asyncio.run(push_blob(settings_of(lab), blob, digest))
+        with urllib.request.urlopen(registry_url(lab, program, f"/v2/by/hand/blobs/{digest}"), timeout=10) as answer:  # noqa: S310
+            assert answer.read() == blob
+
+    def test_destroy_leaves_nothing_in_the_cluster(self, lab: Lab, program: Program, downstream: Program) -> None:
+        downstream.stack.destroy()
+        program.stack.destroy()
+        assert web_pods(lab) == []
+        assert "kube-registry" not in {item["metadata"]["name"] for item in lab.get("namespaces")}
+        assert lab.get("persistentvolumes") == []
+
+
+def settings_push_address() -> str:
+    settings = Settings.parse({"kubeContext": "any", "images": {"app": {}}}, project="kube-registry", stack=STACK)
+    return settings.endpoints.push_address
+
+
+async def push_blob(settings: Settings, blob: bytes, digest: str) -> None:
+    """Upload one blob in one piece through a tunnel of its own (OCI distribution specification, "Pushing blobs")."""
+    async with (
+        open_client(settings) as kube,
+        open_tunnel(kube, port=0, seconds=20) as tunnel,
+        aiohttp.ClientSession(f"http://127.0.0.1:{tunnel.port}") as session,
+    ):
+        async with session.post("/v2/by/hand/blobs/uploads/") as started:
+            assert started.status == 202, await started.text()
+            place = started.headers["Location"]
+        async with session.put(place, params={"digest": digest}, data=blob) as ended:
+            assert ended.status == 201, await ended.text()
