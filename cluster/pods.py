@@ -1,42 +1,90 @@
-"""Pods read: which one to forward to, and what keeps one from running, in its own words."""
+"""Pods and claims read: which pod to forward to, and what keeps one from running, in Kubernetes' own words."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.kube import KubeClient
 from stack.names import selector
 
+Object = Mapping[str, Any]
+"""An object of the Kubernetes API as JSON."""
 
-async def registry_pods(kube: KubeClient) -> list[dict[str, Any]]:
+_ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
+"""Reasons of a waiting container that say nothing but "not yet"."""
+
+
+async def registry_pods(kube: KubeClient) -> list[Object]:
     """The registry's pods as the API server lists them."""
     path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
     return list((await kube.get(path, labelSelector=selector("registry")))["items"])
 
 
-def choose(pods: list[dict[str, Any]]) -> str | None:
+def choose(pods: Sequence[Object]) -> str | None:
     """Name of a pod that can take a connection: Ready and not on its way out; None if there is none.
 
     A terminating pod stays Ready until its containers have ended, so Ready alone is not enough.
     """
-    names = [pod["metadata"]["name"] for pod in pods if _ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+    names = [pod["metadata"]["name"] for pod in pods if _ready(pod) and not _leaving(pod)]
     return names[0] if names else None
 
 
-def explain(pods: list[dict[str, Any]]) -> str:
-    """What keeps the newest of these pods from being ready, in the words of its status."""
-    if not pods:
-        return "it has no pod yet"
-    pod = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-    status = pod["status"]
+def explain(pods: Sequence[Object]) -> str:
+    """What keeps the registry from being ready, as far as its pods can tell."""
+    staying = [pod for pod in pods if not _leaving(pod)]
+    if not staying:
+        return "its pod is on its way out" if pods else "it has no pod yet"
+    return trouble(staying) or f"pod {staying[0]['metadata']['name']} is {staying[0]['status'].get('phase', 'new')}"
+
+
+def trouble(pods: Sequence[Object]) -> str | None:
+    """What is wrong with these pods beyond "not yet"; None if nothing is."""
+    return next((problem for pod in pods for problem in _troubles(pod)), None)
+
+
+def rollout_trouble(deployment: Object) -> str | None:
+    """Why a Deployment cannot even make its pods (quota, admission), or None."""
+    for condition in deployment["status"].get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return f"{condition['reason']}: {condition['message']}"
+    return None
+
+
+def event_trouble(events: Sequence[Object]) -> str | None:
+    """The newest warning among the events of one object, or None."""
+    warnings = [event for event in events if event["type"] == "Warning"]
+    if not warnings:
+        return None
+    newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return f"{newest['reason']}: {_one_line(newest['message'])}"
+
+
+def _troubles(pod: Object) -> Iterator[str]:
+    status, name = pod["status"], pod["metadata"]["name"]
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield f"pod {name} has no node: {_one_line(condition.get('message', condition['reason']))}"
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
-        if waiting.get("message"):
-            return f"container {container['name']} waits: {waiting['reason']}: {waiting['message']}"
-    for condition in status.get("conditions", []):
-        if condition["status"] != "True" and condition.get("message"):
-            return f"pod {pod['metadata']['name']}: {condition['reason']}: {condition['message']}"
-    return f"pod {pod['metadata']['name']} is {status.get('phase', 'unknown')}"
+        reason = waiting.get("reason", "ContainerCreating")
+        if reason not in _ON_ITS_WAY:
+            ended = container.get("lastState", {}).get("terminated", {})
+            words = ended.get("message") or waiting.get("message") or "no message"
+            yield f"container {container['name']} of pod {name}: {reason}: {_one_line(words)}"
 
 
-def _ready(pod: dict[str, Any]) -> bool:
+def _one_line(text: str) -> str:
+    """Long messages end in what matters: the last words of a log, the innermost error."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
+
+
+_MOST_LETTERS = 300
+
+
+def _ready(pod: Object) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _leaving(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

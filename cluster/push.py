@@ -44,7 +44,7 @@ class PushPath:
         self._holders: set[str] = set()
         self._recoveries: dict[str, int] = {}
         self._open = AsyncExitStack()
-        self._tunnel: "Tunnel | None" = None
+        self._tunnel: Tunnel | None = None
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs; proven once, then known for the rest of the run.

@@ -100,6 +100,7 @@ def _door(name: str, image: str) -> dict[str, Any]:
             # Signs the state of uploads; the same for as long as the pod lives, and nobody has to keep it.
             {"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         ],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
