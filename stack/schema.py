@@ -1,4 +1,4 @@
-"""The config block of Pulumi.yaml, generated from Settings: `python -m stack.schema` writes it (`make schema`).
+"""What Settings says of itself in Pulumi.yaml and README.md: `python -m stack.schema` writes it (`make schema`).
 
 Pulumi asks for every key that has no default, so a key that may be left out has an empty one there, which
 Settings takes for "not set".
@@ -10,12 +10,14 @@ from pathlib import Path
 
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from stack.settings import Settings
 
-PULUMI_YAML = Path(__file__).parent.parent / "Pulumi.yaml"
+ROOT = Path(__file__).parent.parent
 
-_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
+_YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
+_README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
 _NOT_SET: dict[str, str | int] = {"string": "", "integer": 0}
 
 
@@ -25,10 +27,25 @@ def pulumi_yaml(current: str) -> str:
     Args:
         current: the text as it stands, with the two comment lines that mark the generated part.
     """
-    keys = "".join(_key(to_camel(name), field) for name, field in Settings.model_fields.items())
+    keys = "".join(_key(name, field) for name, field in _fields())
     source = "stack/settings.py is the source, `make schema` writes them"
     block = f"  # generated settings: {source}\n{keys}  # end of generated settings\n"
-    return _BLOCK.sub(lambda _: block, current)
+    return _YAML_BLOCK.sub(lambda _: block, current)
+
+
+def readme(current: str) -> str:
+    """The text of README.md with its table of settings made anew.
+
+    Args:
+        current: the text as it stands, with the two comments that mark the table.
+    """
+    rows = "".join(f"| `{name}` | {field.description} | {_shown_default(field)} |\n" for name, field in _fields())
+    block = f"<!-- settings -->\n| key | what it is | default |\n|---|---|---|\n{rows}<!-- end of settings -->\n"
+    return _README_BLOCK.sub(lambda _: block, current)
+
+
+def _fields() -> list[tuple[str, FieldInfo]]:
+    return [(to_camel(name), field) for name, field in Settings.model_fields.items()]
 
 
 def _key(name: str, field: FieldInfo) -> str:
@@ -40,5 +57,11 @@ def _key(name: str, field: FieldInfo) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _shown_default(field: FieldInfo) -> str:
+    return f"`{field.default}`" if field.default not in (None, PydanticUndefined) else ""
+
+
 if __name__ == "__main__":
-    PULUMI_YAML.write_text(pulumi_yaml(PULUMI_YAML.read_text()))
+    for name, write in (("Pulumi.yaml", pulumi_yaml), ("README.md", readme)):
+        file = ROOT / name
+        file.write_text(write(file.read_text()))

@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from stack.errors import SettingsError
-from stack.schema import PULUMI_YAML, pulumi_yaml
+from stack.schema import ROOT, pulumi_yaml, readme
 from stack.settings import Settings, keys
 
 LEAST: dict[str, Any] = {"kubeContext": "lab-dev", "images": {"app": {}}}
@@ -55,8 +56,11 @@ class TestSettings:
         assert "\n" not in str(raised.value)
 
 
-class TestPulumiYaml:
-    def test_its_config_block_is_the_one_that_the_settings_give(self) -> None:
-        current = PULUMI_YAML.read_text()
-        assert pulumi_yaml(current) == current, "run `make schema`"
-        assert all(f"\n  {key}:\n" in current for key in keys())
+class TestGenerated:
+    @pytest.mark.parametrize(("name", "made_anew"), [("Pulumi.yaml", pulumi_yaml), ("README.md", readme)])
+    def test_what_is_generated_from_the_settings_is_up_to_date(
+        self, name: str, made_anew: Callable[[str], str]
+    ) -> None:
+        current = (ROOT / name).read_text()
+        assert made_anew(current) == current, "run `make schema`"
+        assert all(key in current for key in keys())
