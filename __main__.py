@@ -7,15 +7,13 @@ from components.image import RegistryImage
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
 from stack.errors import KubeRegistryError
-from stack.settings import Settings, keys
+from stack.settings import Settings
 
 
 def main() -> None:
     """Describe the stack to Pulumi."""
-    config = pulumi.Config()
-    settings = Settings.parse(
-        {key: config.get(key) for key in keys()}, project=pulumi.get_project(), stack=pulumi.get_stack()
-    )
+    config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
+    settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings), opts)
     images = {name: RegistryImage(name, image, registry, opts).reference for name, image in settings.images.items()}

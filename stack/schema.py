@@ -8,11 +8,10 @@ import json
 import re
 from pathlib import Path
 
-from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stack.settings import Settings
+from stack.settings import described
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +26,7 @@ def pulumi_yaml(current: str) -> str:
     Args:
         current: the text as it stands, with the two comment lines that mark the generated part.
     """
-    keys = "".join(_key(name, field) for name, field in _fields())
+    keys = "".join(_key(name, field) for name, field in described().items())
     source = "stack/settings.py is the source, `make schema` writes them"
     block = f"  # generated settings: {source}\n{keys}  # end of generated settings\n"
     return _YAML_BLOCK.sub(lambda _: block, current)
@@ -39,13 +38,11 @@ def readme(current: str) -> str:
     Args:
         current: the text as it stands, with the two comments that mark the table.
     """
-    rows = "".join(f"| `{name}` | {field.description} | {_shown_default(field)} |\n" for name, field in _fields())
+    rows = "".join(
+        f"| `{name}` | {field.description} | {_shown_default(field)} |\n" for name, field in described().items()
+    )
     block = f"<!-- settings -->\n| key | what it is | default |\n|---|---|---|\n{rows}<!-- end of settings -->\n"
     return _README_BLOCK.sub(lambda _: block, current)
-
-
-def _fields() -> list[tuple[str, FieldInfo]]:
-    return [(to_camel(name), field) for name, field in Settings.model_fields.items()]
 
 
 def _key(name: str, field: FieldInfo) -> str:

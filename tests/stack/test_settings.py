@@ -5,13 +5,21 @@ import pytest
 
 from stack.errors import SettingsError
 from stack.schema import ROOT, pulumi_yaml, readme
-from stack.settings import Settings, keys
+from stack.settings import Settings, described
 
 LEAST: dict[str, Any] = {"kubeContext": "lab-dev", "images": {"app": {}}}
 
 
 def parse(**given: object) -> Settings:
     return Settings.parse({**LEAST, **given}, project="kube-registry", stack="dev")
+
+
+def refusal(given: dict[str, object]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        parse(**given)
+    sentence = str(raised.value)
+    assert "\n" not in sentence
+    return sentence
 
 
 class TestSettings:
@@ -34,26 +42,48 @@ class TestSettings:
         assert parse().push_port != Settings.parse(LEAST, project="kube-registry", stack="other").push_port
 
     @pytest.mark.parametrize(
-        ("given", "sentence"),
+        ("given", "found", "mend"),
         [
-            ({"kubeContext": ""}, "setting kubeContext: is missing"),
-            ({"nodePort": "many"}, "setting nodePort: 'many' is not allowed"),
-            ({"nodeport": "30100"}, "setting nodeport: '30100' is not allowed"),
-            ({"namespace": "Kube_Registry"}, "setting namespace: 'Kube_Registry' is not allowed"),
-            ({"images": {}}, "setting images: {} is not allowed"),
-            ({"images": "not json"}, "setting images: 'not json' is not allowed"),
-            ({"images": {"App": {}}}, "setting images.App"),
-            ({"images": {"app": {"dockerFile": "x"}}}, "setting images.app.dockerFile: 'x' is not allowed"),
+            ({"kubeContext": ""}, "kubeContext: it is missing", "set --path kubeContext my-context"),
+            ({"nodePort": "many"}, "nodePort: 'many' is not allowed", "set --path nodePort 30100"),
+            ({"nodePort": "70000"}, "nodePort: '70000' is not allowed", "set --path nodePort 30100"),
+            ({"pushPort": "80"}, "pushPort: '80' is not allowed", "set --path pushPort 21000"),
+            ({"namespace": "My_Registry"}, "namespace: 'My_Registry' is not allowed", "namespace kube-registry"),
+            ({"storageSize": "ten"}, "storageSize: 'ten' is not allowed", "set --path storageSize 10Gi"),
+            ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/arm64"),
+            ({"images": {}}, "images: {} is not allowed", "set --path images.app.context ./app"),
+            ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
+            ({"images": {"App": {}}}, "images.App: 'App' is not allowed", "set --path images.app.context ./app"),
+            ({"images": {"app": {"context": 1}}}, "images.app.context: 1 is not allowed", "images.app.context ./app"),
         ],
     )
-    def test_a_bad_value_is_one_sentence_with_its_key_and_what_mends_it(
-        self, given: dict[str, object], sentence: str
+    def test_a_bad_value_names_the_key_what_is_allowed_and_the_line_that_mends_it(
+        self, given: dict[str, object], found: str, mend: str
     ) -> None:
-        with pytest.raises(SettingsError) as raised:
-            parse(**given)
-        assert str(raised.value).startswith(sentence)
-        assert "pulumi config set --path" in str(raised.value)
-        assert "\n" not in str(raised.value)
+        sentence = refusal(given)
+        assert sentence.startswith(f"setting {found}, it takes ")
+        assert sentence.endswith(f"{mend}`")
+
+    @pytest.mark.parametrize(
+        ("given", "found", "mend"),
+        [
+            ({"nodeport": "30100"}, "nodeport: there is no such setting, nodePort is meant", "nodePort 30100"),
+            ({"kubecontxt": "a"}, "kubecontxt: there is no such setting, kubeContext is meant", "my-context"),
+            ({"retries": "3"}, "retries: there is no such setting; known are kubeContext,", "rm --path retries"),
+            (
+                {"images": {"team/app": {"dockerFile": "x"}}},
+                "images.team/app.dockerFile: there is no such setting, dockerfile is meant",
+                """set --path 'images["team/app"].dockerfile' Dockerfile""",
+            ),
+        ],
+    )
+    def test_a_misspelt_key_is_told_the_nearest_one(self, given: dict[str, object], found: str, mend: str) -> None:
+        sentence = refusal(given)
+        assert sentence.startswith(f"setting {found}")
+        assert sentence.endswith(f"{mend}`")
+
+    def test_keys_of_other_namespaces_are_passed_over(self) -> None:
+        assert parse(**{"pulumi:disable-default-providers": "[]", "kube-registry:nodePort": "30111"}).node_port == 30111
 
 
 class TestGenerated:
@@ -63,4 +93,4 @@ class TestGenerated:
     ) -> None:
         current = (ROOT / name).read_text()
         assert made_anew(current) == current, "run `make schema`"
-        assert all(key in current for key in keys())
+        assert all(key in current for key in described())
