@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from lab import cluster, docker_engine
+from lab import plan as plans
 from lab.errors import LabError
 from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
@@ -32,7 +33,7 @@ def up() -> None:
     with progress.phase("Docker engine"):
         engine = docker_engine.up(progress)
     with progress.phase("cluster"):
-        running = cluster.up(CLUSTER, nodes=2, progress=progress)
+        running = cluster.up(CLUSTER, nodes=2, report=progress)
     env = environment(kubeconfig=running.kubeconfig, docker_host=engine.host)
     for title, stack in (("pulumi up", registry_stack(env)), ("pulumi up, downstream", downstream_stack(env))):
         with progress.phase(title):
@@ -59,8 +60,9 @@ def down() -> None:
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
             stack.remove()
-    for name in cluster.names():
-        cluster.down(name, progress=progress)
+    for name in plans.names():
+        with progress.running(f"cluster {name}", "ending"):
+            cluster.down(name)
     docker_engine.down(progress)
 
 

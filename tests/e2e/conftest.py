@@ -39,6 +39,22 @@ class Lab:
         items: list[dict[str, Any]] = json.loads(listed.stdout or '{"items": []}')["items"]
         return items
 
+    def fetch(self, url: str) -> str:
+        """What a URL answers on the first node, where the addresses of pods and services are known."""
+        command = [
+            "nsenter",
+            f"--net={self.cluster.nodes[0].netns}",
+            "busybox",
+            "wget",
+            "-q",
+            "-T",
+            "5",
+            "-O",
+            "-",
+            url,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
 
 @dataclass(frozen=True)
 class Program:
@@ -68,9 +84,9 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         provide(progress)
         provide_plugins(progress)
         engine = docker_engine.up(progress)
-        running = cluster.up(CLUSTER, nodes=2, progress=progress)
+        running = cluster.up(CLUSTER, nodes=2, report=progress)
     yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
-    cluster.down(CLUSTER, progress=Progress(Console(quiet=True)))
+    cluster.down(CLUSTER)
 
 
 @pytest.fixture(scope="module")

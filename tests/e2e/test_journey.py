@@ -101,7 +101,7 @@ class TestJourney:
         assert downstream.up()["update"] == 1
         for pod in web_pods(lab):
             url = f"http://{pod['status']['podIP']}:8080/version"
-            assert lab.cluster.fetch(url) == "2\n"
+            assert lab.fetch(url) == "2\n"
 
     def test_refresh_finds_nothing_changed(self, program: Program, downstream: Program) -> None:
         for one in (program, downstream):
