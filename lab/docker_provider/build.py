@@ -1,0 +1,153 @@
+"""Building an image and having the Docker engine push it, with every line that the engine says on the way."""
+
+import base64
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from lab.docker_provider.context import archive, relative_dockerfile
+from lab.docker_provider.daemon import Daemon
+from lab.docker_provider.errors import ProviderError
+from lab.docker_provider.inputs import Image, Name
+
+LAST_LINES = 20
+"""How many of a failed build's own lines its error carries."""
+
+_TRACE = "moby.buildkit.trace"
+_NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode()
+
+_Say = Callable[[str], None]
+_Message = dict[str, Any]
+
+
+def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> dict[str, str]:
+    """Build an image, push it unless told otherwise, and return the resource's outputs.
+
+    Args:
+        daemon: the engine that does it.
+        image: what to build.
+        say: gets each line of the engine's progress.
+        push: whether to push; if not, `repoDigest` is the local image's id.
+
+    Raises:
+        ProviderError: the build failed (it carries the build's last lines), or the push did.
+    """
+    image_id = _build(daemon, image, say)
+    return {
+        "dockerfile": relative_dockerfile(image.context, image.dockerfile),
+        "context": image.context,
+        "baseImageName": image.name,
+        "registryServer": image.registry_server,
+        "imageName": image.name,
+        "platform": image.platform,
+        "repoDigest": _push(daemon, image.name, say) if push else image_id,
+    }
+
+
+def _build(daemon: Daemon, image: Image, say: _Say) -> str:
+    """Build an image and return its id in the engine's store."""
+    packed = archive(image.context, image.dockerfile)
+    say("Starting Docker build")
+    query: dict[str, Any] = {
+        "t": image.name,
+        "dockerfile": packed.dockerfile,
+        "buildargs": json.dumps(dict(image.args)),
+        "target": image.target,
+        "platform": image.platform,
+        "networkmode": image.network,
+        "extrahosts": image.add_hosts,
+        "version": image.builder,
+        "rm": 1,
+    }
+    headers = {"Content-Type": "application/x-tar"}
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
+    image_id = ""
+    with packed.file as body:
+        try:
+            for message in daemon.post(f"/build?{urlencode(query, doseq=True)}", headers, body):
+                last_lines.extend(_own_lines(message))
+                image_id = _report(message, say, "ID", "Built image with ID {}") or image_id
+        except ProviderError as error:
+            raise ProviderError("\n".join([f"error reading build output: {error}", *last_lines])) from error
+    if not image_id:
+        raise ProviderError("no image id found in build output")
+    say(f"Image built successfully, local id {json.dumps(image_id)}")
+    return image_id
+
+
+def _push(daemon: Daemon, image_name: str, say: _Say) -> str:
+    """Have the engine push an image, and return its repository with the digest that the registry has it under."""
+    say("Pushing Image to the registry")
+    name = Name.parse(image_name)
+    path = f"/images/{quote(name.repository)}/push?{urlencode({'tag': name.tag})}"
+    digest = ""
+    try:
+        for message in daemon.post(path, {"X-Registry-Auth": _NO_CREDENTIALS}):
+            digest = _report(message, say, "Digest", "Pushed image with digest {}") or digest
+    except ProviderError as error:
+        raise ProviderError(f"error reading push output: {error}") from error
+    if not digest:
+        raise ProviderError("error reading push output: it ended without a digest")
+    return f"{name.repository}@{digest}"
+
+
+def _report(message: _Message, say: _Say, result: str, sentence: str) -> str:
+    """Say what a message of the engine says.
+
+    Returns:
+        The value of `result`, if the message carries it.
+
+    Raises:
+        ProviderError: the message is that of a failure.
+    """
+    if message.get("errorDetail") or message.get("error"):
+        raise ProviderError((message.get("errorDetail") or {}).get("message") or message["error"])
+    line = message.get("from", "")
+    line += message.get("stream") or " ".join(filter(None, (message.get("status"), message.get("progress"))))
+    aux = message.get("aux")
+    value = ""
+    if message.get("id") == _TRACE and isinstance(aux, str):
+        line += "\n".join(_trace(aux))
+    elif isinstance(aux, dict):
+        value = aux.get(result, "")
+        line += sentence.format(value) if value else json.dumps(aux)
+    if line.strip():
+        say(line.strip())
+    return value
+
+
+def _own_lines(message: _Message) -> list[str]:
+    """What the programs of a build print, without most of the engine's own words."""
+    traced = message.get("id") == _TRACE
+    texts = _logs(base64.b64decode(message["aux"])) if traced else [message.get("stream", "")]
+    return [line for text in texts for line in text.strip().splitlines()]
+
+
+def _trace(aux: str) -> Iterator[str]:
+    """The words in BuildKit's progress: steps with their errors, what each is at, output, warnings."""
+    status = base64.b64decode(aux)
+    for step in _texts(status, 1):
+        yield from (f"digest: {digest.decode()}" for digest in _texts(step, 1))
+        yield from (name.decode() for name in _texts(step, 3))
+        yield from (f"error: {error.decode()}" for error in _texts(step, 7))
+    for progress in _texts(status, 2):
+        yield from (name.decode() for name in _texts(progress, 1))
+    yield from _logs(status)
+    for warning in _texts(status, 4):
+        yield from (short.decode() for short in _texts(warning, 3))
+
+
+def _logs(status: bytes) -> list[str]:
+    """What the steps of a BuildKit build print."""
+    return [text.decode(errors="replace") for log in _texts(status, 3) for text in _texts(log, 4)]
+
+
+def _texts(message: bytes, number: int) -> list[bytes]:
+    """The fields of a number in a protobuf message of BuildKit's control API (StatusResponse and what is in it)."""
+    fields = UnknownFieldSet(Empty.FromString(message))
+    return [field.data for field in fields if field.field_number == number and isinstance(field.data, bytes)]
