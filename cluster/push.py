@@ -7,8 +7,10 @@ What talks to the cluster is imported when it is first asked: a second that a pr
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stack.errors import KubeRegistryError
@@ -18,16 +20,16 @@ if TYPE_CHECKING:
     from cluster.tunnel import Tunnel
 
 Say = Callable[[str], None]
-"""Tells a person what is being waited for; one line."""
+"""Tells a person one line: what is being waited for and until when, or why something is done again."""
 
 READY_SECONDS = 120.0
 """How long the registry may take to run: its image is pulled once per node, its volume made once."""
 
 ANSWER_SECONDS = 20.0
-"""How long the registry may take to answer through a tunnel that was just opened."""
+"""How long the registry may take to answer through the tunnel."""
 
-RECOVERIES = 3
-"""How often a holder's push is tried again."""
+TRIES = 4
+"""How often one image's push is tried in all."""
 
 
 class PushPath:
@@ -40,14 +42,14 @@ class PushPath:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
-        self._ready = False
+        self._verdict: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
-        self._recoveries: dict[str, int] = {}
+        self._tries: Counter[str] = Counter()
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
 
     async def ready(self, say: Say) -> None:
-        """Return once the registry runs; proven once, then known for the rest of the run.
+        """Return once the registry runs; asked once, then known for the rest of the run.
 
         Raises:
             ClusterError: it does not, or the cluster cannot be asked.
@@ -68,13 +70,14 @@ class PushPath:
             self._holders.add(holder)
 
     async def recover(self, holder: str, say: Say) -> bool:
-        """Whether a push that failed is worth another try; if so the registry answers through the tunnel again."""
+        """Whether a push that failed is to be tried again; then the registry answers through the tunnel once more."""
         async with self._lock:
-            tries = self._recoveries[holder] = self._recoveries.get(holder, 0) + 1
-            if tries > RECOVERIES:
+            self._tries[holder] += 1
+            if self._tries[holder] >= TRIES:
                 return False
-            say(f"the push failed; try {tries + 1} of {RECOVERIES + 1}")
+            self._verdict = None
             try:
+                await self._prove_ready(say)
                 if self._tunnel is None:
                     await self._open_tunnel(say)
                 else:
@@ -83,6 +86,7 @@ class PushPath:
                 say(str(error))
                 return False
             self._holders.add(holder)
+            say(f"the registry answers; pushing again, try {self._tries[holder] + 1} of {TRIES}")
             return True
 
     async def give_back(self, holder: str) -> None:
@@ -94,23 +98,36 @@ class PushPath:
                 await self._open.aclose()
 
     async def _prove_ready(self, say: Say) -> None:
-        if self._ready:
-            return
+        """Ask once; what failed for one image fails for the next at once."""
+        if self._verdict is None:
+            try:
+                await self._wait_ready(say)
+                self._verdict = True
+            except KubeRegistryError as error:
+                self._verdict = error
+        if isinstance(self._verdict, KubeRegistryError):
+            raise self._verdict
+
+    async def _wait_ready(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
         from cluster.readiness import wait_ready  # noqa: PLC0415
 
-        say(f"waiting for the registry, at most {READY_SECONDS:.0f} s")
+        say(f"waiting for the registry to run, {until(READY_SECONDS)}")
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
-        self._ready = True
 
     async def _open_tunnel(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
-        say(f"opening the tunnel on {self._settings.endpoints.push_address}, at most {ANSWER_SECONDS:.0f} s")
+        say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
             opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
             self._tunnel = await opening.enter_async_context(opened)
             self._open = opening.pop_all()
+
+
+def until(seconds: float) -> str:
+    """The end of a wait that starts now, as the clock on the wall shows it."""
+    return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

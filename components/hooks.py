@@ -5,15 +5,17 @@ hard bound. Hook names share one space per deployment, so they carry the compone
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pulumi
 from pulumi.resource import DependencyResource
 
 from cluster.push import PushPath, Say
-from stack.errors import KubeRegistryError
+from stack.errors import KubeRegistryError, TookTooLongError
 
 HOOK_SECONDS = 180.0
-"""The longest that one hook may take, more than the waits inside it."""
+"""The longest that one hook may take: more than the waits inside it, less than anybody's patience."""
 
 PUSH_FAILED = "error reading push output"
 """What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""
@@ -28,18 +30,20 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     """
 
     async def take(args: pulumi.ResourceHookArgs) -> None:
-        async with asyncio.timeout(HOOK_SECONDS):
+        async with bounded("waiting to push"):
             await path.take(args.urn, row(args.urn))
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
-        async with asyncio.timeout(HOOK_SECONDS):
+        async with bounded("closing the tunnel"):
             await path.give_back(args.urn)
 
     async def recover(args: pulumi.ErrorHookArgs) -> bool:
-        async with asyncio.timeout(HOOK_SECONDS):
-            pushed_in_vain = PUSH_FAILED in args.errors[0]
-            if pushed_in_vain and await path.recover(args.urn, row(args.urn)):
-                return True
+        cause = args.errors[0]
+        async with bounded("mending a failed push"):
+            if PUSH_FAILED in cause:
+                pulumi.log.info(f"the push failed: {cause}", DependencyResource(args.urn))
+                if await path.recover(args.urn, row(args.urn)):
+                    return True
             await path.give_back(args.urn)
             return False
 
@@ -68,13 +72,27 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
     async def ready(known: str) -> str:
         if not pulumi.runtime.is_dry_run():
             try:
-                async with asyncio.timeout(HOOK_SECONDS):
+                async with bounded("waiting for the registry"):
                     await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
             except KubeRegistryError as error:
                 raise pulumi.RunError(str(error)) from error
         return known
 
     return value.apply(ready)
+
+
+@asynccontextmanager
+async def bounded(doing: str) -> AsyncIterator[None]:
+    """Let nothing take longer than HOOK_SECONDS.
+
+    Raises:
+        TookTooLongError: it did.
+    """
+    try:
+        async with asyncio.timeout(HOOK_SECONDS):
+            yield
+    except TimeoutError:
+        raise TookTooLongError(doing=doing, seconds=HOOK_SECONDS) from None
 
 
 def row(urn: str) -> Say:

@@ -3,6 +3,7 @@
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
     ├── BuildContextError          the files of an image are not where its settings say
+    ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
         ├── UnreachableError       no answer from the API server
@@ -68,6 +69,16 @@ class BuildContextError(KubeRegistryError):
     problem: str
 
     sentence = "image {image}: {path} {problem}; correct `context` or `dockerfile` of this image in the stack's config"
+
+
+@dataclass(eq=False)
+class TookTooLongError(KubeRegistryError):
+    """A step of the update was given up, though each wait inside it has a bound of its own."""
+
+    doing: str
+    seconds: float
+
+    sentence = "{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again"
 
 
 @dataclass(eq=False)
