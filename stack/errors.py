@@ -57,7 +57,7 @@ class SettingsError(KubeRegistryError):
     problem: str
     mend: str
 
-    sentence = "setting {key}: {problem}; {mend}"
+    sentence = "setting {key}: {problem}; mend it with {mend}"
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ from lab import cluster, docker_engine
 from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
 from lab.toolchain import provide, tool
+from stack.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "stack")
@@ -65,14 +66,35 @@ class Program:
 
     def up(self) -> dict[str, int]:
         """`pulumi up`; operation -> number of resources."""
-        return dict(self.stack.up().summary.resource_changes or {})
+        return {str(kind): count for kind, count in (self.stack.up().summary.resource_changes or {}).items()}
 
     def preview(self) -> dict[str, int]:
         """`pulumi preview`; operation -> number of resources."""
         return {str(getattr(kind, "value", kind)): count for kind, count in self.stack.preview().change_summary.items()}
 
+    def failing_up(self) -> str:
+        """The text of a `pulumi up` that is expected to fail."""
+        with pytest.raises(automation.CommandError) as failed:
+            self.stack.up()
+        return str(failed.value)
+
+    def configure(self, **settings: str) -> None:
+        """Set config keys; an underscore stands for a dot of a path."""
+        for key, value in settings.items():
+            self.stack.set_config(key.replace("_", "."), automation.ConfigValue(value), path="_" in key)
+
+    def state(self) -> dict[str, Any]:
+        """The stack's state as Pulumi keeps it."""
+        return dict(self.stack.export_stack().deployment or {})
+
     def output(self, name: str) -> Any:  # noqa: ANN401 - outputs are of any type
         return self.stack.outputs()[name].value
+
+
+def settings_of(lab: Lab) -> Settings:
+    """The settings that the tests' stack has, for looking at its cluster without the program."""
+    config = {"kubeContext": lab.cluster.kube_context, "kubeconfig": str(lab.cluster.kubeconfig), "images": {"app": {}}}
+    return Settings.parse(config, project="kube-registry", stack=STACK)
 
 
 @pytest.fixture(scope="session")
@@ -103,21 +125,23 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program(lab: Lab, checkout: Path) -> Program:
-    """The program itself, its stack named after the cluster."""
+def program(lab: Lab, checkout: Path) -> Iterator[Program]:
+    """The program itself; what a test left of its stack is destroyed at the end."""
     made = _program(lab, checkout, checkout)
-    made.stack.set_config("kubeContext", automation.ConfigValue(lab.cluster.kube_context))
-    made.stack.set_config("images.app.context", automation.ConfigValue("./app"), path=True)
-    return made
+    made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app")
+    yield made
+    made.stack.destroy()
 
 
 @pytest.fixture(scope="module")
-def downstream(lab: Lab, checkout: Path) -> Program:
+def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
     """The workload of examples/downstream on the program's stack."""
     made = _program(lab, checkout, checkout / "examples" / "downstream")
-    made.stack.set_config("kubeContext", automation.ConfigValue(lab.cluster.kube_context))
-    made.stack.set_config("registryStack", automation.ConfigValue(f"organization/kube-registry/{STACK}"))
-    return made
+    made.configure(
+        kubeContext=lab.cluster.kube_context, registryStack=f"organization/kube-registry/{program.stack.name}"
+    )
+    yield made
+    made.stack.destroy()
 
 
 def _program(lab: Lab, checkout: Path, folder: Path) -> Program:

@@ -14,7 +14,7 @@ from cluster.kube import open_client
 from cluster.tunnel import open_tunnel
 from stack.endpoints import parse_reference
 from stack.settings import Settings
-from tests.e2e.conftest import STACK, Lab, Program
+from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
 
@@ -31,18 +31,13 @@ def registry_url(lab: Lab, program: Program, path: str) -> str:
     return f"http://{lab.cluster.nodes[0].address}:{program.output('registry')['nodePort']}{path}"
 
 
-def settings_of(lab: Lab) -> Settings:
-    config = {"kubeContext": lab.cluster.kube_context, "kubeconfig": str(lab.cluster.kubeconfig), "images": {"app": {}}}
-    return Settings.parse(config, project="kube-registry", stack=STACK)
-
-
 def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class TestJourney:
-    def test_up_creates_everything_and_exports_plain_strings(self, program: Program) -> None:
+    def test_up_creates_everything_and_exports_plain_strings(self, lab: Lab, program: Program) -> None:
         assert program.up() == {"create": RESOURCES}
         reference = parse_reference(program.output("image"))
         assert reference.host == "localhost:30100"
@@ -53,7 +48,7 @@ class TestJourney:
             "namespace": "kube-registry",
             "nodePort": 30100,
             "pullHost": "localhost:30100",
-            "pushAddress": settings_push_address(),
+            "pushAddress": settings_of(lab).endpoints.push_address,
         }
 
     def test_the_tunnel_is_closed_when_the_push_is_done(self, lab: Lab, program: Program) -> None:
@@ -126,11 +121,6 @@ class TestJourney:
         assert web_pods(lab) == []
         assert "kube-registry" not in {item["metadata"]["name"] for item in lab.get("namespaces")}
         assert lab.get("persistentvolumes") == []
-
-
-def settings_push_address() -> str:
-    settings = Settings.parse({"kubeContext": "any", "images": {"app": {}}}, project="kube-registry", stack=STACK)
-    return settings.endpoints.push_address
 
 
 async def push_blob(settings: Settings, blob: bytes, digest: str) -> None:

@@ -1,0 +1,119 @@
+"""What goes wrong around a push on the real engine: it ends in one sentence, leaves nothing half-made and is mended."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.cluster import known as plan_of
+from tests.e2e.conftest import Lab, Program, settings_of
+
+pytestmark = pytest.mark.lab
+
+
+def images_in_state(program: Program) -> set[str]:
+    resources = program.state()["resources"]
+    return {resource["urn"].rpartition("::")[2] for resource in resources if resource["type"].endswith(":Image")}
+
+
+@contextmanager
+def occupied(port: int) -> Iterator[None]:
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+@contextmanager
+def read_only_volume(lab: Lab) -> Iterator[Callable[[], None]]:
+    """Take the registry's right to write to its volume; what is given takes it back early."""
+    volumes = plan_of(lab.cluster.name).volumes
+    folders = [volumes, *(path for path in volumes.rglob("*") if path.is_dir())]
+    modes = {folder: folder.stat().st_mode for folder in folders}
+
+    def mend() -> None:
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+    for folder in modes:
+        folder.chmod(0o555)
+    try:
+        yield mend
+    finally:
+        mend()
+
+
+def other_app(program: Program) -> str:
+    """Another build context, so that an image of its own can be broken while the rest is well."""
+    folder = program.folder / "other"
+    shutil.copytree(program.folder / "app", folder)
+    return "./other"
+
+
+class TestFaults:
+    """One stack with three images; each test leaves it as it should be."""
+
+    def test_a_busy_push_port_fails_the_update_before_anything_is_built(self, lab: Lab, program: Program) -> None:
+        program.configure(images_one_context="./app", images_two_context="./app")
+        with occupied(settings_of(lab).push_port):
+            text = program.failing_up()
+        assert f"cannot listen on port {settings_of(lab).push_port} of this machine" in text
+        assert "pulumi config set pushPort" in text
+        assert "Traceback" not in text
+        assert images_in_state(program) == set()
+        assert not program.state().get("pending_operations")
+        assert lab.get("deployments", "--namespace", "kube-registry")
+
+    def test_the_next_up_repairs_it_and_three_images_share_one_tunnel(self, lab: Lab, program: Program) -> None:
+        lines: list[str] = []
+        program.stack.up(on_output=lines.append)
+        assert images_in_state(program) == {"app", "one", "two"}
+        assert sum("waiting for an answer on" in line for line in lines) == 1
+        with occupied(settings_of(lab).push_port):
+            pass
+
+    def test_a_build_that_fails_is_not_built_again(self, program: Program) -> None:
+        program.configure(images_one_context=other_app(program))
+        dockerfile = program.folder / "other" / "Dockerfile"
+        good = dockerfile.read_text()
+        dockerfile.write_text("FROM busybox:1.35\nCOPY nowhere /site\n")
+        text = program.failing_up()
+        dockerfile.write_text(good)
+        assert "nowhere" in text
+        assert "retrying" not in text
+        assert "the push failed" not in text
+
+    def test_a_push_that_fails_is_tried_again_and_says_why_each_time(self, lab: Lab, program: Program) -> None:
+        (program.folder / "app" / "site" / "version").write_text("3\n")
+        with read_only_volume(lab):
+            text = program.failing_up()
+        assert text.count("the push failed: ") == 4
+        assert text.count("pushing again, try") <= 3
+        assert not program.state().get("pending_operations")
+
+    def test_a_push_that_fails_once_succeeds_on_its_next_try(self, lab: Lab, program: Program) -> None:
+        lines: list[str] = []
+        with read_only_volume(lab) as mend:
+
+            def watch(line: str) -> None:
+                lines.append(line)
+                if "the push failed: " in line:
+                    mend()
+
+            program.stack.up(on_output=watch)
+        assert sum("the push failed: " in line for line in lines) == 1
+
+    def test_after_all_this_an_up_changes_nothing(self, program: Program) -> None:
+        assert set(program.up()) == {"same"}
+
+
+class TestReadiness:
+    def test_a_registry_that_cannot_be_pulled_fails_every_up_with_the_kubelets_words(self, program: Program) -> None:
+        program.configure(registryImage="docker.io/library/registry:of-no-such-tag")
+        for _ in range(2):
+            text = program.failing_up()
+            assert "the registry in namespace kube-registry of kube context" in text
+            assert "ErrImagePull" in text or "ImagePullBackOff" in text
+        program.configure(registryImage="docker.io/library/registry:3.1.2")
+        program.up()
+        assert set(program.up()) == {"same"}
