@@ -79,11 +79,7 @@ class Progress:
         """Show that `title` is `doing` something ("building"), then how long it took; without a number."""
         start = time.monotonic()
         try:
-            with (
-                self._live_line(title, doing)
-                if self._console.is_terminal
-                else self._plain_lines(title, doing)
-            ):
+            with self._live_line(title, doing) if self._console.is_terminal else self._plain_lines(title, doing):
                 yield
         except BaseException:
             self.say(f"{title}: failed after {duration(time.monotonic() - start)}")

@@ -25,11 +25,12 @@ DOCKER_PLUGIN_VERSION = "5.2.0"
 DOWNLOAD_LIMIT_SECONDS = 60.0
 INSTALL_LIMIT_SECONDS = 60.0
 
+_LAUNCHER = "pulumi-resource-docker"
 _STAND_IN = """\
 #!/bin/sh
 # The lab's offline stand-in for Pulumi's Docker plugin. Only the lab's environment names these two.
 export PYTHONPATH="${KUBE_REGISTRY_LAB_CHECKOUT:?is set by the lab only}"
-exec "${KUBE_REGISTRY_LAB_PYTHON:?is set by the lab only}" -m lab.docker_provider "$@"
+exec "${KUBE_REGISTRY_LAB_PYTHON:?is set by the lab only}" -P -m lab.docker_provider "$@"
 """
 
 
@@ -70,14 +71,14 @@ def provide_plugins(progress: Progress) -> None:
         if not KUBERNETES.installed() and not download(KUBERNETES, progress):
             provide(progress, [KUBERNETES_PLUGIN])
             install(KUBERNETES, tool("pulumi-resource-kubernetes"))
-        if not DOCKER.installed() and not download(DOCKER, progress):
-            launcher = HOME / "pulumi-resource-docker"
+        if not _docker_plugin_ready() and not download(DOCKER, progress):
+            launcher = HOME / _LAUNCHER
             launcher.write_text(_STAND_IN)
             launcher.chmod(0o755)
             install(DOCKER, launcher)
             progress.say(
-                f"Pulumi's Docker plugin {DOCKER.version} cannot be downloaded here, so the lab's stand-in takes its "
-                f"place (remove {DOCKER.folder} and {DOCKER.refusal} to try again)."
+                "The lab's stand-in takes the place of Pulumi's Docker plugin, which cannot be downloaded here "
+                f"(remove {DOCKER.refusal} and {DOCKER.folder} to try again)."
             )
 
 
@@ -85,12 +86,13 @@ def download(plugin: Plugin, progress: Progress) -> bool:
     """Try to install the released plugin; a failure is remembered, so that only the first run waits for it."""
     if plugin.refusal.exists():
         return False
-    try:
-        with progress.running(f"Pulumi {plugin.name} plugin {plugin.version}", "downloading"):
+    HOME.mkdir(parents=True, exist_ok=True)
+    with progress.running(f"Pulumi plugin {plugin.name} {plugin.version}", "asking for the released one"):
+        try:
             _pulumi_plugin_install(plugin, limit=DOWNLOAD_LIMIT_SECONDS)
-    except LabError as error:
-        plugin.refusal.write_text(f"{error}\n")
-        return False
+        except LabError as error:
+            plugin.refusal.write_text(f"{error}\n")
+            return False
     return True
 
 
@@ -100,7 +102,7 @@ def install(plugin: Plugin, program: Path) -> None:
     Raises:
         LabError: Pulumi does not take it.
     """
-    _pulumi_plugin_install(plugin, "--file", str(program), limit=INSTALL_LIMIT_SECONDS)
+    _pulumi_plugin_install(plugin, "--reinstall", "--file", str(program), limit=INSTALL_LIMIT_SECONDS)
 
 
 def environment(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
@@ -127,6 +129,12 @@ def environment(*, kubeconfig: Path | None = None, docker_host: str | None = Non
     if docker_host:
         chosen["DOCKER_HOST"] = docker_host
     return {**os.environ, **chosen}
+
+
+def _docker_plugin_ready() -> bool:
+    """Whether the released plugin is installed, or the stand-in's launcher as it is today."""
+    stand_in = DOCKER.refusal.exists()
+    return DOCKER.installed() and (not stand_in or (DOCKER.folder / _LAUNCHER).read_text() == _STAND_IN)
 
 
 def _pulumi_plugin_install(plugin: Plugin, *options: str, limit: float) -> None:
