@@ -6,7 +6,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kube-registry-lab
 VENV := $(CACHE)/venv-$(shell (python3 -V; cat $(REQUIREMENTS)) | cksum | cut -d' ' -f1)
 PYTHON := $(VENV)/bin/python
 
-.PHONY: help venv up preview down test lint
+.PHONY: help venv up preview down test lint schema
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: venv ## Run every test, on real clusters too
 
 lint: venv ## Check style, format and types
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy .
+
+schema: venv ## Write the settings into Pulumi.yaml and README.md
+	@$(PYTHON) -m stack.schema
 
 venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that is a folder of your own
 	@test -d .venv -a ! -L .venv || ln -sfn $(VENV) .venv
