@@ -38,7 +38,7 @@ def digest(context: str, dockerfile: str) -> str:
     """The digest of a build context and its Dockerfile.
 
     Raises:
-        ProviderError: a file cannot be read, or a symlink leads nowhere.
+        ProviderError: a file cannot be read.
     """
     total = hashlib.sha256()
     try:
@@ -116,7 +116,7 @@ def _add(total: "hashlib._Hash", path: str, name: str, mode: int) -> None:
 
 def _link_target(path: str) -> str:
     """Where a symlink ends: relative to here unless the way there is absolute, as in Go."""
-    target = os.path.realpath(path, strict=True)
+    target = os.path.realpath(path)
     absolute = posixpath.isabs(path) or Path(path).readlink().is_absolute()
     return target if absolute else os.path.relpath(target)
 

@@ -129,7 +129,8 @@ def check_destination(inputs: _Json) -> None:
     Raises:
         ProviderError: the name does not say which registry, or the registry wants credentials.
     """
-    registry = inputs.get("registry", {})
+    given = inputs.get("registry")
+    registry = given if isinstance(given, dict) else {}
     if registry.get("username") or registry.get("password"):
         raise ProviderError(
             "the offline stand-in for the Docker provider does not log in to registries; "
