@@ -56,7 +56,7 @@ class Daemon:
             # An engine that refuses early does not read the body to its end; its answer says why.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request("POST", path, body=body, headers=dict(headers))
-            for line in _accepted(connection):
+            for line in _lines(_accepted(connection)):
                 if line.strip():
                     yield json.loads(line)
 
@@ -139,3 +139,12 @@ def _accepted(connection: HTTPConnection) -> HTTPResponse:
             text = json.loads(text)["message"]
         raise ProviderError(f"Error response from daemon: {text.strip()}")
     return response
+
+
+def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of an answer; unlike the answer's own iterator, it notices when the end is missing."""
+    begun = b""
+    while piece := response.read1():
+        *lines, begun = (begun + piece).split(b"\n")
+        yield from lines
+    yield begun
