@@ -177,9 +177,11 @@ def _check_build(given: _Json) -> _Json:
             "leave it out or install the real plugin"
         )
     build = {"context": ".", **given}
-    build.setdefault("dockerfile", posixpath.normpath(posixpath.join(build["context"], "Dockerfile")))
-    if UNKNOWN not in (build["context"], build["dockerfile"]):
-        build["contextDigest"] = _context_digest(build["context"], build["dockerfile"])
+    # For want of a better one the real plugin, too, takes the program's folder for an unknown build context.
+    context = "." if build["context"] == UNKNOWN else build["context"]
+    build.setdefault("dockerfile", posixpath.normpath(posixpath.join(context, "Dockerfile")))
+    if build["dockerfile"] != UNKNOWN:
+        build["contextDigest"] = _context_digest(context, build["dockerfile"])
     return build
 
 

@@ -39,6 +39,7 @@ from lab.waiting import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 URN = f"urn:pulumi:dev::project::{IMAGE}::app"
+PROVIDER_URN = "urn:pulumi:dev::project::pulumi:providers:docker::lab"
 QUIET = Progress(Console(quiet=True))
 CALL_SECONDS = 60
 
@@ -234,15 +235,16 @@ class TestProtocol:
             plugin.configure("unix:///nowhere/docker.sock")
 
     def test_an_unknown_key_of_its_configuration_is_named(self, plugin: Plugin) -> None:
-        urn = "urn:pulumi:dev::project::pulumi:providers:docker::lab"
-        checked = plugin.stub.CheckConfig(provider_pb2.CheckRequest(urn=urn, news=struct({"hots": "unix:///x"})))
+        checked = plugin.stub.CheckConfig(
+            provider_pb2.CheckRequest(urn=PROVIDER_URN, news=struct({"hots": "unix:///x"}))
+        )
         assert "lab.hots" in checked.failures[0].reason
 
     def test_another_host_is_a_change_of_the_provider(self, plugin: Plugin) -> None:
         old, new = struct({"host": "unix:///a"}), struct({"host": "unix:///b"})
-        same = plugin.stub.DiffConfig(provider_pb2.DiffRequest(old_inputs=old, news=old))
+        same = plugin.stub.DiffConfig(provider_pb2.DiffRequest(urn=PROVIDER_URN, old_inputs=old, news=old))
         assert same.changes == provider_pb2.DiffResponse.DIFF_UNKNOWN
-        changed = plugin.stub.DiffConfig(provider_pb2.DiffRequest(old_inputs=old, news=new))
+        changed = plugin.stub.DiffConfig(provider_pb2.DiffRequest(urn=PROVIDER_URN, old_inputs=old, news=new))
         assert list(changed.diffs) == ["host"]
         assert not changed.replaces
 
@@ -324,10 +326,16 @@ class TestCheck:
             plugin.check({**inputs_for("localhost:5000/app:1"), "registry": {"username": "me"}})
 
     def test_lets_pass_what_is_not_known_yet(self, plugin: Plugin) -> None:
-        build = {"context": UNKNOWN, "platform": "linux/amd64", "args": {"A": UNKNOWN}}
+        build = {"context": UNKNOWN, "dockerfile": UNKNOWN, "platform": "linux/amd64", "args": {"A": UNKNOWN}}
         checked = plugin.check({"imageName": UNKNOWN, "build": build, "registry": UNKNOWN})
-        assert "contextDigest" not in checked["build"]
+        assert checked["build"] == build
         assert plugin.check({"imageName": UNKNOWN, "build": UNKNOWN})["build"] == UNKNOWN
+
+    def test_takes_the_programs_folder_for_a_context_that_is_not_known(self, plugin: Plugin) -> None:
+        with refused('could not open dockerfile at relative path "Dockerfile"'):
+            plugin.check({"imageName": UNKNOWN, "build": {"context": UNKNOWN}})
+        build = {"context": UNKNOWN, "dockerfile": "app/Dockerfile"}
+        assert "contextDigest" in plugin.check({"imageName": UNKNOWN, "build": build})["build"]
 
 
 class TestContextDigest:
