@@ -3,7 +3,7 @@
 A record is the process's pid, its start time and the machine's boot id, so that a number that was given to somebody
 else meanwhile is never mistaken for ours. Every process also carries a mark in its environment, which its children
 inherit: what was started but not recorded, because we were killed in between, is found by it. Nothing is ever found
-by its name.
+by its program's name.
 """
 
 import json
@@ -24,6 +24,11 @@ MARK = "KUBE_REGISTRY_LAB"
 
 END_SECONDS = 20.0
 """How long a process that got SIGKILL may take to be gone; a whole node's worth of children included."""
+
+FORK_SECONDS = 10.0
+
+_DRAFT = "starting"
+"""What a record says before its process has a number: whoever reads it later knows that we were killed in between."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,66 +55,39 @@ class Process:
         return self.boot == _boot() and _started(self.pid) == self.started
 
 
-def launch(command: Sequence[str], *, log: Path, mark: str) -> int:
-    """Start a program that goes on without us, with a small environment of its own, and return its pid.
+def start(command: Sequence[str], *, record: Path, log: Path, mark: str, forks: bool = False) -> Process:
+    """Start a program that goes on without us, in a session and with an environment of its own.
+
+    Whatever the record told of so far is ended first.
 
     Args:
         command: the program, found on PATH, and its arguments.
+        record: the file that will tell of it.
         log: where its output is appended.
-        mark: the value of `MARK` for it and its children.
+        mark: a path like "dev/dev-n0/kubelet", carried by it and its children; no other process has the same.
+        forks: the program forks once and waits (nsenter, unshare); it is the child that counts.
 
     Raises:
-        LabError: there is no such program.
+        LabError: there is no such program, or it ended at once.
     """
-    program = shutil.which(command[0])
+    program = shutil.which(command[0], path=_PATH)
     if not program:
-        raise LabError(f"{command[0]} is not on PATH; install the package that holds it.")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    return os.posix_spawn(
-        program,
-        list(command),
-        {"PATH": _PATH, "HOME": "/root", MARK: mark},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and that would be inherited
-    )
-
-
-def only_child(parent: int, *, what: str, log: Path) -> int:
-    """The pid of the one child of a process that forks once (nsenter, unshare).
-
-    Raises:
-        LabError: the parent ended without one, or took longer than ten seconds.
-    """
-
-    def child() -> int | None:
-        try:
-            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        except (FileNotFoundError, ProcessLookupError):
-            children = []
-        if not children and _started(parent) is None:
-            raise LabError(f"{what} ended as soon as it was started; see {log}.")
-        return int(children[0]) if children else None
-
-    return wait_for(child, f"{what} to start", log=log, seconds=10.0)
-
-
-def record(pid: int, file: Path) -> Process:
-    """Write down a process that runs now.
-
-    Raises:
-        LabError: it has ended already.
-    """
+        raise LabError(f"{command[0]} is not in {_PATH}; install the package that holds it.")
+    before = recorded(record)
+    if before:
+        end(before)
+    if _is_draft(record):
+        end_marked(mark)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(_DRAFT)
+    pid = _spawn(program, command, log, mark)
+    if forks:
+        pid = _only_child(pid, command, log)
     started = _started(pid)
     if started is None:
-        raise LabError(f"Process {pid} ended before it could be written to {file}.")
+        raise LabError(f"{command[0]} ended as soon as it was started; see {log}.")
     process = Process(pid, started, _boot(), time.time())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(process)))
+    record.write_text(json.dumps(asdict(process)))
     return process
 
 
@@ -155,7 +133,7 @@ def end(process: Process, *, grace: float = 0.0) -> None:
 
 
 def end_marked(mark: str) -> None:
-    """SIGKILL every process that carries a mark, and return when all are gone.
+    """SIGKILL every process with this mark or one below it ("dev" ends "dev/dev-n0/kubelet"), and wait for their end.
 
     Raises:
         LabError: one of them outlived SIGKILL by `END_SECONDS`.
@@ -171,12 +149,45 @@ def _marked(mark: str) -> list[Process]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended, or is kept even from root: then it is not ours
         started = _started(int(folder.name))
-        if entry in environment and started is not None:
-            found.append(Process(int(folder.name), started, _boot(), 0.0))
+        if started is not None and any(e == entry or e.startswith(entry + b"/") for e in environment):
+            found.append(Process(int(folder.name), started, _boot(), time.time()))
     return found
+
+
+def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return os.posix_spawn(
+        program,
+        list(command),
+        {"PATH": _PATH, "HOME": "/root", MARK: mark},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and that would be inherited
+    )
+
+
+def _only_child(parent: int, command: Sequence[str], log: Path) -> int:
+    def child() -> int | None:
+        try:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            children = []
+        if not children and _started(parent) is None:
+            raise LabError(f"{' '.join(command)} ended as soon as it was started; see {log}.")
+        return int(children[0]) if children else None
+
+    return wait_for(child, f"{command[0]} to fork", log=log, seconds=FORK_SECONDS)
+
+
+def _is_draft(record: Path) -> bool:
+    return record.exists() and record.read_text() == _DRAFT
 
 
 def _started(pid: int) -> int | None:

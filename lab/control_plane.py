@@ -1,0 +1,161 @@
+"""The control plane of a cluster: etcd, API server, controller manager and scheduler, on a machine of their own.
+
+It shares nothing with the host but the kernel: the ports are the usual ones, and the host reaches them over the
+bridge. Owns the processes' arguments and files, and the objects that a cluster starts with.
+"""
+
+import ipaddress
+from collections.abc import Callable
+
+from lab import kube_api, machines, pki
+from lab.machines import CONTROL_PLANE, Machine
+from lab.plan import SERVICES, Plan
+from lab.waiting import wait_for
+
+READY_SECONDS = 90.0
+ETCD, API_SERVER = "etcd", "kube-apiserver"
+CONTROLLER_MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
+_FOLDER = "/var/lib/kubernetes"
+_ADMIN, _ADMINS = "admin", "system:masters"
+
+
+def machine_of(plan: Plan) -> Machine:
+    """The machine that the control plane runs on."""
+    return Machine(plan, CONTROL_PLANE)
+
+
+def commands(plan: Plan) -> dict[str, list[str]]:
+    """The arguments of each process, in the order of their start."""
+    etcd = "http://127.0.0.1:2379"
+    peers = "http://127.0.0.1:2380"
+    keys = f"{_FOLDER}/service-account.key"
+    return {
+        ETCD: [
+            f"/run/bin/{ETCD}",
+            "--data-dir=/var/lib/etcd",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--unsafe-no-fsync",  # a power cut may cost the data of a lab, which is built anew then
+            "--log-level=warn",
+        ],
+        API_SERVER: [
+            f"/run/bin/{API_SERVER}",
+            f"--etcd-servers={etcd}",
+            f"--bind-address={plan.api_address}",
+            f"--advertise-address={plan.api_address}",
+            f"--tls-cert-file={_FOLDER}/server.crt",
+            f"--tls-private-key-file={_FOLDER}/server.key",
+            f"--client-ca-file={_FOLDER}/ca.crt",
+            f"--kubelet-certificate-authority={_FOLDER}/ca.crt",
+            f"--kubelet-client-certificate={_FOLDER}/kubelet-client.crt",
+            f"--kubelet-client-key={_FOLDER}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP",  # else it looks up the nodes' names
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            f"--service-cluster-ip-range={SERVICES}",
+            f"--service-account-key-file={keys}",
+            f"--service-account-signing-key-file={keys}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+        ],
+        CONTROLLER_MANAGER: [
+            f"/run/bin/{CONTROLLER_MANAGER}",
+            f"--kubeconfig={_FOLDER}/controller-manager.kubeconfig",
+            "--bind-address=127.0.0.1",
+            f"--service-account-private-key-file={keys}",
+            f"--root-ca-file={_FOLDER}/ca.crt",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            # At the usual 20 a second it takes five seconds until the first service account is there.
+            "--kube-api-qps=300",
+            "--kube-api-burst=600",
+            "--enable-hostpath-provisioner=true",
+            f"--flex-volume-plugin-dir={_FOLDER}/volume-plugins",
+        ],
+        SCHEDULER: [
+            f"/run/bin/{SCHEDULER}",
+            f"--kubeconfig={_FOLDER}/scheduler.kubeconfig",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+        ],
+    }
+
+
+def issue(plan: Plan) -> None:
+    """Make the authority and the administrator's kubeconfig, where they are not there yet. Idempotent."""
+    authority = pki.found(plan.pki)
+    if plan.kubeconfig.exists():
+        return
+    admin = pki.issue(authority, _ADMIN, groups=[_ADMINS])
+    pki.write_secret(plan.pki / "admin.pem", admin.certificate + admin.key)
+    content = pki.kubeconfig(authority, admin, server=plan.server, kube_context=plan.kube_context)
+    pki.write_secret(plan.kubeconfig, content)
+
+
+def start(plan: Plan) -> None:
+    """Start what does not run of the control plane, on its running machine; return when it can be worked with.
+
+    Raises:
+        LabError: a process ended, or the API server was not ready in time.
+    """
+    machine = machine_of(plan)
+    missing = {name: command for name, command in commands(plan).items() if not machine.runs(name)}
+    if missing:
+        _write_files(machine)
+    _start(machine, missing, ETCD, API_SERVER)
+    _wait(machine, lambda: kube_api.is_ready(plan), "the API server to be ready")
+    _start(machine, missing, CONTROLLER_MANAGER, SCHEDULER)
+    storage = "/apis/storage.k8s.io/v1/storageclasses"
+    _wait(machine, lambda: kube_api.create(plan, storage, _STORAGE_CLASS), "the API server to take the StorageClass")
+
+
+def _start(machine: Machine, missing: dict[str, list[str]], *names: str) -> None:
+    for name in names:
+        if name in missing:
+            machines.start(machine, name, missing[name])
+
+
+def _wait(machine: Machine, look: Callable[[], bool], what: str) -> None:
+    def watchful() -> bool:
+        machines.watch(machine, ETCD)
+        machines.watch(machine, API_SERVER)
+        return look()
+
+    wait_for(watchful, what, log=machine.log(API_SERVER), seconds=READY_SECONDS)
+
+
+def _write_files(machine: Machine) -> None:
+    plan = machine.plan
+    authority = pki.found(plan.pki)
+
+    def kubeconfig(user: str) -> str:
+        identity = pki.issue(authority, user)
+        return pki.kubeconfig(authority, identity, server=plan.server, kube_context=plan.kube_context)
+
+    service = str(ipaddress.ip_network(SERVICES)[1])
+    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
+    server = pki.issue(authority, API_SERVER, addresses=[plan.api_address, "127.0.0.1", service, *names])
+    kubelet_client = pki.issue(authority, "kube-apiserver-kubelet-client")
+    machine.write(
+        {
+            f"{_FOLDER}/ca.crt": authority.certificate.read_text(),
+            f"{_FOLDER}/service-account.key": authority.service_account_key.read_text(),
+            f"{_FOLDER}/server.crt": server.certificate,
+            f"{_FOLDER}/server.key": server.key,
+            f"{_FOLDER}/kubelet-client.crt": kubelet_client.certificate,
+            f"{_FOLDER}/kubelet-client.key": kubelet_client.key,
+            f"{_FOLDER}/controller-manager.kubeconfig": kubeconfig("system:kube-controller-manager"),
+            f"{_FOLDER}/scheduler.kubeconfig": kubeconfig("system:kube-scheduler"),
+        }
+    )
+
+
+_STORAGE_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "kubernetes.io/host-path",
+}

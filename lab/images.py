@@ -1,0 +1,158 @@
+"""The images that a cluster needs before it has a registry, made from files on this machine.
+
+They come as one archive that both `ctr images import` and `docker load` take, byte for byte the same for the same
+files. Owns their names and content; who imports them is others' business.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import subprocess
+import tarfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.parts import REGISTRY_VERSION
+from lab.toolchain import make, tool
+
+PAUSE = "lab.local/pause:1"
+"""What keeps a pod's namespaces; containerd asks for it by this name."""
+
+REGISTRY = f"docker.io/library/registry:{REGISTRY_VERSION}"
+
+_FORMAT = 1
+"""Goes up when the same files become another archive."""
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of one layer.
+
+    Attributes:
+        name: its full name and tag.
+        programs: path in the image, without the leading slash, to the file on this machine.
+        links: path in the image to what it points at.
+        entrypoint: what is run.
+        command: its arguments, which a container may replace.
+    """
+
+    name: str
+    programs: dict[str, Path]
+    links: dict[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+def all_images() -> tuple[Image, ...]:
+    """The images, for what is on this machine.
+
+    Raises:
+        LabError: a program is missing, or busybox does not tell its version.
+    """
+    busybox = tool("busybox")
+    return (
+        Image(PAUSE, {"bin/busybox": busybox}, entrypoint=("/bin/busybox", "sleep", "infinity")),
+        Image(
+            busybox_name(),
+            {"bin/busybox": busybox},
+            links={f"bin/{applet}": "busybox" for applet in _ask(busybox, "--list").split() if applet != "busybox"},
+            command=("sh",),
+        ),
+        Image(
+            REGISTRY,
+            {"bin/registry": tool("registry")},
+            entrypoint=("registry",),
+            command=("serve", "/etc/distribution/config.yml"),
+        ),
+    )
+
+
+def busybox_name() -> str:
+    """The full name of the busybox image, tagged with the version that this machine has.
+
+    Raises:
+        LabError: busybox is missing or does not tell its version.
+    """
+    banner = _ask(tool("busybox"), "--help")
+    version = re.search(r"BusyBox v(\S+)", banner)
+    if not version:
+        raise LabError(f"{tool('busybox')} does not tell its version; is it busybox-static?")
+    return f"docker.io/library/busybox:{version[1]}"
+
+
+def archive() -> Path:
+    """The archive of all images, made once.
+
+    Raises:
+        LabError: a program that goes into an image is missing.
+    """
+    images = all_images()
+    files = sorted({file for image in images for file in image.programs.values()})
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    recipe = f"{_FORMAT} {platform.machine()} {images} {contents}"
+    key = f"images-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
+    return make(key, partial(_build, images)) / "images.tar"
+
+
+def _build(images: tuple[Image, ...], _work: Path, result: Path, _log: Path) -> None:
+    manifest = []
+    with tarfile.open(result / "images.tar", "w") as tar:
+        for image in images:
+            layer = _layer(image)
+            layer_digest = hashlib.sha256(layer).hexdigest()
+            config = _config(image, layer_digest)
+            config_name = f"{hashlib.sha256(config).hexdigest()}.json"
+            _add(tar, f"{layer_digest}.tar", layer)
+            _add(tar, config_name, config)
+            manifest.append({"Config": config_name, "RepoTags": [image.name], "Layers": [f"{layer_digest}.tar"]})
+        _add(tar, "manifest.json", json.dumps(manifest).encode())
+
+
+def _layer(image: Image) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        _add_folder(tar, "bin", 0o755)
+        _add_folder(tar, "tmp", 0o1777)
+        for name, file in sorted(image.programs.items()):
+            _add(tar, name, file.read_bytes(), 0o755)
+        for name, target in sorted(image.links.items()):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+    return content.getvalue()
+
+
+def _config(image: Image, layer_digest: str) -> bytes:
+    run = {"Env": ["PATH=/bin"], "Entrypoint": image.entrypoint or None, "Cmd": image.command or None}
+    config = {
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": run,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+        "history": [{"created": "1970-01-01T00:00:00Z"}],
+    }
+    return json.dumps(config, sort_keys=True).encode()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, mode
+    tar.addfile(entry)
+
+
+def _ask(program: Path, question: str) -> str:
+    done = subprocess.run([program, question], capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout + done.stderr
