@@ -69,6 +69,8 @@ class Tunnel:
             await self._carry(reader, writer)
         except KubeRegistryError as error:
             self._trouble = str(error)
+        except asyncio.CancelledError:
+            pass  # cut by end_connections; the server of Python 3.11 takes no cancelled task
         finally:
             self._connections.discard(task)
             writer.close()
