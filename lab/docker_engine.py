@@ -172,7 +172,7 @@ def _works(host: str) -> bool:
 
 
 def _load_images(engine: Engine, site: Site, progress: Progress) -> None:
-    name = images.busybox_name()
+    name = images.BUSYBOX
     try:
         with closing(docker.DockerClient(base_url=engine.host, timeout=LOAD_SECONDS)) as client:
             try:

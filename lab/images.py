@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import platform
-import re
 import subprocess
 import tarfile
 from dataclasses import dataclass, field
@@ -21,6 +20,9 @@ from lab.toolchain import make, tool
 
 PAUSE = "lab.local/pause:1"
 """What keeps a pod's namespaces; containerd asks for it by this name."""
+
+BUSYBOX = "docker.io/library/busybox:stable"
+"""The tag that the public image has too, so that one Dockerfile builds with the lab and without it."""
 
 REGISTRY = f"docker.io/library/registry:{REGISTRY_VERSION}"
 
@@ -53,13 +55,13 @@ def all_images() -> tuple[Image, ...]:
     """The images, for what is on this machine.
 
     Raises:
-        LabError: a program is missing, or busybox does not tell its version.
+        LabError: a program is missing.
     """
     busybox = tool("busybox")
     return (
         Image(PAUSE, {"bin/busybox": busybox}, entrypoint=("/bin/busybox", "sleep", "infinity")),
         Image(
-            busybox_name(),
+            BUSYBOX,
             {"bin/busybox": busybox},
             links={f"bin/{applet}": "busybox" for applet in _ask(busybox, "--list").split() if applet != "busybox"},
             command=("sh",),
@@ -71,19 +73,6 @@ def all_images() -> tuple[Image, ...]:
             command=("serve", "/etc/distribution/config.yml"),
         ),
     )
-
-
-def busybox_name() -> str:
-    """The full name of the busybox image, tagged with the version that this machine has.
-
-    Raises:
-        LabError: busybox is missing or does not tell its version.
-    """
-    banner = _ask(tool("busybox"), "--help")
-    version = re.search(r"BusyBox v(\S+)", banner)
-    if not version:
-        raise LabError(f"{tool('busybox')} does not tell its version; is it busybox-static?")
-    return f"docker.io/library/busybox:{version[1]}"
 
 
 def archive() -> Path:

@@ -76,7 +76,7 @@ class TestFaults:
         program.configure(images_one_context=other_app(program))
         dockerfile = program.folder / "other" / "Dockerfile"
         good = dockerfile.read_text()
-        dockerfile.write_text("FROM busybox:1.35\nCOPY nowhere /site\n")
+        dockerfile.write_text("FROM busybox:stable\nCOPY nowhere /site\n")
         text = program.failing_up()
         dockerfile.write_text(good)
         assert "nowhere" in text

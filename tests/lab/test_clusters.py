@@ -117,7 +117,7 @@ def web(found: Cluster) -> None:
                 "containers": [
                     {
                         "name": "main",
-                        "image": images.busybox_name(),
+                        "image": images.BUSYBOX,
                         "command": ["sh", "-c", serve],
                         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                     }

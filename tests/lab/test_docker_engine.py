@@ -42,7 +42,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def build(site: Site, folder: Path, command: str) -> str:
     """Build an image that runs a command of busybox, and return its id."""
-    (folder / "Dockerfile").write_text(f"FROM {images.busybox_name()}\nRUN {command}\n")
+    (folder / "Dockerfile").write_text(f"FROM {images.BUSYBOX}\nRUN {command}\n")
     inputs = check({"imageName": "test:1", "skipPush": True, "build": {"context": str(folder)}}, print)
     return build_and_push(Daemon(site.engine.host), Image.parse(inputs), print, push=False)["repoDigest"]
 

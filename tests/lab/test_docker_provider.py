@@ -464,7 +464,7 @@ class TestBuildAndPush:
         self, builder: Plugin, docker_host: str
     ) -> None:
         (builder.folder / "outside").write_text(
-            f"FROM {images.busybox_name()} AS wanted\nARG WHO\nENV WHO=$WHO\nCOPY . /srv/\n"
+            f"FROM {images.BUSYBOX} AS wanted\nARG WHO\nENV WHO=$WHO\nCOPY . /srv/\n"
             "RUN [ -e /srv/page.html ] && [ ! -e /srv/outside ]\nFROM scratch AS other\n"
         )
         build = {"dockerfile": "outside", "target": "wanted", "args": {"WHO": "me"}}
@@ -477,7 +477,7 @@ class TestBuildAndPush:
 
     @pytest.mark.parametrize("builder_version", ["BuilderV1", "BuilderBuildKit"])
     def test_a_failed_build_carries_its_own_last_lines(self, builder: Plugin, app: Path, builder_version: str) -> None:
-        dockerfile = f"FROM {images.busybox_name()}\nRUN echo all is lost; exit 7\n"
+        dockerfile = f"FROM {images.BUSYBOX}\nRUN echo all is lost; exit 7\n"
         (app / "Dockerfile").write_text(dockerfile)
         inputs = builder.check(inputs_for("localhost:1/app:1", builderVersion=builder_version))
         with refused("error reading build output: ", "\nall is lost"):
@@ -494,7 +494,7 @@ class TestBuildAndPush:
             builder.create(builder.check(inputs_for(name)))
 
     def test_a_cancelled_build_ends_at_once(self, builder: Plugin, app: Path) -> None:
-        (app / "Dockerfile").write_text(f"FROM {images.busybox_name()}\nRUN echo begun; sleep 300\n")
+        (app / "Dockerfile").write_text(f"FROM {images.BUSYBOX}\nRUN echo begun; sleep 300\n")
         inputs = builder.check(inputs_for("localhost:1/app:1"))
         failures: list[str] = []
 
