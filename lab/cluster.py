@@ -196,6 +196,7 @@ def _boot_machines(plan: Plan) -> None:
     for node in plan.nodes:
         machine = nodes.machine_of(plan, node)
         if not network.is_wired(machine):
+            machines.halt(machine)
             cgroups.remove(cgroups.group_of(plan, node.name), machine.log("init"))
             machines.boot(machine)
             network.wire_node(machine, node, bridge)

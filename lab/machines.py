@@ -114,6 +114,12 @@ class Machine:
         return self.plan.folder / "processes" / f"{self.name}.{name}.json"
 
 
+def halt(machine: Machine) -> None:
+    """End a machine with everything that runs on it. Idempotent."""
+    if machine.init:
+        processes.end(machine.init)
+
+
 def boot(machine: Machine) -> None:
     """Start a machine; one that still runs, or half runs, is ended first.
 

@@ -28,7 +28,11 @@ def wire_control_plane(machine: Machine) -> None:
     plan = machine.plan
     wait_until_unplugged(plan)
     _ip([], [f"link add {plan.host_interface} type veth peer name host netns {machine.pid}"])
-    bridge = ["link add br0 type bridge", f"addr add {plan.api_address}/24 dev br0", "link set br0 up"]
+    bridge = [
+        f"link add br0 address {_mac(plan.api_address)} type bridge",
+        f"addr add {plan.api_address}/24 dev br0",
+        "link set br0 up",
+    ]
     _ip(machine.inside(), [*bridge, "link set host master br0 up", *_routes(plan.nodes)])
     host = [f"addr add {plan.host_address}/24 dev {plan.host_interface}", f"link set {plan.host_interface} up"]
     _ip([], [*host, *_routes(plan.nodes)])
@@ -44,7 +48,8 @@ def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
     plan = machine.plan
     port = node.name.removeprefix(f"{plan.name}-")
     _wait_until_gone(plan, port, lambda: port not in control_plane.interfaces)
-    _ip([], [f"link add {port} netns {control_plane.pid} type veth peer name eth0 netns {machine.pid}"])
+    end = f"eth0 netns {machine.pid} address {_mac(node.address)}"
+    _ip([], [f"link add {port} netns {control_plane.pid} type veth peer name {end}"])
     _ip(control_plane.inside(), [f"link set {port} master br0 up"])
     eth0 = [f"addr add {node.address}/24 dev eth0", "link set eth0 up"]
     # kube-proxy gives a service's packets another destination, but only after the kernel has found a way to the first.
@@ -93,6 +98,15 @@ def _wait_until_gone(plan: Plan, interface: str, gone: Callable[[], bool]) -> No
 
 def _interface(plan: Plan) -> Path:
     return Path("/sys/class/net") / plan.host_interface
+
+
+def _mac(address: str) -> str:
+    """A hardware address that follows from the IP address.
+
+    A bridge without one of its own changes it with every port, and a node would have another after each boot: either
+    way its neighbours would go on talking to the old one for most of a minute.
+    """
+    return "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
 
 
 def _routes(nodes: Sequence[NodePlan]) -> list[str]:
