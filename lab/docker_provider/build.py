@@ -1,4 +1,7 @@
-"""Building an image and having the Docker engine push it, with every line that the engine says on the way."""
+"""Building an image and having the Docker engine push it, with every line that the engine says on the way.
+
+BuildKit is asked for without a session, which it wants for credentials and secrets only.
+"""
 
 import base64
 import json
@@ -12,7 +15,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from lab.docker_provider.context import archive, relative_dockerfile
 from lab.docker_provider.daemon import Daemon
-from lab.docker_provider.errors import ProviderError
+from lab.docker_provider.errors import ProviderError, RefusedError
 from lab.docker_provider.inputs import Image, Name
 
 LAST_LINES = 20
@@ -72,6 +75,8 @@ def _build(daemon: Daemon, image: Image, say: _Say) -> str:
             for message in daemon.post(f"/build?{urlencode(query, doseq=True)}", headers, body):
                 last_lines.extend(_own_lines(message))
                 image_id = _report(message, say, "ID", "Built image with ID {}") or image_id
+        except RefusedError as error:
+            raise ProviderError(f"error building image: {error}") from error
         except ProviderError as error:
             raise ProviderError("\n".join([f"error reading build output: {error}", *last_lines])) from error
     if not image_id:
@@ -89,6 +94,8 @@ def _push(daemon: Daemon, image_name: str, say: _Say) -> str:
     try:
         for message in daemon.post(path, {"X-Registry-Auth": _NO_CREDENTIALS}):
             digest = _report(message, say, "Digest", "Pushed image with digest {}") or digest
+    except RefusedError:
+        raise
     except ProviderError as error:
         raise ProviderError(f"error reading push output: {error}") from error
     if not digest:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from lab.docker_provider.errors import ProviderError
+from lab.docker_provider.errors import ProviderError, RefusedError
 
 PING_SECONDS = 5.0
 """How long an engine may take to say that it is there. What it builds may take as long as it wants."""
@@ -36,21 +36,12 @@ class Daemon:
         except (OSError, HTTPException):
             return False
 
-    def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """What it answers to a GET.
-
-        Raises:
-            ProviderError: it refused, or went away.
-        """
-        with self._talking(), self._connection() as connection:
-            connection.request("GET", path)
-            return json.load(_accepted(connection))
-
     def post(self, path: str, headers: Mapping[str, str], body: IO[bytes] | None = None) -> Iterator[dict[str, Any]]:
         """The messages of a build or a push, as they come.
 
         Raises:
-            ProviderError: it refused, or went away, or `cancel` was called.
+            RefusedError: it does not even begin.
+            ProviderError: it went away, or `cancel` was called.
         """
         with self._talking(), self._connection() as connection:
             # An engine that refuses early does not read the body to its end; its answer says why.
@@ -137,7 +128,7 @@ def _accepted(connection: HTTPConnection) -> HTTPResponse:
         text = response.read().decode(errors="replace")
         with suppress(json.JSONDecodeError, KeyError, TypeError):
             text = json.loads(text)["message"]
-        raise ProviderError(f"Error response from daemon: {text.strip()}")
+        raise RefusedError(f"Error response from daemon: {text.strip()}")
     return response
 
 

@@ -99,14 +99,14 @@ class DockerProvider(ResourceProviderServicer):
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         with _answering(context):
-            state = self._realise(request.urn, _plain(request.properties), preview=request.preview)
+            state = self._build(request.urn, _plain(request.properties), preview=request.preview)
         if not state:
             return provider_pb2.CreateResponse(properties=request.properties)
         return provider_pb2.CreateResponse(id=state["imageName"], properties=_struct(state))
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         with _answering(context):
-            state = self._realise(request.urn, _plain(request.news), preview=request.preview)
+            state = self._build(request.urn, _plain(request.news), preview=request.preview)
         return provider_pb2.UpdateResponse(properties=_struct(state) if state else request.news)
 
     def Read(self, request: provider_pb2.ReadRequest, _context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
@@ -124,7 +124,7 @@ class DockerProvider(ResourceProviderServicer):
             self._daemon.cancel()
         return Empty()
 
-    def _realise(self, urn: str, inputs: dict[str, Any], *, preview: bool) -> dict[str, Any] | None:
+    def _build(self, urn: str, inputs: dict[str, Any], *, preview: bool) -> dict[str, Any] | None:
         """Build the image and push it; None if that has to wait until after the preview."""
         from lab.docker_provider.build import build_and_push  # noqa: PLC0415 - the plugin is to listen at once
 
@@ -135,12 +135,8 @@ class DockerProvider(ResourceProviderServicer):
             raise ProviderError("the provider was not configured")
         image_inputs.check_destination(inputs)
         image = image_inputs.Image.parse(inputs)
-        outputs = build_and_push(
-            self._daemon,
-            image,
-            lambda line: self._log(urn, line, ephemeral=True),
-            push=not (preview or image.skip_push),
-        )
+        push = not (preview or image.skip_push)
+        outputs = build_and_push(self._daemon, image, lambda line: self._log(urn, line, ephemeral=True), push=push)
         return {**outputs, "__inputs": {_SIGNATURE: _SECRET, "value": inputs}}
 
     def _can_preview(self, urn: str, inputs: dict[str, Any]) -> bool:
@@ -212,8 +208,7 @@ def _diff_response(changes: dict[str, str], *, of_inputs: bool = False) -> provi
 
 def _plain(struct: Struct) -> dict[str, Any]:
     """A message's properties without nulls and without the marks of secrets."""
-    revealed = _reveal(MessageToDict(struct))
-    return dict(revealed) if isinstance(revealed, dict) else {}
+    return {key: _reveal(value) for key, value in MessageToDict(struct).items() if value is not None}
 
 
 def _reveal(value: Any) -> Any:  # noqa: ANN401 - JSON

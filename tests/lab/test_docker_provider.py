@@ -488,6 +488,10 @@ class TestBuildAndPush:
         with refused("unknown instruction: FORM"):
             builder.create(builder.check(inputs_for("localhost:1/app:1")))
 
+    def test_a_build_that_the_engine_does_not_begin_is_told_from_a_failed_one(self, builder: Plugin) -> None:
+        with refused("error building image: Error response from daemon: "):
+            builder.create(builder.check(inputs_for("localhost:1/app:1", platform="no platform")))
+
     def test_a_failed_push_is_told_from_a_failed_build(self, builder: Plugin) -> None:
         name = f"localhost:{free_port()}/app:1"
         with refused("error reading push output: Get "):
