@@ -5,16 +5,14 @@ So the first start, the repair of a damaged cluster and the return after a reboo
 is no good, it is thrown away once. Taking one down needs no knowledge of it but its name.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from lab import cgroups, control_plane, health, machines, network, nodes, pki, places, processes
+from lab import bringup, cgroups, health, machines, network, nodes, pki, places, processes
 from lab import plan as plans
 from lab.errors import LabError
 from lab.machines import Machine
@@ -22,9 +20,7 @@ from lab.plan import NodePlan, Plan
 from lab.progress import Progress
 from lab.roster import roster
 from lab.toolchain import check_machine, locked
-from lab.waiting import wait_for
 
-READY_SECONDS = 60.0
 BUSY_SECONDS = 600.0
 """How long to wait for another command of the lab that is at work on clusters."""
 
@@ -100,7 +96,7 @@ def up(
             _clear(name)
             plan = _free_plan(name, modes)
             plans.save(plan)
-            _start(plan, report)
+            bringup.start(plan, report)
         elif trouble := health.trouble(plan):
             report.say(f"cluster {name}: {trouble}, bringing it back")
             _bring_back(plan, report)
@@ -164,60 +160,11 @@ def kubeconfig_for(name: str, user: str, groups: Sequence[str] = ()) -> Path:
 
 def _bring_back(plan: Plan, report: Progress) -> None:
     try:
-        _start(plan, report)
+        bringup.start(plan, report)
     except LabError as error:
         report.say(f"cluster {plan.name} does not come back, so it is built anew: {error}")
         _clear(plan.name, but_logs=True)
-        _start(plan, report)
-
-
-def _start(plan: Plan, report: Progress) -> None:
-    """Start whatever does not run, in the one order that works, and wait until the cluster can be worked with."""
-    control_plane.issue(plan)
-    steps = report.steps(3)
-    with steps.step(f"cluster {plan.name}: machines", "booting"):
-        _boot_machines(plan)
-    with steps.step(f"cluster {plan.name}: control plane", "starting"), ThreadPoolExecutor() as pool:
-        prepared = [pool.submit(nodes.prepare, plan, node) for node in plan.nodes]
-        control_plane.start(plan)
-        for one in prepared:
-            one.result()
-    with steps.step(f"cluster {plan.name}: {len(plan.nodes)} nodes", "joining"):
-        for node in plan.nodes:
-            nodes.start(plan, node)
-        _wait_until_ready(plan)
-
-
-def _boot_machines(plan: Plan) -> None:
-    bridge = control_plane.machine_of(plan)
-    if not network.is_wired(bridge):
-        machines.boot(bridge)
-        network.wire_control_plane(bridge)
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
-        if not network.is_wired(machine):
-            machines.halt(machine)
-            cgroups.remove(cgroups.group_of(plan, node.name), machine.log("init"))
-            machines.boot(machine)
-            network.wire_node(machine, node, bridge)
-
-
-def _wait_until_ready(plan: Plan) -> None:
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
-        _wait(machine, nodes.KUBELET, partial(health.is_ready, plan, node), f"{node.name} to be Ready")
-        _wait(machine, nodes.PROXY, partial(nodes.has_service_rules, node), f"{node.name} to know the services")
-    manager = control_plane.CONTROLLER_MANAGER
-    account = partial(health.has_service_account, plan)
-    _wait(control_plane.machine_of(plan), manager, account, "the namespace default to have a service account")
-
-
-def _wait(machine: Machine, process: str, look: Callable[[], bool], what: str) -> None:
-    def watchful() -> bool:
-        machines.watch(machine, process)
-        return look()
-
-    wait_for(watchful, what, log=machine.log(process), seconds=READY_SECONDS)
+        bringup.start(plan, report)
 
 
 def _clear(name: str, *, but_logs: bool = False) -> None:

@@ -1,0 +1,66 @@
+"""Starting a cluster: machines, control plane and nodes, in the one order that works, whatever of it runs already."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from lab import cgroups, control_plane, health, machines, network, nodes
+from lab.machines import Machine
+from lab.plan import Plan
+from lab.progress import Progress
+from lab.waiting import wait_for
+
+READY_SECONDS = 60.0
+
+
+def start(plan: Plan, report: Progress) -> None:
+    """Start whatever does not run, and wait until the cluster can be worked with. Idempotent.
+
+    Raises:
+        LabError: something did not start or was not ready in time; what runs by then goes on running.
+    """
+    control_plane.issue(plan)
+    steps = report.steps(3)
+    with steps.step(f"cluster {plan.name}: machines", "booting"):
+        _boot_machines(plan)
+    with steps.step(f"cluster {plan.name}: control plane", "starting"), ThreadPoolExecutor() as pool:
+        prepared = [pool.submit(nodes.prepare, plan, node) for node in plan.nodes]
+        control_plane.start(plan)
+        for one in prepared:
+            one.result()
+    with steps.step(f"cluster {plan.name}: {len(plan.nodes)} nodes", "joining"):
+        for node in plan.nodes:
+            nodes.start(plan, node)
+        _wait_until_ready(plan)
+
+
+def _boot_machines(plan: Plan) -> None:
+    bridge = control_plane.machine_of(plan)
+    if not network.is_wired(bridge):
+        machines.boot(bridge)
+        network.wire_control_plane(bridge)
+    for node in plan.nodes:
+        machine = nodes.machine_of(plan, node)
+        if not network.is_wired(machine):
+            machines.halt(machine)
+            cgroups.remove(cgroups.group_of(plan, node.name), machine.log("init"))
+            machines.boot(machine)
+            network.wire_node(machine, node, bridge)
+
+
+def _wait_until_ready(plan: Plan) -> None:
+    for node in plan.nodes:
+        machine = nodes.machine_of(plan, node)
+        _wait(machine, nodes.KUBELET, partial(health.is_ready, plan, node), f"{node.name} to be Ready")
+        _wait(machine, nodes.PROXY, partial(nodes.has_service_rules, node), f"{node.name} to know the services")
+    manager = control_plane.CONTROLLER_MANAGER
+    account = partial(health.has_service_account, plan)
+    _wait(control_plane.machine_of(plan), manager, account, "the namespace default to have a service account")
+
+
+def _wait(machine: Machine, process: str, look: Callable[[], bool], what: str) -> None:
+    def watchful() -> bool:
+        machines.watch(machine, process)
+        return look()
+
+    wait_for(watchful, what, log=machine.log(process), seconds=READY_SECONDS)
