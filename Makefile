@@ -5,6 +5,8 @@ REQUIREMENTS := requirements.txt requirements-dev.txt lab/constraints.txt
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kube-registry-lab
 VENV := $(CACHE)/venv-$(shell (python3 -V; cat $(REQUIREMENTS)) | cksum | cut -d' ' -f1)
 PYTHON := $(VENV)/bin/python
+# Debian keeps a part of Python's own venv module in a package of its own.
+APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
 .PHONY: help venv up preview down test lint schema
 
@@ -34,7 +36,7 @@ venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that 
 
 $(VENV)/complete:
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kube-registry needs Python 3.11 or newer.")'
-	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -qq -y python3-venv; }
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv: installing…"; ($(APT_VENV)) >/dev/null; }
 	@echo "Python packages: installing…"
 	@python3 -m venv --clear $(VENV)
 	@$(VENV)/bin/pip install --quiet --requirement requirements-dev.txt --constraint lab/constraints.txt

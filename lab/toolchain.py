@@ -39,7 +39,7 @@ def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
         _check_disk(sum(part.disk for part in absent))
     steps = progress.steps(len(absent) + bool(packages))
     if packages:
-        with steps.step("Debian packages", f"installing {', '.join(package.name for package in packages)}"):
+        with steps.step(f"Debian packages {', '.join(package.name for package in packages)}", "installing"):
             _install_packages()
     for part in absent:
         with steps.step(part.title, "building"):

@@ -244,6 +244,18 @@ class TestPulumiHome:
         self.pulumi(path, "true")
         assert pulumi_home.download(pulumi_home.Plugin("docker", "5.2.1"), Progress(Console(quiet=True)))
 
+    def test_the_environment_selects_what_is_the_labs_own(self, path: Path, home: Path, cache: Path) -> None:
+        self.pulumi(path, "true")
+        kubernetes = cache / parts.KUBERNETES.key
+        kubernetes.mkdir()
+        environment = pulumi_home.environment(kubeconfig=Path("/lab/kubeconfig"), docker_host="unix:///lab/docker.sock")
+        folders = environment["PATH"].split(os.pathsep)
+        assert folders == [f"{sys.prefix}/bin", str(path), str(kubernetes), str(path)]
+        assert environment["PULUMI_HOME"] == str(home)
+        assert environment["KUBECONFIG"] == "/lab/kubeconfig"
+        assert environment["DOCKER_HOST"] == "unix:///lab/docker.sock"
+        assert "KUBECONFIG" not in pulumi_home.environment().keys() - os.environ.keys()
+
     def test_the_stand_in_starts_only_where_the_lab_says_with_what(self, tmp_path: Path) -> None:
         launcher = tmp_path / "pulumi-resource-docker"
         launcher.write_text(pulumi_home._STAND_IN)
