@@ -1,5 +1,7 @@
 """One stack: its settings, its registry, its images, and what other stacks need to know of them."""
 
+import signal
+
 import pulumi
 
 from cluster.push import PushPath
@@ -23,6 +25,7 @@ def main() -> None:
     pulumi.export("registry", registry.outputs)
 
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine ends a program so; that is no error and has no traceback
 try:
     main()
 except KubeRegistryError as error:

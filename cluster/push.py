@@ -28,8 +28,8 @@ READY_SECONDS = 120.0
 ANSWER_SECONDS = 20.0
 """How long the registry may take to answer through the tunnel."""
 
-TRIES = 4
-"""How often one image's push is tried in all."""
+TRIES = 3
+"""How often one image's push is tried in all; the daemon itself tries each layer five times."""
 
 
 class PushPath:

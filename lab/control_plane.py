@@ -15,8 +15,13 @@ from lab.waiting import wait_for
 READY_SECONDS = 90.0
 ETCD, API_SERVER = "etcd", "kube-apiserver"
 CONTROLLER_MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
+VOLUME_OPENER = "volume-opener"
 _FOLDER = "/var/lib/kubernetes"
 _ADMIN, _ADMINS = "admin", "system:masters"
+
+_OPEN_VOLUMES = "while :; do chmod a+rwx /tmp/hostpath_pv/*; sleep 0.2; done 2>/dev/null"
+"""The host-path provisioner makes folders that only root may write to, and no kubelet changes a host path's group: what
+a storage driver does for `fsGroup` elsewhere is done here by hand."""
 
 
 def machine_of(plan: Plan) -> Machine:
@@ -81,6 +86,7 @@ def commands(plan: Plan) -> dict[str, list[str]]:
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
         ],
+        VOLUME_OPENER: ["/bin/sh", "-c", _OPEN_VOLUMES],
     }
 
 
@@ -107,7 +113,7 @@ def start(plan: Plan) -> None:
         _write_files(machine)
     _start(machine, missing, ETCD, API_SERVER)
     _wait(machine, lambda: kube_api.is_ready(plan), "the API server to be ready")
-    _start(machine, missing, CONTROLLER_MANAGER, SCHEDULER)
+    _start(machine, missing, CONTROLLER_MANAGER, SCHEDULER, VOLUME_OPENER)
     storage = "/apis/storage.k8s.io/v1/storageclasses"
     _wait(machine, lambda: kube_api.create(plan, storage, _STORAGE_CLASS), "the API server to take the StorageClass")
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lab.errors import LabError
 from lab.parts import REGISTRY_VERSION
 from lab.toolchain import make, tool
 

@@ -15,13 +15,13 @@ from lab.toolchain import tool
 
 def show(cluster: Cluster, reference: str, phases: Sequence[Took]) -> None:
     """Print nodes, pods with their image, the pull reference and the seconds of each phase."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     nodes = _items(cluster, "nodes")
     pods = _items(cluster, "pods", "--all-namespaces")
     console.print()
     console.print(_table(("node", "ready", "Kubernetes", "runtime"), [_node(node) for node in nodes]))
     console.print(_table(("pod", "node", "phase", "runs"), [_pod(pod, reference) for pod in pods]))
-    console.print("pull reference:", reference, soft_wrap=True)
+    console.print("pull reference:", reference)
     console.print(_table(("phase", "took"), [(took.name, duration(took.seconds)) for took in phases]))
 
 
