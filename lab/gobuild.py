@@ -113,5 +113,5 @@ def _path_of(file: ModuleFile, module: Path, log: Path) -> Path:
 
 def _go(arguments: list[str], module: Path, log: Path) -> str:
     # No cgo: the programs then run in an image FROM scratch, and no C compiler is needed.
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     return run_logged(["go", *arguments], log=log, limit=LIMIT_SECONDS, cwd=module, env=environment)
