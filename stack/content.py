@@ -80,13 +80,19 @@ class IgnoreRules:
         return cls(tuple(rules))
 
     def exclude(self, path: str) -> bool:
-        """Whether a relative path is left out."""
-        parts = path.split("/")
-        chain = ["/".join(parts[: length + 1]) for length in range(len(parts))]
+        """Whether a relative path is left out.
+
+        A rule that matched a folder matches all in it; a rule that re-includes is asked only while the path is
+        excluded, the others only while it is not.
+        """
         excluded = False
-        for regex, reincludes in self.rules:
-            if reincludes == excluded and any(regex.fullmatch(candidate) for candidate in chain):
-                excluded = not reincludes
+        inherited = [False] * len(self.rules)
+        for length, _ in enumerate(parts := path.split("/"), start=1):
+            excluded, candidate = False, "/".join(parts[:length])
+            for number, (regex, reincludes) in enumerate(self.rules):
+                if inherited[number] or (reincludes == excluded and regex.fullmatch(candidate)):
+                    inherited[number] = True
+                    excluded = not reincludes
         return excluded
 
     @property
@@ -126,7 +132,12 @@ def _add(digest: "hashlib._Hash", *facts: str) -> None:
 
 
 def _regex(pattern: str) -> str:
-    """Docker's wildcards as a regular expression: `*` and `?` stay within a folder, `**` crosses folders."""
+    """Docker's wildcards as a regular expression: `*` and `?` stay within a folder, `**` crosses folders.
+
+    A leading `**` before plain text means "ends with", so that `**.pyc` leaves out every file of that kind.
+    """
+    if pattern.startswith("**") and not re.search(r"[*?\[\]\\]", pattern[2:]) and not pattern.startswith("**/"):
+        return ".*" + re.escape(pattern[2:])
     tokens = re.findall(r"\*\*/?|\\.|.", pattern)
     translated = []
     for position, token in enumerate(tokens):

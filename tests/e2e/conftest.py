@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,18 +43,8 @@ class Lab:
 
     def fetch(self, url: str) -> str:
         """What a URL answers on the first node, where the addresses of pods and services are known."""
-        command = [
-            "nsenter",
-            f"--net={self.cluster.nodes[0].netns}",
-            "busybox",
-            "wget",
-            "-q",
-            "-T",
-            "5",
-            "-O",
-            "-",
-            url,
-        ]
+        ask = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+        command = ["nsenter", f"--net={self.cluster.nodes[0].netns}", sys.executable, "-c", ask, url]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 

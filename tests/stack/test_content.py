@@ -106,6 +106,10 @@ class TestIgnoreRules:
             ("*.md\n!README.md\nREADME.md", "README.md", True),
             ("docs\n!docs/keep", "docs/keep/a", False),
             ("docs\n!docs/keep", "docs/lose", True),
+            ("**.pyc", "b.pyc", True),
+            ("**.pyc", "a/b.pyc", True),
+            ("**/*.log\n!keep", "keep/x.log", True),
+            ("*.log\n!keep.log", "keep.log", False),
             (".", "a", False),
         ],
     )
