@@ -8,12 +8,12 @@ PYTHON := $(VENV)/bin/python
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-.PHONY: help venv up preview down test lint schema
+.PHONY: help host venv up preview down test lint schema
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
+up: host venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
 	@$(PYTHON) -m lab.demo up
 
 preview: venv ## Show what `make up` would change on the running lab
@@ -22,7 +22,7 @@ preview: venv ## Show what `make up` would change on the running lab
 down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 	@$(PYTHON) -m lab.demo down
 
-test: venv ## Run every test, on real clusters too
+test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m pytest
 
 lint: venv ## Check style, format and types
@@ -30,6 +30,9 @@ lint: venv ## Check style, format and types
 
 schema: venv ## Write the settings into Pulumi.yaml and README.md
 	@$(PYTHON) -m stack.schema
+
+host:
+	@python3 -m lab.host
 
 venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that is a folder of your own
 	@test -d .venv -a ! -L .venv || ln -sfn $(VENV) .venv

@@ -15,11 +15,12 @@ from rich.console import Console
 from lab import bringup, cgroups, health, machines, network, nodes, pki, places, processes
 from lab import plan as plans
 from lab.errors import LabError
+from lab.host import check_machine
 from lab.machines import Machine
 from lab.plan import NodePlan, Plan
 from lab.progress import Progress
 from lab.roster import roster
-from lab.toolchain import check_machine, locked
+from lab.toolchain import locked
 
 BUSY_SECONDS = 600.0
 """How long to wait for another command of the lab that is at work on clusters."""

@@ -6,9 +6,7 @@ there are is said in lab/parts.py and lab/debian.py; starting them is others' bu
 """
 
 import fcntl
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from lab import debian, gobuild
 from lab.errors import LabError
+from lab.host import check_machine
 from lab.parts import KUBERNETES_PLUGIN, PARTS, Part
 from lab.places import CACHE
 from lab.progress import Progress
@@ -62,19 +61,6 @@ def tool(name: str) -> Path:
     if not path:
         raise LabError(f"{name} is not on PATH; `make up` installs what the lab needs.")
     return path
-
-
-def check_machine() -> None:
-    """Make sure that this machine can run a lab at all.
-
-    Raises:
-        LabError: it is not Linux, or we are not root.
-    """
-    instead = "with a cluster of your own, README.md, “Your own cluster”, is the way"
-    if sys.platform != "linux":
-        raise LabError(f"The lab runs on Linux only, because its nodes are network namespaces; {instead}.")
-    if os.geteuid() != 0:
-        raise LabError(f"The lab has to run as root, because it makes network namespaces and mounts; {instead}.")
 
 
 def make(key: str, build: Callable[[Path, Path, Path], None], cache: Path = CACHE) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lab import commands, debian, gobuild, parts, pulumi_home, toolchain
+from lab import commands, debian, gobuild, host, parts, pulumi_home, toolchain
 from lab.errors import LabError
 from lab.parts import Part, Program
 from lab.progress import Progress
@@ -180,13 +180,13 @@ class TestCommands:
 class TestMachine:
     def test_without_root_the_lab_says_what_to_do_instead(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        with pytest.raises(LabError, match=r"run as root.*“Your own cluster”"):
-            toolchain.check_machine()
+        with pytest.raises(LabError, match=r"run as root.*Your own cluster"):
+            host.check_machine()
 
     def test_elsewhere_than_on_linux_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
-        with pytest.raises(LabError, match=r"Linux only.*“Your own cluster”"):
-            toolchain.check_machine()
+        with pytest.raises(LabError, match=r"Linux only.*Your own cluster"):
+            host.check_machine()
 
     def test_building_needs_go(self, path: Path) -> None:
         with pytest.raises(LabError, match="no go on PATH: put Go"):
