@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-.PHONY: help host venv up preview down test lint schema
+.PHONY: help host venv up preview down test bench lint schema
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 
 test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m pytest
+
+bench: venv ## Measure how long it takes beside how long it must, into docs/performance.md
+	@$(PYTHON) -m tests.bench
 
 lint: venv ## Check style, format and types
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy .

@@ -1,0 +1,75 @@
+"""The bench: how long the program takes, beside how long the same takes without it.
+
+`python -m tests.bench`, which is what `make bench` calls. It prints one table and writes it into docs/performance.md.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lab import demo
+from lab.progress import Progress, duration
+from lab.pulumi_home import provide_plugins
+from lab.toolchain import provide
+from tests.bench import edits, table
+from tests.bench.door import with_open_door
+from tests.bench.life import Life, end
+from tests.bench.places import copy_bare, copy_ours, settings, write_resources
+
+REPETITIONS = 5
+
+commands = typer.Typer(add_completion=False, help=__doc__)
+
+
+@commands.command()
+def bench(repetitions: Annotated[int, typer.Option(min=1, help="Samples of every row.")] = REPETITIONS) -> None:
+    """Measure ours and the floor in turn, print the table and write it down."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would cost every program a compilation
+    progress, start, machine = Progress(), time.monotonic(), table.machine()
+    provide(progress)
+    provide_plugins(progress)
+    with tempfile.TemporaryDirectory(prefix="kube-registry-bench-") as folder:
+        try:
+            lines = measure(Path(folder), repetitions, progress)
+        finally:
+            end()
+    took = f"medians of {repetitions} (least-most), {duration(time.monotonic() - start)} in all"
+    show(lines)
+    command = "make bench" if repetitions == REPETITIONS else f"python -m tests.bench --repetitions {repetitions}"
+    table.write(lines, f"{machine}; {took}", command)
+
+
+def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
+    """The lines of the table; ours and the floor take turns, so that whatever the machine does meets both."""
+    backend = folder / "state"
+    ours = Life(copy_ours(folder / "ours"), backend, edits.with_pulumi)
+    floor = Life(copy_bare(folder / "bare"), backend, edits.by_hand)
+    steps = progress.steps(2 * repetitions)
+    of_ours, of_floor = [], []
+    for _ in range(repetitions):
+        with steps.step("ours", "measuring"):
+            of_ours.append(ours.sample())
+        write_resources(backend, floor.project)
+        with steps.step("the floor", "measuring"):
+            of_floor.append(with_open_door(settings(), floor.sample))
+    return table.lines(of_ours, of_floor)
+
+
+def show(lines: Sequence[Sequence[str]]) -> None:
+    """Print the table."""
+    head, *body = lines
+    drawn = Table(*head, box=None, pad_edge=False)
+    for line in body:
+        drawn.add_row(*line)
+    Console(highlight=False, markup=False, width=200).print(drawn)
+
+
+if __name__ == "__main__":
+    demo.run(commands)

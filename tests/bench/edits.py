@@ -1,0 +1,73 @@
+"""From an edited file to pods that run it: as a person does it, and as nobody could do it faster."""
+
+from typing import Any
+
+from lab import kube_api
+from lab.docker_provider.build import build_and_push
+from lab.docker_provider.daemon import Daemon
+from lab.docker_provider.inputs import Image, check
+from lab.errors import LabError
+from lab.waiting import wait_for
+from stack.endpoints import parse_reference
+from tests.bench.life import LOG, Lab
+from tests.bench.places import DOWNSTREAM, PUSH_PORT, output
+
+PODS_SECONDS = 60.0
+"""How long pods may take to run a new image."""
+
+_PODS = "/api/v1/namespaces/default/pods"
+_NAME = "app.kubernetes.io/name"
+
+
+def with_pulumi(lab: Lab) -> None:
+    """`pulumi up` of the stack, then of its downstream."""
+    before = output(lab.life.backend, "kube-registry", "image")
+    changed = {"updated", "unchanged"}
+    lab.up(lab.life.project, changed)
+    lab.up(lab.life.project / DOWNSTREAM, changed)
+    reference = output(lab.life.backend, "kube-registry", "image")
+    if reference == before:
+        raise LabError(f"The edit has not changed the image {reference}; the log is {LOG}.")
+    _wait_for_pods(lab, "downstream", reference)
+
+
+def by_hand(lab: Lab) -> None:
+    """One build, one push through the open port-forward, and one pod on each node."""
+    name = f"localhost:{PUSH_PORT}/app:edited"
+    build = {"context": str(lab.life.project / "app"), "platform": "linux/amd64"}
+    image = Image.parse(check({"imageName": name, "build": build}, _say_nothing))
+    pushed = build_and_push(Daemon(lab.docker_host), image, _say_nothing, push=True)["repoDigest"]
+    node_port = parse_reference(output(lab.life.backend, "bare", "image")).host
+    reference = f"{node_port}/{pushed.partition('/')[2]}"
+    for node in lab.plan.nodes:
+        if not kube_api.create(lab.plan, _PODS, _pod(node.name, reference)):
+            raise LabError(f"The API server did not take a pod for node {node.name}.")
+    _wait_for_pods(lab, "by-hand", reference)
+
+
+def _pod(node: str, reference: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"by-hand-{node}", "labels": {_NAME: "by-hand"}},
+        "spec": {
+            "nodeName": node,
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "web", "image": reference}],
+        },
+    }
+
+
+def _wait_for_pods(lab: Lab, app: str, reference: str) -> None:
+    """Return when the app has one pod a node, each ready with the reference's digest."""
+    digest = str(parse_reference(reference).digest)
+
+    def running() -> bool:
+        found = kube_api.get(lab.plan, f"{_PODS}?labelSelector={_NAME}%3D{app}") or {"items": []}
+        statuses = [status for pod in found["items"] for status in pod["status"].get("containerStatuses", [])]
+        up_to_date = [status["ready"] and status["imageID"].endswith(digest) for status in statuses]
+        return up_to_date == [True] * len(lab.plan.nodes)
+
+    wait_for(running, f"pods of {app} to run {reference}", log=LOG, seconds=PODS_SECONDS)
+
+
+def _say_nothing(_line: str) -> None:
+    """The engine's progress is nobody's business here."""

@@ -1,0 +1,78 @@
+"""What is measured, and the one table of it: medians, how far they spread, the floor beside them."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lab.errors import LabError
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
+BEGIN, END = "<!-- `make bench` writes from here -->", "<!-- to here -->"
+
+HEAD = ("what", "ours, s", "floor, s", "ratio", "the floor is")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that is measured, and what its floor is."""
+
+    what: str
+    floor: str
+
+
+FROM_NOTHING = Row("`make up`, cluster and Docker engine down", "the same, with the flat program in our stack's place")
+FIRST_UP = Row("the `pulumi up` in it, all resources new", "the flat program's")
+AGAIN = Row("`make up` again, nothing changed", "the same, with the flat program in our stack's place")
+NO_CHANGE = Row("`pulumi up`, nothing changed", "the flat program's")
+PREVIEW = Row("`pulumi preview`, nothing changed", "the flat program's")
+EDIT = Row("one file edited, until pods on both nodes run it", "build, push, and a pod on each node, without Pulumi")
+IMPORT = Row("importing what the program imports", "what the flat program imports")
+
+ROWS = (FROM_NOTHING, FIRST_UP, AGAIN, NO_CHANGE, PREVIEW, EDIT, IMPORT)
+
+Times = Mapping[Row, float]
+"""The seconds of one sample of each row."""
+
+
+def lines(ours: Sequence[Times], floor: Sequence[Times]) -> list[tuple[str, ...]]:
+    """The table's lines; the first is its head."""
+    body = []
+    for row in ROWS:
+        mine, bare = [sample[row] for sample in ours], [sample[row] for sample in floor]
+        ratio = statistics.median(mine) / statistics.median(bare)
+        body.append((row.what, _spread(mine), _spread(bare), f"{ratio:.2f}", row.floor))
+    return [HEAD, *body]
+
+
+def machine() -> str:
+    """What it was measured on, and how busy that was."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} before the first sample"
+    )
+
+
+def write(table: Sequence[Sequence[str]], on: str, command: str, document: Path = DOCUMENT) -> None:
+    """Put the table into the document, in the place of the one before.
+
+    Raises:
+        LabError: the document has no place for it.
+    """
+    text = document.read_text() if document.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise LabError(f"{document} has no lines {BEGIN} and {END} to put the table between; add them.")
+    head, *body = (f"| {' | '.join(cells)} |" for cells in table)
+    today = datetime.now(UTC).date()
+    section = [f"{today}, `{command}`: {on}.", "", head, "|" + "---|" * len(table[0]), *body]
+    document.write_text("\n".join([f"{before}{BEGIN}", *section, f"{END}{after}"]))
+
+
+def _spread(samples: Sequence[float]) -> str:
+    return f"{statistics.median(samples):.2f} ({min(samples):.2f}-{max(samples):.2f})"
