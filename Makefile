@@ -25,7 +25,7 @@ down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m pytest
 
-bench: venv ## Measure how long it takes beside how long it must, into docs/performance.md
+bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
 	@$(PYTHON) -m tests.bench
 
 lint: venv ## Check style, format and types
