@@ -36,12 +36,12 @@ def start(plan: Plan, report: Progress) -> None:
 
 def _boot_machines(plan: Plan) -> None:
     bridge = control_plane.machine_of(plan)
-    if not network.is_wired(bridge):
+    if not network.is_wired(bridge, bridge):
         machines.boot(bridge)
         network.wire_control_plane(bridge)
     for node in plan.nodes:
         machine = nodes.machine_of(plan, node)
-        if not network.is_wired(machine):
+        if not network.is_wired(machine, bridge):
             machines.halt(machine)
             cgroups.remove(cgroups.group_of(plan, node.name), machine.log("init"))
             machines.boot(machine)

@@ -175,7 +175,7 @@ def _clear(name: str, *, but_logs: bool = False) -> None:
     processes.end_marked(name)
     cgroups.remove(f"{cgroups.ROOT}/{name}", folder / "logs")
     if plan:
-        network.wait_until_unplugged(plan)
+        network.unplug(plan)
     plans.remove(name, but_logs=but_logs)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from lab import kube_api, network, nodes
+from lab import control_plane, kube_api, network, nodes
 from lab.plan import NodePlan, Plan
 from lab.roster import roster
 
@@ -20,8 +20,9 @@ def count_ready(plan: Plan) -> int:
 
 
 def _not_running(plan: Plan) -> str | None:
+    bridge = control_plane.machine_of(plan)
     for machine, commands in roster(plan).items():
-        if not machine.alive or not network.is_wired(machine):
+        if not network.is_wired(machine, bridge):
             return f"{machine.name} does not run"
         for name in commands:
             if not machine.runs(name):

@@ -1,20 +1,21 @@
 """How the machines of a cluster reach each other, and the host them: one bridge, and a cable from it to everybody.
 
 The bridge lives in the control plane's network namespace, out of reach of the host's firewall (a Docker engine makes
-the host drop what it forwards). Every cable is a veth pair, which the kernel removes with either end's namespace, so
-there is nothing to undo. No machine has a default route: nothing leaves this computer.
+the host drop what it forwards). Every cable is a veth pair, which goes with either end's namespace. A namespace may
+linger for minutes, though, while the kernel repeats what a killed process had sent, so old cables are cut here. No
+machine has a default route: nothing leaves this computer.
 """
 
 import ipaddress
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.machines import Machine
 from lab.plan import SERVICES, NodePlan, Plan
-from lab.waiting import wait_for
 
 LIMIT_SECONDS = 30.0
 
@@ -26,7 +27,7 @@ def wire_control_plane(machine: Machine) -> None:
         LabError: a command failed; the sentence repeats what it said.
     """
     plan = machine.plan
-    wait_until_unplugged(plan)
+    unplug(plan)
     _ip([], [f"link add {plan.host_interface} type veth peer name host netns {machine.pid}"])
     bridge = [
         f"link add br0 address {_mac(plan.api_address)} type bridge",
@@ -36,7 +37,7 @@ def wire_control_plane(machine: Machine) -> None:
     _ip(machine.inside(), [*bridge, "link set host master br0 up", *_routes(plan.nodes)])
     host = [f"addr add {plan.host_address}/24 dev {plan.host_interface}", f"link set {plan.host_interface} up"]
     _ip([], [*host, *_routes(plan.nodes)])
-    _set_wired(machine)
+    _wired(machine).write_text(_bridge(machine))
 
 
 def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
@@ -47,7 +48,9 @@ def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
     """
     plan = machine.plan
     port = node.name.removeprefix(f"{plan.name}-")
-    _wait_until_gone(plan, port, lambda: port not in control_plane.interfaces)
+    if port in control_plane.interfaces:
+        with suppress(LabError):  # the kernel may be faster
+            _ip(control_plane.inside(), [f"link del {port}"])
     end = f"eth0 netns {machine.pid} address {_mac(node.address)}"
     _ip([], [f"link add {port} netns {control_plane.pid} type veth peer name {end}"])
     _ip(control_plane.inside(), [f"link set {port} master br0 up"])
@@ -55,13 +58,17 @@ def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
     # kube-proxy gives a service's packets another destination, but only after the kernel has found a way to the first.
     services = f"route add {SERVICES} via {plan.api_address}"
     _ip(machine.inside(), [*eth0, services, *_routes([other for other in plan.nodes if other != node])])
-    _set_wired(machine)
+    _wired(machine).write_text(_bridge(control_plane))
 
 
-def is_wired(machine: Machine) -> bool:
-    """Whether a machine runs, was wired to its end, and still has the other end of its cable."""
-    interface = "host" if machine.is_control_plane else "eth0"
-    return machine.alive and (machine.run / "wired").exists() and interface in machine.interfaces
+def is_wired(machine: Machine, control_plane: Machine) -> bool:
+    """Whether a machine runs and was wired to its end, and to the bridge that there is now."""
+    return (
+        machine.alive
+        and control_plane.alive
+        and _wired(machine).exists()
+        and _wired(machine).read_text() == _bridge(control_plane)
+    )
 
 
 def conflict(plan: Plan) -> str | None:
@@ -82,18 +89,18 @@ def conflict(plan: Plan) -> str | None:
     return None
 
 
-def wait_until_unplugged(plan: Plan) -> None:
-    """Return when the host's end of the link is gone, which the kernel removes a moment after the other end.
+def unplug(plan: Plan) -> None:
+    """Cut the host's cable to a cluster, if there is one. Idempotent.
 
     Raises:
-        LabError: it is still there after `LIMIT_SECONDS`.
+        LabError: it is still there.
     """
-    interface = _interface(plan)
-    _wait_until_gone(plan, plan.host_interface, lambda: not interface.exists())
-
-
-def _wait_until_gone(plan: Plan, interface: str, gone: Callable[[], bool]) -> None:
-    wait_for(gone, f"the kernel to remove the interface {interface}", log=plan.log("network"), seconds=LIMIT_SECONDS)
+    try:
+        if _interface(plan).exists():
+            _ip([], [f"link del {plan.host_interface}"])
+    except LabError:
+        if _interface(plan).exists():  # else the kernel was faster
+            raise
 
 
 def _interface(plan: Plan) -> Path:
@@ -113,8 +120,13 @@ def _routes(nodes: Sequence[NodePlan]) -> list[str]:
     return [f"route add {node.pods} via {node.address}" for node in nodes]
 
 
-def _set_wired(machine: Machine) -> None:
-    (machine.run / "wired").touch()
+def _wired(machine: Machine) -> Path:
+    """The file that says that a machine was wired since it booted, and to which bridge."""
+    return machine.run / "wired"
+
+
+def _bridge(control_plane: Machine) -> str:
+    return str(control_plane.init)
 
 
 def _ip(enter: Sequence[str], commands: Sequence[str]) -> None:
