@@ -26,11 +26,15 @@ def occupied(port: int) -> Iterator[None]:
 
 
 @contextmanager
-def read_only_volume(lab: Lab) -> Iterator[Callable[[], None]]:
-    """Take the registry's right to write to its volume; what is given takes it back early."""
+def no_more_manifests(lab: Lab) -> Iterator[Callable[[], None]]:
+    """Take the registry's right to write manifests; what is given takes it back early.
+
+    Layers still go in: the daemon would try those again for a minute, but not a manifest.
+    """
     volumes = plan_of(lab.cluster.name).volumes
-    folders = [volumes, *(path for path in volumes.rglob("*") if path.is_dir())]
+    folders = [path for top in volumes.rglob("_manifests") for path in (top, *top.rglob("*")) if path.is_dir()]
     modes = {folder: folder.stat().st_mode for folder in folders}
+    assert modes
 
     def mend() -> None:
         for folder, mode in modes.items():
@@ -85,15 +89,16 @@ class TestFaults:
         assert "the push failed" not in text
 
     def test_a_push_that_fails_is_tried_again_and_says_why_each_time(self, lab: Lab, program: Program) -> None:
-        (program.folder / "app" / "site" / "version").write_text("3\n")
-        with read_only_volume(lab):
+        (program.folder / "other" / "site" / "version").write_text("other\n")
+        with no_more_manifests(lab):
             text = program.failing_up()
-        assert text.count("the push failed: ") == TRIES
+        row = text.partition("Diagnostics:")[2].partition("Resources:")[0]
+        assert row.count("the push failed: ") == TRIES
         assert not program.state().get("pending_operations")
 
     def test_a_push_that_fails_once_succeeds_on_its_next_try(self, lab: Lab, program: Program) -> None:
         lines: list[str] = []
-        with read_only_volume(lab) as mend:
+        with no_more_manifests(lab) as mend:
 
             def watch(line: str) -> None:
                 lines.append(line)
@@ -101,7 +106,8 @@ class TestFaults:
                     mend()
 
             program.stack.up(on_output=watch)
-        assert sum("the push failed: " in line for line in lines) == 1
+        row = "\n".join(lines).partition("Diagnostics:")[2]
+        assert row.count("the push failed: ") == 1
 
     def test_after_all_this_an_up_changes_nothing(self, program: Program) -> None:
         assert set(program.up()) == {"same"}
