@@ -23,6 +23,14 @@ ln -sfn /run "$var/run"
 mount --bind "$var" /var
 mount --make-rshared / # mounts that the kubelet makes have to be seen in the containers that ask for them
 
+# The kubelet insists on these and would set them for the whole computer: let it find them set.
+mkdir /run/kernel
+for setting in vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1; do
+    name=${setting%%=*}
+    echo "${setting#*=}" >"/run/kernel/${name##*/}"
+    mount --bind "/run/kernel/${name##*/}" "/proc/sys/$name"
+done
+
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 # A pod that reaches another pod on its node through a service does so over the bridge, where only this lets the

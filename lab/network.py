@@ -63,12 +63,10 @@ def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
 
 def is_wired(machine: Machine, control_plane: Machine) -> bool:
     """Whether a machine runs and was wired to its end, and to the bridge that there is now."""
-    return (
-        machine.alive
-        and control_plane.alive
-        and _wired(machine).exists()
-        and _wired(machine).read_text() == _bridge(control_plane)
-    )
+    try:
+        return machine.alive and control_plane.alive and _wired(machine).read_text() == _bridge(control_plane)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def conflict(plan: Plan) -> str | None:
@@ -130,13 +128,16 @@ def _bridge(control_plane: Machine) -> str:
 
 
 def _ip(enter: Sequence[str], commands: Sequence[str]) -> None:
-    done = subprocess.run(
-        [*enter, "ip", "-batch", "-"],
-        input="\n".join(commands),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*enter, "ip", "-batch", "-"],
+            input="\n".join(commands),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"ip was not done with {commands[0]!r} after {LIMIT_SECONDS:.0f} s.") from None
     if done.returncode != 0:
         raise LabError(f"The cluster's network could not be set up: {' '.join(done.stderr.split())}")

@@ -80,8 +80,20 @@ def every_pod_reaches_every_pod_and_the_service() -> bool:
     return answers == [[*(pod["metadata"]["name"] for pod in listed), got[-1]] for got in answers]
 
 
+def kernel_settings() -> list[str]:
+    """Those that a kubelet sets where it finds them different."""
+    names = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys")
+    return [(Path("/proc/sys") / name).read_text() for name in names]
+
+
 @pytest.fixture(scope="module")
-def found() -> Iterator[Cluster]:
+def settings_before() -> list[str]:
+    return kernel_settings()
+
+
+@pytest.fixture(scope="module")
+def found(settings_before: list[str]) -> Iterator[Cluster]:
+    assert settings_before
     cluster.down(NAME)
     try:
         yield cluster.up(NAME, proxy_modes=MODES)
@@ -142,6 +154,11 @@ def test_the_nodes_are_ready_and_each_has_its_mode(found: Cluster) -> None:
     assert ready == {node.name for node in found.nodes}
     assert tuple(node.proxy_mode for node in found.nodes) == MODES
     assert found in cluster.clusters()
+
+
+@pytest.mark.usefixtures("found")
+def test_the_computers_own_kernel_settings_stay(settings_before: list[str]) -> None:
+    assert kernel_settings() == settings_before
 
 
 def test_up_again_is_quick_and_changes_nothing(found: Cluster) -> None:
