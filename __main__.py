@@ -1,6 +1,7 @@
 """One stack: its settings, its registry, its images, and what other stacks need to know of them."""
 
 import signal
+from pathlib import Path
 
 import pulumi
 
@@ -8,6 +9,7 @@ from cluster.push import PushPath
 from components.image import RegistryImage
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
+from stack.content import content_tag
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
 
@@ -16,9 +18,14 @@ def main() -> None:
     """Describe the stack to Pulumi."""
     config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
+    # Before anything is registered, so that a missing file changes nothing.
+    tags = {name: content_tag(name, image, settings.platform, Path.cwd()) for name, image in settings.images.items()}
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings), opts)
-    images = {name: RegistryImage(name, image, registry, opts).reference for name, image in settings.images.items()}
+    images = {
+        name: RegistryImage(name, image, tags[name], registry, opts).reference
+        for name, image in settings.images.items()
+    }
     pulumi.export("images", images)
     if len(images) == 1:
         pulumi.export("image", *images.values())

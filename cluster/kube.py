@@ -7,9 +7,11 @@ callers.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +22,15 @@ from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.config import ConfigException, new_client_from_config
 from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
-from stack.errors import KubeconfigError, RefusedError, UnreachableError, Where
+from stack.errors import (
+    CertificateError,
+    CredentialsError,
+    ForbiddenError,
+    KubeconfigError,
+    RefusedError,
+    UnreachableError,
+    Where,
+)
 from stack.settings import Settings
 
 REQUEST_SECONDS = 15.0
@@ -60,10 +70,29 @@ class KubeClient:
         No size limit and no compression: frames are passed on as they come. No pings: a healthy connection with
         a slow reader would be closed for them.
 
+        A refused upgrade says nothing but its status, so the same is asked once more without one: where a right is
+        missing, the answer to that names it.
+
         Raises:
             UnreachableError: no answer within REQUEST_SECONDS.
-            RefusedError: the upgrade was refused; an empty 403 means that the subprotocol was.
+            RefusedError: the upgrade was refused.
         """
+        try:
+            return await self._upgrade(path, protocol, query)
+        except RefusedError as refused:
+            if refused.status == HTTPStatus.FORBIDDEN:
+                with suppress(UnreachableError):
+                    await self._ask_without_upgrade(path, query, refused)
+            raise
+
+    async def _ask_without_upgrade(self, path: str, query: Mapping[str, str], refused: RefusedError) -> None:
+        try:
+            await self.get(path, **query)
+        except RefusedError as explained:
+            if explained.status == refused.status:
+                raise explained from refused
+
+    async def _upgrade(self, path: str, protocol: str, query: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse:
         rest = self.api.rest_client
         with translated(self.where, f"WebSocket {path}"):
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -108,13 +137,33 @@ def translated(where: Where, request: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise RefusedError(where=where, request=request, status=error.status, reason=_message(error)) from error
+        raise refusal(where, request, error.status, _message(error)) from error
     except aiohttp.WSServerHandshakeError as error:
         raise RefusedError(where=where, request=request, status=error.status, reason=error.message) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise CertificateError(where=where, reason=_one_line(error.certificate_error)) from error
     except TimeoutError as error:
         raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise UnreachableError(where=where, reason=_one_line(error)) from error
+
+
+def refusal(where: Where, request: str, status: int, words: str) -> RefusedError:
+    """What a refusal means, told from its status and the API server's own words."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsError(where=where, request=request, status=status, reason=words)
+    missing = _MISSING_RIGHT.search(words)
+    if status == HTTPStatus.FORBIDDEN and missing:
+        right = {name: found or "" for name, found in missing.groupdict().items()}
+        return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
+    return RefusedError(where=where, request=request, status=status, reason=words)
+
+
+_MISSING_RIGHT = re.compile(
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]*)" in API group "[^"]*"'
+    r'( in the namespace "(?P<namespace>[^"]*)")?'
+)
+"""How the API server words a missing right (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
 
 
 def _message(error: ApiException) -> str:

@@ -5,20 +5,26 @@ hard bound. Hook names share one space per deployment, so they carry the compone
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pulumi
 from pulumi.resource import DependencyResource
 
+from cluster.daemon import prove_daemon
 from cluster.push import PushPath, Say
 from stack.errors import KubeRegistryError, TookTooLongError
+from stack.settings import Settings
 
 HOOK_SECONDS = 180.0
 """The longest that one hook may take: more than the waits inside it, less than anybody's patience."""
 
 PUSH_FAILED = "error reading push output"
 """What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""
+
+NODE_PORT_REFUSED = "nodePort: Invalid value"
+"""What the API server says of a node port that is taken or out of range (kubernetes pkg/registry/core/service)."""
 
 
 def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
@@ -58,6 +64,72 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     )
 
 
+def namespace_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
+    """A hook that keeps the registry's namespace from being one that is somebody else's.
+
+    Args:
+        name: name of the component that binds it.
+        settings: the stack.
+    """
+
+    async def refuse_taken(args: pulumi.ResourceHookArgs) -> None:
+        from cluster.preconditions import prove_namespace_free  # noqa: PLC0415 - a second that no preview needs
+
+        async with bounded("looking for the namespace"):
+            await prove_namespace_free(settings, import_line(args))
+
+    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:namespace", refuse_taken)])
+
+
+def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
+    """A hook that explains why the registry's node port was refused.
+
+    Args:
+        name: name of the component that binds it.
+        settings: the stack.
+    """
+
+    async def explain(args: pulumi.ErrorHookArgs) -> bool:
+        if NODE_PORT_REFUSED in args.errors[0]:
+            from cluster.preconditions import explain_node_port  # noqa: PLC0415 - a second that no preview needs
+
+            async with bounded("asking who has the node port"):
+                error = await explain_node_port(settings, args.errors[0])
+            pulumi.log.error(str(error), DependencyResource(args.urn))
+        return False
+
+    return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}:node-port", explain)])
+
+
+def when_reached(settings: Settings) -> pulumi.Output[str]:
+    """The kube context, once its API server has answered us; in preview at once.
+
+    The provider takes it from here, so that nothing is asked of a cluster that cannot be reached, and a person reads
+    our sentence in place of the provider's page.
+    """
+
+    async def reached(kube_context: str) -> str:
+        if not pulumi.runtime.is_dry_run():
+            from cluster.preconditions import prove_reach  # noqa: PLC0415 - a second that no preview needs
+
+            async with ending_the_run("looking for the cluster"):
+                await prove_reach(settings)
+        return kube_context
+
+    return pulumi.Output.from_input(settings.kube_context).apply(reached)
+
+
+def when_daemon_answers() -> pulumi.Output[str | None]:
+    """The docker provider's default host, once a Docker daemon answers; in preview too, for the provider needs it."""
+
+    async def answered(host: str | None) -> str | None:
+        async with ending_the_run("looking for the Docker daemon"):
+            await prove_daemon(os.environ)
+        return host
+
+    return pulumi.Output.from_input(None).apply(answered)
+
+
 def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resource) -> pulumi.Output[str]:
     """A value that is there once the registry runs; in preview at once.
 
@@ -71,14 +143,21 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
 
     async def ready(known: str) -> str:
         if not pulumi.runtime.is_dry_run():
-            try:
-                async with bounded("waiting for the registry"):
-                    await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
-            except KubeRegistryError as error:
-                raise pulumi.RunError(str(error)) from error
+            async with ending_the_run("waiting for the registry"):
+                await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
         return known
 
     return value.apply(ready)
+
+
+@asynccontextmanager
+async def ending_the_run(doing: str) -> AsyncIterator[None]:
+    """For what no hook can ask: a failure ends the program with its sentence."""
+    try:
+        async with bounded(doing):
+            yield
+    except KubeRegistryError as error:
+        raise pulumi.RunError(str(error)) from error
 
 
 @asynccontextmanager
@@ -102,3 +181,18 @@ def row(urn: str) -> Say:
     """
     resource = DependencyResource(urn)
     return lambda line: pulumi.log.info(line, resource, ephemeral=True)
+
+
+def import_line(args: pulumi.ResourceHookArgs) -> str:
+    """The line that takes an object over which is there already.
+
+    Args:
+        args: what the hook was called with for the resource that would have been created.
+    """
+    stack, _, types, name = args.urn.removeprefix("urn:pulumi:").split("::")
+    *parents, token = types.split("$")
+    parent = f"urn:pulumi:{stack}::{pulumi.get_project()}::{'$'.join(parents)}::{name.rpartition('-')[0]}"
+    provider = f"urn:pulumi:{stack}::{pulumi.get_project()}::pulumi:providers:kubernetes::cluster"
+    object_name = (args.new_inputs or {})["metadata"]["name"]
+    options = f"--parent registry='{parent}' --provider cluster='{provider}' --protect=false --generate-code=false"
+    return f"pulumi import {token} {name} {object_name} {options}"

@@ -10,7 +10,6 @@ import pulumi
 import pulumi_docker as docker
 
 from components.registry import ClusterRegistry
-from stack.content import content_tag
 from stack.endpoints import parse_reference
 from stack.settings import ImageSettings
 
@@ -21,22 +20,24 @@ class RegistryImage(pulumi.ComponentResource):
     Args:
         name: repository in the registry, and its name in the stack.
         image: how it is built.
+        tag: names its content.
         registry: where it goes.
         opts: carries the docker provider.
-
-    Raises:
-        BuildContextError: build context or Dockerfile is not there.
     """
 
     reference: pulumi.Output[str]
     """The pull reference, by digest."""
 
     def __init__(
-        self, name: str, image: ImageSettings, registry: ClusterRegistry, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        image: ImageSettings,
+        tag: str,
+        registry: ClusterRegistry,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
         settings = registry.settings
-        tag = content_tag(name, image, settings.platform, Path.cwd())
         built = docker.Image(
             name,
             image_name=settings.endpoints.push_name(name, tag),

@@ -3,6 +3,7 @@
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
+from components.hooks import when_daemon_answers, when_reached
 from stack.settings import Settings
 
 
@@ -15,7 +16,7 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     return kubernetes.Provider(
         "cluster",
         kubeconfig=settings.kubeconfig,
-        context=settings.kube_context,
+        context=when_reached(settings),
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
     )
@@ -23,4 +24,4 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
 
 def docker_provider() -> docker.Provider:
     """The Docker daemon that DOCKER_HOST or the current docker context names; no registry credentials."""
-    return docker.Provider("builder")
+    return docker.Provider("builder", host=when_daemon_answers())

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from cluster.push import PushPath
-from components.hooks import push_hooks, when_ready
+from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
 from components.workload import config_files, deployment_spec
 from stack.names import READ_PORT, REGISTRY, labels
 from stack.settings import Settings
@@ -40,7 +40,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self._namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={"name": settings.namespace, "labels": labels("namespace")},
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_hooks(name, settings)),
         )
         claim = self._claim(name)
         deployment = self._deployment(name, claim)
@@ -95,7 +95,9 @@ class ClusterRegistry(pulumi.ComponentResource):
                     }
                 ],
             },
-            opts=self._inside_namespace(),
+            opts=pulumi.ResourceOptions.merge(
+                self._inside_namespace(), pulumi.ResourceOptions(hooks=service_hooks(name, self.settings))
+            ),
         )
 
     def _metadata(self) -> dict[str, object]:

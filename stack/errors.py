@@ -3,11 +3,17 @@
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
     ├── BuildContextError          the files of an image are not where its settings say
+    ├── DaemonError                no Docker daemon answers
     ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
         ├── UnreachableError       no answer from the API server
+        │   └── CertificateError   the API server's certificate is not trusted
         ├── RefusedError           the API server answered no
+        │   ├── CredentialsError   it does not know who asks
+        │   └── ForbiddenError     who asks may not do that
+        ├── NamespaceTakenError    the namespace is there and not this stack's
+        ├── NodePortError          the node port cannot be had
         ├── NotReadyError          the registry did not become ready in time
         └── TunnelError            the port-forward to the write door
             └── PushPortBusyError  another program listens on the push port
@@ -39,6 +45,17 @@ class Where:
         return f"namespace {self.namespace} of kube context {self.kube_context!r} ({self.cluster})"
 
 
+class _Fields(dict[str, object]):
+    """An error's fields and properties, as `format_map` asks for them."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def __missing__(self, name: str) -> object:
+        return getattr(self._error, name)
+
+
 class KubeRegistryError(Exception):
     """Root of everything that a user can run into."""
 
@@ -46,7 +63,7 @@ class KubeRegistryError(Exception):
 
     def __str__(self) -> str:
         """The template, filled in with the fields."""
-        return self.sentence.format_map(vars(self))
+        return self.sentence.format_map(_Fields(self))
 
 
 @dataclass(eq=False)
@@ -69,6 +86,19 @@ class BuildContextError(KubeRegistryError):
     problem: str
 
     sentence = "image {image}: {path} {problem}; correct `context` or `dockerfile` of this image in the stack's config"
+
+
+@dataclass(eq=False)
+class DaemonError(KubeRegistryError):
+    """No Docker daemon answers."""
+
+    host: str
+    reason: str
+
+    sentence = (
+        "no Docker daemon answers at {host}: {reason}; start Docker or name another daemon in DOCKER_HOST, "
+        "`docker info` tells when it is right"
+    )
 
 
 @dataclass(eq=False)
@@ -111,6 +141,16 @@ class UnreachableError(ClusterError):
 
 
 @dataclass(eq=False)
+class CertificateError(UnreachableError):
+    """The API server's certificate is not trusted."""
+
+    sentence = (
+        "{where} shows a certificate that is not trusted: {reason}; "
+        "correct `certificate-authority` of this cluster in the kubeconfig"
+    )
+
+
+@dataclass(eq=False)
 class RefusedError(ClusterError):
     """The API server understood the request and refused it."""
 
@@ -119,6 +159,79 @@ class RefusedError(ClusterError):
     reason: str
 
     sentence = "{where} refused {request} with status {status}: {reason}"
+
+
+@dataclass(eq=False)
+class CredentialsError(RefusedError):
+    """The API server does not know who asks."""
+
+    sentence = (
+        "{where} does not accept the credentials of this kube context: {reason}; "
+        "log in again, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+    )
+
+
+@dataclass(eq=False)
+class ForbiddenError(RefusedError):
+    """Who asks may not do that.
+
+    Args:
+        user: who asked, as the API server knows them.
+        verb: what they wanted to do, such as get.
+        resource: to what, such as pods/portforward.
+        namespace: the namespace of that, or "" for a resource of the whole cluster.
+    """
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+
+    sentence = (
+        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, and "
+        "`kubectl create {kind} kube-registry --verb={verb} --resource={resource}{option}` grants it"
+    )
+
+    @property
+    def inside(self) -> str:
+        """Where the right is missing, in words."""
+        return f" in namespace {self.namespace}" if self.namespace else ""
+
+    @property
+    def kind(self) -> str:
+        """What kind of role grants it, for kubectl."""
+        return "role" if self.namespace else "clusterrole"
+
+    @property
+    def option(self) -> str:
+        """The namespace, for kubectl."""
+        return f" --namespace={self.namespace}" if self.namespace else ""
+
+
+@dataclass(eq=False)
+class NamespaceTakenError(ClusterError):
+    """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
+
+    import_line: str
+
+    sentence = (
+        "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
+        "or take it over with `{import_line}`"
+    )
+
+
+@dataclass(eq=False)
+class NodePortError(ClusterError):
+    """The node port cannot be had."""
+
+    node_port: int
+    reason: str
+    proposal: int
+
+    sentence = (
+        "node port {node_port} cannot be had in {where}: {reason}; "
+        "`pulumi config set nodePort {proposal}` chooses one that is free"
+    )
 
 
 @dataclass(eq=False)

@@ -1,0 +1,74 @@
+"""What has to hold in a cluster before the first object is made there, and why one was refused."""
+
+from http import HTTPStatus
+
+from cluster.kube import KubeClient, open_client
+from stack.errors import ForbiddenError, NamespaceTakenError, NodePortError, RefusedError
+from stack.settings import Settings
+
+FIXED_NODE_PORTS = range(30_000, 30_086)
+"""The band that Kubernetes keeps for ports that somebody chose (KEP-3668), in a cluster with the usual range."""
+
+
+async def prove_reach(settings: Settings) -> None:
+    """Return once the API server has answered us, whatever it let us see.
+
+    Raises:
+        ClusterError: kubeconfig, connection, certificate or credentials are no good.
+    """
+    async with open_client(settings) as kube:
+        await _namespace_exists(kube)
+
+
+async def prove_namespace_free(settings: Settings, import_line: str) -> None:
+    """Return if the registry's namespace is not there yet.
+
+    A server-side apply would take over one that is, and a destroy would then delete it with all that is in it.
+
+    Raises:
+        NamespaceTakenError: it is there.
+    """
+    async with open_client(settings) as kube:
+        if await _namespace_exists(kube):
+            raise NamespaceTakenError(where=kube.where, import_line=import_line)
+
+
+async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
+    """What the API server's refusal of a node port means: who has it, as far as may be seen, and which one is free.
+
+    Args:
+        settings: the stack.
+        refused: the API server's words.
+    """
+    async with open_client(settings) as kube:
+        holders = await _node_ports(kube)
+        holder = holders.get(settings.node_port)
+        reason = f"service {holder} has it" if holder else refused.rpartition(": ")[2].strip()
+        free = [port for port in FIXED_NODE_PORTS if port not in holders]
+        return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free[0])
+
+
+async def _namespace_exists(kube: KubeClient) -> bool:
+    try:
+        await kube.get(f"/api/v1/namespaces/{kube.where.namespace}")
+    except ForbiddenError:
+        return False
+    except RefusedError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+async def _node_ports(kube: KubeClient) -> dict[int, str]:
+    """Node port -> the service that has it; empty where services of other namespaces may not be seen."""
+    try:
+        services = (await kube.get("/api/v1/services"))["items"]
+    except ForbiddenError:
+        return {}
+    return {
+        port["nodePort"]: f"{service['metadata']['name']} in namespace {service['metadata']['namespace']}"
+        for service in services
+        for port in service["spec"].get("ports", [])
+        if "nodePort" in port
+    }
