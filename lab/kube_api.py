@@ -1,4 +1,4 @@
-"""The few words that the lab has with an API server: as the administrator, over the loopback of this computer."""
+"""The few words that the lab has with an API server: as the administrator, over the bridge, by no proxy."""
 
 import http.client
 import json
