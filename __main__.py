@@ -6,6 +6,7 @@ from pathlib import Path
 import pulumi
 
 from cluster.push import PushPath
+from components.hooks import prove_preconditions
 from components.image import RegistryImage
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
@@ -18,7 +19,7 @@ def main() -> None:
     """Describe the stack to Pulumi."""
     config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
-    # Before anything is registered, so that a missing file changes nothing.
+    prove_preconditions(settings)
     tags = {name: content_tag(name, image, settings.platform, Path.cwd()) for name, image in settings.images.items()}
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings), opts)

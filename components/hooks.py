@@ -7,6 +7,7 @@ hard bound. Hook names share one space per deployment, so they carry the compone
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pulumi
@@ -25,6 +26,28 @@ PUSH_FAILED = "error reading push output"
 
 NODE_PORT_REFUSED = "nodePort: Invalid value"
 """What the API server says of a node port that is taken or out of range (kubernetes pkg/registry/core/service)."""
+
+
+def prove_preconditions(settings: Settings) -> None:
+    """Ask, before anything is registered, whether the Docker daemon and, outside preview, the cluster answer.
+
+    Blocks, in a thread's own event loop: nothing else goes on yet, and a run that fails here has made nothing.
+
+    Raises:
+        KubeRegistryError: one of them does not.
+    """
+    live = not pulumi.runtime.is_dry_run()
+
+    async def ask() -> None:
+        async with bounded("looking for the Docker daemon and the cluster"):
+            await prove_daemon(os.environ)
+            if live:
+                from cluster.preconditions import prove_reach  # noqa: PLC0415 - a second that no preview needs
+
+                await prove_reach(settings)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, ask()).result()
 
 
 def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
@@ -101,35 +124,6 @@ def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
     return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}:node-port", explain)])
 
 
-def when_reached(settings: Settings) -> pulumi.Output[str]:
-    """The kube context, once its API server has answered us; in preview at once.
-
-    The provider takes it from here, so that nothing is asked of a cluster that cannot be reached, and a person reads
-    our sentence in place of the provider's page.
-    """
-
-    async def reached(kube_context: str) -> str:
-        if not pulumi.runtime.is_dry_run():
-            from cluster.preconditions import prove_reach  # noqa: PLC0415 - a second that no preview needs
-
-            async with ending_the_run("looking for the cluster"):
-                await prove_reach(settings)
-        return kube_context
-
-    return pulumi.Output.from_input(settings.kube_context).apply(reached)
-
-
-def when_daemon_answers() -> pulumi.Output[str | None]:
-    """The docker provider's default host, once a Docker daemon answers; in preview too, for the provider needs it."""
-
-    async def answered(host: str | None) -> str | None:
-        async with ending_the_run("looking for the Docker daemon"):
-            await prove_daemon(os.environ)
-        return host
-
-    return pulumi.Output.from_input(None).apply(answered)
-
-
 def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resource) -> pulumi.Output[str]:
     """A value that is there once the registry runs; in preview at once.
 
@@ -143,21 +137,14 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
 
     async def ready(known: str) -> str:
         if not pulumi.runtime.is_dry_run():
-            async with ending_the_run("waiting for the registry"):
-                await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
+            try:
+                async with bounded("waiting for the registry"):
+                    await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
+            except KubeRegistryError as error:
+                raise pulumi.RunError(str(error)) from error
         return known
 
     return value.apply(ready)
-
-
-@asynccontextmanager
-async def ending_the_run(doing: str) -> AsyncIterator[None]:
-    """For what no hook can ask: a failure ends the program with its sentence."""
-    try:
-        async with bounded(doing):
-            yield
-    except KubeRegistryError as error:
-        raise pulumi.RunError(str(error)) from error
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
-from components.hooks import when_daemon_answers, when_reached
 from stack.settings import Settings
 
 
@@ -16,7 +15,7 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     return kubernetes.Provider(
         "cluster",
         kubeconfig=settings.kubeconfig,
-        context=when_reached(settings),
+        context=settings.kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
     )
@@ -24,4 +23,4 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
 
 def docker_provider() -> docker.Provider:
     """The Docker daemon that DOCKER_HOST or the current docker context names; no registry credentials."""
-    return docker.Provider("builder", host=when_daemon_answers())
+    return docker.Provider("builder")

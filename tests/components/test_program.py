@@ -73,6 +73,7 @@ class Monitor(mocks.MockMonitor):
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
     record = Registered()
     monkeypatch.chdir(PROGRAM.parent)
+    monkeypatch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
     before = settings.SETTINGS
     mocks.set_mocks(
         Engine(),
