@@ -23,10 +23,7 @@ def main() -> None:
     tags = {name: content_tag(name, image, settings.platform, Path.cwd()) for name, image in settings.images.items()}
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings), opts)
-    images = {
-        name: RegistryImage(name, image, tags[name], registry, opts).reference
-        for name, image in settings.images.items()
-    }
+    images = {name: RegistryImage(name, tags[name], registry, opts).reference for name in settings.images}
     pulumi.export("images", images)
     if len(images) == 1:
         pulumi.export("image", *images.values())

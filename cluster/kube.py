@@ -7,11 +7,14 @@ callers.
 
 import asyncio
 import json
+import logging
+import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,10 +23,11 @@ import yaml
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.config import ConfigException, new_client_from_config
-from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
+from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
 from stack.errors import (
     CertificateError,
+    CredentialPluginError,
     CredentialsError,
     ForbiddenError,
     KubeconfigError,
@@ -32,6 +36,8 @@ from stack.errors import (
     Where,
 )
 from stack.settings import Settings
+
+logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
 
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""
@@ -113,17 +119,42 @@ async def open_client(settings: Settings) -> AsyncIterator[KubeClient]:
     """A client of the stack's cluster, closed at the end.
 
     Raises:
-        KubeconfigError: the kubeconfig or kube context cannot be used.
+        KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
     """
     kubeconfig = settings.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
     unknown = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
+    _check_kubeconfig(unknown, kubeconfig)
     try:
         api = await new_client_from_config(kubeconfig, context=settings.kube_context, persist_config=False)
-    except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+    except FileNotFoundError as error:
+        raise CredentialPluginError(
+            where=unknown, kubeconfig=kubeconfig, reason=f"{error.filename} is missing"
+        ) from error
+    except (ConfigException, OSError, TypeError, AttributeError, ValueError) as error:
         raise KubeconfigError(where=unknown, kubeconfig=kubeconfig, reason=_one_line(error)) from error
     async with api:
         where = Where(cluster=api.configuration.host, kube_context=settings.kube_context, namespace=settings.namespace)
         yield KubeClient(api, where)
+
+
+def _check_kubeconfig(where: Where, kubeconfig: str) -> None:
+    """Make sure that the kubeconfig can be read and has the kube context; it need not have a current one.
+
+    Raises:
+        KubeconfigError: it is not so.
+    """
+    reason = None
+    if not any(Path(part).expanduser().is_file() for part in kubeconfig.split(os.pathsep)):
+        reason = "there is no such file"
+    else:
+        try:
+            names = [str(context["name"]) for context in KubeConfigMerger(kubeconfig).config.value["contexts"]]
+            if where.kube_context not in names:
+                reason = f"it has no such kube context, it has {', '.join(names) or 'none'}"
+        except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
+            reason = _one_line(error)
+    if reason:
+        raise KubeconfigError(where=where, kubeconfig=kubeconfig, reason=reason)
 
 
 @contextmanager

@@ -11,15 +11,13 @@ import pulumi_docker as docker
 
 from components.registry import ClusterRegistry
 from stack.endpoints import parse_reference
-from stack.settings import ImageSettings
 
 
 class RegistryImage(pulumi.ComponentResource):
     """An image of the stack, as its cluster's nodes pull it.
 
     Args:
-        name: repository in the registry, and its name in the stack.
-        image: how it is built.
+        name: repository in the registry, and its name in the stack and its settings.
         tag: names its content.
         registry: where it goes.
         opts: carries the docker provider.
@@ -31,13 +29,13 @@ class RegistryImage(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        image: ImageSettings,
         tag: str,
         registry: ClusterRegistry,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
         settings = registry.settings
+        image = settings.images[name]
         built = docker.Image(
             name,
             image_name=settings.endpoints.push_name(name, tag),

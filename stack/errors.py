@@ -7,6 +7,7 @@
     ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
+        │   └── CredentialPluginError  the program that it gets its credentials from is missing
         ├── UnreachableError       no answer from the API server
         │   └── CertificateError   the API server's certificate is not trusted
         ├── RefusedError           the API server answered no
@@ -126,8 +127,18 @@ class KubeconfigError(ClusterError):
     reason: str
 
     sentence = (
-        "{where} cannot be used: {reason} (kubeconfig {kubeconfig}); "
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
         "`kubectl config get-contexts` lists the kube contexts, `pulumi config set kubeContext NAME` chooses one"
+    )
+
+
+@dataclass(eq=False)
+class CredentialPluginError(KubeconfigError):
+    """The program that the kube context gets its credentials from is missing."""
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
+        "install it, or correct `exec` of the kube context's user there"
     )
 
 

@@ -1,5 +1,6 @@
 """The whole program against a recording monitor: rules that hold for everything it registers, in preview."""
 
+import asyncio
 import json
 import runpy
 from collections.abc import Iterator
@@ -74,6 +75,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
     record = Registered()
     monkeypatch.chdir(PROGRAM.parent)
     monkeypatch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
+    asyncio.set_event_loop(asyncio.new_event_loop())  # which Pulumi's test decorator expects to find
     before = settings.SETTINGS
     mocks.set_mocks(
         Engine(),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,15 @@ class Lab:
     cluster: cluster.Cluster
     env: Mapping[str, str]
 
+    def kubectl(self, *words: str) -> str:
+        """What kubectl prints."""
+        command = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
     def get(self, *what: str) -> list[dict[str, Any]]:
         """Objects of the cluster, as kubectl lists them."""
-        kubectl = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig)]
-        command = [*kubectl, "get", *what, "--output", "json", "--ignore-not-found"]
-        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-        items: list[dict[str, Any]] = json.loads(listed.stdout or '{"items": []}')["items"]
+        listed = self.kubectl("get", *what, "--output", "json", "--ignore-not-found")
+        items: list[dict[str, Any]] = json.loads(listed or '{"items": []}')["items"]
         return items
 
     def fetch(self, url: str) -> str:
@@ -73,6 +77,18 @@ class Program:
         """Set config keys; an underscore stands for a dot of a path."""
         for key, value in settings.items():
             self.stack.set_config(key.replace("_", "."), automation.ConfigValue(value), path="_" in key)
+
+    @contextmanager
+    def changed(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """Other settings for a while; keys are paths."""
+        file = self.folder / f"Pulumi.{STACK}.yaml"
+        before = file.read_text()
+        for key, value in settings.items():
+            self.stack.set_config(key, automation.ConfigValue(value), path=True)
+        try:
+            yield
+        finally:
+            file.write_text(before)
 
     def state(self) -> dict[str, Any]:
         """The stack's state as Pulumi keeps it."""
