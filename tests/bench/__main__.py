@@ -49,8 +49,8 @@ def bench(repetitions: Annotated[int, typer.Option(min=1, help="Samples of every
 def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
     """The lines of the table; ours and the floor take turns, so that whatever the machine does meets both."""
     backend = folder / "state"
-    ours = Life(copy_ours(folder / "ours"), backend, edits.with_pulumi)
-    floor = Life(copy_bare(folder / "bare"), backend, edits.by_hand)
+    ours = Life("kube-registry", copy_ours(folder / "ours"), backend, edits.of_ours)
+    floor = Life("bare", copy_bare(folder / "bare"), backend, edits.of_floor)
     steps = progress.steps(2 * repetitions)
     of_ours, of_floor = [], []
     for _ in range(repetitions):

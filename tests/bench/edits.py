@@ -9,7 +9,8 @@ from lab.docker_provider.inputs import Image, check
 from lab.errors import LabError
 from lab.waiting import wait_for
 from stack.endpoints import parse_reference
-from tests.bench.life import LOG, Lab
+from tests.bench import table
+from tests.bench.life import LOG, Lab, seconds
 from tests.bench.places import DOWNSTREAM, PUSH_PORT, output
 
 PODS_SECONDS = 60.0
@@ -19,26 +20,39 @@ _PODS = "/api/v1/namespaces/default/pods"
 _NAME = "app.kubernetes.io/name"
 
 
-def with_pulumi(lab: Lab) -> None:
+def of_ours(lab: Lab) -> table.Times:
+    """As a person does it, beside both floors."""
+    took = seconds(lambda: _with_pulumi(lab))
+    return {table.EDIT: took, table.EDIT_BY_HAND: took}
+
+
+def of_floor(lab: Lab) -> table.Times:
+    """Both floors, one after the other."""
+    return {table.EDIT: seconds(lambda: _with_pulumi(lab)), table.EDIT_BY_HAND: seconds(lambda: _by_hand(lab))}
+
+
+def _with_pulumi(lab: Lab) -> None:
     """`pulumi up` of the stack, then of its downstream."""
-    before = output(lab.life.backend, "kube-registry", "image")
-    changed = {"updated", "unchanged"}
-    lab.up(lab.life.project, changed)
-    lab.up(lab.life.project / DOWNSTREAM, changed)
-    reference = output(lab.life.backend, "kube-registry", "image")
+    life, changes = lab.life, {"updated", "unchanged"}
+    before = output(life.backend, life.name, "image")
+    life.write("edited")
+    lab.up(life.project, changes)
+    lab.up(life.project / DOWNSTREAM, changes)
+    reference = output(life.backend, life.name, "image")
     if reference == before:
         raise LabError(f"The edit has not changed the image {reference}; the log is {LOG}.")
     _wait_for_pods(lab, "downstream", reference)
 
 
-def by_hand(lab: Lab) -> None:
+def _by_hand(lab: Lab) -> None:
     """One build, one push through the open port-forward, and one pod on each node."""
-    name = f"localhost:{PUSH_PORT}/app:edited"
+    lab.life.write("edited by hand")
+    name = f"localhost:{PUSH_PORT}/app:by-hand"
     build = {"context": str(lab.life.project / "app"), "platform": "linux/amd64"}
     image = Image.parse(check({"imageName": name, "build": build}, _say_nothing))
     pushed = build_and_push(Daemon(lab.docker_host), image, _say_nothing, push=True)["repoDigest"]
-    node_port = parse_reference(output(lab.life.backend, "bare", "image")).host
-    reference = f"{node_port}/{pushed.partition('/')[2]}"
+    pull_host = parse_reference(output(lab.life.backend, lab.life.name, "image")).host
+    reference = f"{pull_host}/{pushed.partition('/')[2]}"
     for node in lab.plan.nodes:
         if not kube_api.create(lab.plan, _PODS, _pod(node.name, reference)):
             raise LabError(f"The API server did not take a pod for node {node.name}.")

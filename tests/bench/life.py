@@ -40,14 +40,16 @@ class Life:
     """A project that is lived through.
 
     Attributes:
-        project: the folder of its Pulumi program.
+        name: the Pulumi project's name.
+        project: the folder of its program.
         backend: the folder of Pulumi's state, which lasts as long as the life.
-        edit: brings an edited file into the pods of the lab that runs.
+        edits: measures how an edited file comes into the pods of the lab that runs.
     """
 
+    name: str
     project: Path
     backend: Path
-    edit: Callable[["Lab"], None]
+    edits: Callable[["Lab"], table.Times]
 
     def sample(self) -> table.Times:
         """The seconds of every row, once.
@@ -64,17 +66,19 @@ class Life:
         lab = Lab.running(self)
         no_change = seconds(lambda: lab.up(self.project, {"unchanged"}))
         preview = seconds(lambda: lab.pulumi(self.project, {"unchanged"}, "preview"))
-        (self.project / "app" / "site" / "version").write_text("edited\n")
-        edit = seconds(lambda: self.edit(lab))
         return {
             table.FROM_NOTHING: from_nothing,
             table.FIRST_UP: first_up,
             table.AGAIN: again,
             table.NO_CHANGE: no_change,
             table.PREVIEW: preview,
-            table.EDIT: edit,
+            **self.edits(lab),
             table.IMPORT: float(run_module("tests.bench.imports", self.project / "__main__.py")),
         }
+
+    def write(self, version: str) -> None:
+        """Edit the one file that says which version of the app it is."""
+        (self.project / "app" / "site" / "version").write_text(f"{version}\n")
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def begin(life: Life) -> None:
     end()
     shutil.rmtree(life.backend, ignore_errors=True)
     life.backend.mkdir()
-    (life.project / "app" / "site" / "version").write_text("new\n")
+    life.write("new")
 
 
 def end() -> None:
