@@ -31,7 +31,7 @@ bench: host venv ## Measure how long it takes beside how long it must, into docs
 lint: venv ## Check style, format and types
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy .
 
-schema: venv ## Write the settings into Pulumi.yaml and README.md
+schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m stack.schema
 
 host:

@@ -23,7 +23,7 @@ A subclass has fields and a template; the sentence names what, where and why, an
 Programming mistakes are no part of this tree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 
@@ -46,6 +46,10 @@ class Where:
         return f"namespace {self.namespace} of kube context {self.kube_context!r} ({self.cluster})"
 
 
+_HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry")
+"""Where the examples happen."""
+
+
 class _Fields(dict[str, object]):
     """An error's fields and properties, as `format_map` asks for them."""
 
@@ -61,6 +65,8 @@ class KubeRegistryError(Exception):
     """Root of everything that a user can run into."""
 
     sentence: ClassVar[str]
+    example: ClassVar[dict[str, object]] = {}
+    """Fields of an example, for docs/troubleshooting.md; a class without one is never raised itself."""
 
     def __str__(self) -> str:
         """The template, filled in with the fields."""
@@ -76,6 +82,11 @@ class SettingsError(KubeRegistryError):
     mend: str
 
     sentence = "setting {key}: {problem}; mend it with {mend}"
+    example: ClassVar[dict[str, object]] = {
+        "key": "nodePort",
+        "problem": "'many' is not allowed, it takes a port number",
+        "mend": "`pulumi config set --path nodePort 30100`",
+    }
 
 
 @dataclass(eq=False)
@@ -87,6 +98,7 @@ class BuildContextError(KubeRegistryError):
     problem: str
 
     sentence = "image {image}: {path} {problem}; correct `context` or `dockerfile` of this image in the stack's config"
+    example: ClassVar[dict[str, object]] = {"image": "app", "path": "app/Dockerfile", "problem": "is not a file"}
 
 
 @dataclass(eq=False)
@@ -100,6 +112,10 @@ class DaemonError(KubeRegistryError):
         "no Docker daemon answers at {host}: {reason}; start Docker or name another daemon in DOCKER_HOST, "
         "`docker info` tells when it is right"
     )
+    example: ClassVar[dict[str, object]] = {
+        "host": "unix:///var/run/docker.sock",
+        "reason": "[Errno 2] No such file or directory",
+    }
 
 
 @dataclass(eq=False)
@@ -110,6 +126,7 @@ class TookTooLongError(KubeRegistryError):
     seconds: float
 
     sentence = "{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again"
+    example: ClassVar[dict[str, object]] = {"doing": "waiting to push", "seconds": 180}
 
 
 @dataclass(eq=False)
@@ -130,6 +147,11 @@ class KubeconfigError(ClusterError):
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
         "`kubectl config get-contexts` lists the kube contexts, `pulumi config set kubeContext NAME` chooses one"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(_HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "it has no such kube context, it has kind, prod",
+    }
 
 
 @dataclass(eq=False)
@@ -140,6 +162,11 @@ class CredentialPluginError(KubeconfigError):
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
         "install it, or correct `exec` of the kube context's user there"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(_HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "aws-iam-authenticator is missing",
+    }
 
 
 @dataclass(eq=False)
@@ -149,6 +176,7 @@ class UnreachableError(ClusterError):
     reason: str
 
     sentence = "{where} does not answer: {reason}; check the network and that the cluster runs"
+    example: ClassVar[dict[str, object]] = {"where": _HERE, "reason": "Cannot connect to host 10.0.0.1:6443"}
 
 
 @dataclass(eq=False)
@@ -159,6 +187,10 @@ class CertificateError(UnreachableError):
         "{where} shows a certificate that is not trusted: {reason}; "
         "correct `certificate-authority` of this cluster in the kubeconfig"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "reason": "certificate verify failed: unable to get local issuer certificate",
+    }
 
 
 @dataclass(eq=False)
@@ -170,6 +202,12 @@ class RefusedError(ClusterError):
     reason: str
 
     sentence = "{where} refused {request} with status {status}: {reason}"
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "request": "GET /apis/apps/v1/namespaces/kube-registry/deployments/registry",
+        "status": 429,
+        "reason": "too many requests, please try again later",
+    }
 
 
 @dataclass(eq=False)
@@ -180,6 +218,12 @@ class CredentialsError(RefusedError):
         "{where} does not accept the credentials of this kube context: {reason}; "
         "log in again, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "request": "GET /api/v1/namespaces",
+        "status": 401,
+        "reason": "Unauthorized",
+    }
 
 
 @dataclass(eq=False)
@@ -202,6 +246,16 @@ class ForbiddenError(RefusedError):
         "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, and "
         "`kubectl create {kind} kube-registry --verb={verb} --resource={resource}{option}` grants it"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "request": "GET /api/v1/namespaces/kube-registry/pods/registry-1/portforward",
+        "status": 403,
+        "reason": "forbidden",
+        "user": "eve",
+        "verb": "get",
+        "resource": "pods/portforward",
+        "namespace": "kube-registry",
+    }
 
     @property
     def inside(self) -> str:
@@ -229,6 +283,10 @@ class NamespaceTakenError(ClusterError):
         "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
         "or take it over with `{import_line}`"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+    }
 
 
 @dataclass(eq=False)
@@ -243,6 +301,12 @@ class NodePortError(ClusterError):
         "node port {node_port} cannot be had in {where}: {reason}; "
         "`pulumi config set nodePort {proposal}` chooses one that is free"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "node_port": 30100,
+        "reason": "service web in namespace shop has it",
+        "proposal": 30000,
+    }
 
 
 @dataclass(eq=False)
@@ -255,6 +319,11 @@ class NotReadyError(ClusterError):
     sentence = (
         "the registry in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
     )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "seconds": 14,
+        "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
+    }
 
 
 @dataclass(eq=False)
@@ -265,6 +334,11 @@ class TunnelError(ClusterError):
     reason: str
 
     sentence = "the tunnel from port {push_port} of this machine to the registry in {where} failed: {reason}"
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "push_port": 23286,
+        "reason": "pod registry-1: error forwarding port 5000 to pod: connection refused",
+    }
 
 
 @dataclass(eq=False)
@@ -275,3 +349,4 @@ class PushPortBusyError(TunnelError):
         "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}; "
         "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`"
     )
+    example: ClassVar[dict[str, object]] = {"where": _HERE, "push_port": 23286, "reason": "Address already in use"}

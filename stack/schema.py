@@ -1,4 +1,4 @@
-"""What Settings says of itself in Pulumi.yaml and README.md: `python -m stack.schema` writes it (`make schema`).
+"""What settings and errors say of themselves in other files: `python -m stack.schema` writes it (`make schema`).
 
 Pulumi asks for every key that has no default, so a key that may be left out has an empty one there, which
 Settings takes for "not set".
@@ -6,17 +6,20 @@ Settings takes for "not set".
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from stack.errors import KubeRegistryError
 from stack.settings import described
 
 ROOT = Path(__file__).parent.parent
 
 _YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
 _README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
+_TROUBLE_BLOCK = re.compile(r"<!-- errors -->.*?<!-- end of errors -->\n", re.DOTALL)
 _NOT_SET: dict[str, str | int] = {"string": "", "integer": 0}
 
 
@@ -45,6 +48,24 @@ def readme(current: str) -> str:
     return _README_BLOCK.sub(lambda _: block, current)
 
 
+def troubleshooting(current: str) -> str:
+    """The text of docs/troubleshooting.md with its list of errors made anew.
+
+    Args:
+        current: the text as it stands, with the two comments that mark the list.
+    """
+    entries = "".join(f"**{kind.__doc__}**\n\n> {kind(**kind.example)}\n\n" for kind in _with_example())
+    block = f"<!-- errors -->\n\n{entries}<!-- end of errors -->\n"
+    return _TROUBLE_BLOCK.sub(lambda _: block, current)
+
+
+def _with_example(root: type[KubeRegistryError] = KubeRegistryError) -> Iterator[type[KubeRegistryError]]:
+    for kind in root.__subclasses__():
+        if "example" in vars(kind):
+            yield kind
+        yield from _with_example(kind)
+
+
 def _key(name: str, field: FieldInfo) -> str:
     kind = "integer" if field.annotation is int else "object" if name == "images" else "string"
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
@@ -58,7 +79,10 @@ def _shown_default(field: FieldInfo) -> str:
     return f"`{field.default}`" if field.default not in (None, PydanticUndefined) else ""
 
 
+GENERATED = {"Pulumi.yaml": pulumi_yaml, "README.md": readme, "docs/troubleshooting.md": troubleshooting}
+"""File -> what makes it anew from its own text."""
+
 if __name__ == "__main__":
-    for name, write in (("Pulumi.yaml", pulumi_yaml), ("README.md", readme)):
+    for name, made_anew in GENERATED.items():
         file = ROOT / name
-        file.write_text(write(file.read_text()))
+        file.write_text(made_anew(file.read_text()))

@@ -1,11 +1,9 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from stack.errors import SettingsError
-from stack.schema import ROOT, pulumi_yaml, readme
-from stack.settings import Settings, described
+from stack.settings import Settings
 
 LEAST: dict[str, Any] = {"kubeContext": "lab-dev", "images": {"app": {}}}
 
@@ -84,13 +82,3 @@ class TestSettings:
 
     def test_keys_of_other_namespaces_are_passed_over(self) -> None:
         assert parse(**{"pulumi:disable-default-providers": "[]", "kube-registry:nodePort": "30111"}).node_port == 30111
-
-
-class TestGenerated:
-    @pytest.mark.parametrize(("name", "made_anew"), [("Pulumi.yaml", pulumi_yaml), ("README.md", readme)])
-    def test_what_is_generated_from_the_settings_is_up_to_date(
-        self, name: str, made_anew: Callable[[str], str]
-    ) -> None:
-        current = (ROOT / name).read_text()
-        assert made_anew(current) == current, "run `make schema`"
-        assert all(key in current for key in described())
