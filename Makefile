@@ -45,5 +45,6 @@ $(VENV)/complete:
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv: installing…"; ($(APT_VENV)) >/dev/null; }
 	@echo "Python packages: installing…"
 	@python3 -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install --quiet --requirement requirements-dev.txt --constraint lab/constraints.txt
+	@$(PYTHON) -m pip install --quiet --upgrade pip # Pulumi runs it before every command, and an old one takes twice as long
+	@$(PYTHON) -m pip install --quiet --requirement requirements-dev.txt --constraint lab/constraints.txt
 	@touch $@

@@ -121,6 +121,8 @@ def environment(*, kubeconfig: Path | None = None, docker_host: str | None = Non
         "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
         "PULUMI_BACKEND_URL": f"file://{BACKEND}",
         "PULUMI_CONFIG_PASSPHRASE": "",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # Pulumi asks pip for its packages before every command
+        "PYTHONDONTWRITEBYTECODE": "",  # what is compiled once need not be compiled by every command
         "KUBE_REGISTRY_LAB_PYTHON": sys.executable,
         "KUBE_REGISTRY_LAB_CHECKOUT": str(CHECKOUT),
     }

@@ -158,8 +158,6 @@ def _program(lab: Lab, checkout: Path, folder: Path) -> Program:
     stack = automation.create_or_select_stack(
         stack_name=STACK,
         work_dir=str(folder),
-        opts=automation.LocalWorkspaceOptions(
-            env_vars={**lab.env, "PULUMI_BACKEND_URL": f"file://{backend}", "PYTHONDONTWRITEBYTECODE": ""}
-        ),
+        opts=automation.LocalWorkspaceOptions(env_vars={**lab.env, "PULUMI_BACKEND_URL": f"file://{backend}"}),
     )
     return Program(folder, stack)
