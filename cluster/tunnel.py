@@ -17,7 +17,7 @@ from cluster.frames import PROTOCOL, Channel, FramingError, check_port, unwrap, 
 from cluster.kube import KubeClient
 from cluster.pods import choose, explain, registry_pods
 from cluster.polling import poll
-from stack.errors import KubeRegistryError, PushPortBusyError, TunnelError
+from stack.errors import ForbiddenError, KubeRegistryError, PushPortBusyError, TunnelError
 from stack.names import WRITE_PORT
 
 _PAUSE = 0.2
@@ -40,12 +40,13 @@ class Tunnel:
     kube: KubeClient
     port: int
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
-    _trouble: str = "no answer from the registry"
+    _trouble: KubeRegistryError | None = None
 
     async def prove(self, seconds: float) -> None:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
+            ForbiddenError: a right is missing, which no waiting brings.
             TunnelError: it did not within `seconds`; with the last real cause.
         """
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session:
@@ -55,10 +56,12 @@ class Tunnel:
                     async with session.get(f"http://127.0.0.1:{self.port}/v2/") as answer:
                         return answer.status == 200 or None  # noqa: PLR2004 - HTTP's OK
                 except (aiohttp.ClientError, TimeoutError):
+                    if isinstance(self._trouble, ForbiddenError):
+                        raise self._trouble from None
                     return None
 
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
-                raise TunnelError(where=self.kube.where, push_port=self.port, reason=self._trouble)
+                raise self._error(str(self._trouble or "no answer from the registry"))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one accepted connection to the write door and back until either side ends it."""
@@ -68,7 +71,7 @@ class Tunnel:
         try:
             await self._carry(reader, writer)
         except KubeRegistryError as error:
-            self._trouble = str(error)
+            self._trouble = error
         except asyncio.CancelledError:
             pass  # cut by end_connections; the server of Python 3.11 takes no cancelled task
         finally:
@@ -107,6 +110,7 @@ async def open_tunnel(kube: KubeClient, port: int, *, seconds: float) -> AsyncIt
 
     Raises:
         PushPortBusyError: another program listens there.
+        ForbiddenError: a right is missing.
         TunnelError: the registry did not answer through it.
     """
     tunnel = Tunnel(kube, port)
