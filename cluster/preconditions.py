@@ -1,13 +1,18 @@
 """What has to hold in a cluster before the first object is made there, and why one was refused."""
 
 from http import HTTPStatus
+from typing import Any
 
 from cluster.kube import KubeClient, open_client
 from stack.errors import ForbiddenError, NamespaceTakenError, NodePortError, RefusedError
+from stack.names import labels
 from stack.settings import Settings
 
 FIXED_NODE_PORTS = range(30_000, 30_086)
 """The band that Kubernetes keeps for ports that somebody chose (KEP-3668), in a cluster with the usual range."""
+
+PREPARED = "kube-registry/prepared"
+"""Annotation of a namespace that an administrator made for a registry to come, with the rights in it (docs/rbac.md)."""
 
 
 async def prove_reach(settings: Settings) -> None:
@@ -17,19 +22,20 @@ async def prove_reach(settings: Settings) -> None:
         ClusterError: kubeconfig, connection, certificate or credentials are no good.
     """
     async with open_client(settings) as kube:
-        await _namespace_exists(kube)
+        await _namespace(kube)
 
 
 async def prove_namespace_free(settings: Settings, import_line: str) -> None:
-    """Return if the registry's namespace is not there yet.
+    """Return if the registry's namespace is not there yet, or was prepared for it and no stack has taken it.
 
-    A server-side apply would take over one that is, and a destroy would then delete it with all that is in it.
+    A server-side apply would take over any that is, and a destroy would then delete it with all that is in it.
 
     Raises:
         NamespaceTakenError: it is there.
     """
     async with open_client(settings) as kube:
-        if await _namespace_exists(kube):
+        namespace = await _namespace(kube)
+        if namespace and not _is_prepared(namespace["metadata"]):
             raise NamespaceTakenError(where=kube.where, import_line=import_line)
 
 
@@ -48,16 +54,21 @@ async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
         return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free[0])
 
 
-async def _namespace_exists(kube: KubeClient) -> bool:
+async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
+    """The registry's namespace; None if it is not there, or not for our eyes."""
     try:
-        await kube.get(f"/api/v1/namespaces/{kube.where.namespace}")
+        return await kube.get(f"/api/v1/namespaces/{kube.where.namespace}")
     except ForbiddenError:
-        return False
+        return None
     except RefusedError as error:
         if error.status == HTTPStatus.NOT_FOUND:
-            return False
+            return None
         raise
-    return True
+
+
+def _is_prepared(metadata: dict[str, Any]) -> bool:
+    taken = labels("namespace").items() <= metadata.get("labels", {}).items()
+    return PREPARED in metadata.get("annotations", {}) and not taken
 
 
 async def _node_ports(kube: KubeClient) -> dict[int, str]:
