@@ -1,0 +1,219 @@
+"""The manifests of docs/rbac/: what they grant is enough, none of it lies idle, and what is missing is named."""
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi import automation
+
+from cluster.kube import open_client
+from cluster.readiness import wait_ready
+from cluster.tunnel import open_tunnel
+from lab import control_plane
+from lab.cluster import known
+from lab.toolchain import tool
+from stack.errors import ForbiddenError, NotReadyError
+from stack.names import REGISTRY, WRITE_PORT, selector
+from stack.settings import Settings
+from tests.e2e.access import DEPLOYER, NAMESPACE, NOBODY, PUSHER, REVIEWER, Access, Right, granted, kubectl, manifest
+from tests.e2e.conftest import CHECKOUT, Lab, Program
+
+pytestmark = pytest.mark.lab
+
+OURS: list[Right] = [
+    ("get", "deployments"),
+    ("get", "persistentvolumeclaims"),
+    ("list", "pods"),
+    ("get", "pods/portforward"),
+]
+"""What the program itself asks for, and cannot do without; the rest is asked by Pulumi's Kubernetes provider."""
+
+LACKING: dict[str, Right] = {"claimless": ("create", "persistentvolumeclaims"), "eventless": ("list", "events")} | {
+    f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS
+}
+"""Deployers who were granted one right less."""
+
+
+def deployer_lacking(name: str, missing: Right) -> list[dict[str, Any]]:
+    """The deployer's manifest for a group of another name, with one right less."""
+    documents = list(yaml.safe_load_all(manifest(DEPLOYER).replace(f"{NAMESPACE}-{DEPLOYER}", f"{NAMESPACE}-{name}")))
+    for document in documents:
+        if "rules" in document:
+            document["rules"] = [
+                {"apiGroups": rule["apiGroups"], "resources": [resource], "verbs": [verb]}
+                for rule in document["rules"]
+                for resource in rule["resources"]
+                for verb in rule["verbs"]
+                if (verb, resource) != missing
+            ]
+    return documents
+
+
+@pytest.fixture(scope="module")
+def access(lab: Lab) -> Iterator[Access]:
+    """An administrator has applied the manifests."""
+    log = control_plane.machine_of(known(lab.cluster.name)).log(control_plane.API_SERVER)
+    access = Access(lab, log, log.stat().st_size)
+    for person in (DEPLOYER, REVIEWER, PUSHER):
+        access.admin("apply", "--filename", "-", given=manifest(person))
+    lacking = [item for name, right in LACKING.items() for item in deployer_lacking(name, right)]
+    access.admin("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": lacking}))
+    access.log_requests(3)
+    yield access
+    access.log_requests(0)
+    names = [f"{NAMESPACE}-{name}" for name in (DEPLOYER, *LACKING)]
+    access.admin("delete", "clusterroles,clusterrolebindings", *names)
+    access.admin("delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def program_of(access: Access, program: Program) -> Callable[[str], Program]:
+    """The program in the hands of a person: everybody keeps a kubeconfig of their own in the same place."""
+    file = program.folder / "kubeconfig.json"
+    program.configure(kubeconfig=str(file))
+
+    def hand_to(person: str) -> Program:
+        shutil.copy(access.kubeconfig(person), file)
+        return program
+
+    return hand_to
+
+
+@pytest.fixture(scope="class")
+def out_of_service(access: Access) -> Iterator[None]:
+    """The registry runs, but its Deployment does not count it as available, so that a wait asks for the reason."""
+
+    def available_after(seconds: int) -> None:
+        change = json.dumps({"spec": {"minReadySeconds": seconds}})
+        access.admin("patch", "deployment", REGISTRY, "-n", NAMESPACE, "--type", "merge", "--patch", change)
+
+    available_after(500)
+    yield
+    available_after(0)
+
+
+class TestDeployer:
+    def test_a_right_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
+        text = program_of("claimless").failing_up()
+        assert 'cannot create resource "persistentvolumeclaims"' in text
+        assert f'in the namespace "{NAMESPACE}"' in text
+
+    def test_those_of_the_manifest_suffice_to_update(self, program_of: Callable[[str], Program]) -> None:
+        program = program_of(DEPLOYER)
+        program.up()
+        assert set(program.up()) == {"same"}
+
+
+class TestReviewer:
+    def test_those_of_the_manifest_suffice_to_preview(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
+        since = access.log.stat().st_size
+        program = program_of(REVIEWER)
+        (program.folder / "app" / "site" / "version").write_text("2\n")
+        program.configure(storageSize="11Gi")
+        assert program.preview()["update"] == 2
+        assert access.idle(REVIEWER, since) == set()
+
+    def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
+        with pytest.raises(automation.CommandError) as failed:
+            program_of(NOBODY).preview()
+        for verb, resource in granted(REVIEWER):
+            assert f'cannot {verb} resource "{resource}"' in str(failed.value)
+
+
+class TestPusher:
+    def test_those_of_the_manifest_suffice_to_push_by_hand(self, access: Access) -> None:
+        since = access.log.stat().st_size
+        with port_forward(access.kubeconfig(PUSHER)) as port:
+            push_blob(port)
+        assert access.idle(PUSHER, since) == set()
+
+    def test_they_suffice_for_the_tunnel(self, access: Access) -> None:
+        async def push() -> None:
+            async with open_client(access.settings(PUSHER)) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
+                await asyncio.to_thread(push_blob, tunnel.port)
+
+        asyncio.run(push())
+
+
+@pytest.mark.usefixtures("out_of_service")
+class TestOurOwnRequests:
+    @pytest.mark.parametrize(("verb", "resource"), OURS)
+    def test_a_right_that_is_missing_is_named_at_once(self, access: Access, verb: str, resource: str) -> None:
+        name = next(name for name, right in LACKING.items() if right == (verb, resource))
+        with pytest.raises(ForbiddenError) as refused:
+            asyncio.run(ready_then_tunnel(access.settings(name), ready="pod" not in resource))
+        assert f"does not let {name} {verb} {resource} in namespace {NAMESPACE}" in str(refused.value)
+        assert f"--verb={verb} --resource={resource} --namespace={NAMESPACE}" in str(refused.value)
+
+    def test_without_events_the_wait_goes_on(self, access: Access) -> None:
+        with pytest.raises(NotReadyError):
+            asyncio.run(ready_then_tunnel(access.settings("eventless"), ready=True))
+
+
+class TestEnd:
+    def test_those_of_the_deployer_suffice_to_destroy_and_none_was_idle(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
+        program_of(DEPLOYER).stack.destroy()
+        assert NAMESPACE not in {item["metadata"]["name"] for item in access.lab.get("namespaces")}
+        assert access.idle(DEPLOYER, access.start) == set()
+
+
+class TestPage:
+    @pytest.mark.parametrize("person", [DEPLOYER, REVIEWER, PUSHER])
+    def test_its_table_says_what_the_manifest_grants(self, person: str) -> None:
+        page = (CHECKOUT / "docs" / "rbac.md").read_text()
+        section = page.partition(f"\n## {person.title()}\n")[2].partition("\n## ")[0]
+        rows = [
+            re.findall(r"`([^`]+)`", cells) for cells in re.findall(r"^\| (`.*?` \| `.*?`) \|", section, re.MULTILINE)
+        ]
+        assert {(verb, row[-1]) for row in rows for verb in row[:-1]} == granted(person)
+
+
+@contextmanager
+def port_forward(kubeconfig: Path) -> Iterator[str]:
+    """What a person types who pushes by hand; the local port."""
+    pod = kubectl(kubeconfig, "get", "pods", "-n", NAMESPACE, "-l", selector("registry"), "-o", "name").strip()
+    command = ["--kubeconfig", str(kubeconfig), "port-forward", "-n", NAMESPACE, pod, f":{WRITE_PORT}"]
+    with subprocess.Popen([tool("kubectl"), *command], stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            found = re.search(r"127\.0\.0\.1:(\d+)", running.stdout.readline())
+            assert found is not None
+            yield found[1]
+        finally:
+            running.terminate()
+
+
+def push_blob(port: int | str) -> None:
+    """Upload one blob in one piece (OCI distribution specification, "Pushing blobs")."""
+    blob = f"through port {port}".encode()
+    registry = f"http://127.0.0.1:{port}"
+    start = urllib.request.Request(f"{registry}/v2/by/hand/blobs/uploads/", method="POST")  # noqa: S310
+    with urllib.request.urlopen(start, timeout=10) as started:  # noqa: S310
+        place = started.headers["Location"]
+    digest = hashlib.sha256(blob).hexdigest()
+    end = urllib.request.Request(f"{registry}{place}&digest=sha256:{digest}", data=blob, method="PUT")  # noqa: S310
+    end.add_header("Content-Type", "application/octet-stream")
+    with urllib.request.urlopen(end, timeout=10) as ended:  # noqa: S310
+        assert ended.status == 201
+
+
+async def ready_then_tunnel(settings: Settings, *, ready: bool) -> None:
+    async with open_client(settings) as kube:
+        if ready:
+            await wait_ready(kube, seconds=2)
+        async with open_tunnel(kube, 0, seconds=5):
+            pass
