@@ -129,7 +129,7 @@ KUBERNETES = Part(
             links=(*_KUBERNETES_DAEMONS, "kubectl", "etcd"),
         ),
     ),
-    disk=5 * _GIGABYTE,
+    disk=4 * _GIGABYTE,
 )
 
 REGISTRY = Part(
@@ -145,7 +145,7 @@ REGISTRY = Part(
             stamps=(f"github.com/distribution/distribution/v3/version.version=v{REGISTRY_VERSION}",),
         ),
     ),
-    disk=1 * _GIGABYTE,
+    disk=2 * _GIGABYTE,
     from_path=False,  # it goes into an image FROM scratch, where only a static one starts
 )
 
