@@ -16,7 +16,7 @@ PREPARED = "kube-registry/prepared"
 
 
 async def prove_reach(settings: Settings) -> None:
-    """Return once the API server has answered us, whatever it let us see.
+    """Return once the API server has answered us and let us look for the namespace.
 
     Raises:
         ClusterError: kubeconfig, connection, certificate or credentials are no good.
@@ -55,11 +55,9 @@ async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
 
 
 async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
-    """The registry's namespace; None if it is not there, or not for our eyes."""
+    """The registry's namespace; None if it is not there."""
     try:
         return await kube.get(f"/api/v1/namespaces/{kube.where.namespace}")
-    except ForbiddenError:
-        return None
     except RefusedError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return None

@@ -10,11 +10,12 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     """The cluster that the stack's config names.
 
     The kube context identifies the cluster: another one replaces everything, another path of the same
-    kubeconfig nothing.
+    kubeconfig nothing. An empty kubeconfig lets the provider look where kubectl does; not given one, the SDK would
+    write down where this machine has it, and a refresh on another one would look for it there.
     """
     return kubernetes.Provider(
         "cluster",
-        kubeconfig=settings.kubeconfig,
+        kubeconfig=settings.kubeconfig or "",
         context=settings.kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,

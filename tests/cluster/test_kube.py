@@ -102,14 +102,15 @@ class TestRefusal:
         assert isinstance(error, ForbiddenError)
         assert (error.user, error.verb, error.resource) == ("eve", "get", "pods/portforward")
         assert "does not let eve get pods/portforward in namespace kube-registry" in str(error)
-        assert "kubectl create role kube-registry --verb=get --resource=pods/portforward --namespace=" in str(error)
+        assert "kubectl create role kube-registry-get --verb=get --resource=pods/portforward --namespace=" in str(error)
+        assert "kubectl create rolebinding kube-registry-get --role=kube-registry-get --user=eve" in str(error)
 
     def test_a_missing_right_on_the_whole_cluster_asks_for_a_clusterrole(self) -> None:
         words = (
             'namespaces is forbidden: User "eve" cannot list resource "namespaces" in API group "" at the cluster scope'
         )
         sentence = str(refusal(WHERE, "GET /", 403, words))
-        assert "kubectl create clusterrole kube-registry --verb=list --resource=namespaces`" in sentence
+        assert "kubectl create clusterrole kube-registry-list --verb=list --resource=namespaces`" in sentence
 
     def test_unknown_credentials_are_told_from_a_missing_right(self) -> None:
         assert type(refusal(WHERE, "GET /", 401, "Unauthorized")) is CredentialsError
