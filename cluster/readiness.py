@@ -10,7 +10,7 @@ from cluster.polling import poll
 from stack.errors import NotReadyError, RefusedError
 from stack.names import REGISTRY
 
-PATIENCE_SECONDS = 12.0
+PATIENCE_SECONDS = 8.0
 """How long the same trouble is watched before it counts: a claim is unbound for a moment, a pull fails once."""
 
 _PAUSE = 0.25

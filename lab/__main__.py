@@ -12,6 +12,7 @@ from lab import plan as plans
 from lab.errors import LabError
 from lab.parts import KUBERNETES, REGISTRY
 from lab.progress import Progress
+from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
 
 app = typer.Typer(
@@ -22,6 +23,14 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The cluster's name.")]
+
+
+@app.command()
+def tools() -> None:
+    """Install and build what is missing, and start nothing."""
+    report = Progress()
+    provide(report)
+    provide_plugins(report)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +13,19 @@ from lab.cluster import Cluster
 from lab.progress import Took, duration
 from lab.toolchain import tool
 
+PLAIN_WIDTH = 160
+"""Letters in a line where no terminal says how many fit."""
+
 
 def show(cluster: Cluster, reference: str, phases: Sequence[Took]) -> None:
     """Print nodes, pods with their image, the pull reference and the seconds of each phase."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     nodes = _items(cluster, "nodes")
     pods = _items(cluster, "pods", "--all-namespaces")
     console.print()
     console.print(_table(("node", "ready", "Kubernetes", "runtime"), [_node(node) for node in nodes]))
     console.print(_table(("pod", "node", "phase", "runs"), [_pod(pod, reference) for pod in pods]))
-    console.print("pull reference:", reference)
+    console.print("pull reference:", reference, soft_wrap=True)
     console.print(_table(("phase", "took"), [(took.name, duration(took.seconds)) for took in phases]))
 
 

@@ -244,8 +244,8 @@ class ForbiddenError(RefusedError):
 
     sentence = (
         "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, "
-        "`kubectl create {kind} kube-registry-{verb} --verb={verb} --resource={resource}{option}` and "
-        "`kubectl create {kind}binding kube-registry-{verb} --{kind}=kube-registry-{verb} --user={user}{option}` grant it"
+        "`kubectl create {kind} kube-registry-{verb} --verb={verb} --resource={resource}{option}` and `kubectl create "
+        "{kind}binding kube-registry-{verb} --{kind}=kube-registry-{verb} --user={user}{option}` grant it"
     )
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
