@@ -5,9 +5,6 @@ REQUIREMENTS := requirements.txt requirements-dev.txt lab/constraints.txt
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kube-registry-lab
 VENV := $(CACHE)/venv-$(shell (python3 -V; cat $(REQUIREMENTS)) | cksum | cut -d' ' -f1)
 PYTHON := $(VENV)/bin/python
-
-# Ends with `make down`, which takes every lab cluster with it: it runs alone, and last.
-DEMO_TEST := tests/e2e/test_9_demo.py
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
@@ -27,8 +24,7 @@ down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 
 test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m lab tools
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --ignore $(DEMO_TEST)
-	@$(PYTHON) -m pytest $(DEMO_TEST)
+	@$(PYTHON) -m pytest
 
 bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
 	@$(PYTHON) -m tests.bench
