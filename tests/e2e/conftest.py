@@ -34,10 +34,10 @@ class Lab:
     cluster: cluster.Cluster
     env: Mapping[str, str]
 
-    def kubectl(self, *words: str) -> str:
-        """What kubectl prints."""
+    def kubectl(self, *words: str, given: str | None = None) -> str:
+        """What kubectl prints; `given` is its standard input."""
         command = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return subprocess.run(command, input=given, capture_output=True, text=True, check=True, timeout=30).stdout
 
     def get(self, *what: str) -> list[dict[str, Any]]:
         """Objects of the cluster, as kubectl lists them."""

@@ -1,13 +1,17 @@
 """What goes wrong around a push on the real engine: it ends in one sentence, leaves nothing half-made and is mended."""
 
 import shutil
+import signal
 import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from cluster.push import TRIES
+from components.hooks import HOOK_SECONDS
 from lab.cluster import known as plan_of
 from tests.e2e.conftest import Lab, Program, settings_of
 
@@ -111,11 +115,34 @@ class TestFaults:
 
 
 class TestReadiness:
-    def test_a_registry_that_cannot_be_pulled_fails_every_up_with_the_kubelets_words(self, program: Program) -> None:
+    """A registry that cannot be pulled, until its image is corrected."""
+
+    def test_it_fails_every_up_with_the_kubelets_words(self, program: Program) -> None:
         program.configure(registryImage="docker.io/library/registry:of-no-such-tag")
         for _ in range(2):
             text = program.failing_up()
             assert "the registry in namespace kube-registry of kube context" in text
             assert "ErrImagePull" in text or "ImagePullBackOff" in text
+
+    def test_ctrl_c_ends_the_wait_well_within_the_bound_of_a_hook(self, lab: Lab, program: Program) -> None:
+        command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", program.stack.name, "--non-interactive"]
+        env = dict(program.stack.workspace.env_vars)
+        with subprocess.Popen(command, cwd=program.folder, env=env, stdout=subprocess.PIPE, text=True) as run:
+            assert run.stdout
+            assert any("waiting for the registry to run, until" in line for line in run.stdout)
+            run.send_signal(signal.SIGINT)
+            interrupted = time.monotonic()
+            run.communicate(timeout=HOOK_SECONDS)
+        assert time.monotonic() - interrupted < HOOK_SECONDS / 6
+        assert run.returncode != 0
+        assert not is_locked(program)
+        assert not program.state().get("pending_operations")
+
+    def test_the_next_up_with_the_right_image_repairs_it(self, program: Program) -> None:
         program.configure(registryImage="docker.io/library/registry:3.1.2")
         assert program.up()["update"] == 1
+
+
+def is_locked(program: Program) -> bool:
+    """Whether a run has left its lock in the state."""
+    return bool(list((program.folder / "state" / ".pulumi" / "locks").rglob("*.json")))
