@@ -124,7 +124,7 @@ class TestReadiness:
             assert "the registry in namespace kube-registry of kube context" in text
             assert "ErrImagePull" in text or "ImagePullBackOff" in text
 
-    def test_ctrl_c_ends_the_wait_well_within_the_bound_of_a_hook(self, lab: Lab, program: Program) -> None:
+    def test_ctrl_c_ends_the_wait_well_within_the_bound_of_a_hook(self, program: Program) -> None:
         command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", program.stack.name, "--non-interactive"]
         env = dict(program.stack.workspace.env_vars)
         with subprocess.Popen(command, cwd=program.folder, env=env, stdout=subprocess.PIPE, text=True) as run:
