@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,16 @@ class DemoStack:
         self._quick("stack", "select", "--create")
 
     def run(self, verb: str, *options: str) -> None:
-        """Run `pulumi VERB`, its output straight to the terminal.
+        """Run `pulumi VERB`, its output straight to the terminal, live where there is one.
 
         Raises:
             LabError: it failed; what went wrong stands above.
         """
-        command = ["pulumi", verb, "--stack", NAME, "--non-interactive", "--suppress-permalink=true", *options]
-        ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=subprocess.DEVNULL, check=False)
+        watched = sys.stdout.isatty()
+        display = [] if watched else ["--non-interactive", "--suppress-progress"]
+        command = ["pulumi", verb, "--stack", NAME, "--suppress-permalink=true", *display, *options]
+        stdin = None if watched else subprocess.DEVNULL
+        ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=stdin, check=False)
         if ended.returncode != 0:
             raise LabError(f"pulumi {verb} in {self.project} failed with status {ended.returncode}; it says why above.")
 
