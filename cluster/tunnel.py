@@ -61,6 +61,8 @@ class Tunnel:
                     return None
 
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
+                if isinstance(self._trouble, TunnelError):
+                    raise self._trouble
                 raise self._error(str(self._trouble or "no answer from the registry"))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

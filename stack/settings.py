@@ -8,9 +8,10 @@ import difflib
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
@@ -27,6 +28,10 @@ _NOT_SET = (None, "", 0, "0")
 def _from_json(value: object) -> object:
     """Pulumi hands structured config on as JSON text; fleet.yaml and tests as values."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _with_home(path: str) -> str:
+    return str(Path(path).expanduser())
 
 
 def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -66,7 +71,7 @@ class Settings(_Model):
         "my-context",
         min_length=1,
     )
-    kubeconfig: str | None = _setting(
+    kubeconfig: Annotated[str, AfterValidator(_with_home)] | None = _setting(
         "Path of the kubeconfig file; $KUBECONFIG or ~/.kube/config if not set.",
         "the path of a file",
         "~/.kube/config",

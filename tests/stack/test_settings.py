@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ class TestSettings:
         settings = parse(nodePort="30111", images='{"team/app": {"context": "./app", "buildArgs": {"A": "1"}}}')
         assert settings.node_port == 30111
         assert settings.images["team/app"].build_args == {"A": "1"}
+
+    def test_a_kubeconfig_in_the_home_folder_is_found_by_whoever_reads_it(self) -> None:
+        assert parse(kubeconfig="~/.kube/config").kubeconfig == str(Path.home() / ".kube" / "config")
 
     def test_an_empty_value_means_not_set(self) -> None:
         assert parse(storageClass="", namespace=None, pushPort="0") == parse()
