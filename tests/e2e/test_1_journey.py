@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from cluster.kube import open_client
+from cluster.push import PushPath
 from cluster.tunnel import open_tunnel
 from stack.endpoints import parse_reference
 from stack.settings import Settings
@@ -51,9 +52,9 @@ class TestJourney:
             "pushAddress": settings_of(lab).endpoints.push_address,
         }
 
-    def test_the_tunnel_is_closed_when_the_push_is_done(self, lab: Lab, program: Program) -> None:
+    def test_the_tunnel_is_open_while_an_image_holds_it_and_no_longer(self, lab: Lab, program: Program) -> None:
         assert program.output("image")
-        assert not is_listening(settings_of(lab).push_port)
+        asyncio.run(hold_twice(settings_of(lab)))
 
     def test_a_second_up_changes_nothing(self, program: Program) -> None:
         assert program.up() == {"same": RESOURCES}
@@ -135,3 +136,19 @@ async def push_blob(settings: Settings, blob: bytes, digest: str) -> None:
             place = started.headers["Location"]
         async with session.put(place, params={"digest": digest}, data=blob) as ended:
             assert ended.status == 201, await ended.text()
+
+
+async def hold_twice(settings: Settings) -> None:
+    """What two images of one update do with the push path."""
+    path, said = PushPath(settings), list[str]()
+    for holder in ("one", "two"):
+        await path.take(holder, said.append)
+    assert is_listening(settings.push_port)
+    assert [line.partition(",")[0] for line in said] == [
+        "waiting for the registry to run",
+        f"waiting for an answer on {settings.endpoints.push_address}",
+    ]
+    await path.give_back("one")
+    assert is_listening(settings.push_port)
+    await path.give_back("two")
+    assert not is_listening(settings.push_port)
