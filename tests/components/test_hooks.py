@@ -1,0 +1,23 @@
+import asyncio
+
+import pytest
+
+from cluster.push import ANSWER_SECONDS, READY_SECONDS
+from components import hooks
+from stack.errors import TookTooLongError
+
+
+class TestBounded:
+    def test_what_takes_longer_than_its_bound_ends_in_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hooks, "HOOK_SECONDS", 0.01)
+
+        async def wait_for_ever() -> None:
+            async with hooks.bounded("waiting to push"):
+                await asyncio.Event().wait()
+
+        with pytest.raises(TookTooLongError) as raised:
+            asyncio.run(wait_for_ever())
+        assert str(raised.value) == "waiting to push took longer than 0 s and was given up; run `pulumi up` again"
+
+    def test_the_bound_of_a_hook_is_more_than_all_the_waits_inside_it(self) -> None:
+        assert hooks.HOOK_SECONDS > READY_SECONDS + ANSWER_SECONDS
