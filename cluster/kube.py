@@ -42,6 +42,12 @@ logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it 
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""
 
+CLOSE_SECONDS = 1.0
+"""How long the end of a WebSocket is waited for."""
+
+LARGEST_MESSAGE = 256 * 1024
+"""Most bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
+
 
 @dataclass(frozen=True)
 class KubeClient:
@@ -70,11 +76,12 @@ class KubeClient:
         settings = await self.api.configuration.auth_settings()
         return {auth["key"]: auth["value"] for auth in settings.values()}
 
-    async def websocket(self, path: str, protocol: str, **query: str) -> aiohttp.ClientWebSocketResponse:
-        """An open WebSocket to an API path; the caller closes it.
+    @asynccontextmanager
+    async def websocket(self, path: str, protocol: str, **query: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to an API path, closed at the end, within CLOSE_SECONDS even if the peer takes nothing more.
 
-        No size limit and no compression: frames are passed on as they come. No pings: a healthy connection with
-        a slow reader would be closed for them.
+        No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would
+        be closed for them.
 
         A refused upgrade says nothing but its status, so the same is asked once more without one: where a right is
         missing, the answer to that names it.
@@ -84,12 +91,18 @@ class KubeClient:
             RefusedError: the upgrade was refused.
         """
         try:
-            return await self._upgrade(path, protocol, query)
+            socket = await self._upgrade(path, protocol, query)
         except RefusedError as refused:
             if refused.status == HTTPStatus.FORBIDDEN:
                 with suppress(UnreachableError):
                     await self._ask_without_upgrade(path, query, refused)
             raise
+        try:
+            yield socket
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await socket.close()
 
     async def _ask_without_upgrade(self, path: str, query: Mapping[str, str], refused: RefusedError) -> None:
         try:
@@ -106,7 +119,7 @@ class KubeClient:
                     f"{self.where.cluster}{path}?{urlencode(query)}",
                     protocols=[protocol],
                     headers=await self.headers(),
-                    max_msg_size=0,
+                    max_msg_size=LARGEST_MESSAGE,
                     compress=0,
                     proxy=rest.proxy,
                     server_hostname=rest.server_hostname,

@@ -76,6 +76,8 @@ class PushPath:
             if self._tries[holder] >= TRIES:
                 return False
             self._verdict = None
+            if self._tunnel and self._tunnel.trouble:
+                say(str(self._tunnel.trouble))
             try:
                 await self._prove_ready(say)
                 if self._tunnel is None:

@@ -6,26 +6,52 @@ so that a restarted pod serves the next. Kubernetes RBAC on pods/portforward is 
 
 import asyncio
 import errno
+import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import aiohttp
 
-from cluster.frames import PROTOCOL, Channel, FramingError, check_port, unwrap, wrap
+from cluster.dial import dial
+from cluster.forward import PIECE, NodeError, Traffic, carry
+from cluster.frames import FramingError
 from cluster.kube import KubeClient
 from cluster.pods import choose, explain, registry_pods
 from cluster.polling import poll
-from stack.errors import ForbiddenError, KubeRegistryError, PushPortBusyError, TunnelError
+from stack.errors import (
+    KubeRegistryError,
+    PodGoneError,
+    PushPortBusyError,
+    TunnelError,
+    TunnelForbiddenError,
+    TunnelProtocolError,
+    TunnelTimeoutError,
+    UnreachableError,
+)
 from stack.names import WRITE_PORT
 
-_PAUSE = 0.2
-_PIECE = 64 * 1024
-"""Bytes per message: what the node's side copies at once, so that nothing is held up for long."""
+WATCH_SECONDS = 10.0
+"""How often connections that carry nothing are looked after."""
 
-_LINGER = 10.0
-"""Seconds that a connection stays open for its answer after the local program has ended its side."""
+STRIKES = 2
+"""How many looks in a row must find the pod gone or the API server silent before a connection is cut."""
+
+_PAUSE = 0.2
+_LOG = logging.getLogger("kube_registry.tunnel")
+
+
+@dataclass
+class _Link:
+    """One accepted connection and what has become of it."""
+
+    task: asyncio.Task[None]
+    traffic: Traffic = field(default_factory=Traffic)
+    pod: str | None = None
+    strikes: int = 0
+    cause: KubeRegistryError | None = None
 
 
 @dataclass
@@ -35,70 +61,148 @@ class Tunnel:
     Args:
         kube: client of the cluster that it leads to.
         port: the push port that it listens on, on 127.0.0.1.
+        reconnects: connections that found another pod than the one before, or a pod only after they were refused.
+        trouble: what went wrong last since the registry was last asked to prove itself.
     """
 
     kube: KubeClient
     port: int
-    _connections: set[asyncio.Task[None]] = field(default_factory=set)
-    _trouble: KubeRegistryError | None = None
+    reconnects: int = 0
+    trouble: KubeRegistryError | None = None
+    _links: list[_Link] = field(default_factory=list)
+    _ended: Traffic = field(default_factory=Traffic)
+    _pod: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that all its connections have carried, ended ones too."""
+        carried = [self._ended, *(link.traffic for link in self._links)]
+        return Traffic(sum(each.sent for each in carried), sum(each.received for each in carried))
 
     async def prove(self, seconds: float) -> None:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
-            ForbiddenError: a right is missing, which no waiting brings.
+            TunnelForbiddenError: a right is missing, which no waiting brings.
             TunnelError: it did not within `seconds`; with the last real cause.
         """
+        self.trouble = None
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session:
 
             async def answers() -> bool | None:
                 try:
-                    async with session.get(f"http://127.0.0.1:{self.port}/v2/") as answer:
-                        return answer.status == 200 or None  # noqa: PLR2004 - HTTP's OK
+                    async with session.get(f"http://{self.address}/v2/") as answer:
+                        return answer.status == HTTPStatus.OK or None
                 except (aiohttp.ClientError, TimeoutError):
-                    if isinstance(self._trouble, ForbiddenError):
-                        raise self._trouble from None
+                    if isinstance(self.trouble, TunnelForbiddenError):
+                        raise self.trouble from None
                     return None
 
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
-                if isinstance(self._trouble, TunnelError):
-                    raise self._trouble
-                raise self._error(str(self._trouble or "no answer from the registry"))
+                raise self._no_answer(seconds)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one accepted connection to the write door and back until either side ends it."""
+        """Carry one accepted connection to the write door and back until either side ends it.
+
+        One that fails is reset, so that half an answer is never taken for a whole one.
+        """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server runs every connection in a task of its own
-        self._connections.add(task)
+        link = _Link(task)
+        self._links.append(link)
         try:
-            await self._carry(reader, writer)
+            await self._carry(link, reader, writer)
         except KubeRegistryError as error:
-            self._trouble = error
-        except asyncio.CancelledError:
-            pass  # cut by end_connections; the server of Python 3.11 takes no cancelled task
+            self._note(error)
+            writer.transport.abort()
+        except asyncio.CancelledError:  # cut; the server of Python 3.11 takes no cancelled task
+            if link.cause:
+                self._note(link.cause)
+            writer.transport.abort()
         finally:
-            self._connections.discard(task)
+            self._links.remove(link)
+            self._ended.sent += link.traffic.sent
+            self._ended.received += link.traffic.received
             writer.close()
+
+    async def watch(self) -> None:
+        """Cut, for ever, what would hang for ever.
+
+        No pings go through a connection that carries data, so a dead node or API server is noticed from outside:
+        where nothing has moved, the API server is asked whether the pod is still there.
+        """
+        while True:
+            before = {id(link): (link.traffic.sent, link.traffic.received) for link in self._links}
+            await asyncio.sleep(WATCH_SECONDS)
+            still = [
+                link
+                for link in self._links
+                if link.pod and before.get(id(link)) == (link.traffic.sent, link.traffic.received)
+            ]
+            if still:
+                await self._look_after(still)
 
     async def end_connections(self) -> None:
         """Cut what is still open and wait until it is gone."""
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        tasks = [link.task for link in self._links]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _look_after(self, still: list[_Link]) -> None:
+        """Count against each connection what would keep it still for ever; cut it when that is no passing thing."""
+        causes: dict[str, KubeRegistryError]
+        try:
+            pods = await registry_pods(self.kube)
+        except UnreachableError as error:
+            causes = dict.fromkeys((str(link.pod) for link in still), error)
+        except KubeRegistryError:
+            return
+        else:
+            pod, words = choose(pods), explain(pods)
+            causes = {str(link.pod): self._gone(str(link.pod), words) for link in still if link.pod != pod}
+        for link in still:
+            link.cause = causes.get(str(link.pod))
+            link.strikes = link.strikes + 1 if link.cause else 0
+            if link.strikes >= STRIKES:
+                link.task.cancel()
+
+    async def _carry(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with dial(self.kube, self.port, self._note) as line:
+            if line.tries > 1 or line.pod != (self._pod or line.pod):
+                self.reconnects += 1
+            self._pod = link.pod = line.pod
+            try:
+                await carry(reader, writer, line.socket, port=WRITE_PORT, traffic=link.traffic)
+            except FramingError as error:
+                raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
+            except NodeError as error:
+                raise await self._explain_end(line.pod, str(error)) from error
+
+    async def _explain_end(self, pod: str, words: str) -> TunnelError:
+        """What the end of a connection means: the pod is gone, or what the node said of it."""
         pods = await registry_pods(self.kube)
-        pod = choose(pods)
-        if pod is None:
-            raise self._error(explain(pods))
-        path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
-        async with await self.kube.websocket(path, PROTOCOL, ports=str(WRITE_PORT)) as socket:
-            problem = await _forward(socket, reader, writer)
-        if problem is not None:
-            raise self._error(f"pod {pod}: {problem}")
+        if choose(pods) != pod:
+            return self._gone(pod, f"{words}; {explain(pods)}")
+        return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
-    def _error(self, reason: str) -> TunnelError:
-        return TunnelError(where=self.kube.where, push_port=self.port, reason=reason)
+    def _no_answer(self, seconds: float) -> KubeRegistryError:
+        reason = "the registry does not answer GET /v2/ with 200"
+        return self.trouble or TunnelTimeoutError(
+            where=self.kube.where, push_port=self.port, reason=reason, seconds=seconds
+        )
+
+    def _gone(self, pod: str, reason: str) -> PodGoneError:
+        return PodGoneError(where=self.kube.where, push_port=self.port, pod=pod, reason=reason)
+
+    def _note(self, error: KubeRegistryError) -> None:
+        self.trouble = error
+        _LOG.info("%s", error)
 
 
 @asynccontextmanager
@@ -112,65 +216,32 @@ async def open_tunnel(kube: KubeClient, port: int, *, seconds: float) -> AsyncIt
 
     Raises:
         PushPortBusyError: another program listens there.
-        ForbiddenError: a right is missing.
+        TunnelForbiddenError: a right is missing.
         TunnelError: the registry did not answer through it.
     """
     tunnel = Tunnel(kube, port)
     try:
-        server = await asyncio.start_server(tunnel.serve, "127.0.0.1", port, limit=_PIECE)
+        server = await asyncio.start_server(tunnel.serve, "127.0.0.1", port, limit=PIECE)
     except OSError as error:
         kind = PushPortBusyError if error.errno == errno.EADDRINUSE else TunnelError
         reason = os.strerror(error.errno or 0)
         raise kind(where=kube.where, push_port=port, reason=reason) from error
     tunnel.port = server.sockets[0].getsockname()[1]
-    try:
-        await tunnel.prove(seconds)
-        yield tunnel
-    finally:
-        server.close()
-        await tunnel.end_connections()
-
-
-async def _forward(
-    socket: aiohttp.ClientWebSocketResponse, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> str | None:
-    """Carry data until the node ends the connection; what it said or did wrong, if anything."""
-    async with asyncio.TaskGroup() as ways:
-        up = ways.create_task(_up(reader, socket))
+    async with _meanwhile(tunnel.watch()):
         try:
-            return await _down(socket, writer)
-        except FramingError as error:
-            return str(error)
+            await tunnel.prove(seconds)
+            yield tunnel
         finally:
-            up.cancel()
+            server.close()
+            await tunnel.end_connections()
 
 
-async def _up(reader: asyncio.StreamReader, socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Carry to the node; the local end is not passed on at once, for the answer may still be under way."""
-    with suppress(ConnectionError):
-        while data := await reader.read(_PIECE):
-            await socket.send_bytes(wrap(data))
-    await asyncio.sleep(_LINGER)
-    await socket.close()
-
-
-async def _down(socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter) -> str | None:
-    """Carry from the node; its own words, if it had to say something."""
-    for channel in (Channel.DATA, Channel.ERROR):
-        check_port(await _binary(socket) or b"", channel, WRITE_PORT)
-    while message := await _binary(socket):
-        channel, data = unwrap(message)
-        if channel is Channel.ERROR:
-            return bytes(data).decode(errors="replace")
-        try:
-            writer.write(data)
-            await writer.drain()
-        except ConnectionError:
-            return None  # the local program went away, which is its right
-    return None
-
-
-async def _binary(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
-    """The next message, or None at the end."""
-    message = await socket.receive()
-    return message.data if message.type is aiohttp.WSMsgType.BINARY else None
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Let something go on until the end. No TaskGroup: a tunnel may be closed by another task than opened it."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -13,11 +13,15 @@
         ├── RefusedError           the API server answered no
         │   ├── CredentialsError   it does not know who asks
         │   └── ForbiddenError     who asks may not do that
+        │       └── TunnelForbiddenError  namely open the tunnel
         ├── NamespaceTakenError    the namespace is there and not this stack's
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          the registry did not become ready in time
         └── TunnelError            the port-forward to the write door
-            └── PushPortBusyError  another program listens on the push port
+            ├── PushPortBusyError  another program listens on the push port
+            ├── PodGoneError       the pod at its far end was taken away
+            ├── TunnelTimeoutError no pod was reached in time
+            └── TunnelProtocolError  the node speaks something else
 
 A subclass has fields and a template; the sentence names what, where and why, and ends with what mends it.
 Programming mistakes are no part of this tree.
@@ -275,6 +279,16 @@ class ForbiddenError(RefusedError):
 
 
 @dataclass(eq=False)
+class TunnelForbiddenError(ForbiddenError):
+    """Who pushes may not open the tunnel."""
+
+    push_port: int
+
+    sentence = "no tunnel from port {push_port} of this machine: " + ForbiddenError.sentence
+    example: ClassVar[dict[str, object]] = {**ForbiddenError.example, "push_port": 23286}
+
+
+@dataclass(eq=False)
 class NamespaceTakenError(ClusterError):
     """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
 
@@ -351,3 +365,54 @@ class PushPortBusyError(TunnelError):
         "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`"
     )
     example: ClassVar[dict[str, object]] = {"where": _HERE, "push_port": 23286, "reason": "Address already in use"}
+
+
+@dataclass(eq=False)
+class PodGoneError(TunnelError):
+    """The pod at the tunnel's far end was taken away while it was used."""
+
+    pod: str
+
+    sentence = (
+        "the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}; "
+        "push again, a new connection goes to the pod that takes its place"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "push_port": 23286,
+        "pod": "registry-1",
+        "reason": "its pod is on its way out",
+    }
+
+
+@dataclass(eq=False)
+class TunnelTimeoutError(TunnelError):
+    """No pod was reached in time."""
+
+    seconds: float
+
+    sentence = (
+        "the tunnel from port {push_port} of this machine to the registry in {where} reached no pod within "
+        "{seconds:.0f} s: {reason}; mend that and push again"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "push_port": 23286,
+        "seconds": 45,
+        "reason": "pod registry-1 is Pending",
+    }
+
+
+@dataclass(eq=False)
+class TunnelProtocolError(TunnelError):
+    """The node, or something on the way to it, speaks another protocol."""
+
+    sentence = (
+        "the tunnel from port {push_port} of this machine to the registry in {where} met another protocol than "
+        "v4.channel.k8s.io: {reason}; a proxy on the way to the API server may not pass WebSockets on"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "push_port": 23286,
+        "reason": "subprotocol none in place of v4.channel.k8s.io",
+    }

@@ -1,0 +1,138 @@
+"""The far end of one connection: a registry pod that is Ready, and a WebSocket to its write door.
+
+A registry that is being replaced is waited for, and a refusal that may pass is tried again; what no waiting mends
+is an error at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from cluster.frames import PROTOCOL
+from cluster.kube import KubeClient
+from cluster.pods import choose, explain, registry_pods
+from cluster.polling import poll
+from stack.errors import (
+    CertificateError,
+    ForbiddenError,
+    KubeRegistryError,
+    RefusedError,
+    TunnelError,
+    TunnelForbiddenError,
+    TunnelProtocolError,
+    TunnelTimeoutError,
+    UnreachableError,
+)
+from stack.names import WRITE_PORT
+
+DIAL_TRIES = 6
+"""How often one connection asks for its WebSocket."""
+
+DIAL_SECONDS = 45.0
+"""How long one connection may take to reach a pod, tries and pauses included: a replaced registry is back before."""
+
+_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
+_PAUSE = 0.2
+_PASSES_BY_ITSELF = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Refusals that speak of a pod just gone or a busy API server; all of 500 and above do too."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """An open line to a pod.
+
+    Args:
+        pod: its name.
+        socket: the WebSocket to its write door.
+        tries: how often it was asked for.
+    """
+
+    pod: str
+    socket: aiohttp.ClientWebSocketResponse
+    tries: int
+
+
+@asynccontextmanager
+async def dial(kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None]) -> AsyncIterator[Line]:
+    """A line to the registry's pod, closed at the end.
+
+    Args:
+        kube: client of the registry's cluster.
+        push_port: the port on this machine that it is for, named in errors.
+        heard: is told of each cause of waiting or of trying again.
+
+    Raises:
+        TunnelForbiddenError: a right is missing.
+        TunnelProtocolError: the node does not speak v4.channel.k8s.io.
+        TunnelTimeoutError: no pod within DIAL_SECONDS; with the last cause.
+        ClusterError: the API server does not answer, or refused, DIAL_TRIES times.
+    """
+    dialler = _Dialler(kube, push_port, heard)
+    async with AsyncExitStack() as opened:
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                line = await dialler.dial(opened)
+        except TimeoutError:
+            raise TunnelTimeoutError(
+                where=kube.where, push_port=push_port, reason=dialler.cause, seconds=DIAL_SECONDS
+            ) from None
+        except ForbiddenError as error:
+            raise TunnelForbiddenError(**vars(error), push_port=push_port) from error
+        except RefusedError as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                reason = f"the node refuses {PROTOCOL}"
+                raise TunnelProtocolError(where=kube.where, push_port=push_port, reason=reason) from error
+            raise
+        yield line
+
+
+@dataclass
+class _Dialler:
+    """One connection's search for its far end, and the last thing that kept it."""
+
+    kube: KubeClient
+    push_port: int
+    heard: Callable[[KubeRegistryError], None]
+    cause: str = "the API server does not answer"
+
+    async def dial(self, opened: AsyncExitStack) -> Line:
+        tries = AsyncRetrying(
+            retry=retry_if_exception(_passes_by_itself),
+            stop=stop_after_attempt(DIAL_TRIES),
+            wait=_BACK_OFF,
+            before_sleep=self._before_sleep,
+            reraise=True,
+        )
+        async for attempt in tries:
+            with attempt:
+                pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
+                path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
+                socket = await opened.enter_async_context(self.kube.websocket(path, PROTOCOL, ports=str(WRITE_PORT)))
+                return Line(str(pod), socket, attempt.retry_state.attempt_number)
+        raise AssertionError("the last try raises")
+
+    async def _ready_pod(self) -> str | None:
+        pods = await registry_pods(self.kube)
+        pod = choose(pods)
+        if pod is None:
+            self._note(TunnelError(where=self.kube.where, push_port=self.push_port, reason=explain(pods)))
+        return pod
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        if state.outcome and isinstance(error := state.outcome.exception(), KubeRegistryError):
+            self._note(error)
+
+    def _note(self, error: KubeRegistryError) -> None:
+        self.cause = getattr(error, "reason", str(error))
+        self.heard(error)
+
+
+def _passes_by_itself(error: BaseException) -> bool:
+    if isinstance(error, RefusedError):
+        return error.status in _PASSES_BY_ITSELF or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, UnreachableError) and not isinstance(error, CertificateError)

@@ -1,0 +1,133 @@
+"""One TCP connection carried over one WebSocket in the subprotocol v4.channel.k8s.io, both ways at once.
+
+Neither way reads on before what it has read is taken: a stalled peer stalls the other, and nothing piles up here.
+Owns neither end; who opened them closes them.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+import aiohttp
+
+from cluster.frames import PROTOCOL, Channel, FramingError, check_port, unwrap, wrap
+
+PIECE = 64 * 1024
+"""Most bytes per message to the node, which copies half of that at once: nothing is held up for long."""
+
+LINGER_SECONDS = 10.0
+"""How long the pod may be silent once the local program has ended its side, before the connection is given up."""
+
+_GOODBYE = 1000
+"""The code of a WebSocket that was closed on purpose (RFC 6455, 7.4.1)."""
+
+
+class NodeError(Exception):
+    """The node's own words on the error channel, or how it broke the connection off."""
+
+
+@dataclass
+class Traffic:
+    """Bytes carried so far.
+
+    Args:
+        sent: to the pod.
+        received: from the pod.
+    """
+
+    sent: int = 0
+    received: int = 0
+
+
+async def carry(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    socket: aiohttp.ClientWebSocketResponse,
+    *,
+    port: int,
+    traffic: Traffic,
+) -> None:
+    """Carry until either side ends.
+
+    Args:
+        reader: what the local program sends.
+        writer: what it receives.
+        socket: the open WebSocket.
+        port: the pod's port, which the node repeats first on either channel.
+        traffic: is kept up to date.
+
+    Raises:
+        FramingError: the node sent something that the protocol does not allow.
+        NodeError: the node said why it ended, or ended without a word.
+    """
+    if socket.protocol != PROTOCOL:
+        raise FramingError(f"subprotocol {socket.protocol or 'none'} in place of {PROTOCOL}")
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as ways:
+        up = ways.create_task(_up(reader, writer, socket, traffic))
+        try:
+            await _down(socket, writer, port, traffic)
+        except (FramingError, NodeError) as error:
+            failure = error
+        up.cancel()
+    if failure:
+        raise failure
+
+
+async def _up(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    socket: aiohttp.ClientWebSocketResponse,
+    traffic: Traffic,
+) -> None:
+    """Carry to the node.
+
+    There is no half-close: the local program's end cannot be passed on, so the WebSocket stays open until the pod
+    has said what it still has to say (kubelet pkg/cri/streaming/portforward/websocket.go).
+    """
+    with suppress(ConnectionError):
+        while data := await reader.read(PIECE):
+            await socket.send_bytes(wrap(data))
+            traffic.sent += len(data)
+    heard = -1
+    while heard != traffic.received or writer.transport.get_write_buffer_size():
+        heard = traffic.received
+        await asyncio.sleep(LINGER_SECONDS)
+    await socket.close()
+
+
+async def _down(
+    socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter, port: int, traffic: Traffic
+) -> None:
+    """Carry from the node."""
+    for channel in (Channel.DATA, Channel.ERROR):
+        check_port(await _message(socket) or b"", channel, port)
+    while message := await _message(socket):
+        channel, data = unwrap(message)
+        if channel is Channel.ERROR:
+            raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))
+        traffic.received += len(data)
+        try:
+            writer.write(data)
+            await writer.drain()
+        except ConnectionError:
+            return  # the local program went away, which is its right
+
+
+async def _message(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
+    """The next message; None at a clean end, on whichever side it began."""
+    message = await socket.receive()
+    match message.type:
+        case aiohttp.WSMsgType.BINARY:
+            data: bytes = message.data
+            return data
+        case aiohttp.WSMsgType.TEXT:
+            raise FramingError("a text message, where only binary ones are allowed")
+        case aiohttp.WSMsgType.ERROR:
+            raise FramingError(str(message.data))
+        case aiohttp.WSMsgType.CLOSE if message.data != _GOODBYE:
+            raise NodeError(f"the node closed with code {message.data}: {message.extra or 'no reason given'}")
+        case aiohttp.WSMsgType.CLOSED:
+            raise NodeError("the connection broke off")
+        case _:
+            return None
