@@ -16,9 +16,10 @@ from pulumi import automation
 from rich.console import Console
 
 from lab import cluster, docker_engine
+from lab.places import STATE
 from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
-from lab.toolchain import provide, tool
+from lab.toolchain import locked, provide, tool
 from stack.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -113,9 +114,11 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         provide(progress)
         provide_plugins(progress)
         engine = docker_engine.up(progress)
-        running = cluster.up(CLUSTER, nodes=2, report=progress)
-    yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
-    cluster.down(CLUSTER)
+    with locked(STATE / "locks" / f"tests-of-{CLUSTER}"):  # another test run has the same cluster
+        with capture.global_and_fixture_disabled():
+            running = cluster.up(CLUSTER, nodes=2, report=progress)
+        yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
+        cluster.down(CLUSTER)
 
 
 @pytest.fixture(scope="module")
