@@ -1,0 +1,1 @@
+"""The command line: a few lines a verb, and every line that a person sees."""

@@ -1,0 +1,123 @@
+"""Which registry a verb is about: that of a stack, as the `pulumi` program knows it, or that of a kube context."""
+
+import asyncio
+import json
+import os
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stack.errors import KubeRegistryError
+from stack.settings import Settings
+
+PULUMI_SECONDS = 60.0
+"""How long `pulumi` may take to tell about a stack; its state may be far away."""
+
+_MENDS = {
+    "no stack named": "`pulumi stack ls` lists the stacks",
+    "no stack selected": "name one with --stack, or choose one with `pulumi stack select`",
+    "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
+    "passphrase must be set": "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
+}
+"""Words of Pulumi's errors -> what mends them."""
+
+
+@dataclass(eq=False)
+class StackError(KubeRegistryError):
+    """The settings of a stack cannot be had."""
+
+    stack: str
+    folder: Path
+    reason: str
+    mend: str
+
+    sentence = "the settings of {stack} in {folder} cannot be had: {reason}; {mend}"
+
+
+async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
+    """The settings of one stack.
+
+    Args:
+        folder: the program's folder.
+        stack: name of the stack; the selected one if None.
+        given: settings that take the place of the stack's own; None in place of a value takes none.
+
+    Raises:
+        StackError: Pulumi does not tell them.
+        SettingsError: they are not right.
+    """
+    asked = _Asked(folder, f"stack {stack}" if stack else "the selected stack")
+    project = asked.project()
+    name = stack or await asked.pulumi("stack", "--show-name")
+    config: dict[str, Any] = json.loads(await asked.pulumi("config", "--json", "--show-secrets", "--stack", name))
+    values = {key: entry["value"] for key, entry in config.items()}
+    return Settings.parse(values | _without_none(given), project=project, stack=name.rpartition("/")[2])
+
+
+def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Settings:
+    """The settings of a registry of which only the kube context is known; all else is the defaults'.
+
+    Args:
+        kube_context: name of the kube context; the push port is derived from it.
+        given: settings that are known all the same; None in place of a value for those that are not.
+
+    Raises:
+        SettingsError: they are not right.
+    """
+    no_build: dict[str, object] = {"images": {"none": {}}}  # a stack has images; here nothing is built
+    config = {"kubeContext": kube_context, **no_build, **_without_none(given)}
+    return Settings.parse(config, project="kube-registry", stack=kube_context)
+
+
+def _without_none(given: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The program's folder, and of which stack it is asked."""
+
+    folder: Path
+    stack: str
+
+    def project(self) -> str:
+        """The project's name."""
+        try:
+            return str(yaml.safe_load((self.folder / "Pulumi.yaml").read_text())["name"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            mend = "run this in the folder of the program, or name a cluster with --kube-context"
+            raise self._error(f"no Pulumi.yaml with a name is there ({type(error).__name__})", mend) from error
+
+    async def pulumi(self, *words: str) -> str:
+        """What `pulumi` prints."""
+        env = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        command = ["pulumi", *words, "--non-interactive"]
+        try:
+            running = await asyncio.create_subprocess_exec(
+                *command, cwd=self.folder, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+            )
+        except OSError as error:
+            mend = "install it (https://www.pulumi.com/docs/install/), or name a cluster with --kube-context"
+            raise self._error(f"`pulumi` cannot be run: {error.strerror}", mend) from error
+        try:
+            async with asyncio.timeout(PULUMI_SECONDS):
+                out, err = await running.communicate()
+        except TimeoutError as error:
+            reason = f"`{' '.join(command)}` took longer than {PULUMI_SECONDS:.0f} s"
+            raise self._error(reason, "check the network, then try again") from error
+        finally:
+            with suppress(ProcessLookupError):
+                running.kill()
+        if running.returncode != 0:
+            reason = " ".join(err.decode(errors="replace").split()).removeprefix("error: ")
+            mends = [mend for words, mend in _MENDS.items() if words in reason]
+            raise self._error(reason, *mends or [f"`{' '.join(command)}` tells when it is right"])
+        return out.decode().strip()
+
+    def _error(self, reason: str, mend: str) -> StackError:
+        return StackError(stack=self.stack, folder=self.folder, reason=reason, mend=mend)

@@ -1,0 +1,76 @@
+"""`registryctl tunnel`: hold a tunnel open for `docker push`, crane, skopeo or a browser."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.kube import KubeClient, open_client
+from cluster.push import ANSWER_SECONDS, until
+from cluster.tunnel import Tunnel, open_tunnel
+from registryctl.interrupts import until_told
+from registryctl.live import keep_true, totals, watched
+from registryctl.stacks import kube_context_settings, stack_settings
+from stack.endpoints import Endpoints
+from stack.errors import RefusedError, Where
+from stack.names import REGISTRY
+
+
+def tunnel(
+    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    kube_context: Annotated[
+        str | None, typer.Option(help="Kube context of the registry's cluster, in place of a stack: asks no Pulumi.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Namespace of the registry, in place of the setting.")] = None,
+    push_port: Annotated[
+        int | None, typer.Option(help="Port on this machine, in place of the setting.", min=1024, max=65535)
+    ] = None,
+) -> None:
+    """Hold a tunnel to the registry open, to push by hand; Ctrl-C closes it."""
+    if stack and kube_context:
+        raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
+    asyncio.run(_tunnel(stack, kube_context, {"namespace": namespace, "pushPort": push_port}))
+
+
+async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    opened: Tunnel | None = None
+    async with until_told():
+        if kube_context:
+            settings = kube_context_settings(kube_context, given)
+        else:
+            settings = await stack_settings(Path.cwd(), stack, given)
+        with watched(console) as live:
+            waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(ANSWER_SECONDS)}"
+            live.update(waits, refresh=True)
+            async with open_client(settings) as kube:
+                node_port = await _node_port(kube)
+                async with open_tunnel(kube, settings.push_port, seconds=ANSWER_SECONDS) as opened:
+                    _say_open(console, kube.where, settings.endpoints, node_port)
+                    await keep_true(live, opened)
+    if opened is not None:
+        console.print(f"closed: {totals(opened)}")
+
+
+async def _node_port(kube: KubeClient) -> int | None:
+    """The node port as the cluster has it; None where that may not be read."""
+    try:
+        service = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+    except RefusedError:
+        return None
+    return int(service["spec"]["ports"][0]["nodePort"])
+
+
+def _say_open(console: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
+    """One line; a person at a terminal gets lines to copy, too."""
+    endpoints = replace(chosen, node_port=node_port or chosen.node_port)
+    push, pull = endpoints.push_address, endpoints.pull_host
+    assumed = "" if node_port else " (assumed: the registry's Service may not be read)"
+    console.print(f"open: push address {push}, pull host {pull}{assumed}, registry in {where}")
+    if console.is_terminal:
+        console.print(f"  docker push {push}/NAME:TAG")
+        console.print(f"  image: {pull}/NAME:TAG")
+        console.print("Ctrl-C closes it.")
