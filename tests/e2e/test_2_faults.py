@@ -1,11 +1,13 @@
 """What goes wrong around a push on the real engine: it ends in one sentence, leaves nothing half-made and is mended."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +18,9 @@ from lab.cluster import known as plan_of
 from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
+
+LARGE = 60_000_000
+"""Bytes whose push takes long enough for something to happen meanwhile."""
 
 
 def images_in_state(program: Program) -> set[str]:
@@ -112,6 +117,31 @@ class TestFaults:
             program.stack.up(on_output=watch)
         row = "\n".join(lines).partition("Diagnostics:")[2]
         assert row.count("the push failed: ") == 1
+
+    def test_a_registry_that_is_replaced_during_a_push_holds_it_up_no_longer_than_it_takes(
+        self, lab: Lab, program: Program
+    ) -> None:
+        (program.folder / "other" / "site" / "large").write_bytes(os.urandom(LARGE))
+        with ThreadPoolExecutor(1) as thread:
+            update = thread.submit(program.up)
+            poll_until(lambda: update.done() or is_uploading(lab))
+            assert not update.done()
+            lab.kubectl("delete", "pods", "--namespace", "kube-registry", "--all", "--wait=false")
+            assert update.result(timeout=HOOK_SECONDS)["update"] == 1
+        (program.folder / "other" / "site" / "large").unlink()
+
+
+def is_uploading(lab: Lab) -> bool:
+    """Whether a part of a large layer has arrived at the registry, and not yet all of it."""
+    parts = plan_of(lab.cluster.name).volumes.rglob("_uploads/*/data")
+    return any(part.stat().st_size > LARGE / 10 for part in parts)
+
+
+def poll_until(so: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class TestReadiness:
