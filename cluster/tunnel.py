@@ -8,6 +8,8 @@ import asyncio
 import errno
 import logging
 import os
+import socket
+import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -119,11 +121,11 @@ class Tunnel:
             await self._carry(link, reader, writer)
         except KubeRegistryError as error:
             self._note(error)
-            writer.transport.abort()
+            _reset(writer)
         except asyncio.CancelledError:  # cut; the server of Python 3.11 takes no cancelled task
             if link.cause:
                 self._note(link.cause)
-            writer.transport.abort()
+            _reset(writer)
         finally:
             self._links.remove(link)
             self._ended.sent += link.traffic.sent
@@ -203,6 +205,14 @@ class Tunnel:
     def _note(self, error: KubeRegistryError) -> None:
         self.trouble = error
         _LOG.info("%s", error)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End it as an error to the local program; an abort alone is an end like any other to it."""
+    if not writer.transport.is_closing():
+        no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+    writer.transport.abort()
 
 
 @asynccontextmanager
