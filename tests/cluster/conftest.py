@@ -1,0 +1,53 @@
+"""Fixtures of the tunnel's tests: a fake API server with a registry's pod, and a client of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cluster.kube import KubeClient, open_client
+from lab import pki
+from tests.cluster.fake_api import FakeApi, FakePod, run_fake_api, settings_for
+from tests.cluster.target import Target, run_target
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> pki.Authority:
+    """Who signs the fake API server's certificate."""
+    return pki.found(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[Target]:
+    """The program in the registry's pod."""
+    async with run_target() as target:
+        yield target
+
+
+@pytest.fixture
+async def api(target: Target) -> AsyncIterator[FakeApi]:
+    """A fake API server over plain HTTP, with one pod that is Ready."""
+    async with run_fake_api() as api:
+        api.pods = [FakePod("registry-1", target.port)]
+        yield api
+
+
+@pytest.fixture
+async def tls_api(target: Target, authority: pki.Authority) -> AsyncIterator[FakeApi]:
+    """The same over TLS."""
+    async with run_fake_api(authority) as api:
+        api.pods = [FakePod("registry-1", target.port)]
+        yield api
+
+
+@pytest.fixture
+async def kube(api: FakeApi, authority: pki.Authority, tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """A client of the one over plain HTTP."""
+    async with open_client(settings_for(api.server, authority, tmp_path)) as kube:
+        yield kube

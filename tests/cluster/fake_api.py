@@ -1,0 +1,162 @@
+"""A fake API server on loopback that speaks the real protocol, and whose answers and node a test chooses."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from cluster.frames import PROTOCOL
+from lab import pki
+from stack.names import selector
+from stack.settings import Settings
+from tests.cluster import fake_node
+from tests.cluster.fake_node import Forward, Node
+
+NAMESPACE = "kube-registry"
+KUBE_CONTEXT = "fake"
+
+
+@dataclass(frozen=True)
+class FakePod:
+    """A pod of the registry.
+
+    Attributes:
+        name: its name.
+        target: where its write door really listens, on 127.0.0.1.
+        ready: whether it is Ready.
+        leaving: whether it is on its way out.
+    """
+
+    name: str
+    target: int
+    ready: bool = True
+    leaving: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The pod as the API server shows it, as far as anybody looks."""
+        leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if self.leaving else {}
+        conditions = [{"type": "Ready", "status": "True" if self.ready else "False"}]
+        return {"metadata": {"name": self.name, **leaving}, "status": {"phase": "Running", "conditions": conditions}}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer other than the one asked for.
+
+    Attributes:
+        status: the HTTP status.
+        words: the message of the Status object in its body; None for an empty body.
+    """
+
+    status: int
+    words: str | None = None
+
+    def response(self) -> web.Response:
+        """The answer itself."""
+        if self.words is None:
+            return web.Response(status=self.status)
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": self.words, "code": self.status}
+        return web.json_response(body, status=self.status)
+
+
+@dataclass
+class FakeApi:
+    """The server; a test changes what it likes, whenever it likes.
+
+    Attributes:
+        server: its URL.
+        pods: what there is.
+        node: what becomes of an upgraded forward.
+        subprotocol: what an upgrade answers with, or None for no subprotocol at all.
+        refusals: what the next requests for a forward are refused with, one each.
+        list_refusals: the same for requests for the list of pods.
+        deaf: whether every request waits for ever.
+        looks: how often the list of pods was asked for.
+        upgrades: the pods to which a forward was asked for, refused ones too.
+    """
+
+    server: str
+    pods: list[FakePod] = field(default_factory=list)
+    node: Node = fake_node.well
+    subprotocol: str | None = PROTOCOL
+    refusals: Iterator[Refusal] = field(default_factory=lambda: iter([]))
+    list_refusals: Iterator[Refusal] = field(default_factory=lambda: iter([]))
+    deaf: bool = False
+    looks: int = 0
+    upgrades: list[str] = field(default_factory=list)
+
+    async def list_pods(self, request: web.Request) -> web.StreamResponse:
+        self.looks += 1
+        if self.deaf:
+            await asyncio.Event().wait()
+        if refusal := next(self.list_refusals, None):
+            return refusal.response()
+        assert request.query["labelSelector"] == selector("registry")
+        return web.json_response({"kind": "PodList", "items": [pod.as_json() for pod in self.pods]})
+
+    async def port_forward(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["pod"]
+        upgrade = request.headers.get("Upgrade") == "websocket"
+        if upgrade:
+            self.upgrades.append(name)
+        if self.deaf:
+            await asyncio.Event().wait()
+        if refusal := next(self.refusals, None):
+            return refusal.response()
+        if not upgrade:
+            return Refusal(HTTPStatus.BAD_REQUEST, "Upgrade request required").response()
+        pod = next((pod for pod in self.pods if pod.name == name), None)
+        if pod is None:
+            return Refusal(HTTPStatus.NOT_FOUND, f'pods "{name}" not found').response()
+        ws = web.WebSocketResponse(compress=False)
+        if self.subprotocol is not None:
+            ws.headers["Sec-WebSocket-Protocol"] = self.subprotocol
+        await ws.prepare(request)
+        assert request.transport is not None
+        await self.node(Forward(ws, request.transport, name, int(request.query["ports"]), pod.target))
+        return ws
+
+    @property
+    def host(self) -> str:
+        """The URL with nothing but host and port."""
+        return self.server.split("//")[1]
+
+
+@asynccontextmanager
+async def run_fake_api(authority: pki.Authority | None = None) -> AsyncIterator[FakeApi]:
+    """A running one, over TLS if there is an authority to sign its certificate."""
+    api = FakeApi("")
+    app = web.Application()
+    pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    app.add_routes([web.get(pods, api.list_pods), web.get(f"{pods}/{{pod}}/portforward", api.port_forward)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(authority) if authority else None).start()
+        api.server = f"http{'s' if authority else ''}://127.0.0.1:{runner.addresses[0][1]}"
+        yield api
+    finally:
+        await runner.cleanup()
+
+
+def settings_for(server: str, authority: pki.Authority, folder: Path) -> Settings:
+    """Settings whose kubeconfig, written into the folder, leads to that server and trusts that authority."""
+    file = folder / "kubeconfig"
+    file.write_text(pki.kubeconfig(authority, pki.issue(authority, "me"), server=server, kube_context=KUBE_CONTEXT))
+    config = {"kubeContext": KUBE_CONTEXT, "kubeconfig": str(file), "namespace": NAMESPACE, "images": {"app": {}}}
+    return Settings.parse(config, project="kube-registry", stack="dev")
+
+
+def _tls(authority: pki.Authority) -> ssl.SSLContext:
+    identity = pki.issue(authority, "api", addresses=["127.0.0.1"])
+    file = authority.folder / "api.pem"
+    pki.write_secret(file, identity.key + identity.certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context

@@ -1,0 +1,56 @@
+"""The local program's end of a tunnel, as a test plays it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from typing import TypeVar
+
+from cluster.polling import poll
+from cluster.tunnel import Tunnel
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 15.0
+"""How long anything may take before a test calls it a hang."""
+
+
+@asynccontextmanager
+async def connected(tunnel: Tunnel, command: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection through the tunnel, which has chosen what the far end does."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+    with closing(writer):
+        writer.write(f"{command}\n".encode())
+        yield reader, writer
+
+
+async def asked(tunnel: Tunnel, command: str) -> bytes:
+    """All that the far end answers to a command."""
+    async with connected(tunnel, command) as (reader, _):
+        return await reader.read()
+
+
+async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send it all, in pieces."""
+    view = memoryview(data)
+    for start in range(0, len(view), 64 * 1024):
+        writer.write(view[start : start + 64 * 1024])
+        await writer.drain()
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Return once it is so; fail if it does not become so."""
+
+    async def holds() -> bool | None:
+        return condition() or None
+
+    assert await poll(holds, seconds=seconds, pause=0.005), "it did not come to that"
+
+
+async def settled(figure: Callable[[], T], *, seconds: float = 0.3) -> T:
+    """A figure once it has not changed for a while."""
+    before, since = figure(), 0.0
+    while since < seconds:
+        await asyncio.sleep(0.02)
+        since = since + 0.02 if figure() == before else 0.0
+        before = figure()
+    return before

@@ -1,0 +1,106 @@
+"""The program at the tunnel's far end, in Python behind the fake API server and in shell on a real cluster.
+
+The first line that it is sent chooses what it does:
+
+    GET …              answers 200 to an HTTP request, as a registry does to GET /v2/
+    echo               sends back whatever comes
+    hold NAME BYTES    reads nothing more until NAME is freed, then BYTES bytes; answers their SHA-256 and ends
+    free NAME          frees NAME; answers "ok" and ends
+    give BYTES         sends as much of 100000000, 100000001… a line each, and ends
+"""
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from functools import cache
+
+SCRIPT = r"""
+read -r what name size
+case "$what" in
+GET) printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}' ;;
+echo) cat ;;
+hold)
+    until [ -e "/tmp/$name" ]; do sleep 0.05; done
+    head -c "$size" | sha256sum | head -c 65
+    ;;
+free)
+    : >"/tmp/$name"
+    echo ok
+    ;;
+give) seq 100000000 999999999 | head -c "$name" ;;
+esac
+"""
+"""For `nc -ll -e sh -c`: standard input and output are the connection."""
+
+
+@cache
+def given(size: int) -> bytes:
+    """What `give` sends."""
+    return b"".join(b"%d\n" % number for number in range(100_000_000, 100_000_001 + size // 10))[:size]
+
+
+def answer(data: bytes) -> bytes:
+    """What `hold` answers to these bytes."""
+    return hashlib.sha256(data).hexdigest().encode() + b"\n"
+
+
+@dataclass
+class Target:
+    """The Python one.
+
+    Attributes:
+        port: where it listens on 127.0.0.1.
+    """
+
+    port: int
+    _freed: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def kill(self) -> None:
+        """End its connections as a killed program's end."""
+        killed = list(self._serving)
+        for task in killed:
+            task.cancel()
+        await asyncio.gather(*killed)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
+            try:
+                await self._behave(reader, writer)
+            except asyncio.CancelledError:
+                writer.transport.abort()
+        self._serving.remove(task)
+
+    async def _behave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match (await reader.readline()).decode().split():
+            case ["GET", *_]:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            case ["echo"]:
+                while data := await reader.read(64 * 1024):
+                    writer.write(data)
+                    await writer.drain()
+            case ["hold", name, size]:
+                await self._freed[name].wait()
+                writer.write(answer(await reader.readexactly(int(size))))
+            case ["free", name]:
+                self._freed[name].set()
+                writer.write(b"ok\n")
+            case ["give", size]:
+                writer.write(given(int(size)))
+
+
+@asynccontextmanager
+async def run_target() -> AsyncIterator[Target]:
+    """A running one, ended with its connections at the end."""
+    target = Target(0)
+    async with await asyncio.start_server(target.serve, "127.0.0.1", 0) as server:
+        target.port = server.sockets[0].getsockname()[1]
+        yield target
+        await target.kill()

@@ -1,0 +1,182 @@
+"""What every tunnel keeps to, whether its far end is the fake API server or a real cluster."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cluster.kube import open_client
+from cluster.tunnel import Tunnel, open_tunnel
+from lab import pki
+from stack.settings import Settings
+from tests.cluster.fake_api import FakeApi, FakePod, settings_for
+from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, settled, until
+from tests.cluster.target import Target, answer, given
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+
+MANY = 32 * 1024 * 1024
+"""Bytes that are more than all the kernel's queues on the way hold together."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a tunnel leads to.
+
+    Attributes:
+        settings: of the stack there.
+        replace_pod: kills the pod, in whose place another one comes.
+    """
+
+    settings: Settings
+    replace_pod: Callable[[], Awaitable[object]]
+
+
+def fake_site(api: FakeApi, target: Target, authority: pki.Authority, folder: Path) -> Site:
+    async def replace_pod() -> None:
+        api.pods = [FakePod("registry-2", target.port)]
+        await target.kill()
+
+    return Site(settings_for(api.server, authority, folder), replace_pod)
+
+
+@pytest.fixture
+def fake(api: FakeApi, target: Target, authority: pki.Authority, tmp_path: Path) -> Site:
+    return fake_site(api, target, authority, tmp_path)
+
+
+@pytest.fixture
+def fake_over_tls(tls_api: FakeApi, target: Target, authority: pki.Authority, tmp_path: Path) -> Site:
+    return fake_site(tls_api, target, authority, tmp_path)
+
+
+@pytest.fixture(params=["fake", "fake_over_tls"])
+def site(request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue(request.param)
+    return site
+
+
+@pytest.fixture
+async def tunnel(site: Site) -> AsyncIterator[Tunnel]:
+    async with open_client(site.settings) as kube, open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+        yield tunnel
+
+
+def data_of(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)  # noqa: S311 - bytes that differ, not secrets
+
+
+async def test_what_is_sent_comes_back(tunnel: Tunnel) -> None:
+    async with connected(tunnel, "echo") as (reader, writer):
+        for message in (b"one\n", b"two\n"):
+            writer.write(message)
+            assert await reader.readline() == message
+    assert tunnel.traffic.sent >= len(b"echo\none\ntwo\n")
+
+
+async def test_much_goes_both_ways_at_once_byte_for_byte(tunnel: Tunnel) -> None:
+    data = data_of(MANY)
+    async with connected(tunnel, "echo") as (reader, writer), asyncio.TaskGroup() as both:
+        both.create_task(send(writer, data))
+        assert await reader.readexactly(len(data)) == data
+
+
+async def test_a_pod_that_does_not_read_stops_the_sender_and_loses_nothing(tunnel: Tunnel) -> None:
+    data = data_of(MANY)
+    async with connected(tunnel, f"hold clogged {len(data)}") as (reader, writer), asyncio.TaskGroup() as both:
+        sending = both.create_task(send(writer, data))
+        assert await settled(lambda: tunnel.traffic.sent) < len(data)
+        assert not sending.done()
+        assert await asked(tunnel, "free clogged") == b"ok\n"
+        assert await reader.readline() == answer(data)
+        await sending
+
+
+async def test_a_program_that_does_not_read_stops_the_pod_and_loses_nothing(tunnel: Tunnel) -> None:
+    async with connected(tunnel, f"give {MANY}") as (reader, _):
+        await until(lambda: tunnel.traffic.received > 0)
+        assert await settled(lambda: tunnel.traffic.received) < MANY
+        assert await reader.read(-1) == given(MANY)
+
+
+async def test_the_answer_is_delivered_after_the_program_has_ended_its_side(tunnel: Tunnel) -> None:
+    data = data_of(100_000)
+    async with connected(tunnel, f"hold ended {len(data)}") as (reader, writer):
+        await send(writer, data)
+        writer.write_eof()
+        assert await asked(tunnel, "free ended") == b"ok\n"
+        assert await reader.read() == answer(data)
+
+
+async def test_64_connections_at_once_do_not_mix(tunnel: Tunnel) -> None:
+    everybody_is_there = asyncio.Barrier(64)
+
+    async def echo(number: int) -> None:
+        data = data_of(200_000, seed=number)
+        async with connected(tunnel, "echo") as (reader, writer), asyncio.TaskGroup() as both:
+            writer.write(b"here\n")
+            assert await reader.readline() == b"here\n"
+            await everybody_is_there.wait()
+            both.create_task(send(writer, data))
+            assert await reader.readexactly(len(data)) == data
+
+    async with asyncio.TaskGroup() as all_of_them:
+        for number in range(64):
+            all_of_them.create_task(echo(number))
+
+
+async def test_a_killed_pod_ends_its_connections_and_another_serves_the_next(site: Site, tunnel: Tunnel) -> None:
+    async with connected(tunnel, "echo") as (reader, writer):
+        writer.write(b"before\n")
+        assert await reader.readline() == b"before\n"
+        await site.replace_pod()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+    async with asyncio.timeout(PATIENCE_SECONDS), connected(tunnel, "echo") as (reader, writer):
+        writer.write(b"after\n")
+        assert await reader.readline() == b"after\n"
+    assert tunnel.reconnects >= 1
+
+
+async def test_closing_twice_is_as_good_as_once(site: Site) -> None:
+    async with (
+        open_client(site.settings) as kube,
+        open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel,
+        connected(tunnel, "echo") as (reader, writer),
+    ):
+        writer.write(b"before\n")
+        await reader.readline()
+        await tunnel.end_connections()
+        await tunnel.end_connections()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", tunnel.port)
+
+
+async def test_a_cancelled_holder_leaves_neither_listener_nor_task_nor_connection(site: Site) -> None:
+    tasks = asyncio.all_tasks()
+    opened: asyncio.Future[Tunnel] = asyncio.get_running_loop().create_future()
+
+    async def hold() -> None:
+        async with open_client(site.settings) as kube, open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+            opened.set_result(tunnel)
+            await asyncio.Event().wait()
+
+    holder = asyncio.create_task(hold())
+    tunnel = await opened
+    async with connected(tunnel, f"give {MANY}") as (reader, _):
+        await reader.readexactly(1_000_000)
+        holder.cancel()
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(MANY)
+    assert holder.cancelled() or await asyncio.gather(holder, return_exceptions=True)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", tunnel.port)
+    await until(lambda: not {task for task in asyncio.all_tasks() - tasks if "cluster" in repr(task)})
