@@ -7,7 +7,8 @@
     ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
-        │   └── CredentialPluginError  the program that it gets its credentials from is missing
+        │   ├── CredentialPluginError  the program that it gets its credentials from is missing
+        │   └── CredentialPluginFailedError  or gives none
         ├── UnreachableError       no answer from the API server
         │   └── CertificateError   the API server's certificate is not trusted
         ├── RefusedError           the API server answered no
@@ -170,6 +171,21 @@ class CredentialPluginError(KubeconfigError):
         "where": replace(_HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/config",
         "reason": "aws-iam-authenticator is missing",
+    }
+
+
+@dataclass(eq=False)
+class CredentialPluginFailedError(KubeconfigError):
+    """The program that the kube context gets its credentials from gives none."""
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
+        "log in as it asks for, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "aws ended with status 255: Unable to locate credentials",
     }
 
 

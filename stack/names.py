@@ -11,6 +11,9 @@ WRITE_PORT: Final = 5000
 READ_PORT: Final = 5001
 """The read door: read-only, behind the NodePort Service."""
 
+IN_CLUSTER: Final = "in-cluster"
+"""The kube context of a pod's own service account, where no kubeconfig has one of that name."""
+
 
 def labels(component: str) -> dict[str, str]:
     """Kubernetes' recommended labels for one part of the program, which are its selector too."""

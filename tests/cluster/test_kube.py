@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.kube import refusal
+from cluster.translation import refusal
 from cluster.preconditions import prove_reach
 from stack.errors import (
     ClusterError,

@@ -1,0 +1,102 @@
+"""The one place where the lower libraries' errors become ours."""
+
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from kubernetes_asyncio.client.exceptions import ApiException, OpenApiException
+from kubernetes_asyncio.config import ConfigException
+
+from stack.errors import (
+    CertificateError,
+    CredentialsError,
+    ForbiddenError,
+    RefusedError,
+    UnreachableError,
+    Where,
+)
+
+REQUEST_SECONDS = 15.0
+"""How long one request to the API server may take."""
+
+_LOWER = (
+    aiohttp.ClientError,
+    aiohttp.WebSocketError,
+    aiohttp.EofStream,
+    HttpProcessingError,
+    OSError,
+    EOFError,
+    OpenApiException,
+    ConfigException,
+)
+"""Roots of what aiohttp, asyncio, ssl and kubernetes_asyncio raise."""
+
+
+@contextmanager
+def translated(where: Where, request: str) -> Iterator[None]:
+    """Whatever goes wrong with one request becomes ours; a cancelled one stays cancelled.
+
+    Raises:
+        UnreachableError: no connection, a broken one, no answer in time, or one that no API server gives.
+        RefusedError: an answer with a status other than 2xx, or a refused WebSocket upgrade.
+    """
+    try:
+        yield
+    except ApiException as error:
+        raise refusal(where, request, error.status or 0, _message(error)) from error
+    except aiohttp.WSServerHandshakeError as error:
+        raise refusal(where, request, error.status, error.message) from error
+    except aiohttp.ClientHttpProxyError as error:
+        reason = f"the proxy answered {error.status} {error.message}"
+        raise UnreachableError(where=where, reason=reason) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise CertificateError(where=where, reason=one_line(error.certificate_error)) from error
+    except ssl.SSLCertVerificationError as error:
+        raise CertificateError(where=where, reason=one_line(error)) from error
+    except TimeoutError as error:
+        raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
+    except _LOWER as error:
+        raise UnreachableError(where=where, reason=one_line(error)) from error
+    except ValueError as error:
+        reason = f"what answers {request} is no API server: {one_line(error)}"
+        raise UnreachableError(where=where, reason=reason) from error
+
+
+def refusal(where: Where, request: str, status: int, words: str) -> RefusedError:
+    """What a refusal means, told from its status and the API server's own words."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsError(where=where, request=request, status=status, reason=words)
+    missing = _MISSING_RIGHT.search(words)
+    if status == HTTPStatus.FORBIDDEN and missing:
+        right = {name: found or "" for name, found in missing.groupdict().items()}
+        return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
+    return RefusedError(where=where, request=request, status=status, reason=words)
+
+
+def one_line(error: Exception) -> str:
+    """An error in words, however little it says."""
+    try:
+        words = " ".join(str(error).split())
+    except AttributeError:  # aiohttp's describe a connection that may not be there
+        words = ""
+    return words or type(error).__name__
+
+
+_MISSING_RIGHT = re.compile(
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]*)" in API group "[^"]*"'
+    r'( in the namespace "(?P<namespace>[^"]*)")?'
+)
+"""How the API server words a missing right (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
+
+
+def _message(error: ApiException) -> str:
+    """The API server's own words; its errors are Status objects with a message."""
+    try:
+        return str(json.loads(error.body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        return error.reason or "no reason given"
