@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-from asyncio.subprocess import DEVNULL, PIPE
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class _Asked:
         command = ["pulumi", *words, "--non-interactive"]
         try:
             running = await asyncio.create_subprocess_exec(
-                *command, cwd=self.folder, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+                *command, cwd=self.folder, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
             mend = "install it (https://www.pulumi.com/docs/install/), or name a cluster with --kube-context"
@@ -111,8 +112,8 @@ class _Asked:
             reason = f"`{' '.join(command)}` took longer than {PULUMI_SECONDS:.0f} s"
             raise self._error(reason, "check the network, then try again") from error
         finally:
-            with suppress(ProcessLookupError):
-                running.kill()
+            if running.returncode is None:
+                await _end(running)
         if running.returncode != 0:
             reason = " ".join(err.decode(errors="replace").split()).removeprefix("error: ")
             mends = [mend for words, mend in _MENDS.items() if words in reason]
@@ -121,3 +122,10 @@ class _Asked:
 
     def _error(self, reason: str, mend: str) -> StackError:
         return StackError(stack=self.stack, folder=self.folder, reason=reason, mend=mend)
+
+
+async def _end(running: Process) -> None:
+    """Kill it with all that it started, whose ends of the pipes would keep ours open."""
+    with suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    await running.communicate()

@@ -1,0 +1,13 @@
+"""The verbs, each a file of its own."""
+
+import typer
+
+from registryctl.tunnel import tunnel
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(tunnel)
+
+
+@app.callback()
+def about() -> None:
+    """Work by hand with the registry of one cluster."""

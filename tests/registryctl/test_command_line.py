@@ -1,0 +1,55 @@
+"""The command line as a process: what is wrong is one sentence, and Ctrl-C ends it at any time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "registryctl", *words]
+
+
+def ended(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    surroundings = {**os.environ, **env}
+    return subprocess.run(
+        command(*words), cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_stack_and_a_kube_context_are_one_too_many() -> None:
+    done = ended("tunnel", "--stack", "one", "--kube-context", "two")
+    assert done.returncode == 2
+    assert "give it or --kube-context, not both" in done.stderr.splitlines()[-1]
+
+
+def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text('{"contexts": [{"name": "kind", "context": {}}], "clusters": [], "users": []}')
+    done = ended("tunnel", "--kube-context", "nowhere", KUBECONFIG=str(file))
+    assert (done.returncode, done.stdout) == (1, "")
+    (sentence,) = done.stderr.splitlines()
+    assert "it has no such kube context, it has kind" in sentence
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Signals) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "pulumi").write_text(f'#!/bin/sh\necho "$$" > {asked}.new; mv {asked}.new {asked}; exec sleep 60\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen(command("tunnel"), cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 30
+        while not asked.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running.send_signal(sign)
+        running.send_signal(sign)
+        assert running.communicate(timeout=10)[1] == ""
+    assert running.returncode == 0
+    assert not Path("/proc", asked.read_text().strip()).exists()

@@ -1,0 +1,28 @@
+"""The lines that a person sees while a tunnel is open."""
+
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+from cluster.forward import Traffic
+from registryctl.live import progress, watched
+
+LOG = logging.getLogger("kube_registry.tunnel")
+
+
+def test_the_live_line_counts_in_all_and_a_second() -> None:
+    samples = [(100.0, Traffic(1_000_000, 500)), (101.0, Traffic(2_000_000, 500)), (102.0, Traffic(5_000_000, 500))]
+    assert progress(samples, 3, since=30.0) == (
+        "0:01:12   sent 5.0 MB at 2.0 MB/s   received 500 bytes at 0 bytes/s   reconnects 3"
+    )
+
+
+def test_a_reason_that_is_repeated_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with watched(Console(file=io.StringIO())):
+        for text in ("it has no pod yet", "it has no pod yet", "pod gone", "it has no pod yet"):
+            LOG.info("%s", text)
+    LOG.info("after the end")
+    shown = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["it has no pod yet", "pod gone", "it has no pod yet"]
