@@ -84,7 +84,7 @@ async def dial(kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryEr
         except ForbiddenError as error:
             raise TunnelForbiddenError(**vars(error), push_port=push_port) from error
         except RefusedError as error:
-            if error.status == HTTPStatus.FORBIDDEN:
+            if _refuses_protocol(error):
                 reason = f"the node refuses {PROTOCOL}"
                 raise TunnelProtocolError(where=kube.where, push_port=push_port, reason=reason) from error
             raise
@@ -129,7 +129,15 @@ class _Dialler:
 
     def _note(self, error: KubeRegistryError) -> None:
         self.cause = getattr(error, "reason", str(error))
+        if isinstance(error, RefusedError):
+            self.cause = f"{error.request} was refused with status {error.status}: {error.reason}"
         self.heard(error)
+
+
+def _refuses_protocol(error: RefusedError) -> bool:
+    """Whether it is the node that refused; it says no word, and whoever refuses by a rule does (protocol fact 5)."""
+    silent = error.reason == HTTPStatus.FORBIDDEN.phrase
+    return error.status == HTTPStatus.FORBIDDEN and silent and error.request.startswith("WebSocket ")
 
 
 def _passes_by_itself(error: BaseException) -> bool:
