@@ -94,14 +94,10 @@ class Access:
             rest = RESTClientObject(self.configuration)
         guessing = rest.pool_manager
         # The proxy is known by now; left to guess, aiohttp would find another one, and passwords in ~/.netrc.
-        rest.pool_manager = aiohttp.ClientSession(connector=guessing.connector, read_bufsize=_READ_AHEAD)
+        rest.pool_manager = aiohttp.ClientSession(connector=guessing.connector)
         guessing.detach()
         self.opened.push_async_callback(rest.pool_manager.close)
         return rest
-
-
-_READ_AHEAD = 256 * 1024
-"""Most bytes that one connection reads ahead of who takes them."""
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ class Plugin:
             raise self._failed(f"ended with status {process.returncode}: {words or 'no word why'}")
         try:
             return self._understood(json.loads(answer))
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._failed(f"answered no {self.api_version} ExecCredential: {error}") from error
 
     @asynccontextmanager
@@ -88,7 +88,7 @@ class Plugin:
             process = await asyncio.create_subprocess_exec(
                 *self.command,
                 env=self.env,
-                stdin=None if self.interactive else asyncio.subprocess.DEVNULL,
+                stdin=sys.stdin if self.interactive else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 # A person is asked at our own terminal, which a session of its own would not have.
@@ -126,9 +126,9 @@ class Plugin:
         """What the answer gives.
 
         Raises:
-            ValueError: it gives no credential, or speaks another version; ours or the parsers'.
+            ValueError: it gives no credential, or speaks another version.
             LookupError: it has not the fields.
-            TypeError: it has others.
+            TypeError, AttributeError: they are of another kind.
         """
         status = answer["status"]
         if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", self.api_version):

@@ -1,0 +1,365 @@
+"""Every way that a kubeconfig can lead to an API server, over real sockets and TLS."""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster import credentials
+from cluster.kube import open_client
+from cluster.proxies import proxy_for
+from lab import pki
+from stack.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
+from stack.settings import Settings
+from tests.cluster.connecting import (
+    PROTOCOL,
+    Fields,
+    cluster_of,
+    kubeconfig,
+    run_proxy,
+    serve,
+    settings,
+)
+
+pytestmark = pytest.mark.anyio
+NAME = "api.cluster.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+async def both_ways(chosen: Settings) -> None:
+    """A request and a WebSocket that carries something."""
+    async with open_client(chosen) as kube:
+        assert await kube.get("/version") == {"path": "/version"}
+        async with kube.websocket("/socket", PROTOCOL) as socket:
+            assert socket.protocol == PROTOCOL
+            await socket.send_bytes(b"to the pod and back")
+            assert await socket.receive_bytes(timeout=5) == b"to the pod and back"
+
+
+class TestMerging:
+    async def test_a_list_is_read_as_one_and_each_file_is_where_its_relative_paths_start(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An empty file first, one that is not there, the cluster in one folder and the user in another."""
+        identity = pki.issue(authority, "merged")
+        one, two = tmp_path / "one", tmp_path / "two"
+        for folder in (one, two):
+            folder.mkdir()
+        (one / "ca.crt").write_text(authority.certificate.read_text())
+        (two / "my.crt").write_text(identity.certificate)
+        (two / "my.key").write_text(identity.key)
+        async with serve(authority) as api:
+            cluster = {"server": api.url, "certificate-authority": "ca.crt"}
+            (tmp_path / "empty").write_text("# nothing yet\n")
+            (one / "config").write_text(json.dumps({"clusters": [{"name": "c", "cluster": cluster}]}))
+            kubeconfig(
+                two / "config",
+                {"server": "https://192.0.2.1"},
+                {"client-certificate": "my.crt", "client-key": "my.key"},
+            )
+            listed = [tmp_path / "empty", tmp_path / "none", one / "config", two / "config"]
+            monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, listed)))
+            await both_ways(settings(None))
+            assert api.users == ["merged", "merged"]
+
+    @pytest.mark.parametrize(
+        ("context", "words"),
+        [
+            ({"cluster": "c", "user": "nobody"}, "its user 'nobody' is missing"),
+            ({"cluster": "nowhere", "user": "u"}, "its cluster 'nowhere' is missing"),
+        ],
+    )
+    async def test_a_kube_context_that_names_what_is_not_there_is_one_sentence(
+        self, tmp_path: Path, context: Fields, words: str
+    ) -> None:
+        file = kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, {})
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"contexts": [{"name": "here", "context": context}]}))
+        with pytest.raises(KubeconfigError, match=words):
+            async with open_client(settings(file)):
+                pass
+
+    async def test_a_kube_context_without_a_user_asks_as_nobody(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), {})
+            content = json.loads(file.read_text())
+            del content["users"], content["contexts"][0]["context"]["user"]
+            file.write_text(json.dumps(content))
+            await both_ways(settings(file))
+            assert api.authorizations == [None, None]
+
+    @pytest.mark.parametrize("cluster", [{}, {"server": 6443}])
+    async def test_a_cluster_without_a_server_is_one_sentence(self, tmp_path: Path, cluster: Fields) -> None:
+        with pytest.raises(KubeconfigError, match="its cluster names no server"):
+            async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))):
+                pass
+
+
+class TestTls:
+    async def test_a_client_certificate_written_into_the_kubeconfig_is_shown(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        identity = pki.issue(authority, "eve")
+        async with serve(authority) as api:
+            (tmp_path / "config").write_text(pki.kubeconfig(authority, identity, server=api.url, kube_context="here"))
+            await both_ways(settings(tmp_path / "config"))
+            assert api.users == ["eve", "eve"]
+
+    async def test_a_certificate_of_another_authority_is_not_trusted(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        other = pki.found(tmp_path / "other")
+        async with serve(other) as api:
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), {})
+            async with open_client(settings(file)) as kube:
+                with pytest.raises(CertificateError, match="certificate verify failed"):
+                    await kube.get("/version")
+                with pytest.raises(CertificateError, match="certificate verify failed"):
+                    async with kube.websocket("/socket", PROTOCOL):
+                        pass
+
+    async def test_insecure_skip_tls_verify_trusts_anybody(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority, names=("elsewhere.example",)) as api:
+            cluster = {"server": api.url, "insecure-skip-tls-verify": True}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {"token": "t"})))
+            assert api.authorizations == ["Bearer t"] * 2
+
+    async def test_tls_server_name_is_the_name_that_the_certificate_must_have(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        async with serve(authority, names=(NAME,)) as api:
+            named = kubeconfig(tmp_path / "named", cluster_of(api, authority, tls_server_name=NAME), {})
+            await both_ways(settings(named))
+            plain = kubeconfig(tmp_path / "plain", cluster_of(api, authority), {})
+            with pytest.raises(CertificateError, match="IP address mismatch"):
+                await both_ways(settings(plain))
+
+    async def test_a_damaged_client_certificate_is_one_sentence(self, authority: pki.Authority, tmp_path: Path) -> None:
+        data = base64.b64encode(b"no certificate").decode()
+        user = {"client-certificate-data": data, "client-key-data": data}
+        cluster = {"server": "https://127.0.0.1:1", "certificate-authority": str(authority.certificate)}
+        with pytest.raises(KubeconfigError, match="PEM"):
+            async with open_client(settings(kubeconfig(tmp_path / "config", cluster, user))):
+                pass
+
+
+class TestTokens:
+    @pytest.mark.parametrize(("seconds", "shown"), [(60.0, "Bearer first"), (0.0, "Bearer second")])
+    async def test_a_token_file_may_end_in_a_new_line_and_is_read_again_when_its_time_is_over(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, shown: str
+    ) -> None:
+        monkeypatch.setattr(credentials, "TOKEN_FILE_SECONDS", seconds)
+        token = tmp_path / "token"
+        token.write_text("first\n")
+        async with serve(authority) as api:
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), {"tokenFile": "token"})
+            async with open_client(settings(file)) as kube:
+                token.write_text("second\n")
+                await kube.get("/version")
+            assert api.authorizations == [shown]
+
+    async def test_a_token_that_was_replaced_early_is_read_again_when_refused(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_text("first")
+        async with serve(authority) as api:
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), {"tokenFile": str(token)})
+            async with open_client(settings(file)) as kube:
+                token.write_text("second")
+                api.accepts = lambda asked: asked.authorization == "Bearer second"
+                async with kube.websocket("/socket", PROTOCOL):
+                    pass
+            assert api.authorizations == ["Bearer first", "Bearer second"]
+
+    async def test_a_token_file_counts_before_a_token(self, authority: pki.Authority, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("fresh")
+        async with serve(authority) as api:
+            user = {"tokenFile": "token", "token": "old"}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert set(api.authorizations) == {"Bearer fresh"}
+
+    async def test_a_refused_token_is_shown_once(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            api.accepts = lambda _: False
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), {"token": "t"})
+            async with open_client(settings(file)) as kube:
+                with pytest.raises(CredentialsError, match="does not accept the credentials"):
+                    await kube.get("/version")
+                with pytest.raises(CredentialsError, match="does not accept the credentials"):
+                    async with kube.websocket("/socket", PROTOCOL):
+                        pass
+            assert len(api.asked) == 2
+
+    async def test_a_user_name_and_password_are_shown(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            user = {"username": "eve", "password": "secret"}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert set(api.authorizations) == {f"Basic {base64.b64encode(b'eve:secret').decode()}"}
+
+    @pytest.mark.parametrize(
+        ("user", "words"),
+        [
+            ({"tokenFile": "none"}, "No such file"),
+            ({"tokenFile": "config.empty"}, "is empty, there should be a token in it"),
+            ({"auth-provider": {"name": "gcp"}}, "auth provider gcp, `exec` is what took its place"),
+            ({"auth-provider": {"name": "oidc", "config": {}}}, "no id-token yet"),
+        ],
+    )
+    async def test_a_token_that_is_not_there_is_one_sentence(self, tmp_path: Path, user: Fields, words: str) -> None:
+        (tmp_path / "config.empty").touch()
+        with pytest.raises(KubeconfigError, match=words):
+            async with open_client(settings(kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, user))):
+                pass
+
+    async def test_the_token_that_kubectl_got_by_oidc_is_shown(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            user = {"auth-provider": {"name": "oidc", "config": {"id-token": "jwt", "client-id": "c"}}}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert set(api.authorizations) == {"Bearer jwt"}
+
+
+class TestProxy:
+    @pytest.mark.parametrize("source", ["proxy-url", "HTTPS_PROXY", "https_proxy"])
+    async def test_requests_and_websockets_go_through_it(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+    ) -> None:
+        """The name is known to nobody, so whoever gets there came through the proxy."""
+        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url) as proxy:
+            cluster = cluster_of(api, authority, server=f"https://{NAME}")
+            if source == "proxy-url":
+                cluster["proxy-url"] = proxy.url
+            else:
+                monkeypatch.setenv(source, proxy.url)
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {"token": "t"})))
+            assert {line.split()[:2][1] for line in proxy.asked} == {f"{NAME}:443"}
+            assert api.authorizations == ["Bearer t"] * 2
+
+    async def test_tls_server_name_holds_behind_a_proxy_too(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url) as proxy:
+            cluster = cluster_of(
+                api, authority, server="https://192.0.2.1:6443", proxy_url=proxy.url, tls_server_name=NAME
+            )
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
+            assert proxy.asked[0].startswith("CONNECT 192.0.2.1:6443 ")
+
+    async def test_no_proxy_is_honoured(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            monkeypatch.setenv("NO_PROXY", ".cluster.example")
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority, server=f"https://{NAME}"), {})
+            with pytest.raises(UnreachableError, match=f"Cannot connect to host {NAME}"):
+                await both_ways(settings(file))
+            assert proxy.asked == []
+
+    async def test_this_machine_is_reached_without_one(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        async with serve(authority) as api:
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), {})))
+
+    @pytest.mark.parametrize(
+        ("server", "no_proxy", "proxied"),
+        [
+            ("https://10.1.2.3:6443", "", True),
+            ("https://10.1.2.3:6443", "10.0.0.0/8", False),
+            ("https://10.1.2.3:6443", "192.168.0.0/16, 10.1.2.3", False),
+            ("https://[fd00::1]:6443", "fd00::/8", False),
+            ("https://10.1.2.3:6443", "*", False),
+            ("https://localhost:6443", "", False),
+            ("https://[::1]:6443", "", False),
+            ("https://a.example", "b.example", True),
+            ("http://a.example", "", False),
+        ],
+    )
+    def test_the_rules_are_kubectls(
+        self, monkeypatch: pytest.MonkeyPatch, server: str, no_proxy: str, *, proxied: bool
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        assert proxy_for(server, None) == ("http://proxy.example:3128" if proxied else None)
+
+    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "https://me:secret@127.0.0.1:3128"])
+    async def test_a_proxy_of_another_kind_is_one_sentence_without_its_password(
+        self, tmp_path: Path, proxy: str
+    ) -> None:
+        file = kubeconfig(tmp_path / "config", {"server": "https://192.0.2.1", "proxy-url": proxy}, {})
+        with pytest.raises(KubeconfigError, match=r"proxy-url names a .* only http:// ones can be used") as raised:
+            await both_ways(settings(file))
+        assert "secret" not in str(raised.value)
+
+    async def test_a_proxy_that_refuses_is_named(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(None) as no_proxy:
+            no_proxy.accepts = lambda _: False
+            cluster = cluster_of(no_proxy, authority, server="https://192.0.2.1", proxy_url=no_proxy.url)
+            async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))) as kube:
+                with pytest.raises(UnreachableError, match="the proxy answered 401 Unauthorized"):
+                    await kube.get("/version")
+
+
+class TestInCluster:
+    async def test_outside_a_pod_it_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        with pytest.raises(KubeconfigError, match="no such kube context, and this is no pod with a service account"):
+            async with open_client(settings(tmp_path / "none", "in-cluster")):
+                pass
+
+    async def test_a_kube_context_of_that_name_counts_first(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            text = pki.kubeconfig(authority, pki.issue(authority, "me"), server=api.url, kube_context="in-cluster")
+            (tmp_path / "config").write_text(text)
+            await both_ways(settings(tmp_path / "config", "in-cluster"))
+            assert api.users == ["me", "me"]
+
+    async def test_a_pod_asks_with_its_service_account(self, authority: pki.Authority, tmp_path: Path) -> None:
+        """In a mount namespace of its own, because the files of a service account have a fixed place."""
+        account = tmp_path / "serviceaccount"
+        account.mkdir()
+        (account / "token").write_text("of the pod\n")
+        (account / "ca.crt").write_text(authority.certificate.read_text())
+        async with serve(authority) as api:
+            host, _, port = api.url.removeprefix("https://").rpartition(":")
+            env = {
+                **os.environ,
+                "KUBERNETES_SERVICE_HOST": host,
+                "KUBERNETES_SERVICE_PORT": port,
+                "KUBECONFIG": str(tmp_path / "none"),
+            }
+            said = await _in_a_pod(account, env)
+            assert said == f"{api.url} {{'path': '/version'}}"
+            assert api.authorizations == ["Bearer of the pod"]
+
+
+_POD = """
+import asyncio
+from cluster.kube import open_client
+from tests.cluster.connecting import settings
+
+async def main():
+    async with open_client(settings(None, "in-cluster")) as kube:
+        print(kube.where.cluster, await kube.get("/version"))
+
+asyncio.run(main())
+"""
+
+
+async def _in_a_pod(account: Path, env: dict[str, str]) -> str:
+    place = "/run/secrets/kubernetes.io/serviceaccount"
+    mounted = f"mount -t tmpfs none /run && mkdir -p {place} && mount --bind {account} {place}"
+    command = ["unshare", "--mount", "sh", "-c", f'{mounted} && exec "$@"', "sh", sys.executable, "-c", _POD]
+    pod = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(20):
+        said, _ = await pod.communicate()
+    return said.decode().strip()
