@@ -23,7 +23,7 @@ from lab.toolchain import locked, provide, tool
 from stack.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "stack")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "registryctl", "stack")
 CLUSTER = "e2e"
 STACK = "e2e"
 
