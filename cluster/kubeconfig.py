@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from kubernetes_asyncio.config import ConfigException
 
-from cluster.translation import one_line
+from cluster.translation import LOWER, one_line
 from stack.errors import KubeconfigError, Where
 
 Fields = dict[str, Any]
@@ -123,5 +123,5 @@ def usable(where: Where, kubeconfig: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ConfigException, OSError, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise KubeconfigError(where=where, kubeconfig=kubeconfig, reason=one_line(error)) from error

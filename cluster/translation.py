@@ -24,7 +24,7 @@ from stack.errors import (
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""
 
-_LOWER = (
+LOWER = (
     aiohttp.ClientError,
     aiohttp.WebSocketError,
     aiohttp.EofStream,
@@ -60,7 +60,7 @@ def translated(where: Where, request: str) -> Iterator[None]:
         raise CertificateError(where=where, reason=one_line(error)) from error
     except TimeoutError as error:
         raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
-    except _LOWER as error:
+    except LOWER as error:
         raise UnreachableError(where=where, reason=one_line(error)) from error
     except ValueError as error:
         reason = f"what answers {request} is no API server: {one_line(error)}"
