@@ -62,11 +62,16 @@ async def carry(
     """
     if socket.protocol != PROTOCOL:
         raise FramingError(f"subprotocol {socket.protocol or 'none'} in place of {PROTOCOL}")
+    carrier = _carrier(socket)
+    if carrier is None:
+        raise NodeError("the connection broke off")
+    for transport in (carrier, writer.transport):
+        transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     failure: Exception | None = None
     async with asyncio.TaskGroup() as ways:
         up = ways.create_task(_up(reader, writer, socket, traffic))
         try:
-            await _down(socket, writer, port, traffic)
+            await _down(socket, carrier, writer, port, traffic)
         except (FramingError, NodeError) as error:
             failure = error
         up.cancel()
@@ -97,7 +102,11 @@ async def _up(
 
 
 async def _down(
-    socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter, port: int, traffic: Traffic
+    socket: aiohttp.ClientWebSocketResponse,
+    carrier: asyncio.Transport,
+    writer: asyncio.StreamWriter,
+    port: int,
+    traffic: Traffic,
 ) -> None:
     """Carry from the node."""
     for channel in (Channel.DATA, Channel.ERROR):
@@ -108,10 +117,31 @@ async def _down(
             raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))
         traffic.received += len(data)
         try:
-            writer.write(data)
-            await writer.drain()
+            await _hand_over(data, writer, carrier)
         except ConnectionError:
             return  # the local program went away, which is its right
+
+
+async def _hand_over(data: memoryview, writer: asyncio.StreamWriter, carrier: asyncio.Transport) -> None:
+    """Give it to the local program, and read nothing from the node while that takes nothing.
+
+    aiohttp alone would read on until it holds half a MiB, and TLS as much again.
+    """
+    writer.write(data)
+    if writer.transport.get_write_buffer_size() <= PIECE:
+        await writer.drain()  # at once; raises if the local program is gone
+        return
+    carrier.pause_reading()
+    try:
+        await writer.drain()
+    finally:
+        carrier.resume_reading()
+
+
+def _carrier(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | None:
+    """What carries the WebSocket, unless it is gone; aiohttp shows it nowhere, nor has it settings for its bounds."""
+    connection = socket._response.connection  # noqa: SLF001 - see above
+    return connection.transport if connection else None
 
 
 async def _message(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
