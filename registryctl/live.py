@@ -63,8 +63,8 @@ def progress(samples: Sequence[Sample], reconnects: int, *, since: float) -> str
     (first, before), (last, now) = samples[0], samples[-1]
     sent, received = (now.sent - before.sent) / (last - first), (now.received - before.received) / (last - first)
     return (
-        f"{timedelta(seconds=int(last - since))}   sent {decimal(now.sent)} at {decimal(int(sent))}/s   "
-        f"received {decimal(now.received)} at {decimal(int(received))}/s   reconnects {reconnects}"
+        f"{timedelta(seconds=int(last - since))}  sent {decimal(now.sent)}, {decimal(int(sent))}/s  "
+        f"received {decimal(now.received)}, {decimal(int(received))}/s  reconnects {reconnects}"
     )
 
 

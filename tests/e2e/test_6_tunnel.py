@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -161,6 +162,17 @@ class TestByStack:
                     assert held.recv(1) == b""
             assert said.startswith("closed: sent")
 
+    def test_what_happens_to_the_pod_is_a_line_and_a_reconnect(
+        self, lab: Lab, deployed: Program, env: dict[str, str]
+    ) -> None:
+        with running(deployed, env, "tunnel", "--stack", STACK) as opened:
+            lab.kubectl("delete", "pods", "--namespace", "kube-registry", "--all", "--wait=false")
+            with urllib.request.urlopen(f"http://127.0.0.1:{opened.push_port}/v2/", timeout=60) as answer:
+                assert answer.status == 200
+            said = opened.end()
+        assert re.search(r"^\d\d:\d\d:\d\d the tunnel from port .* failed: ", said, re.MULTILINE), said
+        assert re.search(r"^closed: .*, reconnects [1-9]", said, re.MULTILINE), said
+
     def test_another_program_holds_the_port(self, deployed: Program, env: dict[str, str]) -> None:
         with running(deployed, env, "tunnel", "--stack", STACK) as opened:
             sentence = failure(deployed, env, "tunnel", "--stack", STACK)
@@ -203,12 +215,12 @@ class TestTerminal:
         self, deployed: Program, env: dict[str, str]
     ) -> None:
         with terminal(deployed, env) as (process, screen):
-            shown = read(screen, until=r"sent \S+ \S+ at .*/s.*received")
+            shown = read(screen, until=r"sent \S+ \S+, .*/s  received")
             port = port_on(shown)
             assert f"docker push localhost:{port}/NAME:TAG" in shown
             assert f"image: localhost:{NODE_PORT}/NAME:TAG" in shown
             docker_push(env["DOCKER_HOST"], f"localhost:{port}/at/terminal")
-            read(screen, until=r"sent \S+ MB at")
+            read(screen, until=r"sent \S+ MB, ")
             os.write(screen, b"\x03\x03")
             shown = read(screen, until=r"closed: sent .*\n")
             assert "Traceback" not in shown

@@ -15,7 +15,7 @@ LOG = logging.getLogger("kube_registry.tunnel")
 def test_the_live_line_counts_in_all_and_a_second() -> None:
     samples = [(100.0, Traffic(1_000_000, 500)), (101.0, Traffic(2_000_000, 500)), (102.0, Traffic(5_000_000, 500))]
     assert progress(samples, 3, since=30.0) == (
-        "0:01:12   sent 5.0 MB at 2.0 MB/s   received 500 bytes at 0 bytes/s   reconnects 3"
+        "0:01:12  sent 5.0 MB, 2.0 MB/s  received 500 bytes, 0 bytes/s  reconnects 3"
     )
 
 
