@@ -30,6 +30,8 @@ def tunnel(
     ] = None,
 ) -> None:
     """Hold a tunnel to the registry open, to push by hand; Ctrl-C closes it."""
+    if "" in (stack, kube_context):  # an unset variable of a script must not lead to another cluster
+        raise typer.BadParameter("--stack and --kube-context take a name.")
     if stack and kube_context:
         raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
     asyncio.run(_tunnel(stack, kube_context, {"namespace": namespace, "pushPort": push_port}))

@@ -23,10 +23,17 @@ def ended(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_stack_and_a_kube_context_are_one_too_many() -> None:
-    done = ended("tunnel", "--stack", "one", "--kube-context", "two")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--stack", "one", "--kube-context", "two"], "give it or --kube-context, not both"),
+        (["--kube-context", ""], "--stack and --kube-context take a name"),
+    ],
+)
+def test_a_choice_that_is_none(words: list[str], sentence: str) -> None:
+    done = ended("tunnel", *words)
     assert done.returncode == 2
-    assert "give it or --kube-context, not both" in done.stderr.splitlines()[-1]
+    assert sentence in done.stderr.splitlines()[-1]
 
 
 def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
