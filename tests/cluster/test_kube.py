@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cluster.translation import refusal
 from cluster.preconditions import prove_reach
+from cluster.translation import refusal
 from stack.errors import (
     ClusterError,
     CredentialPluginError,
