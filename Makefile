@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-.PHONY: help host venv up preview down test bench lint schema
+.PHONY: help host venv up preview down test soak bench lint schema
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m lab tools
 	@$(PYTHON) -m pytest
+
+soak: host venv ## Try for two hours what tests have no time for, into docs/reliability.md
+	@$(PYTHON) -m tests.soak
 
 bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
 	@$(PYTHON) -m tests.bench

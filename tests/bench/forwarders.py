@@ -1,0 +1,137 @@
+"""Port-forwards to the registry's write door, each as a process of its own: how it is started, and what it costs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+from lab.plan import Plan
+from lab.pulumi_home import CHECKOUT
+from lab.toolchain import tool
+from lab.waiting import wait_for
+from stack.names import WRITE_PORT
+from stack.settings import Settings
+
+OPEN_SECONDS = 30.0
+"""How long one may take until the registry answers through it."""
+
+END_SECONDS = 10.0
+ANSWER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a port-forward is started.
+
+    Attributes:
+        name: what the tables call it.
+        port: where it listens, on 127.0.0.1.
+        command: the program and its arguments.
+        env: what is added to its environment.
+    """
+
+    name: str
+    port: int
+    command: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forwarder:
+    """A port-forward that runs."""
+
+    port: int
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used of the processors so far, in its own code and in the kernel (proc(5): utime and stime)."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def peak_memory(self) -> int:
+        """The most bytes of memory that it has held so far (proc(5): VmHWM)."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def ours(plan: Plan, port: int) -> Way:
+    """The tunnel as a person opens it."""
+    command = ["-m", "registryctl", "tunnel", "--kube-context", plan.kube_context, "--push-port", str(port)]
+    return Way("tunnel", port, [sys.executable, *command], {"KUBECONFIG": str(plan.kubeconfig)})
+
+
+def kubectl(plan: Plan, settings: Settings, pod: str, port: int) -> Way:
+    """`kubectl port-forward`."""
+    where = [f"--kubeconfig={plan.kubeconfig}", f"--namespace={settings.namespace}"]
+    return Way("kubectl", port, [str(tool("kubectl")), *where, "port-forward", f"pod/{pod}", f"{port}:{WRITE_PORT}"])
+
+
+def kr8s(plan: Plan, settings: Settings, pod: str, port: int) -> Way:
+    """The port-forward of the Python library kr8s."""
+    where = [str(plan.kubeconfig), plan.kube_context, settings.namespace, pod]
+    return Way("kr8s", port, [sys.executable, "-m", "tests.bench.kr8s_forward", *where, str(port)])
+
+
+def direct(pod: Mapping[str, Any], port: int) -> Way:
+    """The limit: the kernel itself, from this machine's loopback to the pod's."""
+    pid = _process_in(pod["metadata"]["uid"])
+    return Way("direct", port, [sys.executable, "-m", "tests.bench.direct", str(port), f"/proc/{pid}/ns/net"])
+
+
+@contextmanager
+def running(way: Way, log: Path) -> Iterator[Forwarder]:
+    """A port-forward through which the registry answers, ended at the end.
+
+    Raises:
+        LabError: it ended, or the registry did not answer through it.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            way.command, cwd=CHECKOUT, env={**os.environ, **way.env}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+
+    def open_() -> bool:
+        if process.poll() is not None:
+            raise LabError(f"{way.name} ended with status {process.returncode}; its log is {log}.")
+        return answers(way.port)
+
+    try:
+        wait_for(open_, f"the registry to answer through {way.name}", log=log, seconds=OPEN_SECONDS)
+        yield Forwarder(way.port, process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(port: int, seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether the registry answers GET /v2/ with 200 on that port."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _process_in(pod_uid: str) -> int:
+    """A process of that pod, by the control group that the kubelet has put it into."""
+    for file in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):
+            if pod_uid in file.read_text():
+                return int(file.parent.name)
+    raise LabError(f"No process on this machine belongs to the pod with uid {pod_uid}.")

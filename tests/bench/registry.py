@@ -1,0 +1,91 @@
+"""The registry in a cluster of the lab without Pulumi: the program's own manifests, applied as they are.
+
+For what goes through a tunnel, which does not care who made the registry.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from components.workload import config_files, deployment_spec
+from lab.errors import LabError
+from lab.plan import Plan
+from lab.toolchain import tool
+from stack.names import READ_PORT, REGISTRY, labels, selector
+from stack.settings import Settings
+
+READY_SECONDS = 120
+"""How long the registry may take to run."""
+
+
+def settings_for(plan: Plan, push_port: int) -> Settings:
+    """The settings of a registry in that cluster."""
+    config = {"kubeContext": plan.kube_context, "kubeconfig": str(plan.kubeconfig), "pushPort": push_port}
+    return Settings.parse({**config, "images": {"app": {}}}, project="kube-registry", stack=plan.name)
+
+
+def deploy(plan: Plan, settings: Settings) -> None:
+    """Make the registry, and return when it runs. Idempotent.
+
+    Raises:
+        LabError: it does not run.
+    """
+    objects = {"apiVersion": "v1", "kind": "List", "items": list(_manifests(settings))}
+    kubectl(plan, "apply", "--filename=-", given=json.dumps(objects))
+    wait_ready(plan, settings)
+
+
+def wait_ready(plan: Plan, settings: Settings) -> None:
+    """Return when the registry runs.
+
+    Raises:
+        LabError: it does not.
+    """
+    rollout = ("rollout", "status", f"--namespace={settings.namespace}", f"deployment/{REGISTRY}")
+    kubectl(plan, *rollout, f"--timeout={READY_SECONDS}s")
+
+
+def pod_of(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """The registry's pod, where there is just one.
+
+    Raises:
+        LabError: there is none, or more than one.
+    """
+    listed = kubectl(
+        plan, "get", "pods", f"--namespace={settings.namespace}", f"--selector={selector('registry')}", "--output=json"
+    )
+    pods: list[dict[str, Any]] = json.loads(listed)["items"]
+    if len(pods) != 1:
+        raise LabError(f"The registry in cluster {plan.name} has {len(pods)} pods, not 1.")
+    return pods[0]
+
+
+def kubectl(plan: Plan, *words: str, given: str | None = None) -> str:
+    """What kubectl prints.
+
+    Args:
+        plan: the cluster.
+        words: its arguments.
+        given: its standard input.
+
+    Raises:
+        LabError: it failed.
+    """
+    command = [str(tool("kubectl")), f"--kubeconfig={plan.kubeconfig}", *words]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=2 * READY_SECONDS)
+    if done.returncode:
+        raise LabError(f"kubectl {' '.join(words)} on cluster {plan.name} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _manifests(settings: Settings) -> Iterator[dict[str, Any]]:
+    metadata = {"name": REGISTRY, "namespace": settings.namespace, "labels": labels("registry")}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": settings.storage_size}}}
+    ports = [{"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": settings.node_port}]
+    service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace}}
+    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files()}
+    yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
+    yield {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment_spec(settings)}
+    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}

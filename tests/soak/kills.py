@@ -1,0 +1,88 @@
+"""The registry's pod is taken away again and again while images are pushed."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cluster.push import PushPath
+from lab.errors import LabError
+from tests.bench.registry import kubectl, pod_of, wait_ready
+from tests.soak.place import Place
+from tests.soak.pushes import Pushed, push, read_back
+
+LATEST_SECONDS = 4.0
+"""A push of one image takes about as long; the pod is killed at some moment of it."""
+
+_WAYS = {"deleted": (), "killed": ("--grace-period=0", "--force")}
+"""What is said of it -> options of `kubectl delete pod`."""
+
+
+async def kill(place: Place, seed: int, times: int) -> str:
+    """Push as many images, and take the pod away once during each.
+
+    Args:
+        place: the lab.
+        seed: decides when and how the pod goes.
+        times: how often.
+
+    Raises:
+        LabError: a push hung, or what was acknowledged cannot be read.
+    """
+    dice, seen = random.Random(seed), list[Pushed]()  # noqa: S311 - nothing is kept secret with it
+    longest = 0.0
+    async with held(place) as path:
+        for number in range(1, times + 1):
+            delay, way = dice.uniform(0, LATEST_SECONDS), dice.choice(list(_WAYS))
+            start = time.monotonic()
+            pushed, _ = await asyncio.gather(
+                push(place, path, f"kill-{number}", place.progress.say), _take_away(place, delay, way)
+            )
+            longest = max(longest, took := time.monotonic() - start)
+            ended = pushed.digest or f"one error: {pushed.error}"
+            place.progress.say(
+                f"[{number}/{times}] {way} after {delay:.2f} s; {pushed.tries} tries, {took:.1f} s: {ended}"
+            )
+            seen.append(pushed)
+            await asyncio.to_thread(wait_ready, place.plan, place.settings)
+            if pushed.digest:
+                await read_back(place, pushed.digest)
+        for pushed in seen:
+            if pushed.digest:
+                await read_back(place, pushed.digest)
+    if unclear := [each for each in seen if not each.digest and not each.error]:
+        raise LabError(f"{len(unclear)} pushes failed without a word.")
+    whole = [each for each in seen if each.digest]
+    again = sum(each.tries > 1 for each in whole)
+    return (
+        f"{times} kills of the registry's pod during pushes: {len(whole)} pushes succeeded, {again} of them on a later "
+        f"try of ours, {times - len(whole)} ended in one error, none hung; the longest took {longest:.0f} s; all that "
+        "was acknowledged was read back, at once and at the end"
+    )
+
+
+@asynccontextmanager
+async def held(place: Place) -> AsyncIterator[PushPath]:
+    """A push path whose one tunnel stays open until the end."""
+    path = PushPath(place.settings)
+    await path.take("soak", place.progress.say)
+    try:
+        yield path
+    finally:
+        await path.give_back("soak")
+
+
+async def _take_away(place: Place, delay: float, way: str) -> None:
+    await asyncio.sleep(delay)
+    pod = pod_of(place.plan, place.settings)["metadata"]["name"]
+    await asyncio.to_thread(
+        kubectl,
+        place.plan,
+        "delete",
+        "pod",
+        pod,
+        f"--namespace={place.settings.namespace}",
+        "--wait=false",
+        *_WAYS[way],
+    )

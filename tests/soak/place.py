@@ -1,0 +1,62 @@
+"""Where the soak does its work: a cluster with a registry, and a Docker engine, of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import cluster, docker_engine
+from lab.docker_engine import Site
+from lab.parts import KUBERNETES, REGISTRY
+from lab.places import RUN, STATE
+from lab.plan import Plan
+from lab.progress import Progress
+from lab.toolchain import provide
+from stack.settings import Settings
+from tests.bench.registry import deploy, settings_for
+
+SITE = Site(STATE / "soak-docker", RUN / "soak-docker", bridge="lab-soak", address="10.120.2.1/24")
+
+PUSH_PORT = 19_990
+"""Below the ports that are derived; a cluster's index is added, so that two soaks can go on at once."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The running lab.
+
+    Attributes:
+        plan: its cluster.
+        settings: those of the registry in it.
+        docker_host: the address of its Docker engine.
+        progress: who is told what goes on.
+    """
+
+    plan: Plan
+    settings: Settings
+    docker_host: str
+    progress: Progress
+
+    @property
+    def read_door(self) -> tuple[str, int]:
+        """Where the registry is read, by the node's own address."""
+        return self.plan.nodes[0].address, self.settings.node_port
+
+    @property
+    def manual_port(self) -> int:
+        """A port for a tunnel that is opened by hand, beside the push port."""
+        return self.settings.push_port - 100
+
+
+@contextmanager
+def lab(name: str, progress: Progress) -> Iterator[Place]:
+    """The lab with that cluster, which is ended at the end."""
+    provide(progress, (KUBERNETES, REGISTRY))
+    engine = docker_engine.up(progress, SITE)
+    try:
+        cluster.up(name, nodes=1, report=progress)
+        plan = cluster.known(name)
+        settings = settings_for(plan, PUSH_PORT + plan.index)
+        deploy(plan, settings)
+        yield Place(plan, settings, engine.host, progress)
+    finally:
+        cluster.down(name)

@@ -1,0 +1,114 @@
+"""An image's way into the registry and back: pushed as the hooks have it pushed, read as a node reads it."""
+
+import asyncio
+import hashlib
+import json
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from cluster.polling import poll
+from cluster.push import PushPath, Say
+from lab.errors import LabError
+from stack.errors import KubeRegistryError
+from tests.bench import transfers
+from tests.bench.transfers import PushError
+from tests.soak.place import Place
+
+PUSH_LIMIT_SECONDS = 600.0
+"""The end of patience: a push that takes longer is a hang. Three tries of five tries a layer fit into it."""
+
+READ_SECONDS = 60.0
+"""How long the read door may take to answer after the registry was replaced."""
+
+_LAYERS, _LAYER = 3, 16 * 1024**2
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """How a push ended.
+
+    Attributes:
+        digest: what the registry has acknowledged; None if it failed.
+        tries: how often the Docker engine was asked.
+        error: the one sentence that a person gets for a push that failed.
+    """
+
+    digest: str | None
+    tries: int
+    error: str | None = None
+
+
+async def push(place: Place, path: PushPath, name: str, say: Say) -> Pushed:
+    """Push a fresh image, and try again where PushPath says so, as components/hooks.py does.
+
+    Raises:
+        LabError: it hung.
+    """
+    image = f"{place.settings.endpoints.push_address}/soak:{name}"
+    layers = [os.urandom(_LAYER) for _ in range(_LAYERS)]
+    await asyncio.to_thread(transfers.load_image, place.docker_host, image, layers)
+    try:
+        async with asyncio.timeout(PUSH_LIMIT_SECONDS):
+            return await _push(place, path, image, say)
+    except TimeoutError:
+        raise LabError(f"The push of {image} had no end within {PUSH_LIMIT_SECONDS:.0f} s.") from None
+    finally:
+        await asyncio.to_thread(transfers.remove_image, place.docker_host, image)
+
+
+async def _push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
+    tries = 0
+    try:
+        await path.take(image, say)
+        while True:
+            tries += 1
+            try:
+                return Pushed(await asyncio.to_thread(transfers.push_image, place.docker_host, image), tries)
+            except PushError as error:
+                say(f"the push failed: {error}")
+                if not await path.recover(image, say):
+                    return Pushed(None, tries, str(error))
+    except KubeRegistryError as error:
+        return Pushed(None, tries, str(error))
+    finally:
+        await path.give_back(image)
+
+
+async def read_back(place: Place, digest: str) -> None:
+    """Read an image through the read door, every layer of it.
+
+    Raises:
+        LabError: something that was acknowledged is not there, or is not what it was.
+    """
+
+    async def manifest() -> bytes | None:
+        return await asyncio.to_thread(_get, place, f"/v2/soak/manifests/{digest}")
+
+    found = await poll(manifest, seconds=READ_SECONDS, pause=0.5)
+    if not found:
+        raise LabError(f"The read door has no manifest {digest}, which was acknowledged.")
+    _check(found, digest)
+    content: dict[str, Any] = json.loads(found)
+    for blob in (content["config"], *content["layers"]):
+        layer = await asyncio.to_thread(_get, place, f"/v2/soak/blobs/{blob['digest']}")
+        _check(layer or b"", blob["digest"])
+
+
+def _get(place: Place, path: str) -> bytes | None:
+    with closing(HTTPConnection(*place.read_door, timeout=READ_SECONDS)) as connection:
+        try:
+            connection.request("GET", path, headers={"Accept": _MANIFEST})
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, HTTPException):
+            return None
+        return content if answer.status == 200 else None
+
+
+def _check(content: bytes, digest: str) -> None:
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise LabError(f"The read door has {len(content)} other bytes for {digest}, which was acknowledged.")
