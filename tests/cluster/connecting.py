@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
@@ -160,3 +163,38 @@ def settings(file: Path | str | None, kube_context: str = "here") -> Settings:
     if file is not None:
         config["kubeconfig"] = str(file)
     return Settings.parse(config, project="kube-registry", stack="dev")
+
+
+async def in_a_pod(account: Path, server: str, path: str) -> Fields:
+    """What the API server answers a pod that asks it with its service account.
+
+    Args:
+        account: the service account's files, which have a fixed place in a pod, so in a mount namespace here.
+        server: URL of the API server.
+        path: what the pod asks for.
+    """
+    url = urlsplit(server)
+    env = {**os.environ, "KUBERNETES_SERVICE_HOST": str(url.hostname), "KUBERNETES_SERVICE_PORT": str(url.port)}
+    place = "/run/secrets/kubernetes.io/serviceaccount"
+    mounted = f"mount -t tmpfs none /run && mkdir -p {place} && mount --bind {account} {place}"
+    command = ["unshare", "--mount", "sh", "-c", f'{mounted} && exec "$@"', "sh", sys.executable, "-c", _POD, path]
+    pod = await asyncio.create_subprocess_exec(
+        *command, env={**env, "KUBECONFIG": str(account / "none")}, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        said, _ = await pod.communicate()
+    answer: Fields = json.loads(said)
+    return answer
+
+
+_POD = """
+import asyncio, json, sys
+from cluster.kube import open_client
+from tests.cluster.connecting import settings
+
+async def main():
+    async with open_client(settings(None, "in-cluster")) as kube:
+        print(json.dumps(await kube.get(sys.argv[1])))
+
+asyncio.run(main())
+"""

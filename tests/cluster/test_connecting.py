@@ -1,10 +1,8 @@
 """Every way that a kubeconfig can lead to an API server, over real sockets and TLS."""
 
-import asyncio
 import base64
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from tests.cluster.connecting import (
     PROTOCOL,
     Fields,
     cluster_of,
+    in_a_pod,
     kubeconfig,
     run_proxy,
     serve,
@@ -330,36 +329,5 @@ class TestInCluster:
         (account / "token").write_text("of the pod\n")
         (account / "ca.crt").write_text(authority.certificate.read_text())
         async with serve(authority) as api:
-            host, _, port = api.url.removeprefix("https://").rpartition(":")
-            env = {
-                **os.environ,
-                "KUBERNETES_SERVICE_HOST": host,
-                "KUBERNETES_SERVICE_PORT": port,
-                "KUBECONFIG": str(tmp_path / "none"),
-            }
-            said = await _in_a_pod(account, env)
-            assert said == f"{api.url} {{'path': '/version'}}"
+            assert await in_a_pod(account, api.url, "/version") == {"path": "/version"}
             assert api.authorizations == ["Bearer of the pod"]
-
-
-_POD = """
-import asyncio
-from cluster.kube import open_client
-from tests.cluster.connecting import settings
-
-async def main():
-    async with open_client(settings(None, "in-cluster")) as kube:
-        print(kube.where.cluster, await kube.get("/version"))
-
-asyncio.run(main())
-"""
-
-
-async def _in_a_pod(account: Path, env: dict[str, str]) -> str:
-    place = "/run/secrets/kubernetes.io/serviceaccount"
-    mounted = f"mount -t tmpfs none /run && mkdir -p {place} && mount --bind {account} {place}"
-    command = ["unshare", "--mount", "sh", "-c", f'{mounted} && exec "$@"', "sh", sys.executable, "-c", _POD]
-    pod = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(20):
-        said, _ = await pod.communicate()
-    return said.decode().strip()
