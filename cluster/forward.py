@@ -110,8 +110,10 @@ async def _down(
 ) -> None:
     """Carry from the node."""
     for channel in (Channel.DATA, Channel.ERROR):
-        check_port(await _message(socket) or b"", channel, port)
-    while message := await _message(socket):
+        if (message := await _message(socket)) is None:
+            raise NodeError("the node closed before it said which port it forwards")
+        check_port(message, channel, port)
+    while (message := await _message(socket)) is not None:
         channel, data = unwrap(message)
         if channel is Channel.ERROR:
             raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))

@@ -10,8 +10,8 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -21,9 +21,12 @@ from cluster.dial import dial
 from cluster.forward import PIECE, NodeError, Traffic, carry
 from cluster.frames import FramingError
 from cluster.kube import KubeClient
-from cluster.pods import choose, explain, registry_pods
+from cluster.pods import Object, choose, explain, registry_pods
 from cluster.polling import poll
 from stack.errors import (
+    CertificateError,
+    CredentialsError,
+    KubeconfigError,
     KubeRegistryError,
     PodGoneError,
     PushPortBusyError,
@@ -41,6 +44,7 @@ WATCH_SECONDS = 10.0
 STRIKES = 2
 """How many looks in a row must find the pod gone or the API server silent before a connection is cut."""
 
+_NO_WAITING_MENDS = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
 _PAUSE = 0.2
 _LOG = logging.getLogger("kube_registry.tunnel")
 
@@ -90,7 +94,7 @@ class Tunnel:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
-            TunnelForbiddenError: a right is missing, which no waiting brings.
+            ClusterError: a right is missing, credentials or certificate are not accepted; no waiting mends that.
             TunnelError: it did not within `seconds`; with the last real cause.
         """
         self.trouble = None
@@ -101,7 +105,7 @@ class Tunnel:
                     async with session.get(f"http://{self.address}/v2/") as answer:
                         return answer.status == HTTPStatus.OK or None
                 except (aiohttp.ClientError, TimeoutError):
-                    if isinstance(self.trouble, TunnelForbiddenError):
+                    if isinstance(self.trouble, _NO_WAITING_MENDS):
                         raise self.trouble from None
                     return None
 
@@ -166,8 +170,8 @@ class Tunnel:
         except KubeRegistryError:
             return
         else:
-            pod, words = choose(pods), explain(pods)
-            causes = {str(link.pod): self._gone(str(link.pod), words) for link in still if link.pod != pod}
+            gone = {pod for link in still if (pod := str(link.pod)) and not _serves(pod, pods)}
+            causes = {pod: self._gone(pod, explain(pods)) for pod in gone}
         for link in still:
             link.cause = causes.get(str(link.pod))
             link.strikes = link.strikes + 1 if link.cause else 0
@@ -188,9 +192,10 @@ class Tunnel:
 
     async def _explain_end(self, pod: str, words: str) -> TunnelError:
         """What the end of a connection means: the pod is gone, or what the node said of it."""
-        pods = await registry_pods(self.kube)
-        if choose(pods) != pod:
-            return self._gone(pod, f"{words}; {explain(pods)}")
+        with suppress(KubeRegistryError):  # what the node said is what counts
+            pods = await registry_pods(self.kube)
+            if not _serves(pod, pods):
+                return self._gone(pod, f"{words}; {explain(pods)}")
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
     def _no_answer(self, seconds: float) -> KubeRegistryError:
@@ -205,6 +210,11 @@ class Tunnel:
     def _note(self, error: KubeRegistryError) -> None:
         self.trouble = error
         _LOG.info("%s", error)
+
+
+def _serves(pod: str, pods: Sequence[Object]) -> bool:
+    """Whether that pod is one of those that can take a connection; there may be others beside it."""
+    return choose([each for each in pods if each["metadata"]["name"] == pod]) is not None
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
