@@ -114,8 +114,8 @@ class FakeApi:
         pod = next((pod for pod in self.pods if pod.name == name), None)
         if pod is None:
             return Refusal(HTTPStatus.NOT_FOUND, f'pods "{name}" not found').response()
-        ws = web.WebSocketResponse(compress=False)
-        if self.subprotocol is not None:
+        ws = web.WebSocketResponse(protocols=[PROTOCOL] if self.subprotocol == PROTOCOL else [], compress=False)
+        if self.subprotocol:
             ws.headers["Sec-WebSocket-Protocol"] = self.subprotocol
         await ws.prepare(request)
         assert request.transport is not None

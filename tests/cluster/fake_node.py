@@ -13,8 +13,8 @@ DATA, ERROR = b"\x00", b"\x01"
 GO_COPY_BUFFER = 32 * 1024
 """How much a real node sends in one message."""
 
-CONTAINERD_LINGER_SECONDS = 1.0
-"""How long the other way may go on when one has ended (containerd, sandbox_portforward_linux.go)."""
+CONTAINERD_LINGER_SECONDS = 0.05
+"""How long the other way may go on when one has ended; 1 s in containerd (sandbox_portforward_linux.go)."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,12 @@ def sends(*messages: bytes | str, greeting: bool = True) -> Node:
     return node
 
 
-def closes(code: int, words: str = "") -> Node:
+def closes(code: int, words: str = "", *, greeting: bool = True) -> Node:
     """A node that closes with this code."""
 
     async def node(forward: Forward) -> None:
-        await forward.greet()
+        if greeting:
+            await forward.greet()
         await forward.ws.close(code=code, message=words.encode())
 
     return node
@@ -128,6 +129,11 @@ async def resets(forward: Forward) -> None:
     await forward.greet()
     await forward.ws.send_bytes(DATA + b"half")
     await forward.ws.receive()
+    reset(forward)
+
+
+def reset(forward: Forward) -> None:
+    """Have its TCP connection reset."""
     carrier: socket.socket = forward.transport.get_extra_info("socket")
     carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     forward.transport.abort()
