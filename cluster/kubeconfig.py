@@ -69,7 +69,7 @@ class Kubeconfig:
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
 
     def _entry(self, kind: str, name: object) -> Fields:
-        if name not in self.entries[kind]:
+        if str(name) not in self.entries[kind]:
             raise ConfigException(f"its {_KINDS[kind]} {name!r} is missing")
         return self.entries[kind][str(name)]
 

@@ -105,7 +105,12 @@ def server_tls(authority: pki.Authority, names: tuple[str, ...]) -> ssl.SSLConte
 
 @dataclass
 class Proxy:
-    """A proxy that knows CONNECT only, and leads to one place whatever it is asked for."""
+    """A proxy that knows CONNECT only, and leads to one place whatever it is asked for.
+
+    Args:
+        url: where it is, with a name and a password that it wants to be shown.
+        asked: the heads of the requests so far.
+    """
 
     url: str
     asked: list[str] = field(default_factory=list)
@@ -119,7 +124,7 @@ async def run_proxy(to: str) -> AsyncIterator[Proxy]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        proxy.asked.append(head.splitlines()[0])
+        proxy.asked.append(head)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(passed_on(reader, far_writer), passed_on(far_reader, writer))
@@ -135,7 +140,7 @@ async def run_proxy(to: str) -> AsyncIterator[Proxy]:
             writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    proxy.url = f"http://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield proxy
 

@@ -240,7 +240,9 @@ class TestProxy:
             else:
                 monkeypatch.setenv(source, proxy.url)
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {"token": "t"})))
-            assert {line.split()[:2][1] for line in proxy.asked} == {f"{NAME}:443"}
+            for head in proxy.asked:
+                assert head.startswith(f"CONNECT {NAME}:443 ")
+                assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:secret').decode()}\r\n" in head
             assert api.authorizations == ["Bearer t"] * 2
 
     async def test_tls_server_name_holds_behind_a_proxy_too(self, authority: pki.Authority, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def reader(lab: Lab) -> Iterator[Reader]:
     reader.kubectl("create", "role", ACCOUNT, "--verb=list", "--resource=pods")
     reader.kubectl("create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", f"--serviceaccount={NAMESPACE}:{ACCOUNT}")
     yield reader
-    lab.kubectl("delete", "namespace", NAMESPACE)
+    lab.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 async def test_a_pod_asks_with_its_service_account(reader: Reader, tmp_path: Path) -> None:
