@@ -1,0 +1,60 @@
+"""The lab: a real cluster and a real Docker engine, started by the first test that asks for them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lab import cluster, docker_engine
+from lab.places import STATE
+from lab.progress import Progress
+from lab.pulumi_home import environment, provide_plugins
+from lab.toolchain import locked, provide, tool
+
+CLUSTER = "e2e"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The running lab, and how to look into it without the program."""
+
+    cluster: cluster.Cluster
+    env: Mapping[str, str]
+
+    def kubectl(self, *words: str, given: str | None = None) -> str:
+        """What kubectl prints; `given` is its standard input."""
+        command = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig), *words]
+        return subprocess.run(command, input=given, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    def get(self, *what: str) -> list[dict[str, Any]]:
+        """Objects of the cluster, as kubectl lists them."""
+        listed = self.kubectl("get", *what, "--output", "json", "--ignore-not-found")
+        items: list[dict[str, Any]] = json.loads(listed or '{"items": []}')["items"]
+        return items
+
+    def fetch(self, url: str) -> str:
+        """What a URL answers on the first node, where the addresses of pods and services are known."""
+        ask = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+        command = ["nsenter", f"--net={self.cluster.nodes[0].netns}", sys.executable, "-c", ask, url]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """Tools, Docker engine and a cluster with two nodes; a cold machine is told what takes so long."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress(Console(stderr=True))
+        provide(progress)
+        provide_plugins(progress)
+        engine = docker_engine.up(progress)
+    with locked(STATE / "locks" / f"tests-of-{CLUSTER}"):  # another test run has the same cluster
+        with capture.global_and_fixture_disabled():
+            running = cluster.up(CLUSTER, nodes=2, report=progress)
+        yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
+        cluster.down(CLUSTER)
