@@ -83,7 +83,7 @@ class Plugin:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The plugin, which is ended at the end with all that it has started."""
+        """The plugin; where it is given up, it is ended with all that it has started."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.command,
@@ -104,12 +104,13 @@ class Plugin:
             raise CredentialPluginError(where=self.where, kubeconfig=self.kubeconfig, reason=reason) from error
         try:
             yield process
-        finally:
+        except BaseException:
             with suppress(ProcessLookupError):
                 if self.interactive:
                     process.kill()
                 else:
                     os.killpg(process.pid, signal.SIGKILL)
+            raise
 
     async def _heard(self, process: asyncio.subprocess.Process) -> str:
         """The last of what it writes to its standard error; a person sees it as it comes."""

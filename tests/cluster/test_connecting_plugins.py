@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -264,6 +265,15 @@ class TestFailures:
         with pytest.raises(asyncio.CancelledError):
             await task
         await until_gone(int(child.read_text()))
+
+    async def test_what_one_that_succeeded_left_running_stays(self, tmp_path: Path, program: Program) -> None:
+        """Some keep an agent that remembers a login."""
+        program.answers({"token": "t"}, first="sleep 600 >/dev/null 2>&1 &\necho $! > child")
+        file = kubeconfig(tmp_path / "config", {"server": "https://192.0.2.1"}, user())
+        async with open_client(settings(file)):
+            child = int((program.folder / "child").read_text())
+        os.kill(child, signal.SIGKILL)  # raises if it is gone
+        await until_gone(child)
 
     async def test_one_that_is_missing_is_named_with_the_hint_how_to_install_it(self, tmp_path: Path) -> None:
         error = await failure(tmp_path, user(command="no-such-plugin", installHint="get it\nfrom somewhere"))
