@@ -1,9 +1,17 @@
 """The two providers, each told what it talks to; nothing is taken from the surroundings."""
 
+import json
+import os
+from collections.abc import Mapping
+
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
+from stack.names import IN_CLUSTER
 from stack.settings import Settings
+
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
 
 
 def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
@@ -15,10 +23,30 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     """
     return kubernetes.Provider(
         "cluster",
-        kubeconfig=settings.kubeconfig or "",
+        kubeconfig=service_account(os.environ) if settings.kube_context == IN_CLUSTER else settings.kubeconfig or "",
         context=settings.kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
+    )
+
+
+def service_account(environment: Mapping[str, str]) -> str:
+    """A kubeconfig of the pod that the program runs in: left to look for one, the provider might find another first.
+
+    Args:
+        environment: where the kubelet has written the API server's address.
+    """
+    host, port = (environment.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    cluster = {"server": server, "certificate-authority": f"{_SERVICE_ACCOUNT}/ca.crt"}
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": IN_CLUSTER, "cluster": cluster}],
+            "users": [{"name": IN_CLUSTER, "user": {"tokenFile": f"{_SERVICE_ACCOUNT}/token"}}],
+            "contexts": [{"name": IN_CLUSTER, "context": {"cluster": IN_CLUSTER, "user": IN_CLUSTER}}],
+        }
     )
 
 

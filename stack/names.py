@@ -12,7 +12,7 @@ READ_PORT: Final = 5001
 """The read door: read-only, behind the NodePort Service."""
 
 IN_CLUSTER: Final = "in-cluster"
-"""The kube context of a pod's own service account, where no kubeconfig has one of that name."""
+"""The kube context that means the service account of the pod that we run in; no kubeconfig is asked for it."""
 
 
 def labels(component: str) -> dict[str, str]:

@@ -66,7 +66,8 @@ class Settings(_Model):
     """All that is chosen about one stack, checked."""
 
     kube_context: str = _setting(
-        "Kube context of the cluster, as `kubectl config get-contexts` names it.",
+        "Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of "
+        "the pod that this runs in.",
         "the name of a kube context",
         "my-context",
         min_length=1,
