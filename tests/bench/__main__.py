@@ -1,12 +1,14 @@
 """The bench: how long the program takes, beside how long the same takes without it.
 
-`python -m tests.bench`, which is what `make bench` calls. It prints one table and writes it into docs/performance.md.
+`python -m tests.bench`, which is what `make bench` calls; `python -m tests.bench tunnels` measures one table alone. It
+prints the tables and writes them into docs/performance.md.
 """
 
 import os
 import tempfile
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, table
+from tests.bench import edits, table, tunnels
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -28,22 +30,41 @@ REPETITIONS = 5
 commands = typer.Typer(add_completion=False, help=__doc__)
 
 
+class Name(StrEnum):
+    """A table."""
+
+    TUNNELS = "tunnels"
+    LIVES = "lives"
+
+
 @commands.command()
-def bench(repetitions: Annotated[int, typer.Option(min=1, help="Samples of every row.")] = REPETITIONS) -> None:
-    """Measure ours and the floor in turn, print the table and write it down."""
+def bench(
+    names: Annotated[list[Name] | None, typer.Argument(help="Tables; all if none is named.")] = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="Samples of every row.")] = REPETITIONS,
+) -> None:
+    """Measure what takes turns with what it is compared to, print the tables and write them down."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would cost every program a compilation
-    progress, start, machine = Progress(), time.monotonic(), table.machine()
+    progress = Progress()
     provide(progress)
     provide_plugins(progress)
+    for name in names or list(Name):
+        start, machine = time.monotonic(), table.machine()
+        lines = tunnels.measure(repetitions, progress) if name == Name.TUNNELS else lives(repetitions, progress)
+        took = f"medians of {repetitions} (least-most), {duration(time.monotonic() - start)} in all"
+        show(lines)
+        asked = f"`python -m tests.bench {name} --repetitions {repetitions}`"
+        table.write(
+            lines, name, f"{asked if names or repetitions != REPETITIONS else '`make bench`'}: {machine}; {took}"
+        )
+
+
+def lives(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
+    """The lines of the table of ours beside the floor."""
     with tempfile.TemporaryDirectory(prefix="kube-registry-bench-") as folder:
         try:
-            lines = measure(Path(folder), repetitions, progress)
+            return measure(Path(folder), repetitions, progress)
         finally:
             end()
-    took = f"medians of {repetitions} (least-most), {duration(time.monotonic() - start)} in all"
-    show(lines)
-    command = "make bench" if repetitions == REPETITIONS else f"python -m tests.bench --repetitions {repetitions}"
-    table.write(lines, f"{machine}; {took}", command)
 
 
 def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What is measured, and the one table of it: medians, how far they spread, the floor beside them."""
+"""What is measured of a life, the table of it (medians, how far they spread, the floor beside them), and its place."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.errors import LabError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- `make bench` writes from here -->", "<!-- to here -->"
+BEGIN, END = "<!-- `python -m tests.bench {}` writes from here -->", "<!-- to here -->"
 
 HEAD = ("what", "ours, s", "floor, s", "ratio", "the floor is")
 
@@ -60,21 +60,26 @@ def machine() -> str:
     )
 
 
-def write(table: Sequence[Sequence[str]], on: str, command: str, document: Path = DOCUMENT) -> None:
-    """Put the table into the document, in the place of the one before.
+def write(lines: Sequence[Sequence[str]], name: str, how: str, document: Path = DOCUMENT) -> None:
+    """Put a table into the document, in the place of the one before.
+
+    Args:
+        lines: the first is its head.
+        name: the table's, which its place in the document bears.
+        how: the command that measured it, and what it was measured on.
+        document: the file.
 
     Raises:
         LabError: the document has no place for it.
     """
-    text = document.read_text() if document.exists() else ""
-    before, begin, rest = text.partition(BEGIN)
+    marker = BEGIN.format(name)
+    before, begin, rest = document.read_text().partition(marker)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise LabError(f"{document} has no lines {BEGIN} and {END} to put the table between; add them.")
-    head, *body = (f"| {' | '.join(cells)} |" for cells in table)
-    today = datetime.now(UTC).date()
-    section = [f"{today}, `{command}`: {on}.", "", head, "|" + "---|" * len(table[0]), *body]
-    document.write_text("\n".join([f"{before}{BEGIN}", *section, f"{END}{after}"]))
+        raise LabError(f"{document} has no lines {marker} and {END} to put the table between; add them.")
+    head, *body = (f"| {' | '.join(cells)} |" for cells in lines)
+    section = [f"{datetime.now(UTC).date()}, {how}.", "", head, "|" + "---|" * len(lines[0]), *body]
+    document.write_text("\n".join([f"{before}{begin}", *section, f"{end}{after}"]))
 
 
 def _spread(samples: Sequence[float]) -> str:

@@ -23,8 +23,8 @@ MIDDLE_BYTES = (5_000_000, 40_000_000)
 
 MIDDLE_SECONDS = 60.0
 
-CUT_SECONDS = WATCH_SECONDS + STRIKES * (WATCH_SECONDS + REQUEST_SECONDS)
-"""The watch's bound: one look that comes too early, then so many in vain, each answered by silence."""
+CUT_SECONDS = WATCH_SECONDS + STRIKES * (WATCH_SECONDS + REQUEST_SECONDS) + 5.0
+"""The bound of the watch: one look that comes too early, so many in vain, each answered by silence, and the cut."""
 
 
 async def freeze(place: Place, seed: int) -> str:
