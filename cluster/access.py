@@ -110,13 +110,12 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
     kubeconfig = paths(settings.kubeconfig)
     where = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
     with usable(where, kubeconfig):
-        merged = await asyncio.to_thread(read, kubeconfig)
         configuration = Configuration()
         configuration.disable_strict_ssl_verification = True  # Go, and so kubectl, asks for less than Python 3.13
-        if settings.kube_context == IN_CLUSTER and IN_CLUSTER not in merged:
+        if settings.kube_context == IN_CLUSTER:
             ask = _service_account(configuration)
         else:
-            context = merged.kube_context(settings.kube_context)
+            context = (await asyncio.to_thread(read, kubeconfig)).kube_context(settings.kube_context)
             await _load(configuration, context)
             where = replace(where, cluster=configuration.host)
             ask = _asked(configuration, context, where, kubeconfig)
@@ -137,9 +136,7 @@ def _service_account(configuration: Configuration) -> Ask:
     try:
         load_incluster_config(configuration, try_refresh_token=False)
     except ConfigException as error:
-        raise ConfigException(
-            f"it has no such kube context, and this is no pod with a service account: {error}"
-        ) from error
+        raise ConfigException(f"it means a pod's service account, and this is no pod: {error}") from error
     return partial(read_token, Path(SERVICE_TOKEN_FILENAME))
 
 

@@ -49,9 +49,6 @@ class Kubeconfig:
     files: tuple[Path, ...]
     entries: Mapping[str, Mapping[str, Fields]]
 
-    def __contains__(self, kube_context: str) -> bool:
-        return kube_context in self.entries["contexts"]
-
     def kube_context(self, name: str) -> KubeContext:
         """The kube context of that name; it need not be the current one.
 

@@ -313,16 +313,9 @@ class TestProxy:
 class TestInCluster:
     async def test_outside_a_pod_it_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-        with pytest.raises(KubeconfigError, match="no such kube context, and this is no pod with a service account"):
+        with pytest.raises(KubeconfigError, match="means a pod's service account, and this is no pod"):
             async with open_client(settings(tmp_path / "none", "in-cluster")):
                 pass
-
-    async def test_a_kube_context_of_that_name_counts_first(self, authority: pki.Authority, tmp_path: Path) -> None:
-        async with serve(authority) as api:
-            text = pki.kubeconfig(authority, pki.issue(authority, "me"), server=api.url, kube_context="in-cluster")
-            (tmp_path / "config").write_text(text)
-            await both_ways(settings(tmp_path / "config", "in-cluster"))
-            assert api.users == ["me", "me"]
 
     async def test_a_pod_asks_with_its_service_account(self, authority: pki.Authority, tmp_path: Path) -> None:
         """In a mount namespace of its own, because the files of a service account have a fixed place."""
