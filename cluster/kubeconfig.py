@@ -57,7 +57,7 @@ class Kubeconfig:
         """
         if not self.files:
             raise ConfigException("there is no such file")
-        if name not in self:
+        if name not in self.entries["contexts"]:
             raise ConfigException(
                 f"it has no such kube context, it has {', '.join(self.entries['contexts']) or 'none'}"
             )
