@@ -13,17 +13,16 @@ from typing import Annotated
 
 import typer
 
-from lab import demo, docker_engine
+from lab import demo
 from lab.progress import Progress, duration
 from tests.bench import table
 from tests.soak.frozen import freeze
 from tests.soak.idle import stay_idle
 from tests.soak.kills import kill
-from tests.soak.place import SITE, Place, lab
+from tests.soak.place import Place, lab
 from tests.soak.record import record
 from tests.soak.stalled import stall
 
-CLUSTER = "soak"
 IDLE_SECONDS = 3600.0
 KILLS = 20
 
@@ -46,7 +45,6 @@ def soak(
     only: Annotated[list[Part] | None, typer.Option(help="One part, or some, in place of all.")] = None,
     kills: Annotated[int, typer.Option(min=1, help="How often the registry's pod is killed.")] = KILLS,
     idle_seconds: Annotated[float, typer.Option(min=1, help="How long nothing happens.")] = IDLE_SECONDS,
-    cluster: Annotated[str, typer.Option(help="The lab's cluster, which is made and ended.")] = CLUSTER,
 ) -> None:
     """Run the parts one after the other; the first that fails ends it."""
     progress, start = Progress(), time.monotonic()
@@ -58,14 +56,12 @@ def soak(
         Part.FROZEN: lambda place: asyncio.run(freeze(place, seed)),
         Part.IDLE: lambda place: stay_idle(place, idle_seconds),
     }
-    with lab(cluster, progress) as place:
+    with lab(progress) as place:
         for part in only or list(Part):
             with progress.running(part, "going on"):
                 saw = parts[part](place)
             progress.say(saw)
             record(part, f"{datetime.now(UTC).date()}, `python -m tests.soak --only {part} --seed {seed}`: {saw}.")
-    if cluster == CLUSTER:
-        docker_engine.down(progress, SITE)
     progress.say(f"all of it held, in {duration(time.monotonic() - start)}")
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from cluster.polling import poll
 from cluster.push import PushPath
@@ -49,12 +50,13 @@ async def freeze(place: Place, seed: int) -> str:
             say(f"frozen after {sent / 1e6:.0f} MB; what hung was cut after {cut:.1f} s")
             pushed = await pushing
             took = time.monotonic() - start
+    async with held(place) as path:  # the next update; one that is under way asks once whether the registry is ready
         after = await push(place, path, "thawed", say)
-        if not after.digest:
-            raise LabError(f"The push after the thaw failed: {after.error}")
-        for each in (pushed, after):
-            if each.digest:
-                await read_back(place, each.digest)
+    if not after.digest:
+        raise LabError(f"The push after the thaw failed: {after.error}")
+    for each in (pushed, after):
+        if each.digest:
+            await read_back(place, each.digest)
     ended = "succeeded" if pushed.digest else f'ended in one error ("{pushed.error}")'
     return (
         f"API server frozen after {sent / 1e6:.0f} MB of a push: the connections that hung were cut after {cut:.0f} s "
@@ -97,8 +99,10 @@ def frozen_api_server(place: Place) -> Iterator[None]:
     process = control_plane.machine_of(place.plan).process("kube-apiserver")
     if not process or not process.alive:
         raise LabError("The API server does not run.")
+    parent = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(process.pid, signal.SIGCONT)
+        for stopped in (process.pid, parent):  # nsenter stops itself when its child is stopped
+            os.kill(stopped, signal.SIGCONT)

@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 from lab.errors import LabError
 from lab.progress import duration
 from tests.bench import forwarders
-from tests.soak.place import Place
+from tests.soak.place import MANUAL_PORT, Place
 
 AT_ONCE_SECONDS = 2.0
 """An answer that takes longer had to wait for something."""
@@ -24,7 +24,7 @@ def stay_idle(place: Place, seconds: float) -> str:
         LabError: there was no answer, or not at once.
     """
     log = place.plan.log("soak.tunnel")
-    with forwarders.running(forwarders.ours(place.plan, place.manual_port), log) as tunnel:
+    with forwarders.running(forwarders.ours(place.plan, MANUAL_PORT), log) as tunnel:
         with closing(HTTPConnection("127.0.0.1", tunnel.port, timeout=10 * AT_ONCE_SECONDS)) as old:
             _ask(old)
             place.progress.say(f"idle since {time.strftime('%H:%M:%S')}, for {duration(seconds)}")

@@ -16,8 +16,10 @@ from tests.bench.registry import deploy, settings_for
 
 SITE = Site(STATE / "soak-docker", RUN / "soak-docker", bridge="lab-soak", address="10.120.2.1/24")
 
-PUSH_PORT = 19_990
-"""Below the ports that are derived; a cluster's index is added, so that two soaks can go on at once."""
+CLUSTER = "soak"
+
+PUSH_PORT, MANUAL_PORT = 19_970, 19_971
+"""Below the ports that are derived: that of the push path, and that of a tunnel opened by hand."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,18 @@ class Place:
         """Where the registry is read, by the node's own address."""
         return self.plan.nodes[0].address, self.settings.node_port
 
-    @property
-    def manual_port(self) -> int:
-        """A port for a tunnel that is opened by hand, beside the push port."""
-        return self.settings.push_port - 100
-
 
 @contextmanager
-def lab(name: str, progress: Progress) -> Iterator[Place]:
-    """The lab with that cluster, which is ended at the end."""
+def lab(progress: Progress) -> Iterator[Place]:
+    """The lab, which is ended at the end."""
     provide(progress, (KUBERNETES, REGISTRY))
-    engine = docker_engine.up(progress, SITE)
     try:
-        cluster.up(name, nodes=1, report=progress)
-        plan = cluster.known(name)
-        settings = settings_for(plan, PUSH_PORT + plan.index)
+        engine = docker_engine.up(progress, SITE)
+        cluster.up(CLUSTER, nodes=1, report=progress)
+        plan = cluster.known(CLUSTER)
+        settings = settings_for(plan, PUSH_PORT)
         deploy(plan, settings)
         yield Place(plan, settings, engine.host, progress)
     finally:
-        cluster.down(name)
+        cluster.down(CLUSTER)
+        docker_engine.down(progress, SITE)

@@ -18,7 +18,7 @@ from tests.bench.transfers import PushError
 from tests.soak.place import Place
 
 PUSH_LIMIT_SECONDS = 600.0
-"""The end of patience: a push that takes longer is a hang. Three tries of five tries a layer fit into it."""
+"""A push that takes longer is a hang. The Docker engine tries a layer five times, which may each wait for a pod."""
 
 READ_SECONDS = 60.0
 """How long the read door may take to answer after the registry was replaced."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from lab.errors import LabError
 from tests.bench import forwarders
 from tests.bench.transfers import REPOSITORY, Blob, put
-from tests.soak.place import Place
+from tests.soak.place import MANUAL_PORT, Place
 
 TOTAL = 2 * 1024**3
 """Bytes that are read in all."""
@@ -40,7 +40,7 @@ def stall(place: Place, seed: int) -> str:
     """
     dice, blob = random.Random(seed), Blob.random(BLOB)  # noqa: S311 - nothing is kept secret with it
     log = place.plan.log("soak.tunnel")
-    with forwarders.running(forwarders.ours(place.plan, place.manual_port), log) as tunnel:
+    with forwarders.running(forwarders.ours(place.plan, MANUAL_PORT), log) as tunnel:
         put(tunnel.port, blob)
         before, start = tunnel.peak_memory, time.monotonic()
         stalls, stalled, times = 0, 0.0, TOTAL // BLOB
