@@ -4,9 +4,9 @@ The first line that it is sent chooses what it does:
 
     GET …              answers 200 to an HTTP request, as a registry does to GET /v2/
     echo               sends back whatever comes
-    hold NAME BYTES    reads nothing more until NAME is freed, then BYTES bytes; answers their SHA-256 and ends
-    free NAME          frees NAME; answers "ok" and ends
-    give BYTES         sends as much of 100000000, 100000001… a line each, and ends
+    hold NAME          reads nothing more until NAME is freed, then so many bytes; answers their SHA-256 and ends
+    free NAME BYTES    frees NAME to read so many bytes; answers "ok" and ends
+    give BYTES         sends 100000 to 199999, a line each, over and over, and ends
 """
 
 import asyncio
@@ -15,31 +15,38 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
-from functools import cache
 
 SCRIPT = r"""
 read -r what name size
 case "$what" in
-GET) printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}' ;;
+GET)
+    while read -r header && [ ${#header} -gt 1 ]; do :; done
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}'
+    ;;
 echo) cat ;;
 hold)
-    until [ -e "/tmp/$name" ]; do sleep 0.05; done
-    head -c "$size" | sha256sum | head -c 65
+    until [ -s "/tmp/$name" ]; do sleep 0.05; done
+    head -c "$(cat "/tmp/$name")" | sha256sum | cut -c 1-64
     ;;
 free)
-    : >"/tmp/$name"
+    echo "$size" >"/tmp/$name"
     echo ok
     ;;
-give) seq 100000000 999999999 | head -c "$name" ;;
+give)
+    seq 100000 199999 >"/tmp/$$"
+    while cat "/tmp/$$"; do :; done | head -c "$name"
+    ;;
 esac
 """
 """For `nc -ll -e sh -c`: standard input and output are the connection."""
 
 
-@cache
+_NUMBERS = b"".join(b"%d\n" % number for number in range(100_000, 200_000))
+
+
 def given(size: int) -> bytes:
     """What `give` sends."""
-    return b"".join(b"%d\n" % number for number in range(100_000_000, 100_000_001 + size // 10))[:size]
+    return (_NUMBERS * (size // len(_NUMBERS) + 1))[:size]
 
 
 def answer(data: bytes) -> bytes:
@@ -56,7 +63,7 @@ class Target:
     """
 
     port: int
-    _freed: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    _freed: defaultdict[str, asyncio.Future[int]] = field(default_factory=lambda: defaultdict(asyncio.Future))
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def kill(self) -> None:
@@ -86,14 +93,15 @@ class Target:
                 while data := await reader.read(64 * 1024):
                     writer.write(data)
                     await writer.drain()
-            case ["hold", name, size]:
-                await self._freed[name].wait()
-                writer.write(answer(await reader.readexactly(int(size))))
-            case ["free", name]:
-                self._freed[name].set()
+            case ["hold", name]:
+                writer.write(answer(await reader.readexactly(await self._freed[name])))
+            case ["free", name, size]:
+                self._freed[name].set_result(int(size))
                 writer.write(b"ok\n")
             case ["give", size]:
-                writer.write(given(int(size)))
+                for start in range(0, int(size), len(_NUMBERS)):
+                    writer.write(_NUMBERS[: int(size) - start])
+                    await writer.drain()
 
 
 @asynccontextmanager

@@ -1,26 +1,62 @@
 """What every tunnel keeps to, whether its far end is the fake API server or a real cluster."""
 
 import asyncio
+import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cluster.kube import open_client
+from cluster.near import PIECE
 from cluster.tunnel import Tunnel, open_tunnel
-from lab import pki
+from lab import images, pki
+from stack.names import WRITE_PORT, labels
 from stack.settings import Settings
 from tests.cluster.fake_api import FakeApi, FakePod, settings_for
 from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, settled, until
-from tests.cluster.target import Target, answer, given
+from tests.cluster.target import SCRIPT, Target, answer, given
+from tests.conftest import Lab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 MANY = 32 * 1024 * 1024
-"""Bytes that are more than all the kernel's queues on the way hold together."""
+
+
+NAMESPACE = "tunnel-contract"
+
+TARGET = {
+    "apiVersion": "v1",
+    "kind": "List",
+    "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "target", "namespace": NAMESPACE},
+            "spec": {
+                "selector": {"matchLabels": labels("registry")},
+                "template": {
+                    "metadata": {"labels": labels("registry")},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 0,
+                        "containers": [
+                            {
+                                "name": "target",
+                                "image": images.BUSYBOX,
+                                "command": ["nc", "-ll", "-p", str(WRITE_PORT), "-e", "sh", "-c", SCRIPT],
+                            }
+                        ],
+                    },
+                },
+            },
+        },
+    ],
+}
+"""The far end on a real cluster: what passes for a registry's pod."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +66,12 @@ class Site:
     Attributes:
         settings: of the stack there.
         replace_pod: kills the pod, in whose place another one comes.
+        crowd: how many connections the pod can take at the very same moment.
     """
 
     settings: Settings
     replace_pod: Callable[[], Awaitable[object]]
+    crowd: int = 64
 
 
 def fake_site(api: FakeApi, target: Target, authority: pki.Authority, folder: Path) -> Site:
@@ -54,7 +92,20 @@ def fake_over_tls(tls_api: FakeApi, target: Target, authority: pki.Authority, tm
     return fake_site(tls_api, target, authority, tmp_path)
 
 
-@pytest.fixture(params=["fake", "fake_over_tls"])
+@pytest.fixture(scope="module")
+def lab_site(lab: Lab) -> Iterator[Site]:
+    names = {"kubeContext": lab.cluster.kube_context, "kubeconfig": str(lab.cluster.kubeconfig), "namespace": NAMESPACE}
+    settings = Settings.parse({**names, "images": {"app": {}}}, project="kube-registry", stack="contract")
+    lab.kubectl("apply", "--filename", "-", given=json.dumps(TARGET))
+
+    async def replace_pod() -> None:
+        await asyncio.to_thread(lab.kubectl, "delete", "pod", "--all", "--namespace", NAMESPACE, "--wait=false")
+
+    yield Site(settings, replace_pod, crowd=4)  # nc's own queue is short
+    lab.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(params=["fake", "fake_over_tls", pytest.param("lab_site", marks=pytest.mark.lab)])
 def site(request: pytest.FixtureRequest) -> Site:
     site: Site = request.getfixturevalue(request.param)
     return site
@@ -86,41 +137,56 @@ async def test_much_goes_both_ways_at_once_byte_for_byte(tunnel: Tunnel) -> None
 
 
 async def test_a_pod_that_does_not_read_stops_the_sender_and_loses_nothing(tunnel: Tunnel) -> None:
-    data = data_of(MANY)
-    async with connected(tunnel, f"hold clogged {len(data)}") as (reader, writer), asyncio.TaskGroup() as both:
-        sending = both.create_task(send(writer, data))
-        assert await settled(lambda: tunnel.traffic.sent) < len(data)
+    piece = data_of(PIECE + 1)
+    sent = 0
+
+    async def send_on(writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while not clogged.is_set():
+            writer.write(piece)
+            sent += len(piece)
+            await writer.drain()
+
+    clogged = asyncio.Event()
+    async with connected(tunnel, "hold clogged") as (reader, writer), asyncio.TaskGroup() as both:
+        sending = both.create_task(send_on(writer))
+        await settled(lambda: (sent, tunnel.traffic.sent))
+        clogged.set()
         assert not sending.done()
-        assert await asked(tunnel, "free clogged") == b"ok\n"
-        assert await reader.readline() == answer(data)
-        await sending
+        assert await asked(tunnel, f"free clogged {sent}") == b"ok\n"
+        assert await reader.readline() == answer(piece * (sent // len(piece)))
 
 
 async def test_a_program_that_does_not_read_stops_the_pod_and_loses_nothing(tunnel: Tunnel) -> None:
-    async with connected(tunnel, f"give {MANY}") as (reader, _):
-        await until(lambda: tunnel.traffic.received > 0)
-        assert await settled(lambda: tunnel.traffic.received) < MANY
-        assert await reader.read(-1) == given(MANY)
+    async with connected(tunnel, f"give {2**40}") as (reader, _):
+        before = tunnel.traffic.received
+        await until(lambda: tunnel.traffic.received > before)
+        clogged = await settled(lambda: tunnel.traffic.received)
+        assert await reader.readexactly(clogged + MANY) == given(clogged + MANY)
 
 
 async def test_the_answer_is_delivered_after_the_program_has_ended_its_side(tunnel: Tunnel) -> None:
     data = data_of(100_000)
-    async with connected(tunnel, f"hold ended {len(data)}") as (reader, writer):
+    async with connected(tunnel, "hold ended") as (reader, writer):
         await send(writer, data)
         writer.write_eof()
-        assert await asked(tunnel, "free ended") == b"ok\n"
+        assert await asked(tunnel, f"free ended {len(data)}") == b"ok\n"
         assert await reader.read() == answer(data)
 
 
-async def test_64_connections_at_once_do_not_mix(tunnel: Tunnel) -> None:
+async def test_64_connections_at_once_do_not_mix(site: Site, tunnel: Tunnel) -> None:
+    door = asyncio.Semaphore(site.crowd)
     everybody_is_there = asyncio.Barrier(64)
 
     async def echo(number: int) -> None:
         data = data_of(200_000, seed=number)
-        async with connected(tunnel, "echo") as (reader, writer), asyncio.TaskGroup() as both:
-            writer.write(b"here\n")
-            assert await reader.readline() == b"here\n"
+        async with AsyncExitStack() as opened:
+            async with door:
+                reader, writer = await opened.enter_async_context(connected(tunnel, "echo"))
+                writer.write(b"here\n")
+                assert await reader.readline() == b"here\n"
             await everybody_is_there.wait()
+            both = await opened.enter_async_context(asyncio.TaskGroup())
             both.create_task(send(writer, data))
             assert await reader.readexactly(len(data)) == data
 

@@ -199,33 +199,33 @@ class TestLocalProgram:
             writer.transport.abort()
         await until(lambda: not tunnel._links)
         assert tunnel.trouble is None
-        assert await asked(tunnel, "free x") == b"ok\n"
+        assert await asked(tunnel, "give 5") == b"10000"
         assert api.upgrades
 
 
 class TestReconnects:
     async def test_a_pod_in_place_of_another_counts(self, api: FakeApi, tunnel: Tunnel, target: Target) -> None:
-        await asked(tunnel, "free x")
+        await asked(tunnel, "give 5")
         assert tunnel.reconnects == 0
         api.pods = [FakePod("registry-2", target.port)]
-        await asked(tunnel, "free x")
-        await asked(tunnel, "free x")
+        await asked(tunnel, "give 5")
+        await asked(tunnel, "give 5")
         assert tunnel.reconnects == 1
 
     async def test_a_connection_that_was_refused_first_counts_once(self, api: FakeApi, tunnel: Tunnel) -> None:
         api.refusals = iter([Refusal(500)] * 3)
-        await asked(tunnel, "free x")
+        await asked(tunnel, "give 5")
         assert tunnel.reconnects == 1
 
     async def test_bytes_of_ended_connections_stay_counted(self, tunnel: Tunnel) -> None:
         before = replace(tunnel.traffic)
         data = bytes(100_000)
-        async with connected(tunnel, f"hold x {len(data)}") as (reader, writer):
-            await asked(tunnel, "free x")
+        async with connected(tunnel, "hold x") as (reader, writer):
+            await asked(tunnel, f"free x {len(data)}")
             await send(writer, data)
             assert await reader.read() == answer(data)
         await until(lambda: not tunnel._links)
-        assert tunnel.traffic.sent - before.sent == len(data) + len(f"hold x {len(data)}\nfree x\n")
+        assert tunnel.traffic.sent - before.sent == len(data) + len(f"hold x\nfree x {len(data)}\n")
         assert tunnel.traffic.received - before.received == len(answer(data)) + len("ok\n")
 
 
@@ -248,7 +248,7 @@ class TestWatch:
         assert isinstance(tunnel.trouble, PodGoneError)
         assert tunnel.trouble.pod == "registry-1"
         says_where(tunnel.trouble, tunnel)
-        assert await asked(tunnel, "free x") == b"ok\n"
+        assert await asked(tunnel, "give 5") == b"10000"
 
     async def test_a_connection_whose_api_server_is_silent_is_cut_after_so_many_looks(
         self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
@@ -302,12 +302,12 @@ class TestWatch:
             assert api.looks == looks
 
     async def outlives_looks(self, api: FakeApi, tunnel: Tunnel, *refusals: Refusal) -> None:
-        async with connected(tunnel, "hold x 5") as (reader, writer):
+        async with connected(tunnel, "hold x") as (reader, writer):
             await self.alone(tunnel)
             api.list_refusals = cycle(refusals)
             await self.looks(api, 3 * STRIKES)
             api.list_refusals = iter([])
-            assert await asked(tunnel, "free x") == b"ok\n"
+            assert await asked(tunnel, "free x 5") == b"ok\n"
             writer.write(b"after")
             assert await reader.read() == answer(b"after")
 
