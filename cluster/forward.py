@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from cluster.frames import PROTOCOL, Channel, FramingError, check_port, unwrap, wrap
-
-PIECE = 64 * 1024
-"""Most bytes per message to the node, which copies half of that at once: nothing is held up for long."""
+from cluster.frames import HEADER, PROTOCOL, Channel, FramingError, check_port, unwrap
+from cluster.near import PIECE, NearEnd
 
 LINGER_SECONDS = 10.0
 """How long the pod may be silent once the local program has ended its side, before the connection is given up."""
@@ -39,19 +37,11 @@ class Traffic:
     received: int = 0
 
 
-async def carry(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    socket: aiohttp.ClientWebSocketResponse,
-    *,
-    port: int,
-    traffic: Traffic,
-) -> None:
+async def carry(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, *, port: int, traffic: Traffic) -> None:
     """Carry until either side ends.
 
     Args:
-        reader: what the local program sends.
-        writer: what it receives.
+        near: the local program.
         socket: the open WebSocket.
         port: the pod's port, which the node repeats first on either channel.
         traffic: is kept up to date.
@@ -65,13 +55,13 @@ async def carry(
     carrier = _carrier(socket)
     if carrier is None:
         raise NodeError("the connection broke off")
-    for transport in (carrier, writer.transport):
+    for transport in (carrier, near.transport):
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     failure: Exception | None = None
     async with asyncio.TaskGroup() as ways:
-        up = ways.create_task(_up(reader, writer, socket, traffic))
+        up = ways.create_task(_up(near, socket, traffic))
         try:
-            await _down(socket, carrier, writer, port, traffic)
+            await _down(socket, carrier, near, port, traffic)
         except (FramingError, NodeError) as error:
             failure = error
         up.cancel()
@@ -79,23 +69,18 @@ async def carry(
         raise failure
 
 
-async def _up(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    socket: aiohttp.ClientWebSocketResponse,
-    traffic: Traffic,
-) -> None:
+async def _up(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, traffic: Traffic) -> None:
     """Carry to the node.
 
     There is no half-close: the local program's end cannot be passed on, so the WebSocket stays open until the pod
     has said what it still has to say (kubelet pkg/cri/streaming/portforward/websocket.go).
     """
     with suppress(ConnectionError):
-        while data := await reader.read(PIECE):
-            await socket.send_bytes(wrap(data))
-            traffic.sent += len(data)
+        while (message := await near.message()) is not None:
+            await socket.send_bytes(message)  # type: ignore[arg-type] # it takes any buffer, and copies it
+            traffic.sent += len(message) - HEADER
     heard = -1
-    while heard != traffic.received or writer.transport.get_write_buffer_size():
+    while heard != traffic.received or near.transport.get_write_buffer_size():
         heard = traffic.received
         await asyncio.sleep(LINGER_SECONDS)
     await socket.close()
@@ -104,7 +89,7 @@ async def _up(
 async def _down(
     socket: aiohttp.ClientWebSocketResponse,
     carrier: asyncio.Transport,
-    writer: asyncio.StreamWriter,
+    near: NearEnd,
     port: int,
     traffic: Traffic,
 ) -> None:
@@ -119,23 +104,23 @@ async def _down(
             raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))
         traffic.received += len(data)
         try:
-            await _hand_over(data, writer, carrier)
+            await _hand_over(data, near, carrier)
         except ConnectionError:
             return  # the local program went away, which is its right
 
 
-async def _hand_over(data: memoryview, writer: asyncio.StreamWriter, carrier: asyncio.Transport) -> None:
+async def _hand_over(data: memoryview, near: NearEnd, carrier: asyncio.Transport) -> None:
     """Give it to the local program, and read nothing from the node while that takes nothing.
 
     aiohttp alone would read on until it holds half a MiB, and TLS as much again.
     """
-    writer.write(data)
-    if writer.transport.get_write_buffer_size() <= PIECE:
-        await writer.drain()  # at once; raises if the local program is gone
+    near.transport.write(data)
+    if near.transport.get_write_buffer_size() <= PIECE:
+        await near.drain()  # at once; raises if the local program is gone
         return
     carrier.pause_reading()
     try:
-        await writer.drain()
+        await near.drain()
     finally:
         carrier.resume_reading()
 

@@ -11,6 +11,9 @@ from enum import IntEnum
 
 PROTOCOL = "v4.channel.k8s.io"
 
+HEADER = 1
+"""Bytes of a message before what it carries: its channel."""
+
 
 class Channel(IntEnum):
     """The two channels of the first, here the only, forwarded port."""
@@ -23,9 +26,9 @@ class FramingError(ValueError):
     """The node sent something that the protocol does not allow."""
 
 
-def wrap(data: bytes) -> bytes:
-    """The message that carries data to the pod."""
-    return bytes([Channel.DATA]) + data
+def blank(room: int) -> bytearray:
+    """A message to the pod with room for so many bytes of data, which go after its header."""
+    return bytearray([Channel.DATA]) + bytearray(room)
 
 
 def unwrap(message: bytes) -> tuple[Channel, memoryview]:
@@ -37,7 +40,7 @@ def unwrap(message: bytes) -> tuple[Channel, memoryview]:
     if not message:
         raise FramingError("an empty message, which has no channel")
     try:
-        return Channel(message[0]), memoryview(message)[1:]
+        return Channel(message[0]), memoryview(message)[HEADER:]
     except ValueError:
         raise FramingError(f"a message on channel {message[0]}, which was not asked for") from None
 

@@ -18,9 +18,10 @@ from http import HTTPStatus
 import aiohttp
 
 from cluster.dial import dial
-from cluster.forward import PIECE, NodeError, Traffic, carry
+from cluster.forward import NodeError, Traffic, carry
 from cluster.frames import FramingError
 from cluster.kube import KubeClient
+from cluster.near import NearEnd
 from cluster.pods import Object, choose, explain, registry_pods
 from cluster.polling import poll
 from stack.errors import (
@@ -112,7 +113,7 @@ class Tunnel:
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
                 raise self._no_answer(seconds)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, near: NearEnd) -> None:
         """Carry one accepted connection to the write door and back until either side ends it.
 
         One that fails is reset, so that half an answer is never taken for a whole one.
@@ -122,19 +123,19 @@ class Tunnel:
         link = _Link(task)
         self._links.append(link)
         try:
-            await self._carry(link, reader, writer)
+            await self._carry(link, near)
         except KubeRegistryError as error:
             self._note(error)
-            _reset(writer)
-        except asyncio.CancelledError:  # cut; the server of Python 3.11 takes no cancelled task
+            _reset(near.transport)
+        except asyncio.CancelledError:  # cut
             if link.cause:
                 self._note(link.cause)
-            _reset(writer)
+            _reset(near.transport)
         finally:
             self._links.remove(link)
             self._ended.sent += link.traffic.sent
             self._ended.received += link.traffic.received
-            writer.close()
+            near.transport.close()
 
     async def watch(self) -> None:
         """Cut, for ever, what would hang for ever.
@@ -178,13 +179,13 @@ class Tunnel:
             if link.strikes >= STRIKES:
                 link.task.cancel()
 
-    async def _carry(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, link: _Link, near: NearEnd) -> None:
         async with dial(self.kube, self.port, self._note) as line:
             if line.tries > 1 or line.pod != (self._pod or line.pod):
                 self.reconnects += 1
             self._pod = link.pod = line.pod
             try:
-                await carry(reader, writer, line.socket, port=WRITE_PORT, traffic=link.traffic)
+                await carry(near, line.socket, port=WRITE_PORT, traffic=link.traffic)
             except FramingError as error:
                 raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
             except NodeError as error:
@@ -217,12 +218,12 @@ def _serves(pod: str, pods: Sequence[Object]) -> bool:
     return choose([each for each in pods if each["metadata"]["name"] == pod]) is not None
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def _reset(transport: asyncio.Transport) -> None:
     """End it as an error to the local program; an abort alone is an end like any other to it."""
-    if not writer.transport.is_closing():
+    if not transport.is_closing():
         no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
-    writer.transport.abort()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+    transport.abort()
 
 
 @asynccontextmanager
@@ -241,7 +242,7 @@ async def open_tunnel(kube: KubeClient, port: int, *, seconds: float) -> AsyncIt
     """
     tunnel = Tunnel(kube, port)
     try:
-        server = await asyncio.start_server(tunnel.serve, "127.0.0.1", port, limit=PIECE)
+        server = await asyncio.get_running_loop().create_server(lambda: NearEnd(tunnel.serve), "127.0.0.1", port)
     except OSError as error:
         kind = PushPortBusyError if error.errno == errno.EADDRINUSE else TunnelError
         reason = os.strerror(error.errno or 0)

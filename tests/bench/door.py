@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cluster.kube import open_client
+from cluster.near import NearEnd
 from cluster.pods import choose, registry_pods
 from cluster.polling import poll
 from cluster.tunnel import Tunnel
@@ -50,7 +51,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             raise LabError(f"The registry was not ready {READY_SECONDS:.0f} s after the first connection to it.")
         tunnel = Tunnel(kube, settings.push_port)
         try:
-            async with await asyncio.start_server(tunnel.serve, sock=listener) as server:
+            loop = asyncio.get_running_loop()
+            async with await loop.create_server(lambda: NearEnd(tunnel.serve), sock=listener) as server:
                 await server.serve_forever()
         finally:
             await tunnel.end_connections()

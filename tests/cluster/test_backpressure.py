@@ -5,7 +5,6 @@ waits there (SIOCINQ). Written = acknowledged by the peer's kernel, plus what wa
 the framing makes more of the bytes, they count as more.
 """
 
-import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -19,6 +18,7 @@ import pytest
 from cluster import tunnel as tunnelling
 from cluster.forward import Traffic, carry
 from cluster.kube import open_client
+from cluster.near import NearEnd
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
 from tests.cluster import fake_node
@@ -80,16 +80,9 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     """Those of the connection that was opened last."""
     ends = Ends()
 
-    async def looked_at(
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        ws: aiohttp.ClientWebSocketResponse,
-        *,
-        port: int,
-        traffic: Traffic,
-    ) -> None:
-        ends.accepted, ends.upgraded = writer.get_extra_info("socket"), ws.get_extra_info("socket")
-        await carry(reader, writer, ws, port=port, traffic=traffic)
+    async def looked_at(near: NearEnd, ws: aiohttp.ClientWebSocketResponse, *, port: int, traffic: Traffic) -> None:
+        ends.accepted, ends.upgraded = near.transport.get_extra_info("socket"), ws.get_extra_info("socket")
+        await carry(near, ws, port=port, traffic=traffic)
 
     monkeypatch.setattr(tunnelling, "carry", looked_at)
     return ends

@@ -2,13 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.frames import Channel, FramingError, check_port, unwrap, wrap
+from cluster.frames import HEADER, Channel, FramingError, blank, check_port, unwrap
 
 
 class TestFrames:
     @given(st.binary())
-    def test_what_is_wrapped_comes_out_whole_on_the_data_channel(self, data: bytes) -> None:
-        channel, payload = unwrap(wrap(data))
+    def test_what_is_filled_in_comes_out_whole_on_the_data_channel(self, data: bytes) -> None:
+        message = blank(len(data))
+        message[HEADER:] = data
+        channel, payload = unwrap(bytes(message))
         assert channel is Channel.DATA
         assert bytes(payload) == data
 
