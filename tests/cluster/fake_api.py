@@ -111,6 +111,8 @@ class FakeApi:
             return refusal.response()
         if not upgrade:
             return Refusal(HTTPStatus.BAD_REQUEST, "Upgrade request required").response()
+        if request.headers["Sec-WebSocket-Protocol"] != PROTOCOL:
+            return Refusal(HTTPStatus.FORBIDDEN).response()
         pod = next((pod for pod in self.pods if pod.name == name), None)
         if pod is None:
             return Refusal(HTTPStatus.NOT_FOUND, f'pods "{name}" not found').response()

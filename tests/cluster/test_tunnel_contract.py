@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster import dial as dialling
 from cluster.kube import open_client
-from cluster.near import PIECE
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import images, pki
+from stack.errors import TunnelProtocolError
 from stack.names import WRITE_PORT, labels
 from stack.settings import Settings
 from tests.cluster.fake_api import FakeApi, FakePod, settings_for
@@ -137,7 +138,7 @@ async def test_much_goes_both_ways_at_once_byte_for_byte(tunnel: Tunnel) -> None
 
 
 async def test_a_pod_that_does_not_read_stops_the_sender_and_loses_nothing(tunnel: Tunnel) -> None:
-    piece = data_of(PIECE + 1)
+    piece = data_of(64 * 1024 + 1)  # no multiple of any buffer on the way
     sent = 0
 
     async def send_on(writer: asyncio.StreamWriter) -> None:
@@ -207,6 +208,19 @@ async def test_a_killed_pod_ends_its_connections_and_another_serves_the_next(sit
         writer.write(b"after\n")
         assert await reader.readline() == b"after\n"
     assert tunnel.reconnects >= 1
+
+
+async def test_another_protocol_is_refused_by_the_node_without_a_word(
+    site: Site, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fact by which a node's refusal is told from a missing right."""
+    monkeypatch.setattr(dialling, "PROTOCOL", "v5.channel.k8s.io")
+    async with connected(tunnel, "echo") as (reader, _):
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+    assert isinstance(tunnel.trouble, TunnelProtocolError)
+    assert tunnel.trouble.where.namespace == site.settings.namespace
+    assert "the node refuses v5.channel.k8s.io" in str(tunnel.trouble)
 
 
 async def test_closing_twice_is_as_good_as_once(site: Site) -> None:
