@@ -31,8 +31,9 @@ async def target() -> AsyncIterator[Target]:
 
 
 @pytest.fixture
-async def api(target: Target) -> AsyncIterator[FakeApi]:
+async def api(target: Target, authority: pki.Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeApi]:
     """A fake API server over plain HTTP, with one pod that is Ready."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))  # to read the system's takes longer than a test
     async with run_fake_api() as api:
         api.pods = [FakePod("registry-1", target.port)]
         yield api

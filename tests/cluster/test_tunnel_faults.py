@@ -34,8 +34,8 @@ from stack.names import WRITE_PORT
 from tests.cluster import fake_node
 from tests.cluster.fake_api import FakeApi, FakePod, Refusal, settings_for
 from tests.cluster.fake_node import DATA, ERROR, Node, closes, sends
-from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, until
-from tests.cluster.target import Target, answer
+from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, settled, until
+from tests.cluster.target import Target, answer, given
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
@@ -178,17 +178,15 @@ class TestLocalProgram:
             writer.write_eof()
             assert await reader.read() == b""
 
-    async def test_one_that_ended_its_side_is_not_given_up_while_the_answer_comes(
+    async def test_one_that_ended_its_side_is_not_given_up_while_it_is_slow_to_take_the_answer(
         self, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(forwarding, "LINGER_SECONDS", 0.2)
-        async with connected(tunnel, "give 300000") as (reader, writer):
+        monkeypatch.setattr(forwarding, "LINGER_SECONDS", 0.05)
+        size = 20_000_000
+        async with connected(tunnel, f"give {size}") as (reader, writer):
             writer.write_eof()
-            received = b""
-            while data := await reader.read(20_000):
-                received += data
-                await asyncio.sleep(0.02)
-            assert len(received) == 300_000
+            assert await settled(lambda: tunnel.traffic.received, seconds=6 * forwarding.LINGER_SECONDS) < size
+            assert await reader.read() == given(size)
 
     async def test_one_that_goes_away_leaves_nothing_behind(
         self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
@@ -253,7 +251,7 @@ class TestWatch:
     async def test_a_connection_whose_api_server_is_silent_is_cut_after_so_many_looks(
         self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(kube_client, "REQUEST_SECONDS", 0.05)
+        monkeypatch.setattr(kube_client, "REQUEST_SECONDS", 0.3)
         async with connected(tunnel, "echo") as (reader, writer):
             writer.write(b"before\n")
             await reader.readline()
@@ -292,10 +290,13 @@ class TestWatch:
             writer.write(b"after\n")
             assert await reader.readline() == b"after\n"
 
-    async def test_a_connection_that_carries_is_not_looked_after(self, api: FakeApi, tunnel: Tunnel) -> None:
+    async def test_a_connection_that_carries_is_not_looked_after(
+        self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tunnelling, "WATCH_SECONDS", 0.3)
         async with connected(tunnel, "echo") as (reader, writer):
             await self.alone(tunnel)
-            looks, until_then = api.looks, asyncio.get_running_loop().time() + 5 * tunnelling.WATCH_SECONDS
+            looks, until_then = api.looks, asyncio.get_running_loop().time() + 3 * tunnelling.WATCH_SECONDS
             while asyncio.get_running_loop().time() < until_then:
                 writer.write(b"more\n")
                 await reader.readline()
@@ -377,13 +378,13 @@ class TestOpening:
 
     async def test_the_last_real_cause_is_told(self, api: FakeApi, kube: KubeClient) -> None:
         api.node = sends(ERROR + b"error forwarding port 5000 to pod registry-1")
-        error = await self.failure(kube, 0.2)
+        error = await self.failure(kube, 0.5)
         assert type(error) is TunnelError
         assert "pod registry-1: error forwarding port 5000" in str(error)
 
     async def test_no_pod_is_said_too(self, api: FakeApi, kube: KubeClient) -> None:
         api.pods = []
-        error = await self.failure(kube, 0.2)
+        error = await self.failure(kube, 0.5)
         assert isinstance(error, TunnelError)
         assert "it has no pod yet" in str(error)
 
