@@ -19,6 +19,25 @@ class TestFrames:
         with pytest.raises(FramingError, match=f"channel {channel}"):
             unwrap(bytes([channel]) + data)
 
+    @given(st.binary())
+    def test_any_message_is_either_taken_apart_without_loss_or_refused(self, message: bytes) -> None:
+        try:
+            channel, payload = unwrap(message)
+        except FramingError:
+            assert message[:1] not in (b"\x00", b"\x01")
+        else:
+            assert bytes([channel]) + bytes(payload) == message
+
+    @given(st.sampled_from(Channel), st.integers(0, 65535), st.binary(max_size=5))
+    def test_exactly_one_first_message_is_right_for_a_channel_and_a_port(
+        self, channel: Channel, port: int, message: bytes
+    ) -> None:
+        right = bytes([channel]) + port.to_bytes(2, "little")
+        check_port(right, channel, port)
+        if message != right:
+            with pytest.raises(FramingError):
+                check_port(message, channel, port)
+
     def test_a_message_without_a_channel_is_refused(self) -> None:
         with pytest.raises(FramingError, match="no channel"):
             unwrap(b"")
