@@ -4,10 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tenacity import wait_none
 
+from cluster import dial as dialling
+from cluster import tunnel as tunnelling
 from cluster.kube import KubeClient, open_client
+from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
 from tests.cluster.fake_api import FakeApi, FakePod, run_fake_api, settings_for
+from tests.cluster.local import PATIENCE_SECONDS
 from tests.cluster.target import Target, run_target
 
 
@@ -52,3 +57,18 @@ async def kube(api: FakeApi, authority: pki.Authority, tmp_path: Path) -> AsyncI
     """A client of the one over plain HTTP."""
     async with open_client(settings_for(api.server, authority, tmp_path)) as kube:
         yield kube
+
+
+@pytest.fixture
+async def tunnel(kube: KubeClient) -> AsyncIterator[Tunnel]:
+    """An open tunnel to that one's pod."""
+    async with open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+        yield tunnel
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr(dialling, "_BACK_OFF", wait_none())
+    for module in (dialling, tunnelling):
+        monkeypatch.setattr(module, "_PAUSE", 0.01)

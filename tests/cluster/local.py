@@ -1,12 +1,16 @@
 """The local program's end of a tunnel, as a test plays it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import TypeVar
 
+import pytest
+
 from cluster.polling import poll
 from cluster.tunnel import Tunnel
+from stack.errors import KubeRegistryError, TunnelError
 
 T = TypeVar("T")
 
@@ -54,3 +58,26 @@ async def settled(figure: Callable[[], T], *, seconds: float = 0.3) -> T:
         since = since + 0.02 if figure() == before else 0.0
         before = figure()
     return before
+
+
+async def reset(tunnel: Tunnel) -> None:
+    """Open a connection, which is reset, not ended."""
+    async with connected(tunnel, "echo") as (reader, _), asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+
+
+def says_where(error: KubeRegistryError | None, tunnel: Tunnel) -> str:
+    """The words of an error of this tunnel, whose fields and words both say where."""
+    assert isinstance(error, TunnelError)
+    assert (error.where, error.push_port) == (tunnel.kube.where, tunnel.port)
+    where = error.where
+    for word in (where.cluster, where.kube_context, where.namespace, f"port {tunnel.port} "):
+        assert word in str(error)
+    return str(error)
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

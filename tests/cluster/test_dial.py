@@ -8,7 +8,6 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
-from tenacity import wait_none
 
 from cluster import dial as dialling
 from cluster import kube as kube_client
@@ -31,7 +30,7 @@ from tests.cluster.fake_api import FakeApi, FakePod, Refusal, settings_for
 from tests.cluster.local import until
 from tests.cluster.target import Target
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
 
 PUSH_PORT = 20_100
 ONE_AND_WHY = 2
@@ -41,12 +40,6 @@ MISSING_RIGHT = (
     'pods "registry-1" is forbidden: User "eve" cannot get resource "pods/portforward" in API group "" '
     'in the namespace "kube-registry"'
 )
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialling, "_BACK_OFF", wait_none())
-    monkeypatch.setattr(dialling, "_PAUSE", 0.005)
 
 
 async def dialled(kube: KubeClient, heard: list[KubeRegistryError] | None = None) -> Line:

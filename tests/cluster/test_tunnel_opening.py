@@ -1,0 +1,126 @@
+"""When a tunnel is open, and why it is not."""
+
+import asyncio
+import socket
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from cluster.kube import KubeClient, open_client
+from cluster.tunnel import Tunnel, open_tunnel
+from lab import pki
+from stack.errors import (
+    CertificateError,
+    CredentialsError,
+    KubeRegistryError,
+    PushPortBusyError,
+    TunnelError,
+    TunnelForbiddenError,
+    TunnelTimeoutError,
+)
+from tests.cluster import fake_node
+from tests.cluster.fake_api import FakeApi, Refusal, settings_for
+from tests.cluster.fake_node import DATA, ERROR, sends
+from tests.cluster.local import PATIENCE_SECONDS, connected, until, unused_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
+
+
+class TestOpening:
+    async def test_it_listens_on_127_0_0_1_and_nowhere_else(self, tunnel: Tunnel) -> None:
+        assert tunnel.address == f"127.0.0.1:{tunnel.port}"
+        with socket.socket() as other:
+            other.bind(("127.0.0.2", tunnel.port))
+        with socket.socket(socket.AF_INET6) as other:
+            other.bind(("::1", tunnel.port))
+
+    async def test_a_busy_port_is_named_at_once(self, kube: KubeClient, api: FakeApi) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            port = holder.getsockname()[1]
+            with pytest.raises(PushPortBusyError) as raised:
+                async with open_tunnel(kube, port, seconds=PATIENCE_SECONDS):
+                    pass
+        error = raised.value
+        assert (error.where, error.push_port) == (kube.where, port)
+        assert f"cannot listen on port {port} of this machine: Address already in use" in str(error)
+        assert (api.looks, api.upgrades) == (0, [])
+
+    async def test_a_port_is_free_again_at_once(self, kube: KubeClient) -> None:
+        port = unused_port()
+        for _ in range(2):
+            async with (
+                open_tunnel(kube, port, seconds=PATIENCE_SECONDS) as tunnel,
+                connected(tunnel, "echo") as (_, writer),
+            ):
+                writer.write(b"open\n")
+
+    async def test_it_is_open_only_when_the_registry_has_answered(self, api: FakeApi, kube: KubeClient) -> None:
+        api.node = sends(DATA + b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        opening = asyncio.create_task(self.opened(kube, PATIENCE_SECONDS))
+        await until(lambda: len(api.upgrades) > 3)
+        assert not opening.done()
+        api.node = fake_node.well
+        assert await opening
+
+    @pytest.mark.parametrize(
+        "said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200"]
+    )
+    async def test_a_far_end_that_is_no_registry_fails_in_a_sentence(
+        self, api: FakeApi, kube: KubeClient, said: bytes
+    ) -> None:
+        api.node = sends(DATA + said)
+        error = await self.failure(kube, 0.2)
+        assert isinstance(error, TunnelTimeoutError)
+        assert "the registry does not answer GET /v2/ with 200" in str(error)
+
+    async def test_a_node_that_says_nothing_is_waited_for_no_longer_than_that(
+        self, api: FakeApi, kube: KubeClient
+    ) -> None:
+        api.node = fake_node.silent
+        started = asyncio.get_running_loop().time()
+        assert isinstance(await self.failure(kube, 0.2), TunnelTimeoutError)
+        assert asyncio.get_running_loop().time() - started < 2
+
+    async def test_the_last_real_cause_is_told(self, api: FakeApi, kube: KubeClient) -> None:
+        api.node = sends(ERROR + b"error forwarding port 5000 to pod registry-1")
+        error = await self.failure(kube, 0.5)
+        assert type(error) is TunnelError
+        assert "pod registry-1: error forwarding port 5000" in str(error)
+
+    async def test_no_pod_is_said_too(self, api: FakeApi, kube: KubeClient) -> None:
+        api.pods = []
+        error = await self.failure(kube, 0.5)
+        assert isinstance(error, TunnelError)
+        assert "it has no pod yet" in str(error)
+
+    @pytest.mark.parametrize(
+        ("refusal", "kind"),
+        [
+            (
+                Refusal(403, 'User "eve" cannot list resource "pods" in API group "" in the namespace "kube-registry"'),
+                TunnelForbiddenError,
+            ),
+            (Refusal(401, "Unauthorized"), CredentialsError),
+        ],
+    )
+    async def test_what_no_waiting_mends_ends_it_at_once(
+        self, api: FakeApi, kube: KubeClient, refusal: Refusal, kind: type[KubeRegistryError]
+    ) -> None:
+        api.list_refusals = repeat(refusal)
+        assert type(await self.failure(kube, PATIENCE_SECONDS)) is kind
+        assert api.looks == 2  # aiohttp itself sends a GET that was reset once more
+
+    async def test_a_certificate_that_is_not_trusted_ends_it_at_once(self, tls_api: FakeApi, tmp_path: Path) -> None:
+        stranger = pki.found(tmp_path / "stranger")
+        async with open_client(settings_for(tls_api.server, stranger, tmp_path)) as kube, asyncio.timeout(5):
+            assert isinstance(await self.failure(kube, PATIENCE_SECONDS), CertificateError)
+
+    async def opened(self, kube: KubeClient, seconds: float) -> bool:
+        async with open_tunnel(kube, 0, seconds=seconds):
+            return True
+
+    async def failure(self, kube: KubeClient, seconds: float) -> KubeRegistryError:
+        with pytest.raises(KubeRegistryError) as raised:
+            await self.opened(kube, seconds)
+        return raised.value
