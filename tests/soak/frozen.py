@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.polling import poll
-from cluster.push import PushPath
 from cluster.translation import REQUEST_SECONDS
 from cluster.tunnel import STRIKES, WATCH_SECONDS, Tunnel
 from lab import control_plane
 from lab.errors import LabError
-from tests.soak.kills import held
+from tests.soak.kills import held, tunnel_of
 from tests.soak.place import Place
-from tests.soak.pushes import push, read_back
+from tests.soak.pushes import fresh_image, push, read_back
 
 MIDDLE_BYTES = (5_000_000, 40_000_000)
 """How much of the image's 50 MB has gone through the tunnel when the API server is frozen: between these."""
@@ -40,8 +39,8 @@ async def freeze(place: Place, seed: int) -> str:
     """
     sent, say = random.Random(seed).randint(*MIDDLE_BYTES), place.progress.say  # noqa: S311 - nothing is kept secret
     async with held(place) as path:
-        tunnel = _tunnel(path)
-        pushing = asyncio.ensure_future(push(place, path, "frozen", say))
+        tunnel = tunnel_of(path)
+        pushing = asyncio.ensure_future(push(place, path, await fresh_image(place, "frozen"), say))
         await _sent(tunnel, sent)
         with frozen_api_server(place):
             start = time.monotonic()
@@ -51,7 +50,7 @@ async def freeze(place: Place, seed: int) -> str:
             pushed = await pushing
             took = time.monotonic() - start
     async with held(place) as path:  # the next update; one that is under way asks once whether the registry is ready
-        after = await push(place, path, "thawed", say)
+        after = await push(place, path, await fresh_image(place, "thawed"), say)
     if not after.digest:
         raise LabError(f"The push after the thaw failed: {after.error}")
     for each in (pushed, after):
@@ -63,12 +62,6 @@ async def freeze(place: Place, seed: int) -> str:
         f"(bound {CUT_SECONDS:.0f} s), the push {ended} after {took:.0f} s and {pushed.tries} tries of ours; the next "
         "one, after the thaw, succeeded"
     )
-
-
-def _tunnel(path: PushPath) -> Tunnel:
-    if path._tunnel is None:
-        raise LabError("The push path has no tunnel.")
-    return path._tunnel
 
 
 async def _sent(tunnel: Tunnel, count: int) -> None:

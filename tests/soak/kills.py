@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cluster.push import PushPath
+from cluster.tunnel import Tunnel
 from lab.errors import LabError
 from tests.bench.registry import kubectl, pod_of, wait_ready
 from tests.soak.place import Place
-from tests.soak.pushes import Pushed, push, read_back
+from tests.soak.pushes import Pushed, fresh_image, push, read_back
 
-LATEST_SECONDS = 4.0
+LATEST_SECONDS = 3.0
 """A push of one image takes about as long; the pod is killed at some moment of it."""
 
 _WAYS = {"deleted": (), "killed": ("--grace-period=0", "--force")}
@@ -31,18 +32,19 @@ async def kill(place: Place, seed: int, times: int) -> str:
         LabError: a push hung, or what was acknowledged cannot be read.
     """
     dice, seen = random.Random(seed), list[Pushed]()  # noqa: S311 - nothing is kept secret with it
-    longest = 0.0
+    longest, hit = 0.0, 0
     async with held(place) as path:
         for number in range(1, times + 1):
             delay, way = dice.uniform(0, LATEST_SECONDS), dice.choice(list(_WAYS))
-            start = time.monotonic()
-            pushed, _ = await asyncio.gather(
-                push(place, path, f"kill-{number}", place.progress.say), _take_away(place, delay, way)
+            image, start = await fresh_image(place, f"kill-{number}"), time.monotonic()
+            pushed, open_then = await asyncio.gather(
+                push(place, path, image, place.progress.say), _take_away(place, path, delay, way)
             )
-            longest = max(longest, took := time.monotonic() - start)
+            longest, hit = max(longest, took := time.monotonic() - start), hit + bool(open_then)
             ended = pushed.digest or f"one error: {pushed.error}"
             place.progress.say(
-                f"[{number}/{times}] {way} after {delay:.2f} s; {pushed.tries} tries, {took:.1f} s: {ended}"
+                f"[{number}/{times}] {way} after {delay:.2f} s with {open_then} connections open; "
+                f"{pushed.tries} tries, {took:.1f} s: {ended}"
             )
             seen.append(pushed)
             await asyncio.to_thread(wait_ready, place.plan, place.settings)
@@ -56,9 +58,9 @@ async def kill(place: Place, seed: int, times: int) -> str:
     whole = [each for each in seen if each.digest]
     again = sum(each.tries > 1 for each in whole)
     return (
-        f"{times} kills of the registry's pod during pushes: {len(whole)} pushes succeeded, {again} of them on a later "
-        f"try of ours, {times - len(whole)} ended in one error, none hung; the longest took {longest:.0f} s; all that "
-        "was acknowledged was read back, at once and at the end"
+        f"{times} kills of the registry's pod during pushes, {hit} of them with connections open: {len(whole)} pushes "
+        f"succeeded, {again} of them on a later try of ours, {times - len(whole)} ended in one error, none hung; the "
+        f"longest took {longest:.0f} s; all that was acknowledged was read back, at once and at the end"
     )
 
 
@@ -73,16 +75,18 @@ async def held(place: Place) -> AsyncIterator[PushPath]:
         await path.give_back("soak")
 
 
-async def _take_away(place: Place, delay: float, way: str) -> None:
+def tunnel_of(path: PushPath) -> Tunnel:
+    """The tunnel that a push path holds."""
+    if path._tunnel is None:
+        raise LabError("The push path has no tunnel.")
+    return path._tunnel
+
+
+async def _take_away(place: Place, path: PushPath, delay: float, way: str) -> int:
+    """Take the pod away after so many seconds; how many connections were open then."""
     await asyncio.sleep(delay)
-    pod = pod_of(place.plan, place.settings)["metadata"]["name"]
-    await asyncio.to_thread(
-        kubectl,
-        place.plan,
-        "delete",
-        "pod",
-        pod,
-        f"--namespace={place.settings.namespace}",
-        "--wait=false",
-        *_WAYS[way],
-    )
+    pod = (await asyncio.to_thread(pod_of, place.plan, place.settings))["metadata"]["name"]
+    delete = ("delete", "pod", pod, f"--namespace={place.settings.namespace}", "--wait=false", *_WAYS[way])
+    connections = len(tunnel_of(path)._links)
+    await asyncio.to_thread(kubectl, place.plan, *delete)
+    return connections

@@ -42,15 +42,20 @@ class Pushed:
     error: str | None = None
 
 
-async def push(place: Place, path: PushPath, name: str, say: Say) -> Pushed:
-    """Push a fresh image, and try again where PushPath says so, as components/hooks.py does.
+async def fresh_image(place: Place, name: str) -> str:
+    """An image that no registry has, in the Docker engine under its push name."""
+    image = place.settings.endpoints.push_name("soak", name)
+    layers = [os.urandom(_LAYER) for _ in range(_LAYERS)]
+    await asyncio.to_thread(transfers.load_image, place.docker_host, image, layers)
+    return image
+
+
+async def push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
+    """Push an image, try again where PushPath says so, as components/hooks.py does, and have the engine forget it.
 
     Raises:
         LabError: it hung.
     """
-    image = f"{place.settings.endpoints.push_address}/soak:{name}"
-    layers = [os.urandom(_LAYER) for _ in range(_LAYERS)]
-    await asyncio.to_thread(transfers.load_image, place.docker_host, image, layers)
     try:
         async with asyncio.timeout(PUSH_LIMIT_SECONDS):
             return await _push(place, path, image, say)
