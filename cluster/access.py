@@ -111,6 +111,7 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
     where = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
     with usable(where, kubeconfig):
         configuration = Configuration()
+        configuration.connection_pool_maxsize = 0  # no bound: a hundred pushes must not keep a question waiting
         configuration.disable_strict_ssl_verification = True  # Go, and so kubectl, asks for less than Python 3.13
         if settings.kube_context == IN_CLUSTER:
             ask = _service_account(configuration)
