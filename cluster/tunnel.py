@@ -156,6 +156,7 @@ class Tunnel:
 
     async def end_connections(self) -> None:
         """Cut what is still open and wait until it is gone."""
+        await asyncio.sleep(0)  # one that was accepted just now is known once its task has begun
         tasks = [link.task for link in self._links]
         for task in tasks:
             task.cancel()
