@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-.PHONY: help host venv up preview down test soak bench lint schema
+.PHONY: help host venv up preview down test test-lab test-program soak bench lint schema
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,14 @@ down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 
 test: host venv ## Run every test, on real clusters too
 	@$(PYTHON) -m lab tools
-	@$(PYTHON) -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-lab test-program
+
+# Side by side: one waits for clusters while the other computes. Tests that run make take no part in this one.
+test-lab test-program: private export MAKEFLAGS :=
+test-lab:
+	@said=$$($(PYTHON) -m pytest tests/lab 2>&1); status=$$?; echo "$$said"; exit $$status
+test-program:
+	@$(PYTHON) -m pytest --ignore=tests/lab
 
 soak: host venv ## Try for two hours what tests have no time for, into docs/reliability.md
 	@$(PYTHON) -m tests.soak

@@ -128,7 +128,6 @@ class TestFaults:
             assert not update.done()
             lab.kubectl("delete", "pods", "--namespace", "kube-registry", "--all", "--wait=false")
             assert update.result(timeout=HOOK_SECONDS)["update"] == 1
-        (program.folder / "other" / "site" / "large").unlink()
 
 
 def is_uploading(lab: Lab) -> bool:

@@ -98,6 +98,7 @@ def out_of_service(access: Access) -> Iterator[None]:
         access.admin("patch", "deployment", REGISTRY, "-n", NAMESPACE, "--type", "merge", "--patch", change)
 
     available_after(500)
+    access.admin("wait", "deployment", REGISTRY, "-n", NAMESPACE, "--for=condition=Available=false", "--timeout=20s")
     yield
     available_after(0)
 
