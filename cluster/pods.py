@@ -55,25 +55,28 @@ def event_trouble(events: Sequence[Object]) -> str | None:
     if not warnings:
         return None
     newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    return f"{newest['reason']}: {_one_line(newest['message'])}"
+    return f"{newest['reason']}: {one_line(newest['message'])}"
 
 
 def _troubles(pod: Object) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield f"pod {name} has no node: {_one_line(condition.get('message', condition['reason']))}"
+            yield f"pod {name} has no node: {one_line(condition.get('message', condition['reason']))}"
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
         if reason not in _ON_ITS_WAY:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
-            yield f"container {container['name']} of pod {name}: {reason}: {_one_line(words)}"
+            yield f"container {container['name']} of pod {name}: {reason}: {one_line(words)}"
 
 
-def _one_line(text: str) -> str:
-    """Long messages end in what matters: the last words of a log, the innermost error."""
+def one_line(text: str) -> str:
+    """A message on one line, and not too long of one.
+
+    Long messages end in what matters: the last words of a log, the innermost error.
+    """
     line = " ".join(text.split())
     return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
 

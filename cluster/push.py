@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stack.errors import KubeRegistryError
+from stack.errors import KubeRegistryError, PreflightError, PreflightToldError
 from stack.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class PushPath:
         self._tries: Counter[str] = Counter()
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
+        self._nodes_can_pull = not settings.preflight
+        self._told: PreflightToldError | None = None
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs; asked once, then known for the rest of the run.
@@ -61,10 +63,12 @@ class PushPath:
         """Hold the tunnel, opening it if nobody holds it yet.
 
         Raises:
-            ClusterError: registry not ready, or no tunnel to it.
+            ClusterError: registry not ready, no tunnel to it, or nodes that cannot pull; their table is for the first.
         """
         async with self._lock:
             await self._prove_ready(say)
+            if self._told:
+                raise self._told
             if self._tunnel is None:
                 await self._open_tunnel(say)
             self._holders.add(holder)
@@ -126,8 +130,24 @@ class PushPath:
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
             opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
-            self._tunnel = await opening.enter_async_context(opened)
+            tunnel = await opening.enter_async_context(opened)
+            await self._prove_nodes(tunnel, say)
+            self._tunnel = tunnel
             self._open = opening.pop_all()
+
+    async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
+        """Ask the nodes once, before the first push."""
+        from cluster.preflight import VERDICT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
+
+        if self._nodes_can_pull:
+            return
+        say(f"waiting for every node to pull from {self._settings.endpoints.pull_host}, {until(VERDICT_SECONDS)}")
+        try:
+            await prove_nodes(tunnel.kube, self._settings, tunnel.address, say)
+        except PreflightError as error:
+            self._told = PreflightToldError(where=error.where, failing=error.failing)
+            raise
+        self._nodes_can_pull = True
 
 
 def until(seconds: float) -> str:

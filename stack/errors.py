@@ -18,6 +18,9 @@
         ├── NamespaceTakenError    the namespace is there and not this stack's
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          the registry did not become ready in time
+        ├── RegistryError          the registry answered no
+        ├── PreflightError         nodes cannot pull from it
+        ├── PreflightToldError     likewise, and another image has said which
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port
             ├── PodGoneError       the pod at its far end was taken away
@@ -355,6 +358,69 @@ class NotReadyError(ClusterError):
         "seconds": 14,
         "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
     }
+
+
+@dataclass(eq=False)
+class RegistryError(ClusterError):
+    """The registry answered no, or not at all."""
+
+    request: str
+    reason: str
+
+    sentence = "the registry in {where} does not do {request}: {reason}"
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "request": "PUT /v2/kube-registry/preflight/manifests/probe",
+        "reason": "500 Internal Server Error",
+    }
+
+
+@dataclass(eq=False)
+class PreflightError(ClusterError):
+    """Nodes cannot pull what would be pushed.
+
+    Args:
+        pull_host: what they pull from.
+        rows: name, runtime, kube-proxy's mode and cause, of the first ten of them.
+        failing: how many they are.
+        nodes: of how many.
+        mend: what mends most of them.
+    """
+
+    pull_host: str
+    rows: tuple[tuple[str, str, str, str], ...]
+    failing: int
+    nodes: int
+    mend: str
+
+    sentence = "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built: {mend}{table}"
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "pull_host": "localhost:30100",
+        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
+        "failing": 1,
+        "nodes": 2,
+        "mend": "`pulumi config set nodeProxy true`",
+    }
+
+    @property
+    def table(self) -> str:
+        """The rows below one another, with what there is no room for."""
+        rows = [("node", "runtime", "kube-proxy", "cause"), *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+        more = self.failing - len(self.rows)
+        return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
+
+
+@dataclass(eq=False)
+class PreflightToldError(ClusterError):
+    """Nodes cannot pull what would be pushed, and another image of the update has said which."""
+
+    failing: int
+
+    sentence = "{failing} nodes cannot pull from the registry in {where}: the first image says which"
+    example: ClassVar[dict[str, object]] = {"where": _HERE, "failing": 1}
 
 
 @dataclass(eq=False)

@@ -22,12 +22,16 @@ _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _Repository = Annotated[str, Field(pattern=rf"^{_COMPONENT}(/{_COMPONENT})*$")]
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$"
-_NOT_SET = (None, "", 0, "0")
 
 
 def _from_json(value: object) -> object:
     """Pulumi hands structured config on as JSON text; fleet.yaml and tests as values."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _is_set(value: object) -> bool:
+    """Whether a key has a value: Pulumi has an empty one, or 0, for a key that was left out."""
+    return value is False or value not in (None, "", 0, "0")
 
 
 def _with_home(path: str) -> str:
@@ -127,6 +131,12 @@ class Settings(_Model):
         default="linux/amd64",
         pattern=r"^linux/[a-z0-9]+(/[a-z0-9]+)?$",
     )
+    preflight: bool = _setting(
+        "Whether every node has to prove that it can pull before anything is built.",
+        "true or false",
+        "false",
+        default=True,
+    )
     images: Annotated[dict[_Repository, ImageSettings], BeforeValidator(_from_json)] = _setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
         "at least one image, named by its repository: lower-case letters and digits, parted by single . _ - or /",
@@ -148,7 +158,7 @@ class Settings(_Model):
             SettingsError: a key is missing, unknown or has a value that is not allowed.
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
-        given = {key: value for key, value in own.items() if ":" not in key and value not in _NOT_SET}
+        given = {key: value for key, value in own.items() if ":" not in key and _is_set(value)}
         given.setdefault("pushPort", derive_push_port(project, stack))
         try:
             return cls.model_validate(given)
