@@ -133,9 +133,7 @@ async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdic
     return PreflightError(
         where=kube.where,
         pull_host=settings.endpoints.pull_host,
-        rows=tuple(
-            (node.name, node.runtime, mode, failing[node].words) for node, mode in zip(worst, modes, strict=True)
-        ),
+        rows=tuple((node.name, node.runtime, mode, failing[node].words) for node, mode in told),
         failing=len(failing),
         nodes=nodes,
         mend=mend,

@@ -37,12 +37,12 @@ class Verdict:
 
 
 PULLED = Verdict("pulled", "")
-NO_ANSWER = Verdict("no answer", "look at the node with `kubectl describe node`")
+NO_ANSWER = Verdict("no answer", "what `kubectl describe node` says of it")
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
 NODE_PROXY = "`pulumi config set nodeProxy true`"
-RUNTIME = "let the runtime pull from localhost over HTTP, docs/compatibility.md says how"
+RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
 
 _KNOWN = (
     ("no match for platform", ARCHITECTURE),
@@ -105,7 +105,7 @@ def verdict(pod: Object) -> Verdict | None:
     """What a probe pod's status tells: PULLED, or why it cannot; None while that is not known."""
     status: Mapping[str, Any] = pod["status"]
     if status.get("phase") == "Failed" and not status.get("containerStatuses"):
-        return Verdict(f"the node takes no pod: {status.get('reason')}", "make room on the node")
+        return Verdict(f"the node takes no pod: {status.get('reason')}", "room on the node")
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting")
         if container.get("imageID") or not waiting:
@@ -119,7 +119,9 @@ def verdict(pod: Object) -> Verdict | None:
 
 def refused(message: str) -> Verdict:
     """What it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
-    return Verdict(f"no probe pod allowed: {one_line(message)}", "allow it, or `pulumi config set preflight false`")
+    return Verdict(
+        f"no probe pod allowed: {one_line(message)}", "leave to make it, or `pulumi config set preflight false`"
+    )
 
 
 def meaning(message: str) -> Verdict:

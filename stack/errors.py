@@ -367,7 +367,7 @@ class RegistryError(ClusterError):
     request: str
     reason: str
 
-    sentence = "the registry in {where} does not do {request}: {reason}"
+    sentence = "the registry in {where} does not do {request}: {reason}; its own log says more, see `kubectl logs`"
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
         "request": "PUT /v2/kube-registry/preflight/manifests/probe",
@@ -393,7 +393,10 @@ class PreflightError(ClusterError):
     nodes: int
     mend: str
 
-    sentence = "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built: {mend}{table}"
+    sentence = (
+        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
+        "what mends it is {mend}{table}"
+    )
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
         "pull_host": "localhost:30100",
@@ -419,7 +422,9 @@ class PreflightToldError(ClusterError):
 
     failing: int
 
-    sentence = "{failing} nodes cannot pull from the registry in {where}: the first image says which"
+    sentence = (
+        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
+    )
     example: ClassVar[dict[str, object]] = {"where": _HERE, "failing": 1}
 
 

@@ -137,6 +137,24 @@ class Settings(_Model):
         "false",
         default=True,
     )
+    node_proxy: bool = _setting(
+        "Whether a node proxy answers on every node's loopback, for nodes where kube-proxy does not.",
+        "true or false",
+        "true",
+        default=False,
+    )
+    retain: bool = _setting(
+        "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
+        "true or false",
+        "true",
+        default=False,
+    )
+    local_registry_hosting: bool = _setting(
+        "Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755).",
+        "true or false",
+        "true",
+        default=False,
+    )
     images: Annotated[dict[_Repository, ImageSettings], BeforeValidator(_from_json)] = _setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
         "at least one image, named by its repository: lower-case letters and digits, parted by single . _ - or /",
