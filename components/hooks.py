@@ -104,6 +104,23 @@ def namespace_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding
     return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:namespace", refuse_taken)])
 
 
+def hosting_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
+    """A hook that keeps what tools are told of a cluster's registry from being overwritten.
+
+    Args:
+        name: name of the component that binds it.
+        settings: the stack.
+    """
+
+    async def refuse_taken(_args: pulumi.ResourceHookArgs) -> None:
+        from cluster.preconditions import prove_hosting_free  # noqa: PLC0415 - a second that no preview needs
+
+        async with bounded("looking for what tools are told of a registry"):
+            await prove_hosting_free(settings)
+
+    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:hosting", refuse_taken)])
+
+
 def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
     """A hook that explains why the registry's node port was refused.
 

@@ -16,6 +16,7 @@
         │   └── ForbiddenError     who asks may not do that
         │       └── TunnelForbiddenError  namely open the tunnel
         ├── NamespaceTakenError    the namespace is there and not this stack's
+        ├── HostingTakenError      tools are told of another registry already
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          the registry did not become ready in time
         ├── RegistryError          the registry answered no
@@ -320,6 +321,22 @@ class NamespaceTakenError(ClusterError):
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
         "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+    }
+
+
+@dataclass(eq=False)
+class HostingTakenError(ClusterError):
+    """Tools such as Tilt are told of a registry in this cluster already, and not by this stack."""
+
+    told: str
+
+    sentence = (
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; leave it alone with `pulumi config "
+        "set localRegistryHosting false`, or delete it if it is of no use any more"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(_HERE, namespace="kube-public"),
+        "told": 'host: "localhost:5000"',
     }
 
 

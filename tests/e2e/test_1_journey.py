@@ -147,6 +147,7 @@ async def hold_twice(settings: Settings) -> None:
     assert [line.partition(",")[0] for line in said] == [
         "waiting for the registry to run",
         f"waiting for an answer on {settings.endpoints.push_address}",
+        f"waiting for every node to pull from {settings.endpoints.pull_host}",
     ]
     await path.give_back("one")
     assert is_listening(settings.push_port)
