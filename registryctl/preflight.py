@@ -29,6 +29,7 @@ def preflight(
 
 async def _preflight(stack: str | None) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    status = 1
     async with until_told():
         settings = await stack_settings(Path.cwd(), stack, {})
         async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel:
