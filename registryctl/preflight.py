@@ -35,15 +35,13 @@ async def _preflight(stack: str | None) -> int:
         async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel:
             verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
             console.print(await _table(kube, verdicts))
-        failing = {verdict.mend for verdict in verdicts.values() if verdict is not PULLED}
-        pulling = sum(verdict is PULLED for verdict in verdicts.values())
-        console.print(
-            f"{pulling} of {len(verdicts)} nodes can pull from {settings.endpoints.pull_host} in {kube.where}"
-        )
-        for mend in sorted(failing):
+        failing = [verdict for verdict in verdicts.values() if verdict is not PULLED]
+        pulling = f"{len(verdicts) - len(failing)} of {len(verdicts)} nodes"
+        console.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
+        for mend in sorted({verdict.mend for verdict in failing}):
             console.print(f"what mends it is {mend}")
-        return int(bool(failing))
-    return 1
+        status = int(bool(failing))
+    return status
 
 
 async def _table(kube: KubeClient, verdicts: Verdicts) -> Table:

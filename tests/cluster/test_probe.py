@@ -9,7 +9,7 @@ from cluster.probe import ARCHITECTURE, NODE_PROXY, PULLED, RUNTIME, meaning, pr
 HEAD = 'failed to pull and unpack image "localhost:30100/kube-registry/preflight:probe": failed to do request: Head '
 
 
-def pod(*, phase: str = "Pending", image_id: str = "", **state: Any) -> dict[str, Any]:
+def pod(*, phase: str = "Pending", image_id: str = "", **state: object) -> dict[str, Any]:
     return {"status": {"phase": phase, "containerStatuses": [{"imageID": image_id, "state": state}]}}
 
 
