@@ -4,9 +4,6 @@ It owns what the registry is made of and the order of it. What its pod runs is i
 proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -14,6 +11,7 @@ from cluster.push import PushPath
 from components.fences import RESTRICTED, read_door_only
 from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
 from components.hosting import tell_of_registry
+from components.proxy import NodeProxy
 from components.workload import config_files, deployment_spec
 from stack.names import READ_PORT, REGISTRY, RETAINED, labels
 from stack.settings import Settings
@@ -61,6 +59,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         if settings.local_registry_hosting:
             tell_of_registry(name, settings, self)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
+        if settings.node_proxy:
+            proxy = NodeProxy(f"{name}-proxy", settings, service, pulumi.ResourceOptions(parent=self))
+            self.needed_to_push.append(proxy.daemon_set)
         self.claim_uid = claim.metadata.uid
         running = when_ready(deployment.metadata.namespace, path, self)
         self.outputs = {
@@ -74,7 +75,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
         return kubernetes.core.v1.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata=self._metadata(_TAKE_OVER),
+            metadata={**self._metadata(), "annotations": {**_NO_AWAIT, **_TAKE_OVER}},
             spec={
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": self.settings.storage_class,
@@ -120,12 +121,12 @@ class ClusterRegistry(pulumi.ComponentResource):
             ),
         )
 
-    def _metadata(self, annotations: Mapping[str, str] = MappingProxyType({})) -> dict[str, object]:
+    def _metadata(self) -> dict[str, object]:
         return {
             "name": REGISTRY,
             "namespace": self.settings.namespace,
             "labels": labels("registry"),
-            "annotations": {**_NO_AWAIT, **annotations},
+            "annotations": _NO_AWAIT,
         }
 
     def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:

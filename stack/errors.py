@@ -331,8 +331,8 @@ class HostingTakenError(ClusterError):
     told: str
 
     sentence = (
-        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; leave it alone with `pulumi config "
-        "set localRegistryHosting false`, or delete it if it is of no use any more"
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
+        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
     )
     example: ClassVar[dict[str, object]] = {
         "where": replace(_HERE, namespace="kube-public"),

@@ -117,7 +117,7 @@ class TestRules:
 
     def test_every_resource_has_an_explicit_provider(self, registered: Registered) -> None:
         children = [urn for urn in registered.resources if len(ancestry(urn)) > 1]
-        assert len(children) == 7
+        assert len(children) == 8
         for urn in children:
             assert registered.providers[urn].split("::")[-2] in ("cluster", "builder"), urn
 
@@ -169,6 +169,20 @@ class TestDoors:
     def test_a_changed_configuration_changes_the_pod(self, registered: Registered) -> None:
         (deployment,) = registered.of_type("Deployment")
         assert deployment["spec"]["template"]["metadata"]["annotations"]["kube-registry/config"]
+
+
+class TestFences:
+    def test_no_pod_of_the_namespace_may_have_more_rights_than_the_registry(self, registered: Registered) -> None:
+        (namespace,) = registered.of_type("core/v1:Namespace")
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce-version"] == "latest"
+
+    def test_the_policy_lets_everybody_to_the_read_door_and_nowhere_else(self, registered: Registered) -> None:
+        (policy,) = registered.of_type("NetworkPolicy")
+        (deployment,) = registered.of_type("Deployment")
+        assert policy["spec"]["podSelector"] == deployment["spec"]["selector"]
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": READ_PORT}]}]
 
 
 class TestImages:

@@ -19,8 +19,8 @@ from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
 
-RESOURCES = 11
-"""The stack itself, two providers, two components, five objects in the cluster, one image."""
+RESOURCES = 12
+"""The stack itself, two providers, two components, six objects in the cluster, one image."""
 
 
 def web_pods(lab: Lab) -> list[dict[str, Any]]:
