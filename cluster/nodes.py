@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from cluster.kube import KubeClient
 from cluster.pods import Object
 from stack.errors import ClusterError
-
-_VIRTUAL = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
-"""Labels of nodes that are an API to something else and pull nothing themselves."""
+from stack.names import VIRTUAL_NODES
 
 _PROXY_METRICS_PORT = 10249
 """Where kube-proxy tells its mode (kubernetes cmd/kube-proxy/app/server.go), if it listens for more than itself."""
@@ -51,7 +49,7 @@ async def proxy_mode(kube: KubeClient, node: Node) -> str:
 def _pulls(item: Object) -> bool:
     labels = item["metadata"].get("labels", {})
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in item["status"].get("conditions", []))
-    virtual = any(labels.get(key) == value for key, value in _VIRTUAL.items())
+    virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
     linux = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
     return ready and linux and not virtual and not item["spec"].get("unschedulable")
 

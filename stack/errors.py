@@ -18,7 +18,7 @@
         ├── NamespaceTakenError    the namespace is there and not this stack's
         ├── HostingTakenError      tools are told of another registry already
         ├── NodePortError          the node port cannot be had
-        ├── NotReadyError          the registry did not become ready in time
+        ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which
@@ -362,14 +362,13 @@ class NodePortError(ClusterError):
 
 @dataclass(eq=False)
 class NotReadyError(ClusterError):
-    """The registry did not become ready in time."""
+    """The registry or the node proxy did not become ready in time."""
 
     seconds: float
     reason: str
+    what: str = "registry"
 
-    sentence = (
-        "the registry in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
-    )
+    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
         "seconds": 14,

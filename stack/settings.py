@@ -20,7 +20,7 @@ from stack.errors import SettingsError
 
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _Repository = Annotated[str, Field(pattern=rf"^{_COMPONENT}(/{_COMPONENT})*$")]
-_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$"
 
 
@@ -84,10 +84,10 @@ class Settings(_Model):
     )
     namespace: str = _setting(
         "Namespace that is made for the registry.",
-        "at most 63 lower-case letters, digits and dashes",
+        "at most 57 lower-case letters, digits and dashes",
         "kube-registry",
         default="kube-registry",
-        pattern=_DNS_LABEL,
+        pattern=_NAMESPACE,
     )
     node_port: int = _setting(
         "Port of the registry on every node, within the cluster's node port range.",
@@ -122,6 +122,13 @@ class Settings(_Model):
         "an image reference",
         "docker.io/library/registry:3.1.2",
         default="docker.io/library/registry:3.1.2",
+        min_length=1,
+    )
+    proxy_image: str = _setting(
+        "Image of the node proxy: HAProxy 2.6 or newer, with a shell.",
+        "an image reference",
+        "docker.io/library/haproxy:3.2-alpine",
+        default="docker.io/library/haproxy:3.2-alpine",
         min_length=1,
     )
     platform: str = _setting(
@@ -182,6 +189,11 @@ class Settings(_Model):
             return cls.model_validate(given)
         except ValidationError as error:
             raise _first_problem(error) from None
+
+    @property
+    def proxy_namespace(self) -> str:
+        """Namespace of the node proxy; another one than the registry's, because Pod Security allows more there."""
+        return f"{self.namespace}-proxy"
 
     @property
     def endpoints(self) -> Endpoints:
