@@ -11,7 +11,7 @@ from rich.table import Table
 from cluster.kube import KubeClient, open_client
 from cluster.nodes import proxy_mode
 from cluster.preflight import Verdicts, examine_nodes
-from cluster.probe import PULLED
+from cluster.probe import PULLED, Verdict
 from cluster.push import ANSWER_SECONDS
 from cluster.tunnel import open_tunnel
 from registryctl.interrupts import until_told
@@ -29,7 +29,7 @@ def preflight(
 
 async def _preflight(stack: str | None) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    status = 1
+    failing: list[Verdict] | None = None
     async with until_told():
         settings = await stack_settings(Path.cwd(), stack, {})
         async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel:
@@ -40,8 +40,7 @@ async def _preflight(stack: str | None) -> int:
         console.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
         for mend in sorted({verdict.mend for verdict in failing}):
             console.print(f"what mends it is {mend}")
-        status = int(bool(failing))
-    return status
+    return int(failing != [])
 
 
 async def _table(kube: KubeClient, verdicts: Verdicts) -> Table:
