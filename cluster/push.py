@@ -7,6 +7,7 @@ What talks to the cluster is imported when it is first asked: a second that a pr
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,7 +24,7 @@ Say = Callable[[str], None]
 """Tells a person one line: what is being waited for and until when, or why something is done again."""
 
 READY_SECONDS = 120.0
-"""How long the registry may take to run: its image is pulled once per node, its volume made once."""
+"""How long registry and node proxy may take to run: each image is pulled once per node, the volume made once."""
 
 ANSWER_SECONDS = 20.0
 """How long the registry may take to answer through the tunnel."""
@@ -51,7 +52,7 @@ class PushPath:
         self._told: PreflightToldError | None = None
 
     async def ready(self, say: Say) -> None:
-        """Return once the registry runs; asked once, then known for the rest of the run.
+        """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
 
         Raises:
             ClusterError: it does not, or the cluster cannot be asked.
@@ -116,11 +117,17 @@ class PushPath:
 
     async def _wait_ready(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.proxy_readiness import wait_proxy_ready  # noqa: PLC0415
         from cluster.readiness import wait_ready  # noqa: PLC0415
 
         say(f"waiting for the registry to run, {until(READY_SECONDS)}")
+        deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
+            if self._settings.node_proxy:
+                left = deadline - time.monotonic()
+                say(f"waiting for the node proxy to listen on every node, {until(left)}")
+                await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
 
     async def _open_tunnel(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring

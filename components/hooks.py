@@ -142,12 +142,12 @@ def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
 
 
 def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resource) -> pulumi.Output[str]:
-    """A value that is there once the registry runs; in preview at once.
+    """A value that is there once the registry runs, and the node proxy if there is one; in preview at once.
 
     It is asked on every update: an after hook would fail once and leave the next update green.
 
     Args:
-        value: an output of the Deployment, which orders the question behind it.
+        value: an output of what is to run, which orders the question behind that.
         path: the push path whose registry is meant.
         resource: on its row the waiting is told.
     """

@@ -59,11 +59,13 @@ class ClusterRegistry(pulumi.ComponentResource):
         if settings.local_registry_hosting:
             tell_of_registry(name, settings, self)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
+        namespace = deployment.metadata.namespace
         if settings.node_proxy:
-            proxy = NodeProxy(f"{name}-proxy", settings, service, pulumi.ResourceOptions(parent=self))
-            self.needed_to_push.append(proxy.daemon_set)
+            daemon_set = NodeProxy(f"{name}-proxy", settings, service, pulumi.ResourceOptions(parent=self)).daemon_set
+            self.needed_to_push.append(daemon_set)
+            namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
         self.claim_uid = claim.metadata.uid
-        running = when_ready(deployment.metadata.namespace, path, self)
+        running = when_ready(namespace, path, self)
         self.outputs = {
             "namespace": running,
             "nodePort": settings.node_port,

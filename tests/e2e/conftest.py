@@ -50,7 +50,7 @@ class Program:
     @contextmanager
     def changed(self, settings: Mapping[str, str]) -> Iterator[None]:
         """Other settings for a while; keys are paths."""
-        file = self.folder / f"Pulumi.{STACK}.yaml"
+        file = self.folder / f"Pulumi.{self.stack.name}.yaml"
         before = file.read_text()
         for key, value in settings.items():
             self.stack.set_config(key, automation.ConfigValue(value), path=True)
