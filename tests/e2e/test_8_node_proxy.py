@@ -136,8 +136,8 @@ class TestWithout:
 class TestWith:
     def test_the_same_reference_is_pulled_on_both_nodes(self, lab: Lab, proxied: Program) -> None:
         image = proxied.output("image")
-        for node in lab.cluster.nodes:
-            assert pulled(lab, node, image) == image.rpartition("@")[2]
+        digest = image.rpartition("@")[2]
+        assert pulled(lab, image) == {node.name: digest for node in lab.cluster.nodes}
 
     def test_a_second_up_changes_nothing(self, proxied: Program) -> None:
         assert set(proxied.up()) == {"same"}
@@ -218,20 +218,27 @@ def is_staying(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" not in pod["metadata"]
 
 
-def pulled(lab: Lab, node: Node, image: str) -> str:
-    """Digest of an image that a pod on a node has pulled from scratch."""
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"pulls-on-{node.name}"},
+def pulled(lab: Lab, image: str) -> dict[str, str]:
+    """Node -> digest of an image, as a pod on each has pulled it."""
+    daemon_set = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "pulls"},
         "spec": {
-            "nodeName": node.name,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "main", "image": image, "imagePullPolicy": "Always"}],
+            "selector": {"matchLabels": {"app": "pulls"}},
+            "template": {
+                "metadata": {"labels": {"app": "pulls"}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [{"name": "main", "image": image, "imagePullPolicy": "Always"}],
+                },
+            },
         },
     }
-    lab.kubectl("apply", "--filename", "-", given=json.dumps(pod))
-    lab.kubectl("wait", "--for=condition=Ready", f"pod/pulls-on-{node.name}", "--timeout=25s")
-    (found,) = lab.get("pods", "--field-selector", f"metadata.name=pulls-on-{node.name}")
-    lab.kubectl("delete", "pod", f"pulls-on-{node.name}", "--wait=false")
-    return str(found["status"]["containerStatuses"][0]["imageID"]).rpartition("@")[2]
+    lab.kubectl("apply", "--filename", "-", given=json.dumps(daemon_set))
+    lab.kubectl("rollout", "status", "daemonset/pulls", "--timeout=25s")
+    pods = lab.get("pods", "--selector", "app=pulls")
+    lab.kubectl("delete", "daemonset", "pulls", "--wait=false")
+    return {
+        pod["spec"]["nodeName"]: pod["status"]["containerStatuses"][0]["imageID"].rpartition("@")[2] for pod in pods
+    }
