@@ -64,7 +64,8 @@ class PushPath:
         """Hold the tunnel, opening it if nobody holds it yet.
 
         Raises:
-            ClusterError: registry not ready, no tunnel to it, or nodes that cannot pull; their table is for the first.
+            ClusterError: registry not ready, no tunnel to it, no room in it, or nodes that cannot pull; their table is
+                for the first.
         """
         async with self._lock:
             await self._prove_ready(say)
@@ -89,6 +90,7 @@ class PushPath:
                     await self._open_tunnel(say)
                 else:
                     await self._tunnel.prove(ANSWER_SECONDS)
+                    await self._prove_room(self._tunnel)
             except KubeRegistryError as error:
                 say(str(error))
                 return False
@@ -138,9 +140,15 @@ class PushPath:
             kube = await opening.enter_async_context(open_client(self._settings))
             opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
             tunnel = await opening.enter_async_context(opened)
+            await self._prove_room(tunnel)
             await self._prove_nodes(tunnel, say)
             self._tunnel = tunnel
             self._open = opening.pop_all()
+
+    async def _prove_room(self, tunnel: "Tunnel") -> None:
+        from cluster.volume import prove_room  # noqa: PLC0415 - see the module's docstring
+
+        await prove_room(tunnel.kube, tunnel.address)
 
     async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
         """Ask the nodes once, before the first push."""

@@ -71,7 +71,7 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
         async with bounded("mending a failed push"):
             if PUSH_FAILED in cause:
                 pulumi.log.info(f"the push failed: {cause}", DependencyResource(args.urn))
-                if await path.recover(args.urn, row(args.urn)):
+                if await path.recover(args.urn, row(args.urn, lasting=True)):
                     return True
             await path.give_back(args.urn)
             return False
@@ -178,13 +178,13 @@ async def bounded(doing: str) -> AsyncIterator[None]:
         raise TookTooLongError(doing=doing, seconds=HOOK_SECONDS) from None
 
 
-def row(urn: str) -> Say:
-    """Writes on a resource's row while it is worked on.
+def row(urn: str, *, lasting: bool = False) -> Say:
+    """Writes on a resource's row while it is worked on, and below the rows at the end if that is to last.
 
     The resource itself cannot be named then: its URN is not known to the program before the work is done.
     """
     resource = DependencyResource(urn)
-    return lambda line: pulumi.log.info(line, resource, ephemeral=True)
+    return lambda line: pulumi.log.info(line, resource, ephemeral=not lasting)
 
 
 def import_line(args: pulumi.ResourceHookArgs) -> str:

@@ -20,6 +20,7 @@
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
+        ├── VolumeFullError        its volume is full
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which
         └── TunnelError            the port-forward to the write door
@@ -388,6 +389,22 @@ class RegistryError(ClusterError):
         "where": _HERE,
         "request": "PUT /v2/kube-registry/preflight/manifests/probe",
         "reason": "500 Internal Server Error",
+    }
+
+
+@dataclass(eq=False)
+class VolumeFullError(ClusterError):
+    """The registry's volume is full."""
+
+    figures: str
+
+    sentence = (
+        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
+        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
     }
 
 

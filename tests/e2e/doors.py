@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.cluster import kubeconfig_for
 from lab.toolchain import tool
@@ -86,7 +87,7 @@ class Place:
         }
         ways = [(source, target, at) for source, (_, reached) in sources.items() for target, at in reached.items()]
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            yield from threads.map(lambda way: tried(*way[:2], sources[way[0]][0](*way[2])), ways)
+            yield from threads.map(lambda way: tried(way[0], way[1], sources[way[0]][0](*way[2])), ways)
 
     def by_api_server(self) -> Iterator[Tried]:
         """Through the API server, by somebody without a right."""
@@ -111,7 +112,7 @@ class Place:
 
         return ask
 
-    def _on_node(self, netns: str) -> Shell:
+    def _on_node(self, netns: Path) -> Shell:
         def ask(host: str, port: int) -> list[str]:
             command = ["nsenter", f"--net={netns}", "sh", "-c", ASK, "ask", f"{tool('busybox')} nc", host, str(port)]
             done = subprocess.run([*command, READ, *WRITES], capture_output=True, text=True, check=True, timeout=30)
