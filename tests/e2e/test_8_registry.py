@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components.fences import read_door_only
+from lab.cluster import kubeconfig_for
 from stack.endpoints import parse_reference
 from stack.names import HOSTING, HOSTING_NAMESPACE
 from tests.e2e import conftest
@@ -30,11 +31,16 @@ _BLOCK = re.compile(r"(?<=<!-- paths -->\n).*?(?=<!-- end of paths -->)", re.DOT
 
 @pytest.fixture(scope="module")
 def retained(lab: Lab, program: Program) -> Iterator[Program]:
-    """The program with all that can be chosen about the registry itself; its namespace does not go by itself."""
-    program.configure(retain="true", localRegistryHosting="true")
+    """The program with all that can be chosen about the registry itself, in the hands of a deployer."""
+    folder = CHECKOUT / "docs" / "rbac"
+    rights = (f"--filename={folder / 'deployer.yaml'}", f"--filename={folder / 'hosting.yaml'}")
+    lab.kubectl("apply", *rights)
+    deployer = kubeconfig_for(lab.cluster.name, "deployer", [f"{NAMESPACE}-deployers"])
+    program.configure(retain="true", localRegistryHosting="true", kubeconfig=str(deployer))
     yield program
+    lab.kubectl("apply", *rights)
     program.stack.destroy()
-    lab.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    lab.kubectl("delete", *rights, "--ignore-not-found")
 
 
 @pytest.fixture
