@@ -2,6 +2,7 @@
 
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
+    ├── StackError                 Pulumi does not tell the settings of a stack
     ├── BuildContextError          the files of an image are not where its settings say
     ├── DaemonError                no Docker daemon answers
     ├── TookTooLongError           a step of the update was given up
@@ -96,6 +97,24 @@ class SettingsError(KubeRegistryError):
         "key": "nodePort",
         "problem": "'many' is not allowed, it takes a port number",
         "mend": "`pulumi config set --path nodePort 30100`",
+    }
+
+
+@dataclass(eq=False)
+class StackError(KubeRegistryError):
+    """Pulumi does not tell the settings of a stack."""
+
+    stack: str
+    folder: str
+    reason: str
+    mend: str
+
+    sentence = "the settings of {stack} in {folder} cannot be had: {reason}; {mend}"
+    example: ClassVar[dict[str, object]] = {
+        "stack": "stack prod",
+        "folder": "/home/me/kube-registry",
+        "reason": "no stack named 'prod' found",
+        "mend": "`pulumi stack ls` lists the stacks",
     }
 
 
@@ -482,7 +501,8 @@ class PushPortBusyError(TunnelError):
 
     sentence = (
         "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}; "
-        "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`"
+        "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`, by hand with "
+        "`--push-port NUMBER`"
     )
     example: ClassVar[dict[str, object]] = {"where": _HERE, "push_port": 23286, "reason": "Address already in use"}
 
