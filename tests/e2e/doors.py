@@ -17,7 +17,7 @@ WRITES = ("POST /v2/app/blobs/uploads/", "PUT /v2/app/manifests/hostile", "DELET
 READ = "GET /v2/"
 STRANGER = "the API server, without a right"
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Ways that are tried at a time."""
 
 ASK = r"""
