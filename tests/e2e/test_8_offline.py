@@ -12,6 +12,7 @@ from components.workload import deployment_spec
 from lab import nodes
 from lab.cluster import known
 from lab.images import archive
+from lab.machines import Machine
 from stack.settings import Settings
 from tests.e2e.conftest import CHECKOUT, Lab, settings_of
 
@@ -35,7 +36,7 @@ def test_what_is_imported_into_the_nodes_runs_on_them(lab: Lab, tmp_path: Path) 
         machine = nodes.machine_of(plan, node)
         shutil.copy(tmp_path / "images.tar", machine.var / "lib")
 
-        def run(command: str, on: nodes.Machine = machine) -> str:
+        def run(command: str, on: Machine = machine) -> str:
             inside = on.inside("sh", "-c", f"cd /var/lib && {command}")
             return subprocess.run(inside, capture_output=True, text=True, check=True, timeout=60).stdout
 
