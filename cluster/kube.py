@@ -31,7 +31,19 @@ CLOSE_SECONDS = 1.0
 LARGEST_MESSAGE = 256 * 1024
 """Most bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
 
+FIELD_MANAGER = "kube-registry"
+"""Who we are to the API server where we own fields of an object."""
+
+APPLY_PATCH = "application/apply-patch+yaml"
+
 T = TypeVar("T")
+
+
+def _an_object(data: bytes) -> dict[str, Any]:
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("it answers no object")  # noqa: TRY004 - what it sends is wrong, not what we do
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,49 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: an answer, but not the object.
         """
+        found: dict[str, Any] = await self._send("GET", path, query=query)
+        return found
 
-        async def send(shown: Shown) -> dict[str, Any]:
-            return await self._fetch(shown, path, query, {})
+    async def text(self, path: str) -> str:
+        """The text that a GET of an API path answers, where the API server passes on what another program says.
 
-        return await self._ask(f"GET {path}", send)
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS.
+            RefusedError: an answer, but not the text.
+        """
+        return str(await self._send("GET", path, read=bytes.decode))
+
+    async def create(self, path: str, made: Mapping[str, Any]) -> None:
+        """Create an object in the collection at an API path.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: it may not be made.
+        """
+        await self._send("POST", path, body=made)
+
+    async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
+        """Make the object at an API path what is wanted, whether it is there or not (server-side apply).
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: it may not be made so.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        await self._send("PATCH", path, query=query, headers={"Content-Type": APPLY_PATCH}, body=wanted)
+
+    async def delete(self, path: str) -> None:
+        """Delete the object at an API path at once; one that is gone already is fine.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: it may not be deleted.
+        """
+        try:
+            await self._send("DELETE", path, query={"gracePeriodSeconds": "0"})
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     @asynccontextmanager
     async def websocket(self, path: str, protocol: str, **query: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -119,29 +169,34 @@ class KubeClient:
             "Sec-WebSocket-Protocol": protocol,
         }
 
-        async def send(shown: Shown) -> dict[str, Any]:
-            return await self._fetch(shown, path, query, upgrade)
-
         try:
-            await self._ask(refused.request, send)
+            await self._send("GET", path, query=query, headers=upgrade)
         except RefusedError as explained:
             if explained.status == refused.status:
                 raise explained from refused
 
-    async def _fetch(
-        self, shown: Shown, path: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> dict[str, Any]:
-        answer = await shown.rest.request(
-            "GET",
-            f"{self.where.cluster}{path}",
-            query_params=dict(query),
-            headers={**shown.headers, **headers},
-            _request_timeout=REQUEST_SECONDS,
-        )
-        found = json.loads(answer.data)
-        if not isinstance(found, dict):
-            raise ValueError("it answers no object")  # noqa: TRY004 - what it sends is wrong, not what we do
-        return found
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        read: Callable[[bytes], Any] = _an_object,
+    ) -> Any:  # noqa: ANN401 - whatever `read` makes of it
+        async def send(shown: Shown) -> Any:  # noqa: ANN401 - likewise
+            answer = await shown.rest.request(
+                method,
+                f"{self.where.cluster}{path}",
+                query_params=dict(query or {}),
+                headers={**shown.headers, **(headers or {})},
+                body=body,
+                _request_timeout=REQUEST_SECONDS,
+            )
+            return read(answer.data)
+
+        return await self._ask(f"{method} {path}", send)
 
     async def _upgrade(
         self, shown: Shown, path: str, protocol: str, query: Mapping[str, str]

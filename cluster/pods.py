@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.kube import KubeClient
+from stack.errors import RefusedError
 from stack.names import selector
 
 Object = Mapping[str, Any]
@@ -19,12 +20,22 @@ async def registry_pods(kube: KubeClient) -> list[Object]:
     return list((await kube.get(path, labelSelector=selector("registry")))["items"])
 
 
+async def warning(kube: KubeClient, of: Object) -> str | None:
+    """The newest warning about an object; None where events may not be read, which is no reason to fail."""
+    namespace, uid = of["metadata"]["namespace"], of["metadata"]["uid"]
+    try:
+        events = await kube.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector=f"involvedObject.uid={uid}")
+    except RefusedError:
+        return None
+    return event_trouble(events["items"])
+
+
 def choose(pods: Sequence[Object]) -> str | None:
     """Name of a pod that can take a connection: Ready and not on its way out; None if there is none.
 
     A terminating pod stays Ready until its containers have ended, so Ready alone is not enough.
     """
-    names = [pod["metadata"]["name"] for pod in pods if _ready(pod) and not _leaving(pod)]
+    names = [pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _leaving(pod)]
     return names[0] if names else None
 
 
@@ -55,35 +66,39 @@ def event_trouble(events: Sequence[Object]) -> str | None:
     if not warnings:
         return None
     newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    return f"{newest['reason']}: {_one_line(newest['message'])}"
+    return f"{newest['reason']}: {one_line(newest['message'])}"
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is Ready."""
+    conditions = pod["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _troubles(pod: Object) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield f"pod {name} has no node: {_one_line(condition.get('message', condition['reason']))}"
+            yield f"pod {name} has no node: {one_line(condition.get('message', condition['reason']))}"
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
         if reason not in _ON_ITS_WAY:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
-            yield f"container {container['name']} of pod {name}: {reason}: {_one_line(words)}"
+            yield f"container {container['name']} of pod {name}: {reason}: {one_line(words)}"
 
 
-def _one_line(text: str) -> str:
-    """Long messages end in what matters: the last words of a log, the innermost error."""
+def one_line(text: str) -> str:
+    """A message on one line, and not too long of one.
+
+    Long messages end in what matters: the last words of a log, the innermost error.
+    """
     line = " ".join(text.split())
     return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
 
 
 _MOST_LETTERS = 300
-
-
-def _ready(pod: Object) -> bool:
-    conditions = pod["status"].get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _leaving(pod: Object) -> bool:

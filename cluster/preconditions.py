@@ -1,11 +1,12 @@
 """What has to hold in a cluster before the first object is made there, and why one was refused."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from cluster.kube import KubeClient, open_client
-from stack.errors import ForbiddenError, NamespaceTakenError, NodePortError, RefusedError
-from stack.names import labels
+from stack.errors import ForbiddenError, HostingTakenError, NamespaceTakenError, NodePortError, RefusedError
+from stack.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
 from stack.settings import Settings
 
 FIXED_NODE_PORTS = range(30_000, 30_086)
@@ -26,7 +27,7 @@ async def prove_reach(settings: Settings) -> None:
 
 
 async def prove_namespace_free(settings: Settings, import_line: str) -> None:
-    """Return if the registry's namespace is not there yet, or was prepared for it and no stack has taken it.
+    """Return if the registry's namespace is not there yet, or waits for a stack: prepared for one, or retained by one.
 
     A server-side apply would take over any that is, and a destroy would then delete it with all that is in it.
 
@@ -35,8 +36,21 @@ async def prove_namespace_free(settings: Settings, import_line: str) -> None:
     """
     async with open_client(settings) as kube:
         namespace = await _namespace(kube)
-        if namespace and not _is_prepared(namespace["metadata"]):
+        if namespace and not _is_prepared(namespace["metadata"]) and not await _is_retained(kube, namespace):
             raise NamespaceTakenError(where=kube.where, import_line=import_line)
+
+
+async def prove_hosting_free(settings: Settings) -> None:
+    """Return if nothing tells tools of a registry in this cluster yet; it may be another one that they are told of.
+
+    Raises:
+        HostingTakenError: something does.
+    """
+    async with open_client(settings) as kube:
+        taken = await _found(kube, f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}")
+        if taken:
+            told = " ".join(" ".join(taken.get("data", {}).values()).split())
+            raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
 
 
 async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
@@ -56,8 +70,13 @@ async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
 
 async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
     """The registry's namespace; None if it is not there."""
+    return await _found(kube, f"/api/v1/namespaces/{kube.where.namespace}")
+
+
+async def _found(kube: KubeClient, path: str) -> dict[str, Any] | None:
+    """The object at an API path; None if it is not there."""
     try:
-        return await kube.get(f"/api/v1/namespaces/{kube.where.namespace}")
+        return await kube.get(path)
     except RefusedError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return None
@@ -67,6 +86,13 @@ async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
 def _is_prepared(metadata: dict[str, Any]) -> bool:
     taken = labels("namespace").items() <= metadata.get("labels", {}).items()
     return PREPARED in metadata.get("annotations", {}) and not taken
+
+
+async def _is_retained(kube: KubeClient, namespace: dict[str, Any]) -> bool:
+    """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
+    if RETAINED not in namespace["metadata"].get("annotations", {}):
+        return False
+    return not await _found(kube, f"/apis/apps/v1/namespaces/{kube.where.namespace}/deployments/{REGISTRY}")
 
 
 async def _node_ports(kube: KubeClient) -> dict[int, str]:

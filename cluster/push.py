@@ -7,13 +7,14 @@ What talks to the cluster is imported when it is first asked: a second that a pr
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stack.errors import KubeRegistryError
+from stack.errors import KubeRegistryError, PreflightError, PreflightToldError
 from stack.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Say = Callable[[str], None]
 """Tells a person one line: what is being waited for and until when, or why something is done again."""
 
 READY_SECONDS = 120.0
-"""How long the registry may take to run: its image is pulled once per node, its volume made once."""
+"""How long registry and node proxy may take to run: each image is pulled once per node, the volume made once."""
 
 ANSWER_SECONDS = 20.0
 """How long the registry may take to answer through the tunnel."""
@@ -47,9 +48,11 @@ class PushPath:
         self._tries: Counter[str] = Counter()
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
+        self._nodes_can_pull = not settings.preflight
+        self._told: PreflightToldError | None = None
 
     async def ready(self, say: Say) -> None:
-        """Return once the registry runs; asked once, then known for the rest of the run.
+        """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
 
         Raises:
             ClusterError: it does not, or the cluster cannot be asked.
@@ -61,10 +64,13 @@ class PushPath:
         """Hold the tunnel, opening it if nobody holds it yet.
 
         Raises:
-            ClusterError: registry not ready, or no tunnel to it.
+            ClusterError: registry not ready, no tunnel to it, no room in it, or nodes that cannot pull; their table is
+                for the first.
         """
         async with self._lock:
             await self._prove_ready(say)
+            if self._told:
+                raise self._told
             if self._tunnel is None:
                 await self._open_tunnel(say)
             self._holders.add(holder)
@@ -84,6 +90,7 @@ class PushPath:
                     await self._open_tunnel(say)
                 else:
                     await self._tunnel.prove(ANSWER_SECONDS)
+                    await self._prove_room(self._tunnel)
             except KubeRegistryError as error:
                 say(str(error))
                 return False
@@ -112,11 +119,17 @@ class PushPath:
 
     async def _wait_ready(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.proxy_readiness import wait_proxy_ready  # noqa: PLC0415
         from cluster.readiness import wait_ready  # noqa: PLC0415
 
         say(f"waiting for the registry to run, {until(READY_SECONDS)}")
+        deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
+            if self._settings.node_proxy:
+                left = deadline - time.monotonic()
+                say(f"waiting for the node proxy to listen on every node, {until(left)}")
+                await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
 
     async def _open_tunnel(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
@@ -126,8 +139,30 @@ class PushPath:
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
             opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
-            self._tunnel = await opening.enter_async_context(opened)
+            tunnel = await opening.enter_async_context(opened)
+            await self._prove_room(tunnel)
+            await self._prove_nodes(tunnel, say)
+            self._tunnel = tunnel
             self._open = opening.pop_all()
+
+    async def _prove_room(self, tunnel: "Tunnel") -> None:
+        from cluster.volume import prove_room  # noqa: PLC0415 - see the module's docstring
+
+        await prove_room(tunnel.kube, tunnel.address)
+
+    async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
+        """Ask the nodes once, before the first push."""
+        from cluster.preflight import VERDICT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
+
+        if self._nodes_can_pull:
+            return
+        say(f"waiting for every node to pull from {self._settings.endpoints.pull_host}, {until(VERDICT_SECONDS)}")
+        try:
+            await prove_nodes(tunnel.kube, self._settings, tunnel.address, say)
+        except PreflightError as error:
+            self._told = PreflightToldError(where=error.where, failing=error.failing)
+            raise
+        self._nodes_can_pull = True
 
 
 def until(seconds: float) -> str:

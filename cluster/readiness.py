@@ -1,85 +1,47 @@
-"""Wait until the registry runs as it was last described, or say what keeps it from it."""
+"""Waiting until the registry runs, with the reason in words where it does not.
 
-import time
-from dataclasses import dataclass, field
+Asked anew on every update, because a resource that exists says nothing about the pod behind it.
+"""
+
 from typing import Any
 
 from cluster.kube import KubeClient
-from cluster.pods import Object, event_trouble, explain, registry_pods, rollout_trouble, trouble
-from cluster.polling import poll
-from stack.errors import NotReadyError, RefusedError
+from cluster.pods import Object, explain, registry_pods, rollout_trouble, trouble, warning
+from cluster.standing import READY, Standing, watch
 from stack.names import REGISTRY
-
-PATIENCE_SECONDS = 8.0
-"""How long the same trouble is watched before it counts: a claim is unbound for a moment, a pull fails once."""
-
-_PAUSE = 0.25
 
 
 async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     """Return once the registry's Deployment is rolled out in its newest form.
 
     Raises:
-        NotReadyError: it was not after `seconds`, or something has kept it from it for PATIENCE_SECONDS; with the
+        NotReadyError: it was not after `seconds`, or something has kept it from it for longer than is usual; with the
             reason that its claim, pod or container gives.
     """
-    watch = _Watch(kube)
-    if not await poll(watch.rolled_out, seconds=seconds, pause=_PAUSE):
-        raise NotReadyError(where=kube.where, seconds=watch.elapsed(), reason=explain(await registry_pods(kube)))
+
+    async def look() -> Standing:
+        deployment = await _get(kube, "/apis/apps/v1", f"deployments/{REGISTRY}")
+        return READY if _is_rolled_out(deployment) else await _standing(kube, deployment)
+
+    await watch(look, where=kube.where, what="registry", seconds=seconds)
 
 
-@dataclass
-class _Watch:
-    """One wait: since when it goes on, and since when the same thing is wrong."""
+async def _standing(kube: KubeClient, deployment: Object) -> Standing:
+    """What is wrong, asked where the cause lies first: claim, Deployment, pod, and what the node says of it."""
+    claim = await _get(kube, "/api/v1", f"persistentvolumeclaims/{REGISTRY}")
+    if claim["status"].get("phase") == "Pending":
+        reason = await warning(kube, claim)
+        if reason:
+            return Standing(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+    pods = await registry_pods(kube)
+    found = rollout_trouble(deployment) or trouble(pods)
+    if found is None and pods:
+        found = await warning(kube, pods[0])
+    return Standing(found or explain(pods), wrong=found is not None)
 
-    kube: KubeClient
-    started: float = field(default_factory=time.monotonic)
-    trouble_since: float | None = None
 
-    def elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    async def rolled_out(self) -> bool | None:
-        """True once it is; None while it is not yet.
-
-        Raises:
-            NotReadyError: it will not be without help.
-        """
-        deployment = await self._get("/apis/apps/v1", f"deployments/{REGISTRY}")
-        if _is_rolled_out(deployment):
-            return True
-        found = await self._trouble(deployment)
-        if found is None:
-            self.trouble_since = None
-        elif self.trouble_since is None:
-            self.trouble_since = time.monotonic()
-        elif time.monotonic() - self.trouble_since > PATIENCE_SECONDS:
-            raise NotReadyError(where=self.kube.where, seconds=self.elapsed(), reason=found)
-        return None
-
-    async def _trouble(self, deployment: Object) -> str | None:
-        """What is wrong, asked where the cause lies first: claim, Deployment, pod, and what the node says of it."""
-        claim = await self._get("/api/v1", f"persistentvolumeclaims/{REGISTRY}")
-        if claim["status"].get("phase") == "Pending":
-            reason = await self._event(claim)
-            if reason:
-                return f"its claim {REGISTRY} has no volume: {reason}"
-        pods = await registry_pods(self.kube)
-        found = rollout_trouble(deployment) or trouble(pods)
-        if found is None and pods:
-            found = await self._event(pods[0])
-        return found
-
-    async def _event(self, of: Object) -> str | None:
-        """The newest warning about an object; None where events may not be read, which is no reason to fail."""
-        try:
-            events = await self._get("/api/v1", "events", fieldSelector=f"involvedObject.uid={of['metadata']['uid']}")
-        except RefusedError:
-            return None
-        return event_trouble(events["items"])
-
-    async def _get(self, group: str, what: str, **query: str) -> dict[str, Any]:
-        return await self.kube.get(f"{group}/namespaces/{self.kube.where.namespace}/{what}", **query)
+async def _get(kube: KubeClient, group: str, what: str) -> dict[str, Any]:
+    return await kube.get(f"{group}/namespaces/{kube.where.namespace}/{what}")
 
 
 def _is_rolled_out(deployment: Object) -> bool:

@@ -71,7 +71,7 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
         async with bounded("mending a failed push"):
             if PUSH_FAILED in cause:
                 pulumi.log.info(f"the push failed: {cause}", DependencyResource(args.urn))
-                if await path.recover(args.urn, row(args.urn)):
+                if await path.recover(args.urn, row(args.urn, lasting=True)):
                     return True
             await path.give_back(args.urn)
             return False
@@ -104,6 +104,23 @@ def namespace_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding
     return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:namespace", refuse_taken)])
 
 
+def hosting_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
+    """A hook that keeps what tools are told of a cluster's registry from being overwritten.
+
+    Args:
+        name: name of the component that binds it.
+        settings: the stack.
+    """
+
+    async def refuse_taken(_args: pulumi.ResourceHookArgs) -> None:
+        from cluster.preconditions import prove_hosting_free  # noqa: PLC0415 - a second that no preview needs
+
+        async with bounded("looking for what tools are told of a registry"):
+            await prove_hosting_free(settings)
+
+    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:hosting", refuse_taken)])
+
+
 def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
     """A hook that explains why the registry's node port was refused.
 
@@ -125,12 +142,12 @@ def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
 
 
 def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resource) -> pulumi.Output[str]:
-    """A value that is there once the registry runs; in preview at once.
+    """A value that is there once the registry runs, and the node proxy if there is one; in preview at once.
 
     It is asked on every update: an after hook would fail once and leave the next update green.
 
     Args:
-        value: an output of the Deployment, which orders the question behind it.
+        value: an output of what is to run, which orders the question behind that.
         path: the push path whose registry is meant.
         resource: on its row the waiting is told.
     """
@@ -161,13 +178,13 @@ async def bounded(doing: str) -> AsyncIterator[None]:
         raise TookTooLongError(doing=doing, seconds=HOOK_SECONDS) from None
 
 
-def row(urn: str) -> Say:
-    """Writes on a resource's row while it is worked on.
+def row(urn: str, *, lasting: bool = False) -> Say:
+    """Writes on a resource's row while it is worked on, and below the rows at the end if that is to last.
 
     The resource itself cannot be named then: its URN is not known to the program before the work is done.
     """
     resource = DependencyResource(urn)
-    return lambda line: pulumi.log.info(line, resource, ephemeral=True)
+    return lambda line: pulumi.log.info(line, resource, ephemeral=not lasting)
 
 
 def import_line(args: pulumi.ResourceHookArgs) -> str:

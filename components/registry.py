@@ -8,12 +8,17 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from cluster.push import PushPath
+from components.fences import RESTRICTED, read_door_only
 from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
+from components.hosting import tell_of_registry
+from components.proxy import NodeProxy
 from components.workload import config_files, deployment_spec
-from stack.names import READ_PORT, REGISTRY, labels
+from stack.names import READ_PORT, REGISTRY, RETAINED, labels
 from stack.settings import Settings
 
 _NO_AWAIT = {"pulumi.com/skipAwait": "true"}
+_TAKE_OVER = {"pulumi.com/patchForce": "true"}
+"""A claim that a stack has left behind is the next one's, also where that one has chosen another size."""
 
 
 class ClusterRegistry(pulumi.ComponentResource):
@@ -39,15 +44,28 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.push_hooks = push_hooks(name, path)
         self._namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={"name": settings.namespace, "labels": labels("namespace")},
-            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_hooks(name, settings)),
+            metadata={
+                "name": settings.namespace,
+                "labels": {**labels("namespace"), **RESTRICTED},
+                "annotations": {RETAINED: "true"} if settings.retain else {},
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self, hooks=namespace_hooks(name, settings), retain_on_delete=settings.retain
+            ),
         )
         claim = self._claim(name)
         deployment = self._deployment(name, claim)
         service = self._service(name)
+        if settings.local_registry_hosting:
+            tell_of_registry(name, settings, self)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
+        namespace = deployment.metadata.namespace
+        if settings.node_proxy:
+            daemon_set = NodeProxy(f"{name}-proxy", settings, service, pulumi.ResourceOptions(parent=self)).daemon_set
+            self.needed_to_push.append(daemon_set)
+            namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
         self.claim_uid = claim.metadata.uid
-        running = when_ready(deployment.metadata.namespace, path, self)
+        running = when_ready(namespace, path, self)
         self.outputs = {
             "namespace": running,
             "nodePort": settings.node_port,
@@ -59,24 +77,29 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
         return kubernetes.core.v1.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata=self._metadata(),
+            metadata={**self._metadata(), "annotations": {**_NO_AWAIT, **_TAKE_OVER}},
             spec={
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": self.settings.storage_class,
                 "resources": {"requests": {"storage": self.settings.storage_size}},
             },
-            opts=self._inside_namespace(),
+            opts=pulumi.ResourceOptions.merge(
+                self._inside_namespace(), pulumi.ResourceOptions(retain_on_delete=self.settings.retain)
+            ),
         )
 
     def _deployment(self, name: str, claim: kubernetes.core.v1.PersistentVolumeClaim) -> kubernetes.apps.v1.Deployment:
         config = kubernetes.core.v1.ConfigMap(
             f"{name}-config", metadata=self._metadata(), data=config_files(), opts=self._inside_namespace()
         )
+        fence = kubernetes.networking.v1.NetworkPolicy(
+            f"{name}-fence", metadata=self._metadata(), spec=read_door_only(), opts=self._inside_namespace()
+        )
         return kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=self._metadata(),
             spec=deployment_spec(self.settings),
-            opts=self._inside_namespace(claim, config),
+            opts=self._inside_namespace(claim, config, fence),
         )
 
     def _service(self, name: str) -> kubernetes.core.v1.Service:

@@ -30,7 +30,7 @@ def config_files() -> dict[str, str]:
     write = _config(f"127.0.0.1:{WRITE_PORT}")
     write["storage"]["delete"] = {"enabled": True}
     write["storage"]["maintenance"] = {
-        "uploadpurging": {"enabled": True, "age": "168h", "interval": "24h", "dryrun": False}
+        "uploadpurging": {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
     }
     read = _config(f":{READ_PORT}")
     read["storage"]["maintenance"] = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}

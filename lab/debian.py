@@ -47,6 +47,7 @@ PACKAGES = (
     Package("nftables", ("nft",)),
     Package("conntrack", ("conntrack",)),
     Package("iproute2", ("ip",)),
+    Package("haproxy", ("haproxy",)),
     Package("tini", ("tini-static",), static=True),
     Package("busybox-static", ("busybox",), static=True),
 )

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import subprocess
 import tarfile
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ BUSYBOX = "docker.io/library/busybox:stable"
 
 REGISTRY = f"docker.io/library/registry:{REGISTRY_VERSION}"
 
-_FORMAT = 1
+PROXY = "docker.io/library/haproxy:3.2-alpine"
+"""The node proxy's default image; here it is Debian's HAProxy, which is an older one, with a shell beside it."""
+
+_FORMAT = 2
 """Goes up when the same files become another archive."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -41,6 +45,7 @@ class Image:
         links: path in the image to what it points at.
         entrypoint: what is run.
         command: its arguments, which a container may replace.
+        stop_signal: what asks it to end; SIGTERM if not said.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Image:
     links: dict[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    stop_signal: str | None = None
 
 
 def all_images() -> tuple[Image, ...]:
@@ -57,19 +63,22 @@ def all_images() -> tuple[Image, ...]:
         LabError: a program is missing.
     """
     busybox = tool("busybox")
+    applets = {f"bin/{applet}": "busybox" for applet in _ask(busybox, "--list").split() if applet != "busybox"}
     return (
         Image(PAUSE, {"bin/busybox": busybox}, entrypoint=("/bin/busybox", "sleep", "infinity")),
-        Image(
-            BUSYBOX,
-            {"bin/busybox": busybox},
-            links={f"bin/{applet}": "busybox" for applet in _ask(busybox, "--list").split() if applet != "busybox"},
-            command=("sh",),
-        ),
+        Image(BUSYBOX, {"bin/busybox": busybox}, links=applets, command=("sh",)),
         Image(
             REGISTRY,
             {"bin/registry": tool("registry")},
             entrypoint=("registry",),
             command=("serve", "/etc/distribution/config.yml"),
+        ),
+        Image(
+            PROXY,
+            {"bin/busybox": busybox, "bin/haproxy": tool("haproxy"), **_libraries(tool("haproxy"))},
+            links=applets,
+            command=("haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"),
+            stop_signal="SIGUSR1",
         ),
     )
 
@@ -117,7 +126,12 @@ def _layer(image: Image) -> bytes:
 
 
 def _config(image: Image, layer_digest: str) -> bytes:
-    run = {"Env": ["PATH=/bin"], "Entrypoint": image.entrypoint or None, "Cmd": image.command or None}
+    run = {
+        "Env": ["PATH=/bin"],
+        "Entrypoint": image.entrypoint or None,
+        "Cmd": image.command or None,
+        "StopSignal": image.stop_signal,
+    }
     config = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
@@ -139,6 +153,12 @@ def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode = tarfile.DIRTYPE, mode
     tar.addfile(entry)
+
+
+def _libraries(program: Path) -> dict[str, Path]:
+    """What a program loads when it starts, its loader too: path in an image -> file on this machine."""
+    found = re.findall(r"(/\S+) \(0x", _ask(Path("ldd"), str(program)))
+    return {library.removeprefix("/"): Path(library) for library in found}
 
 
 def _ask(program: Path, question: str) -> str:

@@ -184,6 +184,7 @@ def _kubelet(plan: Plan, node: NodePlan) -> dict[str, object]:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "oomScoreAdj": 0,
+        "volumeStatsAggPeriod": "3s",  # how full volumes are; usually counted once a minute
         # The disk is everybody's: a node that throws out pods or images because others fill it helps nobody.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from stack.errors import KubeRegistryError
+from stack.errors import StackError
 from stack.settings import Settings
 
 PULUMI_SECONDS = 60.0
@@ -26,18 +26,6 @@ _MENDS = {
     "passphrase must be set": "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
 }
 """Words of Pulumi's errors -> what mends them."""
-
-
-@dataclass(eq=False)
-class StackError(KubeRegistryError):
-    """The settings of a stack cannot be had."""
-
-    stack: str
-    folder: Path
-    reason: str
-    mend: str
-
-    sentence = "the settings of {stack} in {folder} cannot be had: {reason}; {mend}"
 
 
 async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
@@ -121,7 +109,7 @@ class _Asked:
         return out.decode().strip()
 
     def _error(self, reason: str, mend: str) -> StackError:
-        return StackError(stack=self.stack, folder=self.folder, reason=reason, mend=mend)
+        return StackError(stack=self.stack, folder=str(self.folder), reason=reason, mend=mend)
 
 
 async def _end(running: Process) -> None:

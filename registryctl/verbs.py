@@ -2,10 +2,12 @@
 
 import typer
 
+from registryctl.preflight import preflight
 from registryctl.tunnel import tunnel
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(tunnel)
+app.command()(preflight)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
+    ├── StackError                 Pulumi does not tell the settings of a stack
     ├── BuildContextError          the files of an image are not where its settings say
     ├── DaemonError                no Docker daemon answers
     ├── TookTooLongError           a step of the update was given up
@@ -16,8 +17,13 @@
         │   └── ForbiddenError     who asks may not do that
         │       └── TunnelForbiddenError  namely open the tunnel
         ├── NamespaceTakenError    the namespace is there and not this stack's
+        ├── HostingTakenError      tools are told of another registry already
         ├── NodePortError          the node port cannot be had
-        ├── NotReadyError          the registry did not become ready in time
+        ├── NotReadyError          registry or node proxy did not become ready in time
+        ├── RegistryError          the registry answered no
+        ├── VolumeFullError        its volume is full
+        ├── PreflightError         nodes cannot pull from it
+        ├── PreflightToldError     likewise, and another image has said which
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port
             ├── PodGoneError       the pod at its far end was taken away
@@ -91,6 +97,24 @@ class SettingsError(KubeRegistryError):
         "key": "nodePort",
         "problem": "'many' is not allowed, it takes a port number",
         "mend": "`pulumi config set --path nodePort 30100`",
+    }
+
+
+@dataclass(eq=False)
+class StackError(KubeRegistryError):
+    """Pulumi does not tell the settings of a stack."""
+
+    stack: str
+    folder: str
+    reason: str
+    mend: str
+
+    sentence = "the settings of {stack} in {folder} cannot be had: {reason}; {mend}"
+    example: ClassVar[dict[str, object]] = {
+        "stack": "stack prod",
+        "folder": "/home/me/kube-registry",
+        "reason": "no stack named 'prod' found",
+        "mend": "`pulumi stack ls` lists the stacks",
     }
 
 
@@ -321,6 +345,22 @@ class NamespaceTakenError(ClusterError):
 
 
 @dataclass(eq=False)
+class HostingTakenError(ClusterError):
+    """Tools such as Tilt are told of a registry in this cluster already, and not by this stack."""
+
+    told: str
+
+    sentence = (
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
+        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(_HERE, namespace="kube-public"),
+        "told": 'host: "localhost:5000"',
+    }
+
+
+@dataclass(eq=False)
 class NodePortError(ClusterError):
     """The node port cannot be had."""
 
@@ -342,19 +382,102 @@ class NodePortError(ClusterError):
 
 @dataclass(eq=False)
 class NotReadyError(ClusterError):
-    """The registry did not become ready in time."""
+    """The registry or the node proxy did not become ready in time."""
 
     seconds: float
     reason: str
+    what: str = "registry"
 
-    sentence = (
-        "the registry in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
-    )
+    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
     example: ClassVar[dict[str, object]] = {
         "where": _HERE,
         "seconds": 14,
         "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
     }
+
+
+@dataclass(eq=False)
+class RegistryError(ClusterError):
+    """The registry answered no, or not at all."""
+
+    request: str
+    reason: str
+
+    sentence = "the registry in {where} does not do {request}: {reason}; its own log says more, see `kubectl logs`"
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "request": "PUT /v2/kube-registry/preflight/manifests/probe",
+        "reason": "500 Internal Server Error",
+    }
+
+
+@dataclass(eq=False)
+class VolumeFullError(ClusterError):
+    """The registry's volume is full."""
+
+    figures: str
+
+    sentence = (
+        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
+        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
+    }
+
+
+@dataclass(eq=False)
+class PreflightError(ClusterError):
+    """Nodes cannot pull what would be pushed.
+
+    Args:
+        pull_host: what they pull from.
+        rows: name, runtime, kube-proxy's mode and cause, of the first ten of them.
+        failing: how many they are.
+        nodes: of how many.
+        mend: what mends most of them.
+    """
+
+    pull_host: str
+    rows: tuple[tuple[str, str, str, str], ...]
+    failing: int
+    nodes: int
+    mend: str
+
+    sentence = (
+        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
+        "what mends it is {mend}{table}"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": _HERE,
+        "pull_host": "localhost:30100",
+        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
+        "failing": 1,
+        "nodes": 2,
+        "mend": "`pulumi config set nodeProxy true`",
+    }
+
+    @property
+    def table(self) -> str:
+        """The rows below one another, with what there is no room for."""
+        rows = [("node", "runtime", "kube-proxy", "cause"), *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+        more = self.failing - len(self.rows)
+        return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
+
+
+@dataclass(eq=False)
+class PreflightToldError(ClusterError):
+    """Nodes cannot pull what would be pushed, and another image of the update has said which."""
+
+    failing: int
+
+    sentence = (
+        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
+    )
+    example: ClassVar[dict[str, object]] = {"where": _HERE, "failing": 1}
 
 
 @dataclass(eq=False)
@@ -378,7 +501,8 @@ class PushPortBusyError(TunnelError):
 
     sentence = (
         "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}; "
-        "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`"
+        "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`, by hand with "
+        "`--push-port NUMBER`"
     )
     example: ClassVar[dict[str, object]] = {"where": _HERE, "push_port": 23286, "reason": "Address already in use"}
 

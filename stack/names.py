@@ -5,11 +5,24 @@ from typing import Final
 REGISTRY: Final = "registry"
 """Name of the registry's Deployment, Service, claim and ConfigMap: the namespace tells them from others."""
 
+HOSTING: Final = "local-registry-hosting"
+HOSTING_NAMESPACE: Final = "kube-public"
+"""Name and namespace of the ConfigMap that tells tools of a cluster's registry (KEP-1755)."""
+
+NODE_PROXY: Final = "node-proxy"
+"""Name of the node proxy's DaemonSet and ConfigMap, in a namespace of its own."""
+
+VIRTUAL_NODES: Final = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
+"""Labels of nodes that are an API to something else: they pull nothing themselves and have no loopback."""
+
 WRITE_PORT: Final = 5000
 """The write door: on the pod's own 127.0.0.1, reached by a port-forward only."""
 
 READ_PORT: Final = 5001
 """The read door: read-only, behind the NodePort Service."""
+
+RETAINED: Final = "kube-registry/retained"
+"""Annotation of a namespace that outlives its stack, so that the volume in it is found again by the next one."""
 
 IN_CLUSTER: Final = "in-cluster"
 """The kube context that means the service account of the pod that we run in; no kubeconfig is asked for it."""

@@ -21,6 +21,7 @@ _YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\
 _README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
 _TROUBLE_BLOCK = re.compile(r"<!-- errors -->.*?<!-- end of errors -->\n", re.DOTALL)
 _NOT_SET: dict[str, str | int] = {"string": "", "integer": 0}
+_KINDS: dict[object, str] = {int: "integer", bool: "boolean"}
 
 
 def pulumi_yaml(current: str) -> str:
@@ -67,15 +68,17 @@ def _with_example(root: type[KubeRegistryError] = KubeRegistryError) -> Iterator
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    kind = "integer" if field.annotation is int else "object" if name == "images" else "string"
+    kind = "object" if name == "images" else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
         default = None if field.is_required() else field.default
-        lines.append(f"    default: {json.dumps(default or _NOT_SET[kind])}")
+        lines.append(f"    default: {json.dumps(_NOT_SET[kind] if default is None else default)}")
     return "\n".join(lines) + "\n"
 
 
 def _shown_default(field: FieldInfo) -> str:
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     return f"`{field.default}`" if field.default not in (None, PydanticUndefined) else ""
 
 

@@ -20,14 +20,18 @@ from stack.errors import SettingsError
 
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _Repository = Annotated[str, Field(pattern=rf"^{_COMPONENT}(/{_COMPONENT})*$")]
-_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$"
-_NOT_SET = (None, "", 0, "0")
 
 
 def _from_json(value: object) -> object:
     """Pulumi hands structured config on as JSON text; fleet.yaml and tests as values."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _is_set(value: object) -> bool:
+    """Whether a key has a value: Pulumi has an empty one, or 0, for a key that was left out."""
+    return value is False or value not in (None, "", 0, "0")
 
 
 def _with_home(path: str) -> str:
@@ -80,10 +84,10 @@ class Settings(_Model):
     )
     namespace: str = _setting(
         "Namespace that is made for the registry.",
-        "at most 63 lower-case letters, digits and dashes",
+        "at most 57 lower-case letters, digits and dashes",
         "kube-registry",
         default="kube-registry",
-        pattern=_DNS_LABEL,
+        pattern=_NAMESPACE,
     )
     node_port: int = _setting(
         "Port of the registry on every node, within the cluster's node port range.",
@@ -120,12 +124,43 @@ class Settings(_Model):
         default="docker.io/library/registry:3.1.2",
         min_length=1,
     )
+    proxy_image: str = _setting(
+        "Image of the node proxy: HAProxy 2.6 or newer, with a shell.",
+        "an image reference",
+        "docker.io/library/haproxy:3.2-alpine",
+        default="docker.io/library/haproxy:3.2-alpine",
+        min_length=1,
+    )
     platform: str = _setting(
         "Platform that images are built for.",
         "linux/ and an architecture",
         "linux/arm64",
         default="linux/amd64",
         pattern=r"^linux/[a-z0-9]+(/[a-z0-9]+)?$",
+    )
+    preflight: bool = _setting(
+        "Whether every node has to prove that it can pull before anything is built.",
+        "true or false",
+        "false",
+        default=True,
+    )
+    node_proxy: bool = _setting(
+        "Whether a node proxy answers on every node's loopback, for nodes where kube-proxy does not.",
+        "true or false",
+        "true",
+        default=False,
+    )
+    retain: bool = _setting(
+        "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
+        "true or false",
+        "true",
+        default=False,
+    )
+    local_registry_hosting: bool = _setting(
+        "Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755).",
+        "true or false",
+        "true",
+        default=False,
     )
     images: Annotated[dict[_Repository, ImageSettings], BeforeValidator(_from_json)] = _setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
@@ -148,12 +183,17 @@ class Settings(_Model):
             SettingsError: a key is missing, unknown or has a value that is not allowed.
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
-        given = {key: value for key, value in own.items() if ":" not in key and value not in _NOT_SET}
+        given = {key: value for key, value in own.items() if ":" not in key and _is_set(value)}
         given.setdefault("pushPort", derive_push_port(project, stack))
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             raise _first_problem(error) from None
+
+    @property
+    def proxy_namespace(self) -> str:
+        """Namespace of the node proxy; another one than the registry's, because Pod Security allows more there."""
+        return f"{self.namespace}-proxy"
 
     @property
     def endpoints(self) -> Endpoints:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +45,8 @@ class Lab:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-@pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+@contextmanager
+def lab_with(pytestconfig: pytest.Config, name: str, *proxy_modes: str) -> Iterator[Lab]:
     """Tools, Docker engine and a cluster with two nodes; a cold machine is told what takes so long."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
@@ -53,8 +54,15 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         provide(progress)
         provide_plugins(progress)
         engine = docker_engine.up(progress)
-    with locked(STATE / "locks" / f"tests-of-{CLUSTER}"):  # another test run has the same cluster
+    with locked(STATE / "locks" / f"tests-of-{name}"):  # another test run has the same cluster
         with capture.global_and_fixture_disabled():
-            running = cluster.up(CLUSTER, nodes=2, report=progress)
+            running = cluster.up(name, nodes=2, proxy_modes=proxy_modes, report=progress)
         yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
-        cluster.down(CLUSTER)
+        cluster.down(name)
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """The lab that most tests share."""
+    with lab_with(pytestconfig, CLUSTER, "iptables") as running:
+        yield running

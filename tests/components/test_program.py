@@ -20,6 +20,7 @@ CONFIG = {
     "kube-registry:kubeContext": "nowhere",
     "kube-registry:images": json.dumps({"app": {"context": "./app"}, "team/other": {"context": "./app"}}),
 }
+WITH_PROXY = {**CONFIG, "kube-registry:nodeProxy": "true"}
 ROOT_USER = 0
 
 
@@ -48,7 +49,8 @@ class Registered:
         return [resource.state for urn, resource in self.resources.items() if urn.split("::")[2].endswith(token)]
 
     def containers(self) -> list[dict[str, Any]]:
-        pods = [deployment["spec"]["template"]["spec"] for deployment in self.of_type("Deployment")]
+        owners = self.of_type("Deployment") + self.of_type("DaemonSet")
+        pods = [owner["spec"]["template"]["spec"] for owner in owners]
         return [{"pod": pod, **container} for pod in pods for container in pod["containers"]]
 
 
@@ -71,7 +73,12 @@ class Monitor(mocks.MockMonitor):
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
+def config() -> dict[str, str]:
+    return CONFIG
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch, config: dict[str, str]) -> Iterator[Registered]:
     record = Registered()
     monkeypatch.chdir(PROGRAM.parent)
     monkeypatch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
@@ -85,7 +92,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
         monitor=Monitor(record),
         organization="organization",
     )
-    pulumi.runtime.set_all_config(CONFIG)
+    pulumi.runtime.set_all_config(config)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
@@ -96,7 +103,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registered]:
     settings.configure(before)
 
 
-COMPONENTS = {"kube-registry:index:ClusterRegistry", "kube-registry:index:RegistryImage"}
+COMPONENTS = {f"kube-registry:index:{kind}" for kind in ("ClusterRegistry", "NodeProxy", "RegistryImage")}
 
 
 def ancestry(urn: str) -> list[str]:
@@ -104,6 +111,7 @@ def ancestry(urn: str) -> list[str]:
     return urn.split("::")[2].removeprefix("pulumi:pulumi:Stack$").split("$")
 
 
+@pytest.mark.parametrize("config", [CONFIG, WITH_PROXY], ids=["plain", "with node proxy"])
 class TestRules:
     def test_every_resource_stands_under_a_component(self, registered: Registered) -> None:
         for urn in registered.resources:
@@ -112,12 +120,14 @@ class TestRules:
 
     def test_every_component_registers_its_outputs(self, registered: Registered) -> None:
         components = [urn for urn in registered.resources if ancestry(urn)[-1] in COMPONENTS]
-        assert len(components) == 3
+        assert len(components) >= 3
         assert all(registered.outputs[urn] for urn in components)
 
     def test_every_resource_has_an_explicit_provider(self, registered: Registered) -> None:
-        children = [urn for urn in registered.resources if len(ancestry(urn)) > 1]
-        assert len(children) == 7
+        children = [
+            urn for urn in registered.resources if len(ancestry(urn)) > 1 and ancestry(urn)[-1] not in COMPONENTS
+        ]
+        assert len(children) >= 8
         for urn in children:
             assert registered.providers[urn].split("::")[-2] in ("cluster", "builder"), urn
 
@@ -169,6 +179,49 @@ class TestDoors:
     def test_a_changed_configuration_changes_the_pod(self, registered: Registered) -> None:
         (deployment,) = registered.of_type("Deployment")
         assert deployment["spec"]["template"]["metadata"]["annotations"]["kube-registry/config"]
+
+
+class TestFences:
+    def test_no_pod_of_the_namespace_may_have_more_rights_than_the_registry(self, registered: Registered) -> None:
+        (namespace,) = registered.of_type("core/v1:Namespace")
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce-version"] == "latest"
+
+    def test_the_policy_lets_everybody_to_the_read_door_and_nowhere_else(self, registered: Registered) -> None:
+        (policy,) = registered.of_type("NetworkPolicy")
+        (deployment,) = registered.of_type("Deployment")
+        assert policy["spec"]["podSelector"] == deployment["spec"]["selector"]
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": READ_PORT}]}]
+
+
+@pytest.mark.parametrize("config", [WITH_PROXY], ids=[""])
+class TestNodeProxy:
+    def test_it_listens_on_loopback_and_leads_to_the_read_door(self, registered: Registered) -> None:
+        (config,) = (each["data"] for each in registered.of_type("ConfigMap") if "haproxy.cfg" in each["data"])
+        lines = [line.split() for line in config["haproxy.cfg"].splitlines()]
+        assert [line[1] for line in lines if line[:1] == ["bind"]] == ["127.0.0.1:30100", "[::1]:30100"]
+        assert [line[2] for line in lines if line[:1] == ["server"]] == [f'"${{REGISTRY}}:{READ_PORT}"']
+
+    def test_it_is_on_every_node_whatever_taints_that_has(self, registered: Registered) -> None:
+        (daemon_set,) = registered.of_type("DaemonSet")
+        pod = daemon_set["spec"]["template"]["spec"]
+        assert pod["hostNetwork"] is True
+        assert pod["tolerations"] == [{"operator": "Exists"}]
+        assert not any(container.get("ports") for container in pod["containers"])
+
+    def test_an_update_leaves_no_node_without(self, registered: Registered) -> None:
+        (daemon_set,) = registered.of_type("DaemonSet")
+        assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+    def test_only_its_own_namespace_is_privileged(self, registered: Registered) -> None:
+        enforced = {
+            each["metadata"]["name"]: each["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+            for each in registered.of_type("Namespace")
+        }
+        assert enforced == {"kube-registry": "restricted", "kube-registry-proxy": "privileged"}
+        (daemon_set,) = registered.of_type("DaemonSet")
+        assert daemon_set["metadata"]["namespace"] == "kube-registry-proxy"
 
 
 class TestImages:

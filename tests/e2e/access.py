@@ -23,13 +23,13 @@ FROM_1_35: set[Right] = {("create", "pods/portforward")}
 """Until then the API server asks of a WebSocket only the right to `get`."""
 
 GRANTED_REQUEST = re.compile(
-    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/namespaces'
-    rf'(?:/{NAMESPACE}(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?[?"]'
+    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?P<nodes>nodes)|namespaces'
+    rf'(?:/{NAMESPACE}(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?)[?"]'
     r'.* userAgent="(?!kubelet/|kube-)[^"]+".* (?:resp=(?P<status>2\d\d)|hijacked=true)'
 )
 """In the API server's log; not those of Kubernetes' own parts."""
 
-RBAC_VERBS = {"APPLY": "patch", "CONNECT": "get"}
+RBAC_VERBS = {"APPLY": "patch", "CONNECT": "get", "POST": "create"}
 """For where the log has another word."""
 
 
@@ -45,7 +45,7 @@ def granted(person: str) -> set[Right]:
 def used(log: str) -> set[Right]:
     found = set()
     for request in GRANTED_REQUEST.finditer(log):
-        resource = (request["resource"] or "namespaces") + (request["subresource"] or "")
+        resource = (request["resource"] or request["nodes"] or "namespaces") + (request["subresource"] or "")
         found.add((RBAC_VERBS.get(request["verb"], request["verb"].lower()), resource))
         if request["verb"] == "APPLY" and request["status"] == "201":
             found.add(("create", resource))

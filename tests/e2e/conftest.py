@@ -50,7 +50,7 @@ class Program:
     @contextmanager
     def changed(self, settings: Mapping[str, str]) -> Iterator[None]:
         """Other settings for a while; keys are paths."""
-        file = self.folder / f"Pulumi.{STACK}.yaml"
+        file = self.folder / f"Pulumi.{self.stack.name}.yaml"
         before = file.read_text()
         for key, value in settings.items():
             self.stack.set_config(key, automation.ConfigValue(value), path=True)
@@ -89,7 +89,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def program(lab: Lab, checkout: Path) -> Iterator[Program]:
     """The program itself; what a test left of its stack is destroyed at the end."""
-    made = _program(lab, checkout, checkout)
+    made = new_program(lab, checkout, checkout)
     made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app")
     yield made
     made.stack.destroy()
@@ -98,7 +98,7 @@ def program(lab: Lab, checkout: Path) -> Iterator[Program]:
 @pytest.fixture(scope="module")
 def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
     """The workload of examples/downstream on the program's stack."""
-    made = _program(lab, checkout, checkout / "examples" / "downstream")
+    made = new_program(lab, checkout, checkout / "examples" / "downstream")
     made.configure(
         kubeContext=lab.cluster.kube_context, registryStack=f"organization/kube-registry/{program.stack.name}"
     )
@@ -106,13 +106,13 @@ def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
     made.stack.destroy()
 
 
-def _program(lab: Lab, checkout: Path, folder: Path) -> Program:
+def new_program(lab: Lab, checkout: Path, folder: Path, stack: str = STACK) -> Program:
     backend = checkout / "state"
     backend.mkdir(exist_ok=True)
     os.environ["PATH"] = lab.env["PATH"]  # where the Automation API looks for pulumi
-    stack = automation.create_or_select_stack(
-        stack_name=STACK,
+    made = automation.create_or_select_stack(
+        stack_name=stack,
         work_dir=str(folder),
         opts=automation.LocalWorkspaceOptions(env_vars={**lab.env, "PULUMI_BACKEND_URL": f"file://{backend}"}),
     )
-    return Program(folder, stack)
+    return Program(folder, made)

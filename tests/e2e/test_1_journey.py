@@ -19,8 +19,8 @@ from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
 
-RESOURCES = 11
-"""The stack itself, two providers, two components, five objects in the cluster, one image."""
+RESOURCES = 12
+"""The stack itself, two providers, two components, six objects in the cluster, one image."""
 
 
 def web_pods(lab: Lab) -> list[dict[str, Any]]:
@@ -147,6 +147,7 @@ async def hold_twice(settings: Settings) -> None:
     assert [line.partition(",")[0] for line in said] == [
         "waiting for the registry to run",
         f"waiting for an answer on {settings.endpoints.push_address}",
+        f"waiting for every node to pull from {settings.endpoints.pull_host}",
     ]
     await path.give_back("one")
     assert is_listening(settings.push_port)

@@ -198,9 +198,8 @@ def port_forward(kubeconfig: Path) -> Iterator[str]:
             running.terminate()
 
 
-def push_blob(port: int | str) -> None:
+def push_blob(port: int | str, blob: bytes = b"pushed by hand") -> None:
     """Upload one blob in one piece (OCI distribution specification, "Pushing blobs")."""
-    blob = f"through port {port}".encode()
     registry = f"http://127.0.0.1:{port}"
     start = urllib.request.Request(f"{registry}/v2/by/hand/blobs/uploads/", method="POST")  # noqa: S310
     with urllib.request.urlopen(start, timeout=10) as started:  # noqa: S310

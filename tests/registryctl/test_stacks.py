@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from registryctl.stacks import StackError, kube_context_settings, stack_settings
+from registryctl.stacks import kube_context_settings, stack_settings
 from stack.endpoints import derive_push_port
-from stack.errors import SettingsError
+from stack.errors import SettingsError, StackError
 
 Pulumi = Callable[[str], None]
 

@@ -20,6 +20,7 @@ from tests.soak.frozen import freeze
 from tests.soak.idle import stay_idle
 from tests.soak.kills import kill
 from tests.soak.place import Place, lab
+from tests.soak.pulls import pull
 from tests.soak.record import record
 from tests.soak.stalled import stall
 
@@ -31,6 +32,7 @@ class Part(StrEnum):
     """What can be asked for by itself."""
 
     KILLS = "kills"
+    PULLS = "pulls"
     STALLED = "stalled"
     FROZEN = "frozen"
     IDLE = "idle"
@@ -52,6 +54,7 @@ def soak(
     progress.say(f"seed {seed}; {table.machine()}")
     parts: dict[Part, Callable[[Place], str]] = {
         Part.KILLS: lambda place: asyncio.run(kill(place, seed, kills)),
+        Part.PULLS: lambda place: asyncio.run(pull(place, seed, kills)),
         Part.STALLED: lambda place: stall(place, seed),
         Part.FROZEN: lambda place: asyncio.run(freeze(place, seed)),
         Part.IDLE: lambda place: stay_idle(place, idle_seconds),

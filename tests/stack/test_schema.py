@@ -19,8 +19,8 @@ class TestGenerated:
 class TestErrors:
     @pytest.mark.parametrize("kind", list(_with_example()))
     def test_each_is_one_sentence_with_all_its_fields_and_what_mends_it(self, kind: type[KubeRegistryError]) -> None:
-        sentence = str(kind(**kind.example))
-        assert "\n" not in sentence
+        sentence, *table = str(kind(**kind.example)).splitlines()
+        assert not table or kind.__name__ == "PreflightError"
         assert "{" not in sentence
         assert (
             "; " in sentence or "run `pulumi up` again" in sentence or kind.__name__ in ("RefusedError", "TunnelError")

@@ -1,0 +1,173 @@
+"""The preflight: proof that every node can pull, taken before anything is built.
+
+A tiny image is pushed through the tunnel, and a pod on every node that is to be asked pulls it by the real pull
+reference. What a node has proven is remembered (proofs.py), so that only new and changed nodes are asked again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from cluster.kube import KubeClient
+from cluster.nodes import Node, proxy_mode, pulling_nodes
+from cluster.pods import Object, event_trouble
+from cluster.polling import poll
+from cluster.probe import ARCHITECTURE, NO_ANSWER, PROBE, PULLED, RUN, Verdict, probe_pod, refused, verdict
+from cluster.probe_image import REPOSITORY, TAG, store_probe
+from cluster.proofs import recall, remember
+from cluster.registry import open_registry
+from stack.errors import ForbiddenError, PreflightError, RefusedError
+from stack.names import selector
+from stack.settings import Settings
+
+VERDICT_SECONDS = 30.0
+"""How long the nodes of one batch may take together; one takes half a second."""
+
+AT_ONCE = 50
+"""Probe pods at a time."""
+
+WORST = 10
+"""How many nodes an answer names."""
+
+_PAUSE = 0.2
+
+Verdicts = dict[Node, Verdict]
+
+
+async def prove_nodes(kube: KubeClient, settings: Settings, push_address: str, say: Callable[[str], None]) -> None:
+    """Return once every node has proven that it can pull what is built for the build platform.
+
+    Args:
+        kube: client of the registry's cluster.
+        settings: the stack.
+        push_address: where the open tunnel listens.
+        say: told of nodes of another architecture, if there are others that the images are for.
+
+    Raises:
+        PreflightError: some cannot, or all are of another architecture.
+        ClusterError: they cannot be asked.
+    """
+    verdicts = await examine_nodes(kube, settings, push_address, afresh=False)
+    others = [node.name for node, verdict in verdicts.items() if verdict is ARCHITECTURE]
+    if 0 < len(others) < len(verdicts):
+        say(f"images for {settings.platform} are not for {', '.join(sorted(others)[:WORST])} of {len(others)} nodes")
+    failing = {node: verdict for node, verdict in verdicts.items() if verdict is not PULLED}
+    if len(others) < len(verdicts):
+        failing = {node: verdict for node, verdict in failing.items() if verdict is not ARCHITECTURE}
+    if failing:
+        raise await _preflight_error(kube, settings, failing, len(verdicts))
+
+
+async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str, *, afresh: bool) -> Verdicts:
+    """What every node of the cluster that pulls says.
+
+    Args:
+        kube: client of the registry's cluster.
+        settings: the stack.
+        push_address: where the open tunnel listens.
+        afresh: whether to ask those again that have proven it before.
+
+    Raises:
+        ClusterError: the nodes cannot be asked.
+    """
+    pull_host, architecture = settings.endpoints.pull_host, settings.platform.split("/")[1]
+    nodes = await pulling_nodes(kube)
+    proven = set() if afresh else await recall(kube, pull_host)
+    verdicts = {node: PULLED if (node.uid, node.runtime) in proven else ARCHITECTURE for node in nodes}
+    asked = [node for node in nodes if verdicts[node] is not PULLED and node.architecture == architecture]
+    if asked:
+        async with open_registry(push_address, kube.where) as registry:
+            digest = await store_probe(registry, settings.platform)
+        image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
+        await _sweep(kube)
+        for first in range(0, len(asked), AT_ONCE):
+            verdicts |= await _ask(kube, asked[first : first + AT_ONCE], image)
+        await remember(kube, pull_host, [node for node, verdict in verdicts.items() if verdict is PULLED])
+    return verdicts
+
+
+async def _ask(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
+    """Have some nodes pull at once; the pods that do it are gone afterwards."""
+    run = f"{RUN}={token_hex(4)}"
+    by_name = {node.name: node for node in nodes}
+    verdicts: Verdicts = {}
+
+    async def all_told() -> bool | None:
+        for pod in await _pods(kube, run):
+            if told := verdict(pod):
+                verdicts[by_name[pod["spec"]["nodeName"]]] = told
+        return len(verdicts) == len(nodes) or None
+
+    try:
+        refusals = await asyncio.gather(*(_create(kube, probe_pod(node.name, image, run)) for node in nodes))
+        verdicts |= {node: refusal for node, refusal in zip(nodes, refusals, strict=True) if refusal}
+        if not await poll(all_told, seconds=VERDICT_SECONDS, pause=_PAUSE):
+            for pod in await _pods(kube, run):
+                node = by_name[pod["spec"]["nodeName"]]
+                verdicts[node] = verdicts.get(node) or await _silence(kube, pod)
+    finally:
+        await _delete(kube, await _pods(kube, run))
+    return dict.fromkeys(nodes, NO_ANSWER) | verdicts
+
+
+async def _create(kube: KubeClient, pod: Object) -> Verdict | None:
+    """Ask one node; what it means if it may not even be asked."""
+    try:
+        await kube.create(f"/api/v1/namespaces/{kube.where.namespace}/pods", pod)
+    except ForbiddenError:
+        raise
+    except RefusedError as error:
+        return refused(error.reason)
+    return None
+
+
+async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdicts, nodes: int) -> PreflightError:
+    """The table of the first nodes that cannot, and what mends most of them."""
+    worst = sorted(failing, key=lambda node: node.name)[:WORST]
+    modes = await asyncio.gather(*(proxy_mode(kube, node) for node in worst))
+    told = zip(worst, modes, strict=True)
+    mend, _ = Counter(verdict.mend for verdict in failing.values()).most_common(1)[0]
+    return PreflightError(
+        where=kube.where,
+        pull_host=settings.endpoints.pull_host,
+        rows=tuple((node.name, node.runtime, mode, failing[node].words) for node, mode in told),
+        failing=len(failing),
+        nodes=nodes,
+        mend=mend,
+    )
+
+
+async def _silence(kube: KubeClient, pod: Object) -> Verdict:
+    """What the events say of a pod whose container was never tried."""
+    query = f"involvedObject.uid={pod['metadata']['uid']}"
+    try:
+        events = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/events", fieldSelector=query)
+    except RefusedError:
+        return NO_ANSWER
+    return replace(NO_ANSWER, words=event_trouble(events["items"]) or NO_ANSWER.words)
+
+
+async def _sweep(kube: KubeClient) -> None:
+    """Remove what an interrupted run has left; what is younger than a run belongs to one that still goes on."""
+    now = datetime.now(UTC)
+
+    def left(pod: Object) -> bool:
+        created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+        return (now - created).total_seconds() > 2 * VERDICT_SECONDS
+
+    await _delete(kube, [pod for pod in await _pods(kube, selector(PROBE)) if left(pod)])
+
+
+async def _pods(kube: KubeClient, labels: str) -> list[Object]:
+    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
+    return list((await kube.get(path, labelSelector=labels))["items"])
+
+
+async def _delete(kube: KubeClient, pods: Sequence[Object]) -> None:
+    async with asyncio.TaskGroup() as requests:
+        for pod in pods:
+            path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod['metadata']['name']}"
+            requests.create_task(kube.delete(path))

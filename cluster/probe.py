@@ -1,0 +1,130 @@
+"""One node asked whether it can pull: the pod that asks, and what its status answers; pure.
+
+The verdict is the container's status. The image holds nothing that could run, so a container that could not be
+started was pulled: nothing else is waited for.
+
+Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.pods import Object, one_line
+from stack.names import labels
+
+PROBE = "preflight"
+"""The component that probe pods are, and the end of their repository's name."""
+
+RUN = "kube-registry/run"
+"""Label of the probe pods of one preflight."""
+
+_NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "InvalidImageName", "ErrImageNeverPull")
+_ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a node can pull; PULLED is the good one.
+
+    Args:
+        words: for the table.
+        mend: what mends it.
+    """
+
+    words: str
+    mend: str
+
+
+PULLED = Verdict("pulled", "")
+NO_ANSWER = Verdict("no answer", "what `kubectl describe node` says of it")
+ARCHITECTURE = Verdict(
+    "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
+)
+NODE_PROXY = "`pulumi config set nodeProxy true`"
+RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
+
+_KNOWN = (
+    ("no match for platform", ARCHITECTURE),
+    ("server gave HTTP response to HTTPS client", Verdict("its runtime wants HTTPS", RUNTIME)),
+    ("first record does not look like a TLS handshake", Verdict("its runtime wants HTTPS", RUNTIME)),
+    ("connection refused", Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)),
+    ("i/o timeout", Verdict("no answer on loopback: kube-proxy does not answer there", NODE_PROXY)),
+    ("not found", Verdict("image not found: another registry answers there", "`pulumi config set nodePort NUMBER`")),
+)
+"""What a runtime's message contains -> what it means, the more special first."""
+
+
+def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
+    """The pod that makes one node pull.
+
+    It is given to the node past the scheduler, tolerates every taint, needs next to nothing, is allowed where Pod
+    Security is `restricted`, and always asks the registry, whatever the node has pulled before.
+
+    Args:
+        node: name of the node.
+        image: the pull reference.
+        run: the label, name=value, that tells the pods of one preflight from those of another.
+    """
+    key, _, value = run.partition("=")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": f"{PROBE}-", "labels": {**labels(PROBE), key: value}},
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "tolerations": [{"operator": "Exists"}],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65534,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": PROBE,
+                    "image": image,
+                    "imagePullPolicy": "Always",
+                    "command": ["/nothing"],
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "resources": {"limits": {"cpu": "1m", "memory": "4Mi"}},
+                }
+            ],
+        },
+    }
+
+
+def verdict(pod: Object) -> Verdict | None:
+    """What a probe pod's status tells: PULLED, or why it cannot; None while that is not known."""
+    status: Mapping[str, Any] = pod["status"]
+    if status.get("phase") == "Failed" and not status.get("containerStatuses"):
+        return Verdict(f"the node takes no pod: {status.get('reason')}", "room on the node")
+    for container in status.get("containerStatuses", []):
+        waiting = container["state"].get("waiting")
+        if container.get("imageID") or not waiting:
+            return PULLED
+        if waiting["reason"] in _NOT_PULLED:
+            return meaning(waiting.get("message", waiting["reason"]))
+        if waiting["reason"] not in _ON_ITS_WAY:
+            return PULLED
+    return None
+
+
+def refused(message: str) -> Verdict:
+    """What it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
+    return Verdict(
+        f"no probe pod allowed: {one_line(message)}", "leave to make it, or `pulumi config set preflight false`"
+    )
+
+
+def meaning(message: str) -> Verdict:
+    """What a runtime's message about a failed pull means; its own words where that is not known."""
+    found = (known for part, known in _KNOWN if part in message)
+    return next(found, Verdict(one_line(message), RUNTIME))

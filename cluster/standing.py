@@ -1,0 +1,57 @@
+"""Waiting for something to become ready that can tell what keeps it from that."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cluster.polling import poll
+from stack.errors import NotReadyError, Where
+
+PATIENCE_SECONDS = 8.0
+"""How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
+
+_PAUSE = 0.25
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far something is; READY is the end.
+
+    Args:
+        words: what it lacks.
+        wrong: whether that is more than "not yet".
+    """
+
+    words: str
+    wrong: bool = False
+
+
+READY = Standing("nothing")
+
+
+async def watch(look: Callable[[], Awaitable[Standing]], *, where: Where, what: str, seconds: float) -> None:
+    """Return once it is READY.
+
+    Args:
+        look: tells how far it is.
+        where: named in errors, with `what`.
+        what: what is waited for.
+        seconds: how long to wait.
+
+    Raises:
+        NotReadyError: it was not by then, or something was wrong for PATIENCE_SECONDS on end.
+    """
+    started = fine = time.monotonic()
+    standing = READY
+
+    async def done() -> bool | None:
+        nonlocal fine, standing
+        standing = await look()
+        now = time.monotonic()
+        if not standing.wrong:
+            fine = now
+        return standing is READY or now - fine > PATIENCE_SECONDS or None
+
+    await poll(done, seconds=seconds, pause=_PAUSE)
+    if standing is not READY:
+        raise NotReadyError(where=where, what=what, seconds=time.monotonic() - started, reason=standing.words)

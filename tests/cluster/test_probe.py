@@ -1,0 +1,73 @@
+"""What the status of a probe pod means: statuses as kubelets with containerd and CRI-O write them."""
+
+from typing import Any
+
+import pytest
+
+from cluster.probe import ARCHITECTURE, NODE_PROXY, PULLED, RUNTIME, meaning, probe_pod, refused, verdict
+
+HEAD = 'failed to pull and unpack image "localhost:30100/kube-registry/preflight:probe": failed to do request: Head '
+
+
+def pod(*, phase: str = "Pending", image_id: str = "", **state: object) -> dict[str, Any]:
+    return {"status": {"phase": phase, "containerStatuses": [{"imageID": image_id, "state": state}]}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+class TestVerdict:
+    @pytest.mark.parametrize(
+        "status",
+        [
+            pod(**waiting("RunContainerError", "exec: /nothing: no such file")),
+            pod(**waiting("CreateContainerError")),
+            pod(phase="Failed", image_id="sha256:1", terminated={"reason": "StartError"}),
+            pod(phase="Running", image_id="sha256:1", running={}),
+        ],
+    )
+    def test_a_container_that_was_tried_has_its_image(self, status: dict[str, Any]) -> None:
+        assert verdict(status) is PULLED
+
+    @pytest.mark.parametrize(
+        "status", [{"status": {}}, {"status": {"phase": "Pending"}}, pod(**waiting("ContainerCreating"))]
+    )
+    def test_one_that_is_on_its_way_is_waited_for(self, status: dict[str, Any]) -> None:
+        assert verdict(status) is None
+
+    def test_a_node_that_takes_no_pod_says_why(self) -> None:
+        told = verdict({"status": {"phase": "Failed", "reason": "OutOfpods"}})
+        assert told
+        assert told.words == "the node takes no pod: OutOfpods"
+
+    @pytest.mark.parametrize(
+        ("message", "words", "mend"),
+        [
+            (HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused", "refused on loopback", NODE_PROXY),
+            (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no answer on loopback", NODE_PROXY),
+            (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime wants HTTPS", RUNTIME),
+            ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.mend),
+            ("localhost:30100/kube-registry/preflight:probe: not found", "image not found", "nodePort"),
+            ("something else", "something else", RUNTIME),
+        ],
+    )
+    def test_a_failed_pull_is_told_in_words_with_what_mends_it(self, message: str, words: str, mend: str) -> None:
+        told = verdict(pod(**waiting("ErrImagePull", message)))
+        assert told == meaning(message)
+        assert told.words.startswith(words)
+        assert mend in told.mend
+
+    def test_a_pod_that_may_not_be_made_says_who_is_against_it(self) -> None:
+        assert "exceeded quota: small" in refused('pods "preflight-1" is forbidden: exceeded quota: small').words
+
+
+class TestProbePod:
+    def test_it_is_allowed_where_pod_security_is_restricted_and_tolerates_every_taint(self) -> None:
+        spec = probe_pod("node-1", "localhost:30100/kube-registry/preflight:probe", "run=1")["spec"]
+        (container,) = spec["containers"]
+        assert spec["nodeName"] == "node-1"
+        assert spec["tolerations"] == [{"operator": "Exists"}]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["imagePullPolicy"] == "Always"

@@ -1,0 +1,146 @@
+"""A volume that runs full: who pushes is told so with figures, who pulls notices nothing, and nothing stored is lost.
+
+The volume is a file system in memory with a size of its own, on one node; its room is given by mounting it anew.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cluster.push import PushPath
+from components.workload import config_files, deployment_spec
+from lab.cluster import known, kubeconfig_for
+from lab.machines import Machine
+from stack.errors import VolumeFullError
+from stack.names import READ_PORT, REGISTRY, labels
+from stack.settings import Settings
+from tests.e2e.conftest import Lab, settings_of
+from tests.e2e.test_3_rights import push_blob
+
+pytestmark = pytest.mark.lab
+
+NAME = "full"
+COUNTED_SECONDS = 20.0
+"""How soon the node has counted what is used; it does so every few seconds in the lab."""
+
+SIZE, MORE = 16 * 1024**2, 64 * 1024**2
+FOLDER = f"/tmp/hostpath_pv/{NAME}"  # noqa: S108 - on the node's own machine
+
+
+@dataclass(frozen=True)
+class Small:
+    """A registry on a small volume."""
+
+    lab: Lab
+    settings: Settings
+    machine: Machine
+
+    def give(self, size: int) -> None:
+        """Let the volume have so many bytes."""
+        self.on_node("mount", "-o", f"remount,size={size}", FOLDER)
+
+    def on_node(self, *command: str) -> None:
+        subprocess.run(self.machine.inside(*command), check=True, capture_output=True, timeout=30)
+
+    def read(self, blob: bytes) -> bytes:
+        """A blob as a node gets it."""
+        url = f"http://{self.lab.cluster.nodes[0].address}:{self.settings.node_port}/v2/by/hand/blobs/{digest(blob)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            content: bytes = answer.read()
+        return content
+
+
+def digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+def manifests(lab: Lab, settings: Settings) -> Iterator[dict[str, Any]]:
+    node = lab.cluster.nodes[0].name
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    metadata = {"name": REGISTRY, "namespace": NAME, "labels": labels("registry")}
+    size = {"storage": str(SIZE)}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}}
+    volume = {
+        "capacity": size,
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": NAME,
+        "local": {"path": FOLDER},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+    }
+    yield {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": NAME}, "spec": volume}
+    claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": NAME, "resources": {"requests": size}}
+    yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
+    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files()}
+    yield {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment_spec(settings)}
+    ports = [{"port": READ_PORT, "nodePort": settings.node_port}]
+    service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}
+    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}
+
+
+@pytest.fixture(scope="module")
+def small(lab: Lab) -> Iterator[Small]:
+    settings = settings_of(lab).model_copy(
+        update={"namespace": NAME, "node_port": 30_085, "push_port": 19_985, "preflight": False}
+    )
+    machine = Machine(known(lab.cluster.name), lab.cluster.nodes[0].name)
+    made = Small(lab, settings, machine)
+    made.on_node("mkdir", "-p", FOLDER)
+    made.on_node("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=1777", "lab", FOLDER)
+    items = list(manifests(lab, settings))
+    lab.kubectl("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    yield made
+    lab.kubectl("delete", "namespace", NAME, "--wait=false")
+    lab.kubectl("delete", "persistentvolume", NAME, "--wait=false")
+    made.on_node("umount", "--lazy", FOLDER)
+
+
+class TestFullVolume:
+    def test_it_is_told_with_figures_while_pulls_go_on_and_more_room_mends_it(self, small: Small) -> None:
+        asyncio.run(self.run_full(small))
+
+    async def run_full(self, small: Small) -> None:
+        path, said = PushPath(small.settings), list[str]()
+        kept, too_large, late = os.urandom(SIZE // 4), os.urandom(SIZE), os.urandom(SIZE // 4)
+        push_port = small.settings.push_port
+        await path.take("image", said.append)
+        try:
+            await asyncio.to_thread(push_blob, push_port, kept)
+            with pytest.raises(OSError, match=r"500|reset"):  # which of them is a matter of who is faster
+                await asyncio.to_thread(push_blob, push_port, too_large)
+            assert await path.recover("image", said.append) is False
+            assert "volume in namespace full of kube context" in said[-1]
+            assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
+            assert "pulumi config set storageSize" in said[-1]
+            assert small.read(kept) == kept
+            small.give(MORE)
+            assert await path.recover("image", said.append) is True
+            await asyncio.to_thread(push_blob, push_port, late)
+            assert (small.read(kept), small.read(late)) == (kept, late)
+        finally:
+            await path.give_back("image")
+
+    def test_the_next_update_is_told_before_anything_is_built(self, small: Small) -> None:
+        small.on_node("sh", "-c", f"cat /dev/zero >{FOLDER}/ballast 2>&- || true")
+        counted, deadline = "", time.monotonic() + COUNTED_SECONDS
+        while f"is full: {MORE} of {MORE} bytes are used" not in counted:
+            assert time.monotonic() < deadline, counted
+            with pytest.raises(VolumeFullError) as told:
+                asyncio.run(PushPath(small.settings).take("image", lambda _: None))
+            counted = str(told.value)
+
+    def test_who_may_not_ask_the_node_is_told_the_size_of_the_claim(self, small: Small) -> None:
+        small.lab.kubectl("create", "rolebinding", "deployer", "--clusterrole=edit", "--user=fred", "--namespace", NAME)
+        kubeconfig = kubeconfig_for(small.lab.cluster.name, "fred")
+        settings = small.settings.model_copy(update={"kubeconfig": str(kubeconfig)})
+        with pytest.raises(VolumeFullError) as told:
+            asyncio.run(PushPath(settings).take("image", lambda _: None))
+        assert f"is full: it has {SIZE}, how it is used is told to who may `get` `nodes/proxy`" in str(told.value)

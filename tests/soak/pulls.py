@@ -1,0 +1,146 @@
+"""The registry's pod is taken away again and again while blobs are pulled and small ones are pushed.
+
+Pulled is what a node pulls, through the read door, and every byte is checked; pushed is through the tunnel.
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from lab.errors import LabError
+from tests.bench.registry import kubectl, pod_of, wait_ready
+from tests.bench.transfers import REPOSITORY, Blob, put
+from tests.soak.kills import held
+from tests.soak.place import Place
+
+READERS = 3
+LARGE, SMALL = 16 * 1024**2, 64 * 1024
+"""Bytes of the blobs that are pulled all the time, and of those that are pushed all the time."""
+
+LONGEST_SECONDS = 3.0
+"""How long the registry may go on until its pod is taken away again."""
+
+_ANSWER = aiohttp.ClientTimeout(total=60)
+_PAUSE = 0.1
+_WAYS = ((), ("--grace-period=0", "--force"))
+"""Options of `kubectl delete pod`: with the time that a pod is given to end, and without."""
+
+
+@dataclass
+class Seen:
+    """What has come of it so far.
+
+    Attributes:
+        kept: blobs that were acknowledged.
+        whole: pulls of which every byte was right.
+        broken: pulls that ended in an error, for all to see.
+        refused: pushes that did.
+    """
+
+    kept: list[Blob] = field(default_factory=list)
+    whole: int = 0
+    broken: int = 0
+    refused: int = 0
+
+
+async def pull(place: Place, seed: int, times: int) -> str:
+    """Pull and push until the pod was taken away so many times, then read all that was acknowledged.
+
+    Args:
+        place: the lab.
+        seed: decides when and how the pod goes.
+        times: how often.
+
+    Raises:
+        LabError: wrong bytes were served, or what was acknowledged is not there.
+    """
+    dice, seen = random.Random(seed), Seen()  # noqa: S311 - nothing is kept secret with it
+    large = Blob.random(LARGE)
+    async with held(place), _doors(place) as (read, write):
+        await asyncio.to_thread(put, place.settings.push_port, large)
+        async with asyncio.TaskGroup() as load:
+            going = [load.create_task(_read_on(read, large, seen)) for _ in range(READERS)]
+            going.append(load.create_task(_push_on(write, seen)))
+            for number in range(1, times + 1):
+                await asyncio.sleep(dice.uniform(0, LONGEST_SECONDS))
+                await asyncio.to_thread(_take_away, place, dice.choice(_WAYS))
+                place.progress.say(f"[{number}/{times}] {seen.whole} pulls whole, {len(seen.kept)} pushes kept")
+            for task in going:
+                task.cancel()
+        for blob in (large, *seen.kept):
+            if not await _read(read, blob):
+                raise LabError(f"The read door does not give {blob.digest}, which was acknowledged.")
+    return (
+        f"{times} kills of the registry's pod under {READERS} readers: {seen.whole} pulls of {LARGE // 1024**2} MiB "
+        f"with every byte right, {seen.broken} ended in an error, none in wrong bytes; {len(seen.kept)} small pushes "
+        f"acknowledged beside them, {seen.refused} refused; all that was acknowledged was read at the end"
+    )
+
+
+@asynccontextmanager
+async def _doors(place: Place) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
+    """The read door by a node's address, and the write door through the tunnel."""
+    host, port = place.read_door
+    async with (
+        aiohttp.ClientSession(f"http://{host}:{port}", timeout=_ANSWER) as read,
+        aiohttp.ClientSession(f"http://{place.settings.endpoints.push_address}", timeout=_ANSWER) as write,
+    ):
+        yield read, write
+
+
+async def _read_on(door: aiohttp.ClientSession, blob: Blob, seen: Seen) -> None:
+    while True:
+        if await _read(door, blob):
+            seen.whole += 1
+        else:
+            seen.broken += 1
+            await asyncio.sleep(_PAUSE)
+
+
+async def _read(door: aiohttp.ClientSession, blob: Blob) -> bool:
+    """Read a blob; whether it came to a good end.
+
+    Raises:
+        LabError: it did, and was not what it was, or the registry knows nothing of it.
+    """
+    found = hashlib.sha256()
+    try:
+        async with door.get(f"/v2/{REPOSITORY}/blobs/{blob.digest}") as answer:
+            if answer.status == 404:
+                raise LabError(f"The read door knows nothing of {blob.digest}, which was acknowledged.")
+            answer.raise_for_status()
+            async for part in answer.content.iter_any():
+                found.update(part)
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+    if f"sha256:{found.hexdigest()}" != blob.digest:
+        raise LabError(f"The read door has served other bytes for {blob.digest}, and called them whole.")
+    return True
+
+
+async def _push_on(door: aiohttp.ClientSession, seen: Seen) -> None:
+    while True:
+        blob = Blob.of(os.urandom(SMALL))
+        try:
+            async with door.post(f"/v2/{REPOSITORY}/blobs/uploads/") as begun:
+                begun.raise_for_status()
+                place = begun.headers["Location"]
+            async with door.put(place, params={"digest": blob.digest}, data=blob.content) as stored:
+                stored.raise_for_status()
+            seen.kept.append(blob)
+        except (aiohttp.ClientError, TimeoutError):
+            seen.refused += 1
+        await asyncio.sleep(_PAUSE)
+
+
+def _take_away(place: Place, options: tuple[str, ...]) -> None:
+    """Delete the pod, and return when the next one runs."""
+    pod = pod_of(place.plan, place.settings)["metadata"]["name"]
+    kubectl(place.plan, "delete", "pod", pod, f"--namespace={place.settings.namespace}", *options)
+    wait_ready(place.plan, place.settings)
