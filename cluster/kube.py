@@ -170,7 +170,7 @@ class KubeClient:
         }
 
         try:
-            await self._send("GET", path, query=query, headers=upgrade)
+            await self._send("GET", path, query=query, headers=upgrade, request=refused.request)
         except RefusedError as explained:
             if explained.status == refused.status:
                 raise explained from refused
@@ -184,6 +184,7 @@ class KubeClient:
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         read: Callable[[bytes], Any] = _an_object,
+        request: str = "",
     ) -> Any:  # noqa: ANN401 - whatever `read` makes of it
         async def send(shown: Shown) -> Any:  # noqa: ANN401 - likewise
             answer = await shown.rest.request(
@@ -196,7 +197,7 @@ class KubeClient:
             )
             return read(answer.data)
 
-        return await self._ask(f"{method} {path}", send)
+        return await self._ask(request or f"{method} {path}", send)
 
     async def _upgrade(
         self, shown: Shown, path: str, protocol: str, query: Mapping[str, str]
