@@ -39,6 +39,23 @@ def choose(pods: Sequence[Object]) -> str | None:
     return names[0] if names else None
 
 
+def is_lost(name: str, pods: Sequence[Object]) -> bool:
+    """Whether nothing will come of a pod any more: it is gone, on its way out, or its node speaks for it no longer.
+
+    A probe that fails for a while makes a container not ready, and the pod with it; where a node is lost, the pod alone
+    is set so, for nobody is there to say it of its containers (kubernetes pkg/controller/util/node, MarkPodsNotReady).
+
+    Args:
+        name: the pod's.
+        pods: what the API server lists.
+    """
+    for pod in pods:
+        if pod["metadata"]["name"] == name:
+            containers_ready = all(each["ready"] for each in pod["status"].get("containerStatuses", []))
+            return _leaving(pod) or (containers_ready and not is_ready(pod))
+    return True
+
+
 def explain(pods: Sequence[Object]) -> str:
     """What keeps the registry from being ready, as far as its pods can tell."""
     staying = [pod for pod in pods if not _leaving(pod)]

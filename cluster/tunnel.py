@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from cluster.forward import NodeError, Traffic, carry
 from cluster.frames import FramingError
 from cluster.kube import KubeClient
 from cluster.near import NearEnd
-from cluster.pods import Object, choose, explain, registry_pods
+from cluster.pods import explain, is_lost, registry_pods
 from cluster.polling import poll
 from stack.errors import (
     CertificateError,
@@ -172,7 +172,7 @@ class Tunnel:
         except KubeRegistryError:
             return
         else:
-            gone = {pod for link in still if (pod := str(link.pod)) and not _serves(pod, pods)}
+            gone = {pod for link in still if is_lost(pod := str(link.pod), pods)}
             causes = {pod: self._gone(pod, explain(pods)) for pod in gone}
         for link in still:
             link.cause = causes.get(str(link.pod))
@@ -196,7 +196,7 @@ class Tunnel:
         """What the end of a connection means: the pod is gone, or what the node said of it."""
         with suppress(KubeRegistryError):  # what the node said is what counts
             pods = await registry_pods(self.kube)
-            if not _serves(pod, pods):
+            if is_lost(pod, pods):
                 return self._gone(pod, f"{words}; {explain(pods)}")
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
@@ -212,11 +212,6 @@ class Tunnel:
     def _note(self, error: KubeRegistryError) -> None:
         self.trouble = error
         _LOG.info("%s", error)
-
-
-def _serves(pod: str, pods: Sequence[Object]) -> bool:
-    """Whether that pod is one of those that can take a connection; there may be others beside it."""
-    return choose([each for each in pods if each["metadata"]["name"] == pod]) is not None
 
 
 def _reset(transport: asyncio.Transport) -> None:

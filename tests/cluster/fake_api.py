@@ -30,6 +30,7 @@ class FakePod:
         name: its name.
         target: where its write door really listens, on 127.0.0.1.
         ready: whether it is Ready.
+        containers_ready: whether its containers are; the kubelet says both, a lost node neither.
         leaving: whether it is on its way out.
     """
 
@@ -37,12 +38,15 @@ class FakePod:
     target: int
     ready: bool = True
     leaving: bool = False
+    containers_ready: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The pod as the API server shows it, as far as anybody looks."""
         leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if self.leaving else {}
         conditions = [{"type": "Ready", "status": "True" if self.ready else "False"}]
-        return {"metadata": {"name": self.name, **leaving}, "status": {"phase": "Running", "conditions": conditions}}
+        containers = [{"name": "write", "ready": self.containers_ready, "state": {"running": {}}}]
+        status = {"phase": "Running", "conditions": conditions, "containerStatuses": containers}
+        return {"metadata": {"name": self.name, **leaving}, "status": status}
 
 
 @dataclass(frozen=True)

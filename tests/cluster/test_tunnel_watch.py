@@ -81,6 +81,24 @@ class TestWatch:
             assert api.looks - looks == STRIKES
         assert isinstance(tunnel.trouble, UnreachableError)
 
+    async def test_a_connection_whose_node_is_lost_is_cut(self, api: FakeApi, tunnel: Tunnel) -> None:
+        async with connected(tunnel, "echo") as (reader, writer):
+            writer.write(b"before\n")
+            await reader.readline()
+            api.pods = [replace(pod, ready=False) for pod in api.pods]
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        assert isinstance(tunnel.trouble, PodGoneError)
+
+    async def test_a_pod_that_is_too_busy_for_its_probe_is_no_reason(self, api: FakeApi, tunnel: Tunnel) -> None:
+        async with connected(tunnel, "echo") as (reader, writer):
+            writer.write(b"before\n")
+            await reader.readline()
+            api.pods = [replace(pod, ready=False, containers_ready=False) for pod in api.pods]
+            await self.looks(api, 3 * STRIKES)
+            writer.write(b"after\n")
+            assert await reader.readline() == b"after\n"
+
     @pytest.mark.parametrize("status", [403, 429, 500])
     async def test_an_api_server_that_refuses_is_no_reason(self, api: FakeApi, tunnel: Tunnel, status: int) -> None:
         await self.outlives_looks(api, tunnel, Refusal(status, "not now"))
