@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.kube import KubeClient
 from cluster.pods import Object, explain, registry_pods, rollout_trouble, trouble, warning
-from cluster.standing import READY, Standing, watch
+from cluster.standing import READY, WARNING_PATIENCE_SECONDS, Standing, watch
 from stack.names import REGISTRY
 
 
@@ -35,8 +35,8 @@ async def _standing(kube: KubeClient, deployment: Object) -> Standing:
             return Standing(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
     pods = await registry_pods(kube)
     found = rollout_trouble(deployment) or trouble(pods)
-    if found is None and pods:
-        found = await warning(kube, pods[0])
+    if found is None and pods and (warned := await warning(kube, pods[0])):
+        return Standing(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
     return Standing(found or explain(pods), wrong=found is not None)
 
 

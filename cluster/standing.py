@@ -10,6 +10,9 @@ from stack.errors import NotReadyError, Where
 PATIENCE_SECONDS = 8.0
 """How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
 
+WARNING_PATIENCE_SECONDS = 15.0
+"""The same where only an event says so: it tells of one failed try, and stays when the next succeeds."""
+
 _PAUSE = 0.25
 
 
@@ -20,10 +23,12 @@ class Standing:
     Args:
         words: what it lacks.
         wrong: whether that is more than "not yet".
+        patience: how many seconds it may be wrong before that counts.
     """
 
     words: str
     wrong: bool = False
+    patience: float = PATIENCE_SECONDS
 
 
 READY = Standing("nothing")
@@ -39,7 +44,7 @@ async def watch(look: Callable[[], Awaitable[Standing]], *, where: Where, what: 
         seconds: how long to wait.
 
     Raises:
-        NotReadyError: it was not by then, or something was wrong for PATIENCE_SECONDS on end.
+        NotReadyError: it was not by then, or something was wrong for longer than it may be.
     """
     started = fine = time.monotonic()
     standing = READY
@@ -50,7 +55,7 @@ async def watch(look: Callable[[], Awaitable[Standing]], *, where: Where, what: 
         now = time.monotonic()
         if not standing.wrong:
             fine = now
-        return standing is READY or now - fine > PATIENCE_SECONDS or None
+        return standing is READY or now - fine > standing.patience or None
 
     await poll(done, seconds=seconds, pause=_PAUSE)
     if standing is not READY:

@@ -1,6 +1,7 @@
 """The lab: a real cluster and a real Docker engine, started by the first test that asks for them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
 from lab.toolchain import locked, provide, tool
 
-CLUSTER = "e2e"
+CLUSTER = os.environ.get("KUBE_REGISTRY_TESTS", "e2e")
+"""The cluster of this run, and its stack in it: `make test` has two runs side by side."""
 
 
 @dataclass(frozen=True)

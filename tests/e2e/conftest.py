@@ -12,13 +12,13 @@ import pytest
 from pulumi import automation
 
 from stack.settings import Settings
-from tests.conftest import Lab
+from tests.conftest import CLUSTER, Lab
 
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "registryctl", "stack")
-STACK = "e2e"
+STACK = CLUSTER
 
 
 @dataclass(frozen=True)
