@@ -15,7 +15,7 @@ from cluster.kube import KubeClient
 from cluster.nodes import Node, proxy_mode, pulling_nodes
 from cluster.pods import Object, event_trouble
 from cluster.polling import poll
-from cluster.probe import ARCHITECTURE, NO_ANSWER, PROBE, PULLED, RUN, Verdict, probe_pod, refused, verdict
+from cluster.probe import ARCHITECTURE, NO_ANSWER, PROBE, PULLED, REFUSED, RUN, Verdict, probe_pod, refused, verdict
 from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.proofs import recall, remember
 from cluster.registry import open_registry
@@ -28,6 +28,14 @@ VERDICT_SECONDS = 30.0
 
 AT_ONCE = 50
 """Probe pods at a time."""
+
+SETTLE_SECONDS = 8.0
+"""How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""
+
+_SETTLE_PAUSE = 2.0
+
+LEFT_SECONDS = 120.0
+"""What is older than that was left by a run that was broken off."""
 
 WORST = 10
 """How many nodes an answer names."""
@@ -76,16 +84,30 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
     pull_host, architecture = settings.endpoints.pull_host, settings.platform.split("/")[1]
     nodes = await pulling_nodes(kube)
     proven = set() if afresh else await recall(kube, pull_host)
-    verdicts = {node: PULLED if (node.uid, node.runtime) in proven else ARCHITECTURE for node in nodes}
-    asked = [node for node in nodes if verdicts[node] is not PULLED and node.architecture == architecture]
+    fitting = [node for node in nodes if node.architecture == architecture]
+    verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
+    asked = [node for node in fitting if (node.uid, node.runtime) not in proven]
     if asked:
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
         await _sweep(kube)
-        for first in range(0, len(asked), AT_ONCE):
-            verdicts |= await _ask(kube, asked[first : first + AT_ONCE], image)
+        verdicts |= await _settled(kube, asked, image)
         await remember(kube, pull_host, [node for node, verdict in verdicts.items() if verdict is PULLED])
+    return verdicts
+
+
+async def _settled(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
+    """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
+    verdicts: Verdicts = {}
+
+    async def settled() -> bool | None:
+        refused = [node for node in nodes if verdicts.get(node, REFUSED).mend == REFUSED.mend]
+        for first in range(0, len(refused), AT_ONCE):
+            verdicts.update(await _ask(kube, refused[first : first + AT_ONCE], image))
+        return all(verdict.mend != REFUSED.mend for verdict in verdicts.values()) or None
+
+    await poll(settled, seconds=SETTLE_SECONDS, pause=_SETTLE_PAUSE)
     return verdicts
 
 
@@ -151,12 +173,12 @@ async def _silence(kube: KubeClient, pod: Object) -> Verdict:
 
 
 async def _sweep(kube: KubeClient) -> None:
-    """Remove what an interrupted run has left; what is younger than a run belongs to one that still goes on."""
+    """Remove what an interrupted run has left; what is younger may belong to one that still goes on."""
     now = datetime.now(UTC)
 
     def left(pod: Object) -> bool:
         created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-        return (now - created).total_seconds() > 2 * VERDICT_SECONDS
+        return (now - created).total_seconds() > LEFT_SECONDS
 
     await _delete(kube, [pod for pod in await _pods(kube, selector(PROBE)) if left(pod)])
 

@@ -42,17 +42,22 @@ ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
 NODE_PROXY = "`pulumi config set nodeProxy true`"
+REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)
 RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
 
 _KNOWN = (
     ("no match for platform", ARCHITECTURE),
     ("server gave HTTP response to HTTPS client", Verdict("its runtime wants HTTPS", RUNTIME)),
     ("first record does not look like a TLS handshake", Verdict("its runtime wants HTTPS", RUNTIME)),
-    ("connection refused", Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)),
+    ("connection refused", REFUSED),
     ("i/o timeout", Verdict("no answer on loopback: kube-proxy does not answer there", NODE_PROXY)),
     ("not found", Verdict("image not found: another registry answers there", "`pulumi config set nodePort NUMBER`")),
 )
 """What a runtime's message contains -> what it means, the more special first."""
+
+
+_RESOURCES = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+"""Room on a full node, and what a quota may ask for; with less of a limit the runtime itself takes seconds to start."""
 
 
 def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
                         "readOnlyRootFilesystem": True,
                         "capabilities": {"drop": ["ALL"]},
                     },
-                    "resources": {"limits": {"cpu": "1m", "memory": "4Mi"}},
+                    "resources": _RESOURCES,
                 }
             ],
         },

@@ -1,0 +1,171 @@
+"""The preflight on real nodes: what is asked, what is remembered, what is told, and that nothing of it stays."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from cluster import preflight
+from cluster.kube import KubeClient, open_client
+from cluster.nodes import Node, pulling_nodes
+from cluster.preflight import examine_nodes, prove_nodes
+from cluster.probe import ARCHITECTURE, PROBE, PULLED, probe_pod
+from cluster.probe_image import REPOSITORY, TAG, store_probe
+from cluster.push import PushPath
+from cluster.registry import open_registry
+from cluster.tunnel import open_tunnel
+from stack.errors import PreflightError, PreflightToldError, RegistryError
+from stack.names import selector
+from stack.settings import Settings
+from tests.e2e.conftest import STACK, Lab, Program, settings_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.anyio]
+
+NOBODY_LISTENS = 30_999
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(program: Program) -> Program:
+    program.up()
+    return program
+
+
+@pytest.fixture
+def settings(lab: Lab) -> Settings:
+    return settings_of(lab)
+
+
+@asynccontextmanager
+async def tunnelled(settings: Settings) -> AsyncIterator[tuple[KubeClient, str]]:
+    """A client, and where an open tunnel listens."""
+    async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
+        yield kube, tunnel.address
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the nodes that a probe pod is made for."""
+    names: list[str] = []
+
+    def noted(node: str, image: str, run: str) -> dict[str, object]:
+        names.append(node)
+        return probe_pod(node, image, run)
+
+    monkeypatch.setattr(preflight, "probe_pod", noted)
+    return names
+
+
+def probes(lab: Lab) -> list[str]:
+    pods = lab.get("pods", "--namespace", "kube-registry", "--selector", selector(PROBE))
+    return [pod["metadata"]["name"] for pod in pods]
+
+
+class TestMemory:
+    async def test_what_an_update_has_proven_is_not_asked_again(self, settings: Settings, asked: list[str]) -> None:
+        async with tunnelled(settings) as (kube, address):
+            verdicts = await examine_nodes(kube, settings, address, afresh=False)
+        assert [verdict is PULLED for verdict in verdicts.values()] == [True, True]
+        assert asked == []
+
+    async def test_a_node_whose_runtime_is_another_is_asked_again_and_no_other(
+        self, lab: Lab, settings: Settings, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changed, same = lab.cluster.nodes
+
+        async def with_a_new_runtime(kube: KubeClient) -> list[Node]:
+            found = await pulling_nodes(kube)
+            return [replace(node, runtime="new://1") if node.name == changed.name else node for node in found]
+
+        monkeypatch.setattr(preflight, "pulling_nodes", with_a_new_runtime)
+        async with tunnelled(settings) as (kube, address):
+            await examine_nodes(kube, settings, address, afresh=False)
+            await examine_nodes(kube, settings, address, afresh=False)
+        assert asked == [changed.name]
+        assert same.name not in asked
+
+    async def test_by_hand_all_are_asked(self, lab: Lab, settings: Settings, asked: list[str]) -> None:
+        async with tunnelled(settings) as (kube, address):
+            await examine_nodes(kube, settings, address, afresh=True)
+        assert sorted(asked) == [node.name for node in lab.cluster.nodes]
+        assert probes(lab) == []
+
+
+class TestRefusal:
+    async def test_the_table_is_for_the_first_image_and_a_line_for_the_others(
+        self, lab: Lab, settings: Settings
+    ) -> None:
+        path, said = PushPath(settings.model_copy(update={"node_port": NOBODY_LISTENS})), list[str]()
+        with pytest.raises(PreflightError) as first:
+            await path.take("one", said.append)
+        with pytest.raises(PreflightToldError):
+            await path.take("two", said.append)
+        assert str(first.value).count("refused on loopback") == 2
+        assert f"2 of 2 nodes cannot pull from localhost:{NOBODY_LISTENS}" in str(first.value)
+        assert all(node.name in str(first.value) for node in lab.cluster.nodes)
+        assert probes(lab) == []
+
+    async def test_nodes_of_another_architecture_are_not_asked(self, settings: Settings, asked: list[str]) -> None:
+        other = settings.model_copy(update={"platform": "linux/s390x"})
+        async with tunnelled(other) as (kube, address):
+            with pytest.raises(PreflightError, match=ARCHITECTURE.words):
+                await prove_nodes(kube, other, address, print)
+        assert asked == []
+
+    async def test_a_quota_against_the_pods_is_told_as_such(self, lab: Lab, settings: Settings) -> None:
+        lab.kubectl("create", "quota", "no-more", "--namespace", "kube-registry", "--hard=pods=1")
+        try:
+            async with tunnelled(settings) as (kube, address):
+                verdicts = await examine_nodes(kube, settings, address, afresh=True)
+        finally:
+            lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry")
+        assert all("no probe pod allowed" in verdict.words for verdict in verdicts.values())
+        assert all("quota: no-more" in verdict.words for verdict in verdicts.values())
+
+
+class TestNothingStays:
+    async def test_what_a_broken_off_run_left_is_swept_away(
+        self, lab: Lab, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with tunnelled(settings) as (kube, address):
+            left = probe_pod(lab.cluster.nodes[0].name, f"localhost:30100/{REPOSITORY}:{TAG}", "run=left")
+            await kube.create("/api/v1/namespaces/kube-registry/pods", left)
+            assert len(probes(lab)) == 1
+            monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
+            await examine_nodes(kube, settings, address, afresh=True)
+        assert probes(lab) == []
+
+    async def test_a_run_that_is_broken_off_removes_its_pods(self, lab: Lab, settings: Settings) -> None:
+        with pytest.raises(TimeoutError):
+            async with tunnelled(settings) as (kube, address), asyncio.timeout(0.4):
+                await examine_nodes(kube, settings, address, afresh=True)
+        assert probes(lab) == []
+
+    async def test_the_repository_keeps_one_image(self, settings: Settings) -> None:
+        async with tunnelled(settings) as (kube, address):
+            async with open_registry(address, kube.where) as registry:
+                other = await store_probe(registry, "linux/arm64")
+                own = await store_probe(registry, settings.platform)
+                assert await registry.tagged(REPOSITORY, TAG) == own
+                assert await registry.tagged(REPOSITORY, other) is None
+            with pytest.raises(RegistryError, match="404"):
+                async with open_registry(address, kube.where) as registry:
+                    await registry.delete(REPOSITORY, other)
+
+
+def test_by_hand_it_prints_a_table_and_says_by_its_status_whether_all_is_well(program: Program, lab: Lab) -> None:
+    command = [sys.executable, "-m", "registryctl", "preflight", "--stack", STACK]
+    env = dict(program.stack.workspace.env_vars)
+    done = subprocess.run(command, cwd=program.folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [(row[0], row[-1]) for row in rows[1:3]] == [(node.name, "pulled") for node in lab.cluster.nodes]
+    assert "2 of 2 nodes can pull from localhost:30100" in done.stdout
