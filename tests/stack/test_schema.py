@@ -1,6 +1,6 @@
 import pytest
 
-from stack.errors import KubeRegistryError
+from stack.errors import KubeRegistryError, PreflightError
 from stack.schema import GENERATED, ROOT, _with_example
 from stack.settings import described
 
@@ -25,3 +25,13 @@ class TestErrors:
         assert (
             "; " in sentence or "run `pulumi up` again" in sentence or kind.__name__ in ("RefusedError", "TunnelError")
         )
+
+
+class TestPreflightTable:
+    def test_it_shows_the_rows_below_one_another_and_counts_the_rest(self) -> None:
+        rows = tuple((f"node-{number}", "containerd://2.1.0", "?", "no answer") for number in range(10))
+        error = PreflightError(**{**PreflightError.example, "rows": rows, "failing": 12, "nodes": 40})  # type: ignore[arg-type]
+        sentence, head, *shown, more = str(error).splitlines()
+        assert sentence.startswith("12 of 40 nodes cannot pull")
+        assert {line.index("containerd") for line in shown} == {head.index("runtime")}
+        assert more.strip() == "and 2 more"
