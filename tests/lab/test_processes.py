@@ -56,7 +56,9 @@ def test_its_environment_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_program_that_forks_is_its_child(tmp_path: Path) -> None:
     process = start(tmp_path, "sh", "-c", "sleep 600; true", forks=True)
-    assert Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x00600\x00"
+    command = Path(f"/proc/{process.pid}/cmdline")
+    # A child is a copy of its parent for a moment, until it becomes the program that it was made for.
+    wait_for(lambda: command.read_bytes() == b"sleep\x00600\x00", "sleep", log=tmp_path / "sleeper.log", seconds=10)
 
 
 def test_a_program_that_is_nowhere_is_named(tmp_path: Path) -> None:
