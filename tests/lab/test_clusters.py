@@ -175,7 +175,12 @@ def test_up_with_other_nodes_is_refused_in_one_sentence(found: Cluster) -> None:
 
 @pytest.mark.usefixtures("web")
 def test_pods_reach_each_other_and_a_service() -> None:
-    assert every_pod_reaches_every_pod_and_the_service()
+    def reached() -> bool:  # once kube-proxy has the new Service on its node
+        with suppress(AssertionError):
+            return every_pod_reaches_every_pod_and_the_service()
+        return False
+
+    wait_for(reached, "the Service on every node", log=FOLDER / "logs", seconds=30)
 
 
 @pytest.mark.usefixtures("web")
