@@ -71,6 +71,13 @@ def down_and_nothing_is_left() -> None:
     assert NAME not in plan.names()
 
 
+def reached() -> bool:
+    """Whether they do, which kube-proxy needs a moment for after a Service or a node came."""
+    with suppress(AssertionError):
+        return every_pod_reaches_every_pod_and_the_service()
+    return False
+
+
 def every_pod_reaches_every_pod_and_the_service() -> bool:
     listed = json.loads(kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
     service = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
@@ -175,12 +182,7 @@ def test_up_with_other_nodes_is_refused_in_one_sentence(found: Cluster) -> None:
 
 @pytest.mark.usefixtures("web")
 def test_pods_reach_each_other_and_a_service() -> None:
-    def reached() -> bool:  # once kube-proxy has the new Service on its node
-        with suppress(AssertionError):
-            return every_pod_reaches_every_pod_and_the_service()
-        return False
-
-    wait_for(reached, "the Service on every node", log=FOLDER / "logs", seconds=30)
+    wait_for(reached, "the Service on every node", log=LOGS, seconds=30)
 
 
 @pytest.mark.usefixtures("web")
@@ -250,7 +252,7 @@ def test_it_comes_back_after_everything_was_killed_at_once_and_the_computer_rest
     assert [node.name for node in back.nodes] == [node.name for node in found.nodes]
     assert "web" in kubectl("get", "service", "web")
     wait_for(pods_run_again, "the pods to run again", log=LOGS, seconds=30)
-    assert every_pod_reaches_every_pod_and_the_service()
+    wait_for(reached, "the Service on every node", log=LOGS, seconds=30)
 
 
 def pods_run_again() -> bool:
