@@ -19,8 +19,8 @@ from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from cluster.credentials import Ask, Credential, Credentials, read_token
 from cluster.exec_plugin import plugin_of
+from cluster.http_proxy import proxy_for
 from cluster.kubeconfig import Fields, KubeContext, paths, read, usable
-from cluster.proxies import proxy_for
 from stack.errors import Where
 from stack.names import IN_CLUSTER
 from stack.settings import Settings

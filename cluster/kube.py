@@ -70,6 +70,20 @@ class KubeClient:
         found: dict[str, Any] = await self._send("GET", path, query=query)
         return found
 
+    async def find(self, path: str) -> dict[str, Any] | None:
+        """The JSON object at an API path; None if there is none.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: an answer, but not the object.
+        """
+        try:
+            return await self.get(path)
+        except RefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
     async def text(self, path: str) -> str:
         """The text that a GET of an API path answers, where the API server passes on what another program says.
 

@@ -5,6 +5,8 @@ costs the processor.
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Coroutine
 
@@ -65,6 +67,13 @@ class NearEnd(asyncio.BufferedProtocol):
         await self._may_write.wait()
         if self._lost:
             raise ConnectionResetError("the local program is gone")
+
+    def reset(self) -> None:
+        """End it as an error to the program; to it, an abort alone is an end like any other."""
+        if not self.transport.is_closing():
+            no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to serve it."""

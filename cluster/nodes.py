@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.kube import KubeClient
-from cluster.pods import Object
+from cluster.pods import Object, is_ready
 from stack.errors import ClusterError
 from stack.names import VIRTUAL_NODES
 
@@ -48,10 +48,9 @@ async def proxy_mode(kube: KubeClient, node: Node) -> str:
 
 def _pulls(item: Object) -> bool:
     labels = item["metadata"].get("labels", {})
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in item["status"].get("conditions", []))
     virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
     linux = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
-    return ready and linux and not virtual and not item["spec"].get("unschedulable")
+    return is_ready(item) and linux and not virtual and not item["spec"].get("unschedulable")
 
 
 def _node(item: Object) -> Node:

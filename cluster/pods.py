@@ -10,7 +10,7 @@ from stack.names import selector
 Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
 
-_ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
+ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that say nothing but "not yet"."""
 
 
@@ -86,9 +86,9 @@ def event_trouble(events: Sequence[Object]) -> str | None:
     return f"{newest['reason']}: {one_line(newest['message'])}"
 
 
-def is_ready(pod: Object) -> bool:
-    """Whether a pod is Ready."""
-    conditions = pod["status"].get("conditions", [])
+def is_ready(of: Object) -> bool:
+    """Whether a pod, or a node, is Ready."""
+    conditions = of["status"].get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
@@ -100,7 +100,7 @@ def _troubles(pod: Object) -> Iterator[str]:
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
-        if reason not in _ON_ITS_WAY:
+        if reason not in ON_ITS_WAY:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
             yield f"container {container['name']} of pod {name}: {reason}: {one_line(words)}"

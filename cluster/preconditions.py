@@ -1,11 +1,10 @@
 """What has to hold in a cluster before the first object is made there, and why one was refused."""
 
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
 from cluster.kube import KubeClient, open_client
-from stack.errors import ForbiddenError, HostingTakenError, NamespaceTakenError, NodePortError, RefusedError
+from stack.errors import ForbiddenError, HostingTakenError, NamespaceTakenError, NodePortError
 from stack.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
 from stack.settings import Settings
 
@@ -47,7 +46,7 @@ async def prove_hosting_free(settings: Settings) -> None:
         HostingTakenError: something does.
     """
     async with open_client(settings) as kube:
-        taken = await _found(kube, f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}")
+        taken = await kube.find(f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}")
         if taken:
             told = " ".join(" ".join(taken.get("data", {}).values()).split())
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
@@ -70,17 +69,7 @@ async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
 
 async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
     """The registry's namespace; None if it is not there."""
-    return await _found(kube, f"/api/v1/namespaces/{kube.where.namespace}")
-
-
-async def _found(kube: KubeClient, path: str) -> dict[str, Any] | None:
-    """The object at an API path; None if it is not there."""
-    try:
-        return await kube.get(path)
-    except RefusedError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            return None
-        raise
+    return await kube.find(f"/api/v1/namespaces/{kube.where.namespace}")
 
 
 def _is_prepared(metadata: dict[str, Any]) -> bool:
@@ -92,7 +81,7 @@ async def _is_retained(kube: KubeClient, namespace: dict[str, Any]) -> bool:
     """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
     if RETAINED not in namespace["metadata"].get("annotations", {}):
         return False
-    return not await _found(kube, f"/apis/apps/v1/namespaces/{kube.where.namespace}/deployments/{REGISTRY}")
+    return not await kube.find(f"/apis/apps/v1/namespaces/{kube.where.namespace}/deployments/{REGISTRY}")
 
 
 async def _node_ports(kube: KubeClient) -> dict[int, str]:

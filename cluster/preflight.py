@@ -5,17 +5,30 @@ reference. What a node has proven is remembered (proofs.py), so that only new an
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
 
 from cluster.kube import KubeClient
 from cluster.nodes import Node, proxy_mode, pulling_nodes
-from cluster.pods import Object, event_trouble
+from cluster.pods import Object, warning
 from cluster.polling import poll
-from cluster.probe import ARCHITECTURE, NO_ANSWER, PROBE, PULLED, REFUSED, RUN, Verdict, probe_pod, refused, verdict
+from cluster.probe import (
+    ARCHITECTURE,
+    NO_ANSWER,
+    NODE_PROXY,
+    PROBE,
+    PULLED,
+    REFUSED,
+    RUN,
+    Verdict,
+    probe_pod,
+    refused,
+    verdict,
+)
 from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.proofs import recall, remember
 from cluster.registry import open_registry
@@ -23,8 +36,11 @@ from stack.errors import ForbiddenError, PreflightError, RefusedError
 from stack.names import selector
 from stack.settings import Settings
 
+PREFLIGHT_SECONDS = 60.0
+"""How long all nodes may take together."""
+
 VERDICT_SECONDS = 30.0
-"""How long the nodes of one batch may take together; one takes half a second."""
+"""How long those may take that are asked at once; one takes a second."""
 
 AT_ONCE = 50
 """Probe pods at a time."""
@@ -81,9 +97,9 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
     Raises:
         ClusterError: the nodes cannot be asked.
     """
-    pull_host, architecture = settings.endpoints.pull_host, settings.platform.split("/")[1]
+    architecture = settings.platform.split("/")[1]
     nodes = await pulling_nodes(kube)
-    proven = set() if afresh else await recall(kube, pull_host)
+    proven = set() if afresh else await recall(kube, settings)
     fitting = [node for node in nodes if node.architecture == architecture]
     verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
     asked = [node for node in fitting if (node.uid, node.runtime) not in proven]
@@ -93,57 +109,64 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
         image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
         await _sweep(kube)
         verdicts |= await _settled(kube, asked, image)
-        await remember(kube, pull_host, [node for node, verdict in verdicts.items() if verdict is PULLED])
+        await remember(kube, settings, [node for node, verdict in verdicts.items() if verdict is PULLED])
     return verdicts
 
 
 async def _settled(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
     """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
+    deadline = time.monotonic() + PREFLIGHT_SECONDS
     verdicts: Verdicts = {}
 
     async def settled() -> bool | None:
-        refused = [node for node in nodes if verdicts.get(node, REFUSED).mend == REFUSED.mend]
+        refused = [node for node in nodes if verdicts.get(node, REFUSED).mend == NODE_PROXY]
         for first in range(0, len(refused), AT_ONCE):
-            verdicts.update(await _ask(kube, refused[first : first + AT_ONCE], image))
-        return all(verdict.mend != REFUSED.mend for verdict in verdicts.values()) or None
+            batch = refused[first : first + AT_ONCE]
+            verdicts.update(await _ask(kube, batch, image, min(VERDICT_SECONDS, deadline - time.monotonic())))
+        return all(verdict.mend != NODE_PROXY for verdict in verdicts.values()) or None
 
     await poll(settled, seconds=SETTLE_SECONDS, pause=_SETTLE_PAUSE)
     return verdicts
 
 
-async def _ask(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
+async def _ask(kube: KubeClient, nodes: Sequence[Node], image: str, seconds: float) -> Verdicts:
     """Have some nodes pull at once; the pods that do it are gone afterwards."""
-    run = f"{RUN}={token_hex(4)}"
+    run = token_hex(4)
     by_name = {node.name: node for node in nodes}
     verdicts: Verdicts = {}
 
     async def all_told() -> bool | None:
-        for pod in await _pods(kube, run):
+        for pod in await _pods(kube, f"{RUN}={run}"):
             if told := verdict(pod):
                 verdicts[by_name[pod["spec"]["nodeName"]]] = told
         return len(verdicts) == len(nodes) or None
 
     try:
-        refusals = await asyncio.gather(*(_create(kube, probe_pod(node.name, image, run)) for node in nodes))
-        verdicts |= {node: refusal for node, refusal in zip(nodes, refusals, strict=True) if refusal}
-        if not await poll(all_told, seconds=VERDICT_SECONDS, pause=_PAUSE):
-            for pod in await _pods(kube, run):
+        verdicts |= await _create(kube, {node: probe_pod(node.name, image, run) for node in nodes})
+        if not await poll(all_told, seconds=seconds, pause=_PAUSE):
+            for pod in await _pods(kube, f"{RUN}={run}"):
                 node = by_name[pod["spec"]["nodeName"]]
                 verdicts[node] = verdicts.get(node) or await _silence(kube, pod)
     finally:
-        await _delete(kube, await _pods(kube, run))
+        await _delete(kube, await _pods(kube, f"{RUN}={run}"))
     return dict.fromkeys(nodes, NO_ANSWER) | verdicts
 
 
-async def _create(kube: KubeClient, pod: Object) -> Verdict | None:
-    """Ask one node; what it means if it may not even be asked."""
-    try:
-        await kube.create(f"/api/v1/namespaces/{kube.where.namespace}/pods", pod)
-    except ForbiddenError:
-        raise
-    except RefusedError as error:
-        return refused(error.reason)
-    return None
+async def _create(kube: KubeClient, pods: Mapping[Node, Object]) -> Verdicts:
+    """Ask nodes; those that may not even be asked, and what that means.
+
+    Raises:
+        ForbiddenError: the right to make pods is missing; raised once all have been tried, so that none is missed.
+    """
+    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
+    answers = await asyncio.gather(*(kube.create(path, pod) for pod in pods.values()), return_exceptions=True)
+    verdicts: Verdicts = {}
+    for node, answer in zip(pods, answers, strict=True):
+        if isinstance(answer, RefusedError) and not isinstance(answer, ForbiddenError):
+            verdicts[node] = refused(answer.reason)
+        elif answer is not None:
+            raise answer
+    return verdicts
 
 
 async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdicts, nodes: int) -> PreflightError:
@@ -164,12 +187,7 @@ async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdic
 
 async def _silence(kube: KubeClient, pod: Object) -> Verdict:
     """What the events say of a pod whose container was never tried."""
-    query = f"involvedObject.uid={pod['metadata']['uid']}"
-    try:
-        events = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/events", fieldSelector=query)
-    except RefusedError:
-        return NO_ANSWER
-    return replace(NO_ANSWER, words=event_trouble(events["items"]) or NO_ANSWER.words)
+    return replace(NO_ANSWER, words=await warning(kube, pod) or NO_ANSWER.words)
 
 
 async def _sweep(kube: KubeClient) -> None:
@@ -189,7 +207,5 @@ async def _pods(kube: KubeClient, labels: str) -> list[Object]:
 
 
 async def _delete(kube: KubeClient, pods: Sequence[Object]) -> None:
-    async with asyncio.TaskGroup() as requests:
-        for pod in pods:
-            path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod['metadata']['name']}"
-            requests.create_task(kube.delete(path))
+    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
+    await asyncio.gather(*(kube.delete(f"{path}/{pod['metadata']['name']}") for pod in pods))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.pods import Object, one_line
+from cluster.pods import ON_ITS_WAY, Object, one_line
 from stack.names import labels
 
 PROBE = "preflight"
@@ -20,7 +20,6 @@ RUN = "kube-registry/run"
 """Label of the probe pods of one preflight."""
 
 _NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "InvalidImageName", "ErrImageNeverPull")
-_ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ ARCHITECTURE = Verdict(
 )
 NODE_PROXY = "`pulumi config set nodeProxy true`"
 REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)
+UNKNOWN = "what the message says; docs/compatibility.md tells what each kind of node needs"
 RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
 
 _KNOWN = (
@@ -69,13 +69,12 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
     Args:
         node: name of the node.
         image: the pull reference.
-        run: the label, name=value, that tells the pods of one preflight from those of another.
+        run: tells the pods of one preflight from those of another.
     """
-    key, _, value = run.partition("=")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"generateName": f"{PROBE}-", "labels": {**labels(PROBE), key: value}},
+        "metadata": {"generateName": f"{PROBE}-", "labels": {**labels(PROBE), RUN: run}},
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",
@@ -112,12 +111,11 @@ def verdict(pod: Object) -> Verdict | None:
     if status.get("phase") == "Failed" and not status.get("containerStatuses"):
         return Verdict(f"the node takes no pod: {status.get('reason')}", "room on the node")
     for container in status.get("containerStatuses", []):
-        waiting = container["state"].get("waiting")
-        if container.get("imageID") or not waiting:
-            return PULLED
-        if waiting["reason"] in _NOT_PULLED:
-            return meaning(waiting.get("message", waiting["reason"]))
-        if waiting["reason"] not in _ON_ITS_WAY:
+        waiting = container["state"].get("waiting", {})
+        reason = waiting.get("reason", ON_ITS_WAY[0])
+        if reason in _NOT_PULLED:
+            return meaning(waiting.get("message", reason))
+        if container.get("imageID") or reason not in ON_ITS_WAY:
             return PULLED
     return None
 
@@ -132,4 +130,4 @@ def refused(message: str) -> Verdict:
 def meaning(message: str) -> Verdict:
     """What a runtime's message about a failed pull means; its own words where that is not known."""
     found = (known for part, known in _KNOWN if part in message)
-    return next(found, Verdict(one_line(message), RUNTIME))
+    return next(found, Verdict(one_line(message), UNKNOWN))

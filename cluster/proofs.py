@@ -4,29 +4,23 @@ It is no part of Pulumi's state: another machine that pushes to the same registr
 """
 
 import json
-from collections.abc import Mapping
-from http import HTTPStatus
 
 from cluster.kube import KubeClient
 from cluster.nodes import Node
 from cluster.probe import PROBE
-from stack.errors import RefusedError
 from stack.names import labels
+from stack.settings import Settings
 
 
-async def recall(kube: KubeClient, pull_host: str) -> set[tuple[str, str]]:
-    """(uid, runtime) of the nodes that have pulled from this pull host."""
-    try:
-        found = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}")
-    except RefusedError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            return set()
-        raise
-    kept: Mapping[str, str] = found.get("data", {})
-    return set(map(tuple, json.loads(kept.get("nodes", "[]")))) if kept.get("pullHost") == pull_host else set()
+async def recall(kube: KubeClient, settings: Settings) -> set[tuple[str, str]]:
+    """(uid, runtime) of the nodes that have pulled in the way that the settings describe."""
+    found = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}") or {}
+    kept: dict[str, str] = found.get("data", {})
+    nodes: list[list[str]] = json.loads(kept.pop("nodes", "[]"))
+    return {(uid, runtime) for uid, runtime in nodes} if kept == _way(settings) else set()
 
 
-async def remember(kube: KubeClient, pull_host: str, nodes: list[Node]) -> None:
+async def remember(kube: KubeClient, settings: Settings, nodes: list[Node]) -> None:
     """Keep these nodes, and no others, as proven."""
     await kube.apply(
         f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}",
@@ -34,6 +28,11 @@ async def remember(kube: KubeClient, pull_host: str, nodes: list[Node]) -> None:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": PROBE, "labels": labels(PROBE)},
-            "data": {"pullHost": pull_host, "nodes": json.dumps([[node.uid, node.runtime] for node in nodes])},
+            "data": {**_way(settings), "nodes": json.dumps([[node.uid, node.runtime] for node in nodes])},
         },
     )
+
+
+def _way(settings: Settings) -> dict[str, str]:
+    """What a proof is good for: a node that pulled through its node proxy has not shown that it can without."""
+    return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.node_proxy).lower()}

@@ -152,12 +152,12 @@ class PushPath:
 
     async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
         """Ask the nodes once, before the first push."""
-        from cluster.preflight import SETTLE_SECONDS, VERDICT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
+        from cluster.preflight import PREFLIGHT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
 
         if self._nodes_can_pull:
             return
-        pull_host, longest = self._settings.endpoints.pull_host, SETTLE_SECONDS + VERDICT_SECONDS
-        say(f"waiting for every node to pull from {pull_host}, {until(longest)}")
+        pull_host = self._settings.endpoints.pull_host
+        say(f"waiting for every node to pull from {pull_host}, {until(PREFLIGHT_SECONDS)}")
         try:
             await prove_nodes(tunnel.kube, self._settings, tunnel.address, say)
         except PreflightError as error:

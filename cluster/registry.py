@@ -5,7 +5,7 @@ Source: OCI distribution specification 1.1, end-2 to end-10.
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,9 +25,13 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 @dataclass(frozen=True)
 class RegistryClient:
-    """A door of the registry; `open_registry` makes it and closes it."""
+    """A door of the registry; `open_registry` makes it and closes it.
+
+    All that is asked may end in a RegistryError, with the registry's own words.
+    """
 
     http: aiohttp.ClientSession
+    where: Where
 
     async def put_image(self, repository: str, tag: str, config: bytes, layer: bytes) -> str:
         """Store an image of one layer and let a tag name it.
@@ -38,38 +42,58 @@ class RegistryClient:
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": await self._put_blob(repository, CONFIG, config),
-            "layers": [await self._put_blob(repository, LAYER, layer)],
+            "config": {"mediaType": CONFIG, **await self.put_blob(repository, config)},
+            "layers": [{"mediaType": LAYER, **await self.put_blob(repository, layer)}],
         }
         body = json.dumps(manifest).encode()
-        async with self.http.put(
-            f"/v2/{repository}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST}
-        ) as stored:
-            stored.raise_for_status()
+        await self._ask("PUT", f"/v2/{repository}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST})
         return digest_of(body)
+
+    async def put_blob(self, repository: str, data: bytes) -> dict[str, str | int]:
+        """Store some bytes; their digest and size, as a manifest names them."""
+        digest = digest_of(data)
+        place = await self.begin_upload(repository)
+        await self._ask("PUT", place.update_query(digest=digest), data=data)
+        return {"digest": digest, "size": len(data)}
+
+    async def begin_upload(self, repository: str) -> URL:
+        """Where the bytes of a blob are to be put."""
+        begun = await self._ask("POST", f"/v2/{repository}/blobs/uploads/")
+        return begun.url.join(URL(begun.headers["Location"], encoded=True))
+
+    async def give_up_upload(self, place: URL) -> None:
+        """Let the registry forget an upload that was begun."""
+        await self._ask("DELETE", place)
 
     async def tagged(self, repository: str, tag: str) -> str | None:
         """Digest of what a tag names, or None."""
-        question = self.http.head(f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
-        async with question as answer:
-            if answer.status == HTTPStatus.NOT_FOUND:
-                return None
-            answer.raise_for_status()
-            return answer.headers["Docker-Content-Digest"]
+        path, headers = f"/v2/{repository}/manifests/{tag}", {"Accept": MANIFEST}
+        answer = await self._ask("HEAD", path, headers=headers, fine=(HTTPStatus.NOT_FOUND,))
+        return answer.headers.get("Docker-Content-Digest")
 
     async def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest."""
-        async with self.http.delete(f"/v2/{repository}/manifests/{digest}") as answer:
-            answer.raise_for_status()
+        await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}")
 
-    async def _put_blob(self, repository: str, media_type: str, data: bytes) -> dict[str, str | int]:
-        digest = digest_of(data)
-        async with self.http.post(f"/v2/{repository}/blobs/uploads/") as begun:
-            begun.raise_for_status()
-            place = begun.url.join(URL(begun.headers["Location"], encoded=True))
-        async with self.http.put(place.update_query(digest=digest), data=data) as stored:
-            stored.raise_for_status()
-        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+    async def _ask(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        fine: Sequence[HTTPStatus] = (),
+    ) -> aiohttp.ClientResponse:
+        asked = f"{method} {URL(url).path}"
+        try:
+            async with self.http.request(method, url, data=data, headers=headers) as answer:
+                words = await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RegistryError(where=self.where, request=asked, reason=str(error) or "no answer") from error
+        if not (answer.ok or answer.status in fine):
+            reason = f"{answer.status} {answer.reason} {' '.join(words.split())}".strip()
+            raise RegistryError(where=self.where, request=asked, reason=reason)
+        return answer
 
 
 def digest_of(data: bytes) -> str:
@@ -84,18 +108,7 @@ async def open_registry(address: str, where: Where) -> AsyncIterator[RegistryCli
     Args:
         address: host and port.
         where: named in errors.
-
-    Raises:
-        RegistryError: the registry did not do what it was asked.
     """
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    try:
-        async with aiohttp.ClientSession(f"http://{address}", timeout=timeout) as http:
-            yield RegistryClient(http)
-    except aiohttp.ClientResponseError as error:
-        request = f"{error.request_info.method} {error.request_info.url.path}"
-        raise RegistryError(where=where, request=request, reason=f"{error.status} {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise RegistryError(
-            where=where, request=f"what {address} was asked", reason=str(error) or "no answer"
-        ) from error
+    async with aiohttp.ClientSession(f"http://{address}", timeout=timeout) as http:
+        yield RegistryClient(http, where)

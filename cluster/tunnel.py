@@ -8,8 +8,6 @@ import asyncio
 import errno
 import logging
 import os
-import socket
-import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -126,11 +124,11 @@ class Tunnel:
             await self._carry(link, near)
         except KubeRegistryError as error:
             self._note(error)
-            _reset(near.transport)
+            near.reset()
         except asyncio.CancelledError:  # cut
             if link.cause:
                 self._note(link.cause)
-            _reset(near.transport)
+            near.reset()
         finally:
             self._links.remove(link)
             self._ended.sent += link.traffic.sent
@@ -212,14 +210,6 @@ class Tunnel:
     def _note(self, error: KubeRegistryError) -> None:
         self.trouble = error
         _LOG.info("%s", error)
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """End it as an error to the local program; an abort alone is an end like any other to it."""
-    if not transport.is_closing():
-        no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
-    transport.abort()
 
 
 @asynccontextmanager

@@ -4,16 +4,13 @@ A registry whose volume is full answers 500 to every write, with the system's wo
 (distribution v3.1, registry/handlers/blobupload.go), and reads go on. The Docker daemon shows none of these words.
 """
 
-from http import HTTPStatus
 from typing import Any
-
-from yarl import URL
 
 from cluster.kube import KubeClient
 from cluster.pods import registry_pods
 from cluster.probe_image import REPOSITORY
 from cluster.registry import open_registry
-from stack.errors import ClusterError, VolumeFullError
+from stack.errors import ClusterError, RegistryError, VolumeFullError
 from stack.names import REGISTRY
 
 _FULL = ("no space left on device", "disk quota exceeded")
@@ -30,17 +27,13 @@ async def prove_room(kube: KubeClient, push_address: str) -> None:
         VolumeFullError: the registry says that there is no room.
         RegistryError: it says something else, or nothing.
     """
-    async with open_registry(push_address, kube.where) as registry:
-        async with registry.http.post(f"/v2/{REPOSITORY}/blobs/uploads/") as begun:
-            if begun.status != HTTPStatus.ACCEPTED and _tells_full(await begun.text()):
-                raise VolumeFullError(where=kube.where, figures=await _figures(kube))
-            begun.raise_for_status()
-        async with registry.http.delete(begun.url.join(URL(begun.headers["Location"], encoded=True))) as given_up:
-            given_up.raise_for_status()
-
-
-def _tells_full(answer: str) -> bool:
-    return any(words in answer for words in _FULL)
+    try:
+        async with open_registry(push_address, kube.where) as registry:
+            await registry.give_up_upload(await registry.begin_upload(REPOSITORY))
+    except RegistryError as error:
+        if any(words in error.reason for words in _FULL):
+            raise VolumeFullError(where=kube.where, figures=await _figures(kube)) from error
+        raise
 
 
 async def _figures(kube: KubeClient) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster import credentials
+from cluster.http_proxy import proxy_for
 from cluster.kube import open_client
-from cluster.proxies import proxy_for
 from lab import pki
 from stack.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from stack.settings import Settings

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cluster.probe import ARCHITECTURE, NODE_PROXY, PULLED, RUNTIME, meaning, probe_pod, refused, verdict
+from cluster.probe import ARCHITECTURE, NODE_PROXY, PULLED, RUNTIME, UNKNOWN, meaning, probe_pod, refused, verdict
 
 HEAD = 'failed to pull and unpack image "localhost:30100/kube-registry/preflight:probe": failed to do request: Head '
 
@@ -49,7 +49,7 @@ class TestVerdict:
             (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime wants HTTPS", RUNTIME),
             ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.mend),
             ("localhost:30100/kube-registry/preflight:probe: not found", "image not found", "nodePort"),
-            ("something else", "something else", RUNTIME),
+            ("something else", "something else", UNKNOWN),
         ],
     )
     def test_a_failed_pull_is_told_in_words_with_what_mends_it(self, message: str, words: str, mend: str) -> None:
@@ -64,7 +64,7 @@ class TestVerdict:
 
 class TestProbePod:
     def test_it_is_allowed_where_pod_security_is_restricted_and_tolerates_every_taint(self) -> None:
-        spec = probe_pod("node-1", "localhost:30100/kube-registry/preflight:probe", "run=1")["spec"]
+        spec = probe_pod("node-1", "localhost:30100/kube-registry/preflight:probe", "1")["spec"]
         (container,) = spec["containers"]
         assert spec["nodeName"] == "node-1"
         assert spec["tolerations"] == [{"operator": "Exists"}]

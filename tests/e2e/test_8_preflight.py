@@ -136,7 +136,7 @@ class TestNothingStays:
         self, lab: Lab, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with tunnelled(settings) as (kube, address):
-            left = probe_pod(lab.cluster.nodes[0].name, f"localhost:30100/{REPOSITORY}:{TAG}", "run=left")
+            left = probe_pod(lab.cluster.nodes[0].name, f"localhost:30100/{REPOSITORY}:{TAG}", "left")
             await kube.create("/api/v1/namespaces/kube-registry/pods", left)
             assert len(probes(lab)) == 1
             monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
