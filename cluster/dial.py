@@ -17,18 +17,10 @@ from cluster.frames import PROTOCOL
 from cluster.kube import KubeClient
 from cluster.pods import choose, explain, registry_pods
 from cluster.polling import poll
-from stack.errors import (
-    CertificateError,
-    ForbiddenError,
-    KubeRegistryError,
-    RefusedError,
-    TunnelError,
-    TunnelForbiddenError,
-    TunnelProtocolError,
-    TunnelTimeoutError,
-    UnreachableError,
-)
+from stack.api_errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
+from stack.errors import KubeRegistryError
 from stack.names import WRITE_PORT
+from stack.tunnel_errors import TunnelError, TunnelForbiddenError, TunnelProtocolError, TunnelTimeoutError
 
 DIAL_TRIES = 6
 """How often one connection asks for its WebSocket."""

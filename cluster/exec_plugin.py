@@ -21,7 +21,8 @@ from kubernetes_asyncio.config.dateutil import parse_rfc3339
 
 from cluster.credentials import Credential, stale_at
 from cluster.kubeconfig import Fields, KubeContext
-from stack.errors import CredentialPluginError, CredentialPluginFailedError, Where
+from stack.api_errors import CredentialPluginError, CredentialPluginFailedError
+from stack.errors import Where
 
 PLUGIN_SECONDS = 30.0
 """How long a plugin may take."""

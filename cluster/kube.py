@@ -20,7 +20,8 @@ import aiohttp
 
 from cluster.access import Access, Shown, open_access
 from cluster.translation import REQUEST_SECONDS, translated
-from stack.errors import CredentialsError, RefusedError, UnreachableError, Where
+from stack.api_errors import CredentialsError, RefusedError, UnreachableError
+from stack.errors import Where
 from stack.settings import Settings
 
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say

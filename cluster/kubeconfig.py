@@ -15,7 +15,8 @@ import yaml
 from kubernetes_asyncio.config import ConfigException
 
 from cluster.translation import LOWER, one_line
-from stack.errors import KubeconfigError, Where
+from stack.api_errors import KubeconfigError
+from stack.errors import Where
 
 Fields = dict[str, Any]
 """One entry of a kubeconfig, in its own words (Kubernetes reference, kubeconfig v1)."""

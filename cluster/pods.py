@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.kube import KubeClient
-from stack.errors import RefusedError
+from stack.api_errors import RefusedError
 from stack.names import selector
 
 Object = Mapping[str, Any]

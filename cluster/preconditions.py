@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.kube import KubeClient, open_client
-from stack.errors import ForbiddenError, HostingTakenError, NamespaceTakenError, NodePortError
+from stack.api_errors import ForbiddenError
 from stack.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
+from stack.registry_errors import HostingTakenError, NamespaceTakenError, NodePortError
 from stack.settings import Settings
 
 FIXED_NODE_PORTS = range(30_000, 30_086)

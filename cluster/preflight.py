@@ -32,8 +32,9 @@ from cluster.probe import (
 from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.proofs import recall, remember
 from cluster.registry import open_registry
-from stack.errors import ForbiddenError, PreflightError, RefusedError
+from stack.api_errors import ForbiddenError, RefusedError
 from stack.names import selector
+from stack.registry_errors import PreflightError
 from stack.settings import Settings
 
 PREFLIGHT_SECONDS = 60.0

@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stack.errors import KubeRegistryError, PreflightError, PreflightToldError
+from stack.errors import KubeRegistryError
+from stack.registry_errors import PreflightError, PreflightToldError
 from stack.settings import Settings
 
 if TYPE_CHECKING:

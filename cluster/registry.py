@@ -13,7 +13,8 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from stack.errors import RegistryError, Where
+from stack.errors import Where
+from stack.registry_errors import RegistryError
 
 ANSWER_SECONDS = 10.0
 """How long one small question may take."""

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cluster.polling import poll
-from stack.errors import NotReadyError, Where
+from stack.errors import Where
+from stack.registry_errors import NotReadyError
 
 PATIENCE_SECONDS = 8.0
 """How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""

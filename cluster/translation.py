@@ -12,14 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio.client.exceptions import ApiException, OpenApiException
 from kubernetes_asyncio.config import ConfigException
 
-from stack.errors import (
-    CertificateError,
-    CredentialsError,
-    ForbiddenError,
-    RefusedError,
-    UnreachableError,
-    Where,
-)
+from stack.api_errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
+from stack.errors import Where
 
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""

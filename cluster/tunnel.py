@@ -22,20 +22,17 @@ from cluster.kube import KubeClient
 from cluster.near import NearEnd
 from cluster.pods import explain, is_lost, registry_pods
 from cluster.polling import poll
-from stack.errors import (
-    CertificateError,
-    CredentialsError,
-    KubeconfigError,
-    KubeRegistryError,
+from stack.api_errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
+from stack.errors import KubeRegistryError
+from stack.names import WRITE_PORT
+from stack.tunnel_errors import (
     PodGoneError,
     PushPortBusyError,
     TunnelError,
     TunnelForbiddenError,
     TunnelProtocolError,
     TunnelTimeoutError,
-    UnreachableError,
 )
-from stack.names import WRITE_PORT
 
 WATCH_SECONDS = 10.0
 """How often connections that carry nothing are looked after."""

@@ -10,8 +10,9 @@ from cluster.kube import KubeClient
 from cluster.pods import registry_pods
 from cluster.probe_image import REPOSITORY
 from cluster.registry import open_registry
-from stack.errors import ClusterError, RegistryError, VolumeFullError
+from stack.errors import ClusterError
 from stack.names import REGISTRY
+from stack.registry_errors import RegistryError, VolumeFullError
 
 _FULL = ("no space left on device", "disk quota exceeded")
 

@@ -14,8 +14,9 @@ from cluster.tunnel import Tunnel, open_tunnel
 from registryctl.interrupts import until_told
 from registryctl.live import keep_true, totals, watched
 from registryctl.stacks import kube_context_settings, stack_settings
+from stack.api_errors import RefusedError
 from stack.endpoints import Endpoints
-from stack.errors import RefusedError, Where
+from stack.errors import Where
 from stack.names import REGISTRY
 
 

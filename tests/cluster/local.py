@@ -10,7 +10,8 @@ import pytest
 
 from cluster.polling import poll
 from cluster.tunnel import Tunnel
-from stack.errors import KubeRegistryError, TunnelError
+from stack.errors import KubeRegistryError
+from stack.tunnel_errors import TunnelError
 
 T = TypeVar("T")
 

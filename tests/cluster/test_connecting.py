@@ -11,7 +11,7 @@ from cluster import credentials
 from cluster.http_proxy import proxy_for
 from cluster.kube import open_client
 from lab import pki
-from stack.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
+from stack.api_errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from stack.settings import Settings
 from tests.cluster.connecting import (
     PROTOCOL,

@@ -19,12 +19,7 @@ from cluster import exec_plugin
 from cluster.kube import open_client
 from cluster.polling import poll
 from lab import pki
-from stack.errors import (
-    CredentialPluginError,
-    CredentialPluginFailedError,
-    CredentialsError,
-    KubeconfigError,
-)
+from stack.api_errors import CredentialPluginError, CredentialPluginFailedError, CredentialsError, KubeconfigError
 from tests.cluster.connecting import PROTOCOL, Fields, cluster_of, kubeconfig, serve, settings
 
 pytestmark = pytest.mark.anyio

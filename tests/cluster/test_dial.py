@@ -14,18 +14,9 @@ from cluster import kube as kube_client
 from cluster.dial import DIAL_TRIES, Line, dial
 from cluster.kube import KubeClient, open_client
 from lab import pki
-from stack.errors import (
-    CertificateError,
-    ClusterError,
-    CredentialsError,
-    ForbiddenError,
-    KubeRegistryError,
-    RefusedError,
-    TunnelForbiddenError,
-    TunnelProtocolError,
-    TunnelTimeoutError,
-    UnreachableError,
-)
+from stack.api_errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
+from stack.errors import ClusterError, KubeRegistryError
+from stack.tunnel_errors import TunnelForbiddenError, TunnelProtocolError, TunnelTimeoutError
 from tests.cluster.fake_api import FakeApi, FakePod, Refusal, settings_for
 from tests.cluster.local import until
 from tests.cluster.target import Target

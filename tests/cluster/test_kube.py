@@ -10,16 +10,15 @@ import pytest
 
 from cluster.preconditions import prove_reach
 from cluster.translation import refusal
-from stack.errors import (
-    ClusterError,
+from stack.api_errors import (
     CredentialPluginError,
     CredentialsError,
     ForbiddenError,
     KubeconfigError,
     RefusedError,
     UnreachableError,
-    Where,
 )
+from stack.errors import ClusterError, Where
 from stack.settings import Settings
 
 WHERE = Where(cluster="https://10.0.0.1", kube_context="here", namespace="kube-registry")

@@ -21,7 +21,8 @@ from cluster.credentials import Credential, Credentials
 from cluster.kube import KubeClient, open_client
 from cluster.kubeconfig import usable
 from lab import pki
-from stack.errors import ClusterError, ForbiddenError, KubeconfigError, RefusedError, UnreachableError, Where
+from stack.api_errors import ForbiddenError, KubeconfigError, RefusedError, UnreachableError
+from stack.errors import ClusterError, Where
 from tests.cluster.connecting import PROTOCOL, kubeconfig, serve, settings
 
 pytestmark = pytest.mark.anyio

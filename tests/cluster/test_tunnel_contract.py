@@ -14,9 +14,9 @@ from cluster import dial as dialling
 from cluster.kube import open_client
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import images, pki
-from stack.errors import TunnelProtocolError
 from stack.names import WRITE_PORT, labels
 from stack.settings import Settings
+from stack.tunnel_errors import TunnelProtocolError
 from tests.cluster.fake_api import FakeApi, FakePod, settings_for
 from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, settled, until
 from tests.cluster.target import SCRIPT, Target, answer, given

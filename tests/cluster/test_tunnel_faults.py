@@ -9,12 +9,8 @@ import pytest
 
 from cluster import forward as forwarding
 from cluster.tunnel import Tunnel
-from stack.errors import (
-    PodGoneError,
-    TunnelError,
-    TunnelProtocolError,
-)
 from stack.names import WRITE_PORT
+from stack.tunnel_errors import PodGoneError, TunnelError, TunnelProtocolError
 from tests.cluster import fake_node
 from tests.cluster.fake_api import FakeApi, Refusal
 from tests.cluster.fake_node import DATA, ERROR, Node, closes, sends

@@ -10,15 +10,9 @@ import pytest
 from cluster.kube import KubeClient, open_client
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
-from stack.errors import (
-    CertificateError,
-    CredentialsError,
-    KubeRegistryError,
-    PushPortBusyError,
-    TunnelError,
-    TunnelForbiddenError,
-    TunnelTimeoutError,
-)
+from stack.api_errors import CertificateError, CredentialsError
+from stack.errors import KubeRegistryError
+from stack.tunnel_errors import PushPortBusyError, TunnelError, TunnelForbiddenError, TunnelTimeoutError
 from tests.cluster import fake_node
 from tests.cluster.fake_api import FakeApi, Refusal, settings_for
 from tests.cluster.fake_node import DATA, ERROR, sends

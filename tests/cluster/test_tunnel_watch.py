@@ -9,10 +9,8 @@ import pytest
 from cluster import kube as kube_client
 from cluster import tunnel as tunnelling
 from cluster.tunnel import STRIKES, Tunnel
-from stack.errors import (
-    PodGoneError,
-    UnreachableError,
-)
+from stack.api_errors import UnreachableError
+from stack.tunnel_errors import PodGoneError
 from tests.cluster.fake_api import FakeApi, FakePod, Refusal
 from tests.cluster.local import asked, connected, says_where, send, until
 from tests.cluster.target import Target, answer

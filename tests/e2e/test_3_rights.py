@@ -17,13 +17,15 @@ import yaml
 from pulumi import automation
 
 from cluster.kube import open_client
+from cluster.preflight import examine_nodes
 from cluster.readiness import wait_ready
 from cluster.tunnel import open_tunnel
 from lab import control_plane
 from lab.cluster import known
 from lab.toolchain import tool
-from stack.errors import ForbiddenError, NotReadyError
+from stack.api_errors import ForbiddenError
 from stack.names import REGISTRY, WRITE_PORT, selector
+from stack.registry_errors import NotReadyError
 from stack.settings import Settings
 from tests.e2e.access import DEPLOYER, NAMESPACE, NOBODY, PUSHER, REVIEWER, Access, Right, granted, kubectl, manifest
 from tests.e2e.conftest import CHECKOUT, Lab, Program
@@ -38,8 +40,17 @@ OURS: list[Right] = [
 ]
 """What the program itself asks for, and cannot do without; the rest is asked by Pulumi's Kubernetes provider."""
 
+PREFLIGHT: list[Right] = [
+    ("list", "nodes"),
+    ("create", "pods"),
+    ("delete", "pods"),
+    ("get", "configmaps"),
+    ("patch", "configmaps"),
+]
+"""What the preflight needs beside that."""
+
 LACKING: dict[str, Right] = {"claimless": ("create", "persistentvolumeclaims"), "eventless": ("list", "events")} | {
-    f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS
+    f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS + PREFLIGHT
 }
 """Deployers who were granted one right less."""
 
@@ -163,6 +174,16 @@ class TestOurOwnRequests:
             asyncio.run(ready_then_tunnel(access.settings("eventless"), ready=True))
 
 
+class TestPreflight:
+    @pytest.mark.parametrize(("verb", "resource"), PREFLIGHT)
+    def test_a_right_that_is_missing_is_named_in_one_sentence(self, access: Access, verb: str, resource: str) -> None:
+        name = next(name for name, right in LACKING.items() if right == (verb, resource))
+        with pytest.raises(ForbiddenError) as refused:
+            asyncio.run(ask_nodes(access.settings(name), afresh=verb != "get"))
+        assert f"does not let {name} {verb} {resource}" in str(refused.value)
+        assert f"--verb={verb} --resource={resource}" in str(refused.value)
+
+
 class TestEnd:
     def test_those_of_the_deployer_suffice_to_destroy_and_none_was_idle(
         self, access: Access, program_of: Callable[[str], Program]
@@ -209,6 +230,11 @@ def push_blob(port: int | str, blob: bytes = b"pushed by hand") -> None:
     end.add_header("Content-Type", "application/octet-stream")
     with urllib.request.urlopen(end, timeout=10) as ended:  # noqa: S310
         assert ended.status == 201
+
+
+async def ask_nodes(settings: Settings, *, afresh: bool) -> None:
+    async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
+        await examine_nodes(kube, settings, tunnel.address, afresh=afresh)
 
 
 async def ready_then_tunnel(settings: Settings, *, ready: bool) -> None:

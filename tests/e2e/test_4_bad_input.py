@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from cluster.preconditions import prove_reach
-from stack.errors import CertificateError, ClusterError, CredentialsError
+from stack.api_errors import CertificateError, CredentialsError
+from stack.errors import ClusterError
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, Program
 

@@ -10,8 +10,8 @@ import pytest
 from cluster.kube import open_client
 from cluster.readiness import wait_ready
 from components.workload import config_files, deployment_spec
-from stack.errors import NotReadyError
 from stack.names import REGISTRY, labels
+from stack.registry_errors import NotReadyError
 from stack.settings import Settings
 from tests.e2e.conftest import Lab
 

@@ -12,7 +12,7 @@ import pytest
 from cluster.frames import PROTOCOL
 from cluster.kube import open_client
 from lab.toolchain import tool
-from stack.errors import ForbiddenError
+from stack.api_errors import ForbiddenError
 from tests.cluster.connecting import in_a_pod, kubeconfig, settings
 from tests.e2e.conftest import Lab
 

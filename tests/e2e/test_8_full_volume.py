@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from cluster.push import PushPath
 from components.workload import config_files, deployment_spec
 from lab.cluster import known, kubeconfig_for
 from lab.machines import Machine
-from stack.errors import VolumeFullError
+from lab.waiting import wait_for
 from stack.names import READ_PORT, REGISTRY, labels
+from stack.registry_errors import VolumeFullError
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, settings_of
 from tests.e2e.test_3_rights import push_blob
@@ -53,7 +55,16 @@ class Small:
 
     def read(self, blob: bytes) -> bytes:
         """A blob as a node gets it."""
-        url = f"http://{self.lab.cluster.nodes[0].address}:{self.settings.node_port}/v2/by/hand/blobs/{digest(blob)}"
+        return self.fetch(f"by/hand/blobs/{digest(blob)}")
+
+    def is_read(self) -> bool:
+        """Whether kube-proxy has brought the read door to the node port."""
+        with suppress(OSError):
+            return self.fetch("") == b"{}"
+        return False
+
+    def fetch(self, path: str) -> bytes:
+        url = f"http://{self.lab.cluster.nodes[0].address}:{self.settings.node_port}/v2/{path}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             content: bytes = answer.read()
         return content
@@ -97,6 +108,7 @@ def small(lab: Lab) -> Iterator[Small]:
     made.on_node("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=1777", "lab", FOLDER)
     items = list(manifests(lab, settings))
     lab.kubectl("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    wait_for(made.is_read, "the node port", log=known(lab.cluster.name).log("full-volume"), seconds=60)
     yield made
     lab.kubectl("delete", "namespace", NAME, "--wait=false")
     lab.kubectl("delete", "persistentvolume", NAME, "--wait=false")

@@ -20,8 +20,8 @@ from cluster.kube import open_client
 from cluster.proxy_readiness import wait_proxy_ready
 from lab import cluster
 from lab.cluster import Node
-from stack.errors import NotReadyError
 from stack.names import NODE_PROXY
+from stack.registry_errors import NotReadyError
 from tests.conftest import lab_with
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program, settings_of
 

@@ -18,8 +18,8 @@ from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.push import PushPath
 from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
-from stack.errors import PreflightError, PreflightToldError, RegistryError
 from stack.names import selector
+from stack.registry_errors import PreflightError, PreflightToldError, RegistryError
 from stack.settings import Settings
 from tests.e2e.conftest import STACK, Lab, Program, settings_of
 

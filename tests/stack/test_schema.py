@@ -1,6 +1,7 @@
 import pytest
 
-from stack.errors import KubeRegistryError, PreflightError
+from stack.errors import KubeRegistryError
+from stack.registry_errors import PreflightError
 from stack.schema import GENERATED, ROOT, _with_example
 from stack.settings import described
 

@@ -1,0 +1,159 @@
+"""What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from stack.errors import HERE, ClusterError
+
+
+@dataclass(eq=False)
+class KubeconfigError(ClusterError):
+    """The kubeconfig or the kube context in it cannot be used."""
+
+    kubeconfig: str
+    reason: str
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
+        "`kubectl config get-contexts` lists the kube contexts, `pulumi config set kubeContext NAME` chooses one"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "it has no such kube context, it has kind, prod",
+    }
+
+
+@dataclass(eq=False)
+class CredentialPluginError(KubeconfigError):
+    """The program that the kube context gets its credentials from is missing."""
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
+        "install it, or correct `exec` of the kube context's user there"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "aws-iam-authenticator is missing",
+    }
+
+
+@dataclass(eq=False)
+class CredentialPluginFailedError(KubeconfigError):
+    """The program that the kube context gets its credentials from gives none."""
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
+        "log in as it asks for, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "kubeconfig": "/home/me/.kube/config",
+        "reason": "aws ended with status 255: Unable to locate credentials",
+    }
+
+
+@dataclass(eq=False)
+class UnreachableError(ClusterError):
+    """No answer from the API server."""
+
+    reason: str
+
+    sentence = "{where} does not answer: {reason}; check the network and that the cluster runs"
+    example: ClassVar[dict[str, object]] = {"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"}
+
+
+@dataclass(eq=False)
+class CertificateError(UnreachableError):
+    """The API server's certificate is not trusted."""
+
+    sentence = (
+        "{where} shows a certificate that is not trusted: {reason}; "
+        "correct `certificate-authority` of this cluster in the kubeconfig"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "reason": "certificate verify failed: unable to get local issuer certificate",
+    }
+
+
+@dataclass(eq=False)
+class RefusedError(ClusterError):
+    """The API server understood the request and refused it."""
+
+    request: str
+    status: int
+    reason: str
+
+    sentence = "{where} refused {request} with status {status}: {reason}"
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "request": "GET /apis/apps/v1/namespaces/kube-registry/deployments/registry",
+        "status": 429,
+        "reason": "too many requests, please try again later",
+    }
+
+
+@dataclass(eq=False)
+class CredentialsError(RefusedError):
+    """The API server does not know who asks."""
+
+    sentence = (
+        "{where} does not accept the credentials of this kube context: {reason}; "
+        "log in again, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "request": "GET /api/v1/namespaces",
+        "status": 401,
+        "reason": "Unauthorized",
+    }
+
+
+@dataclass(eq=False)
+class ForbiddenError(RefusedError):
+    """Who asks may not do that.
+
+    Args:
+        user: who asked, as the API server knows them.
+        verb: what they wanted to do, such as get.
+        resource: to what, such as pods/portforward.
+        namespace: the namespace of that, or "" for a resource of the whole cluster.
+    """
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+
+    sentence = (
+        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, "
+        "`kubectl create {kind} kube-registry-{verb} --verb={verb} --resource={resource}{option}` and `kubectl create "
+        "{kind}binding kube-registry-{verb} --{kind}=kube-registry-{verb} --user={user}{option}` grant it"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "request": "GET /api/v1/namespaces/kube-registry/pods/registry-1/portforward",
+        "status": 403,
+        "reason": "forbidden",
+        "user": "eve",
+        "verb": "get",
+        "resource": "pods/portforward",
+        "namespace": "kube-registry",
+    }
+
+    @property
+    def inside(self) -> str:
+        """Where the right is missing, in words."""
+        return f" in namespace {self.namespace}" if self.namespace else ""
+
+    @property
+    def kind(self) -> str:
+        """What kind of role grants it, for kubectl."""
+        return "role" if self.namespace else "clusterrole"
+
+    @property
+    def option(self) -> str:
+        """The namespace, for kubectl."""
+        return f" --namespace={self.namespace}" if self.namespace else ""

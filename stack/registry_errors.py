@@ -1,0 +1,158 @@
+"""What can go wrong with the registry in its cluster: its names and ports, its start, its volume, pulls from it."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from stack.errors import HERE, ClusterError
+
+
+@dataclass(eq=False)
+class NamespaceTakenError(ClusterError):
+    """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
+
+    import_line: str
+
+    sentence = (
+        "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
+        "or take it over with `{import_line}`"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+    }
+
+
+@dataclass(eq=False)
+class HostingTakenError(ClusterError):
+    """Tools such as Tilt are told of a registry in this cluster already, and not by this stack."""
+
+    told: str
+
+    sentence = (
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
+        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(HERE, namespace="kube-public"),
+        "told": 'host: "localhost:5000"',
+    }
+
+
+@dataclass(eq=False)
+class NodePortError(ClusterError):
+    """The node port cannot be had."""
+
+    node_port: int
+    reason: str
+    proposal: int
+
+    sentence = (
+        "node port {node_port} cannot be had in {where}: {reason}; "
+        "`pulumi config set nodePort {proposal}` chooses one that is free"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "node_port": 30100,
+        "reason": "service web in namespace shop has it",
+        "proposal": 30000,
+    }
+
+
+@dataclass(eq=False)
+class NotReadyError(ClusterError):
+    """The registry or the node proxy did not become ready in time."""
+
+    seconds: float
+    reason: str
+    what: str = "registry"
+
+    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "seconds": 14,
+        "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
+    }
+
+
+@dataclass(eq=False)
+class RegistryError(ClusterError):
+    """The registry answered no, or not at all."""
+
+    request: str
+    reason: str
+
+    sentence = "the registry in {where} does not do {request}: {reason}; its own log says more, see `kubectl logs`"
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "request": "PUT /v2/kube-registry/preflight/manifests/probe",
+        "reason": "500 Internal Server Error",
+    }
+
+
+@dataclass(eq=False)
+class VolumeFullError(ClusterError):
+    """The registry's volume is full."""
+
+    figures: str
+
+    sentence = (
+        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
+        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
+    }
+
+
+@dataclass(eq=False)
+class PreflightError(ClusterError):
+    """Nodes cannot pull what would be pushed.
+
+    Args:
+        pull_host: what they pull from.
+        rows: name, runtime, kube-proxy's mode and cause, of the first ten of them.
+        failing: how many they are.
+        nodes: of how many.
+        mend: what mends most of them.
+    """
+
+    pull_host: str
+    rows: tuple[tuple[str, str, str, str], ...]
+    failing: int
+    nodes: int
+    mend: str
+
+    sentence = (
+        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
+        "what mends it is {mend}{table}"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "pull_host": "localhost:30100",
+        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
+        "failing": 1,
+        "nodes": 2,
+        "mend": "`pulumi config set nodeProxy true`",
+    }
+
+    @property
+    def table(self) -> str:
+        """The rows below one another, with what there is no room for."""
+        rows = [("node", "runtime", "kube-proxy", "cause"), *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+        more = self.failing - len(self.rows)
+        return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
+
+
+@dataclass(eq=False)
+class PreflightToldError(ClusterError):
+    """Nodes cannot pull what would be pushed, and another image of the update has said which."""
+
+    failing: int
+
+    sentence = (
+        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "failing": 1}
