@@ -6,7 +6,7 @@ hard bound. Hook names share one space per deployment, so they carry the compone
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -95,13 +95,12 @@ def namespace_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding
         settings: the stack.
     """
 
-    async def refuse_taken(args: pulumi.ResourceHookArgs) -> None:
+    async def prove(args: pulumi.ResourceHookArgs) -> None:
         from cluster.preconditions import prove_namespace_free  # noqa: PLC0415 - a second that no preview needs
 
-        async with bounded("looking for the namespace"):
-            await prove_namespace_free(settings, import_line(args))
+        await prove_namespace_free(settings, import_line(args))
 
-    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:namespace", refuse_taken)])
+    return _before_create(f"{name}:namespace", "looking for the namespace", prove)
 
 
 def hosting_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
@@ -112,13 +111,12 @@ def hosting_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
         settings: the stack.
     """
 
-    async def refuse_taken(_args: pulumi.ResourceHookArgs) -> None:
+    async def prove(_: pulumi.ResourceHookArgs) -> None:
         from cluster.preconditions import prove_hosting_free  # noqa: PLC0415 - a second that no preview needs
 
-        async with bounded("looking for what tools are told of a registry"):
-            await prove_hosting_free(settings)
+        await prove_hosting_free(settings)
 
-    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}:hosting", refuse_taken)])
+    return _before_create(f"{name}:hosting", "looking for what tools are told of a registry", prove)
 
 
 def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
@@ -162,6 +160,18 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
         return known
 
     return value.apply(ready)
+
+
+def _before_create(
+    hook: str, doing: str, prove: Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
+) -> pulumi.ResourceHookBinding:
+    """A hook that lets a resource be made once something is proven."""
+
+    async def proven(args: pulumi.ResourceHookArgs) -> None:
+        async with bounded(doing):
+            await prove(args)
+
+    return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(hook, proven)])
 
 
 @asynccontextmanager

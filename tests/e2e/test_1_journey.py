@@ -7,11 +7,11 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-import aiohttp
 import pytest
 
 from cluster.kube import open_client
 from cluster.push import PushPath
+from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
 from stack.endpoints import parse_reference
 from stack.settings import Settings
@@ -112,7 +112,7 @@ class TestJourney:
     def test_a_push_through_the_tunnel_can_be_read_from_a_node(self, lab: Lab, program: Program) -> None:
         blob = b"pushed by hand " * 100_000
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-        asyncio.run(push_blob(settings_of(lab), blob, digest))
+        asyncio.run(push_blob(settings_of(lab), blob))
         with urllib.request.urlopen(registry_url(lab, program, f"/v2/by/hand/blobs/{digest}"), timeout=10) as answer:  # noqa: S310
             assert answer.read() == blob
 
@@ -124,18 +124,14 @@ class TestJourney:
         assert lab.get("persistentvolumes") == []
 
 
-async def push_blob(settings: Settings, blob: bytes, digest: str) -> None:
-    """Upload one blob in one piece through a tunnel of its own (OCI distribution specification, "Pushing blobs")."""
+async def push_blob(settings: Settings, blob: bytes) -> None:
+    """Upload one blob through a tunnel of its own."""
     async with (
         open_client(settings) as kube,
         open_tunnel(kube, port=0, seconds=20) as tunnel,
-        aiohttp.ClientSession(f"http://127.0.0.1:{tunnel.port}") as session,
+        open_registry(tunnel.address, kube.where) as registry,
     ):
-        async with session.post("/v2/by/hand/blobs/uploads/") as started:
-            assert started.status == 202, await started.text()
-            place = started.headers["Location"]
-        async with session.put(place, params={"digest": digest}, data=blob) as ended:
-            assert ended.status == 201, await ended.text()
+        await registry.put_blob("by/hand", blob)
 
 
 async def hold_twice(settings: Settings) -> None:

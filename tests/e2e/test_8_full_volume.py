@@ -4,7 +4,6 @@ The volume is a file system in memory with a size of its own, on one node; its r
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import subprocess
@@ -18,15 +17,16 @@ from typing import Any
 import pytest
 
 from cluster.push import PushPath
+from cluster.registry import digest_of, open_registry
 from components.workload import config_files, deployment_spec
 from lab.cluster import known, kubeconfig_for
 from lab.machines import Machine
 from lab.waiting import wait_for
+from stack.errors import Where
 from stack.names import READ_PORT, REGISTRY, labels
-from stack.registry_errors import VolumeFullError
+from stack.registry_errors import RegistryError, VolumeFullError
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, settings_of
-from tests.e2e.test_3_rights import push_blob
 
 pytestmark = pytest.mark.lab
 
@@ -53,9 +53,15 @@ class Small:
     def on_node(self, *command: str) -> None:
         subprocess.run(self.machine.inside(*command), check=True, capture_output=True, timeout=30)
 
+    async def push(self, blob: bytes) -> None:
+        """Upload a blob through the tunnel that is open."""
+        where = Where(cluster="lab", kube_context=self.settings.kube_context, namespace=NAME)
+        async with open_registry(f"127.0.0.1:{self.settings.push_port}", where) as registry:
+            await registry.put_blob("by/hand", blob)
+
     def read(self, blob: bytes) -> bytes:
         """A blob as a node gets it."""
-        return self.fetch(f"by/hand/blobs/{digest(blob)}")
+        return self.fetch(f"by/hand/blobs/{digest_of(blob)}")
 
     def is_read(self) -> bool:
         """Whether kube-proxy has brought the read door to the node port."""
@@ -68,10 +74,6 @@ class Small:
         with urllib.request.urlopen(url, timeout=10) as answer:
             content: bytes = answer.read()
         return content
-
-
-def digest(blob: bytes) -> str:
-    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
 def manifests(lab: Lab, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -122,12 +124,11 @@ class TestFullVolume:
     async def run_full(self, small: Small) -> None:
         path, said = PushPath(small.settings), list[str]()
         kept, too_large, late = os.urandom(SIZE // 4), os.urandom(SIZE), os.urandom(SIZE // 4)
-        push_port = small.settings.push_port
         await path.take("image", said.append)
         try:
-            await asyncio.to_thread(push_blob, push_port, kept)
-            with pytest.raises(OSError, match=r"500|reset"):  # which of them is a matter of who is faster
-                await asyncio.to_thread(push_blob, push_port, too_large)
+            await small.push(kept)
+            with pytest.raises(RegistryError):
+                await small.push(too_large)
             assert await path.recover("image", said.append) is False
             assert "volume in namespace full of kube context" in said[-1]
             assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
@@ -135,7 +136,7 @@ class TestFullVolume:
             assert small.read(kept) == kept
             small.give(MORE)
             assert await path.recover("image", said.append) is True
-            await asyncio.to_thread(push_blob, push_port, late)
+            await small.push(late)
             assert (small.read(kept), small.read(late)) == (kept, late)
         finally:
             await path.give_back("image")

@@ -12,6 +12,7 @@ import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, PersistentVolumeClaim, Service
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 inputs = json.loads(Path("resources.json").read_text())
 kube_context = pulumi.Config().require("kubeContext")
@@ -30,7 +31,8 @@ def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
 namespace = Namespace("namespace", **inputs["Namespace"], opts=after())
 claim = PersistentVolumeClaim("claim", **inputs["PersistentVolumeClaim"], opts=after(namespace))
 config = ConfigMap("config", **inputs["ConfigMap"], opts=after(namespace))
-deployment = Deployment("deployment", **inputs["Deployment"], opts=after(claim, config))
+policy = NetworkPolicy("policy", **inputs["NetworkPolicy"], opts=after(namespace))
+deployment = Deployment("deployment", **inputs["Deployment"], opts=after(claim, config, policy))
 service = Service("service", **inputs["Service"], opts=after(namespace))
 image = docker.Image(
     "app",
