@@ -92,6 +92,16 @@ class TestMemory:
         assert asked == [changed.name]
         assert same.name not in asked
 
+    async def test_a_proof_by_way_of_the_node_proxy_is_none_without_it(
+        self, lab: Lab, settings: Settings, asked: list[str]
+    ) -> None:
+        by_proxy = settings.model_copy(update={"node_proxy": True})
+        async with tunnelled(settings) as (kube, address):
+            await examine_nodes(kube, by_proxy, address, afresh=True)
+            asked.clear()
+            await examine_nodes(kube, settings, address, afresh=False)
+        assert sorted(asked) == [node.name for node in lab.cluster.nodes]
+
     async def test_by_hand_all_are_asked(self, lab: Lab, settings: Settings, asked: list[str]) -> None:
         async with tunnelled(settings) as (kube, address):
             await examine_nodes(kube, settings, address, afresh=True)
