@@ -23,6 +23,13 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
+ANY_MANIFEST = (
+    f"{MANIFEST}, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+"""What is accepted of an image that somebody else has pushed: Docker names its own media types."""
+
 
 @dataclass(frozen=True)
 class RegistryClient:
@@ -68,13 +75,32 @@ class RegistryClient:
 
     async def tagged(self, repository: str, tag: str) -> str | None:
         """Digest of what a tag names, or None."""
-        path, headers = f"/v2/{repository}/manifests/{tag}", {"Accept": MANIFEST}
-        answer = await self._ask("HEAD", path, headers=headers, fine=(HTTPStatus.NOT_FOUND,))
-        return answer.headers.get("Docker-Content-Digest")
+        answer = await self._find("HEAD", f"/v2/{repository}/manifests/{tag}")
+        return answer.headers.get("Docker-Content-Digest") if answer else None
+
+    async def manifest(self, repository: str, reference: str) -> bytes | None:
+        """A manifest or index by tag or digest, or None."""
+        answer = await self._find("GET", f"/v2/{repository}/manifests/{reference}")
+        return await answer.read() if answer else None
+
+    async def blob(self, repository: str, digest: str) -> bytes | None:
+        """The bytes of a small blob, or None."""
+        answer = await self._find("GET", f"/v2/{repository}/blobs/{digest}")
+        return await answer.read() if answer else None
+
+    async def blob_length(self, repository: str, digest: str) -> int | None:
+        """How many bytes of a blob there are, or None if it is not there."""
+        answer = await self._find("HEAD", f"/v2/{repository}/blobs/{digest}")
+        return int(answer.headers["Content-Length"]) if answer else None
 
     async def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest."""
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}")
+
+    async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
+        """An answer, or None if the registry says that there is no such thing."""
+        answer = await self._ask(method, path, headers={"Accept": ANY_MANIFEST}, fine=(HTTPStatus.NOT_FOUND,))
+        return answer if answer.ok else None
 
     async def _ask(
         self,
@@ -88,11 +114,12 @@ class RegistryClient:
         asked = f"{method} {URL(url).path}"
         try:
             async with self.http.request(method, url, data=data, headers=headers) as answer:
-                words = await answer.text()
+                body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryError(where=self.where, request=asked, reason=str(error) or "no answer") from error
         if not (answer.ok or answer.status in fine):
-            reason = f"{answer.status} {answer.reason} {' '.join(words.split())}".strip()
+            words = body.decode(errors="replace").split()
+            reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
             raise RegistryError(where=self.where, request=asked, reason=reason)
         return answer
 
