@@ -9,16 +9,18 @@ What talks to the cluster is imported when it is first asked: a second that a pr
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
-from stack.registry_errors import PreflightError, PreflightToldError
+from stack.registry_errors import ContentMissingError, PreflightError, PreflightToldError
 from stack.settings import Settings
 
 if TYPE_CHECKING:
+    from cluster.registry import RegistryClient
     from cluster.tunnel import Tunnel
 
 Say = Callable[[str], None]
@@ -51,6 +53,7 @@ class PushPath:
         self._tunnel: Tunnel | None = None
         self._nodes_can_pull = not settings.preflight
         self._told: PreflightToldError | None = None
+        self._named: dict[str, str | None] = {}
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
@@ -61,8 +64,13 @@ class PushPath:
         async with self._lock:
             await self._prove_ready(say)
 
-    async def take(self, holder: str, say: Say) -> None:
+    async def take(self, holder: str, say: Say, push_name: str | None = None) -> None:
         """Hold the tunnel, opening it if nobody holds it yet.
+
+        Args:
+            holder: who pushes.
+            say: told of every wait.
+            push_name: what is going to be pushed; what its tag names until then is remembered for `read_back`.
 
         Raises:
             ClusterError: registry not ready, no tunnel to it, no room in it, or nodes that cannot pull; their table is
@@ -75,6 +83,39 @@ class PushPath:
             if self._tunnel is None:
                 await self._open_tunnel(say)
             self._holders.add(holder)
+        if push_name:
+            with suppress(KubeRegistryError):  # to know it is good for one remark, and no reason to build nothing
+                self._named[holder] = await self._tagged(push_name)
+
+    async def read_back(self, holder: str, push_name: str, pushed: str, say: Say) -> str | None:
+        """Return once the registry has given back all that was just pushed: manifest, config, length of every layer.
+
+        Args:
+            holder: who has pushed it.
+            push_name: the name that it was pushed by.
+            pushed: repository and digest, as the daemon had them from the registry.
+            say: told what is done.
+
+        Returns:
+            What a person should know of it, if there is something.
+
+        Raises:
+            ContentMissingError: something is missing, though the daemon says that it is there.
+            RegistryError: the registry does not answer.
+        """
+        from cluster.contents import missing_content  # noqa: PLC0415 - see the module's docstring
+
+        image, was = parse_reference(pushed), self._named.pop(holder, None)
+        digest = str(image.digest)
+        say("reading the image back")
+        async with self._registry() as registry:
+            if missing := await missing_content(registry, image.repository, digest):
+                reference = f"{image.repository}@{digest}"
+                raise ContentMissingError(where=registry.where, reference=reference, missing=tuple(missing), urn=holder)
+        if was in (None, digest):
+            return None
+        tag = parse_reference(push_name).tag
+        return f"{image.repository}:{tag} named {was} before; the same files, built anew, are {digest}"
 
     async def recover(self, holder: str, say: Say) -> bool:
         """Whether a push that failed is to be tried again; then the registry answers through the tunnel once more."""
@@ -145,6 +186,21 @@ class PushPath:
             await self._prove_nodes(tunnel, say)
             self._tunnel = tunnel
             self._open = opening.pop_all()
+
+    async def _tagged(self, push_name: str) -> str | None:
+        """Digest of what a tag names in the registry; None if it names nothing."""
+        image = parse_reference(push_name)
+        async with self._registry() as registry:
+            return await registry.tagged(image.repository, str(image.tag))
+
+    @asynccontextmanager
+    async def _registry(self) -> AsyncIterator["RegistryClient"]:
+        """The registry as the tunnel that is held reaches it."""
+        from cluster.registry import open_registry  # noqa: PLC0415 - see the module's docstring
+
+        assert self._tunnel  # noqa: S101 - whoever asks holds it
+        async with open_registry(self._tunnel.address, self._tunnel.kube.where) as registry:
+            yield registry
 
     async def _prove_room(self, tunnel: "Tunnel") -> None:
         from cluster.volume import prove_room  # noqa: PLC0415 - see the module's docstring

@@ -60,11 +60,16 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
 
     async def take(args: pulumi.ResourceHookArgs) -> None:
         async with bounded("waiting to push"):
-            await path.take(args.urn, row(args.urn))
+            await path.take(args.urn, row(args.urn), (args.new_inputs or {})["imageName"])
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
-        async with bounded("closing the tunnel"):
-            await path.give_back(args.urn)
+        name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
+        async with bounded("reading the image back"):
+            try:
+                if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
+                    row(args.urn, lasting=True)(remark)
+            finally:
+                await path.give_back(args.urn)
 
     async def recover(args: pulumi.ErrorHookArgs) -> bool:
         cause = args.errors[0]

@@ -22,6 +22,7 @@
         ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
         ├── VolumeFullError        its volume is full
+        ├── ContentMissingError    it has lost a part of what was pushed
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which
         └── TunnelError            the port-forward to the write door

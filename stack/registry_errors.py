@@ -106,6 +106,37 @@ class VolumeFullError(ClusterError):
 
 
 @dataclass(eq=False)
+class ContentMissingError(ClusterError):
+    """An image was pushed, and the registry does not give all of it back.
+
+    Args:
+        reference: repository and digest.
+        missing: what it is, in words.
+        urn: the image's resource.
+    """
+
+    reference: str
+    missing: tuple[str, ...]
+    urn: str
+
+    sentence = (
+        "the registry in {where} does not hold all of {reference}, which was just pushed: {listed}; "
+        "`pulumi up --replace '{urn}'` pushes it again"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "reference": "app@sha256:4bf5122f3445…",
+        "missing": ("layer sha256:dbc1b4c900ff… is missing",),
+        "urn": "urn:pulumi:dev::kube-registry::kube-registry:index:RegistryImage$docker:index/image:Image::app",
+    }
+
+    @property
+    def listed(self) -> str:
+        """All that is missing."""
+        return ", ".join(self.missing)
+
+
+@dataclass(eq=False)
 class PreflightError(ClusterError):
     """Nodes cannot pull what would be pushed.
 
