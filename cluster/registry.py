@@ -32,6 +32,16 @@ ANY_MANIFEST = (
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What the registry has answered, read to its end."""
+
+    url: URL
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
 class RegistryClient:
     """A door of the registry; `open_registry` makes it and closes it.
 
@@ -81,12 +91,12 @@ class RegistryClient:
     async def manifest(self, repository: str, reference: str) -> bytes | None:
         """A manifest or index by tag or digest, or None."""
         answer = await self._find("GET", f"/v2/{repository}/manifests/{reference}")
-        return await answer.read() if answer else None
+        return answer.body if answer else None
 
     async def blob(self, repository: str, digest: str) -> bytes | None:
         """The bytes of a small blob, or None."""
         answer = await self._find("GET", f"/v2/{repository}/blobs/{digest}")
-        return await answer.read() if answer else None
+        return answer.body if answer else None
 
     async def blob_length(self, repository: str, digest: str) -> int | None:
         """How many bytes of a blob there are, or None if it is not there."""
@@ -97,10 +107,10 @@ class RegistryClient:
         """Delete a manifest."""
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}")
 
-    async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
+    async def _find(self, method: str, path: str) -> _Answer | None:
         """An answer, or None if the registry says that there is no such thing."""
         answer = await self._ask(method, path, headers={"Accept": ANY_MANIFEST}, fine=(HTTPStatus.NOT_FOUND,))
-        return answer if answer.ok else None
+        return answer if answer.status != HTTPStatus.NOT_FOUND else None
 
     async def _ask(
         self,
@@ -110,7 +120,7 @@ class RegistryClient:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         fine: Sequence[HTTPStatus] = (),
-    ) -> aiohttp.ClientResponse:
+    ) -> _Answer:
         asked = f"{method} {URL(url).path}"
         try:
             async with self.http.request(method, url, data=data, headers=headers) as answer:
@@ -121,7 +131,7 @@ class RegistryClient:
             words = body.decode(errors="replace").split()
             reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
             raise RegistryError(where=self.where, request=asked, reason=reason)
-        return answer
+        return _Answer(answer.url, answer.status, answer.headers, body)
 
 
 def digest_of(data: bytes) -> str:
