@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cluster.docker_config import chosen_daemon
 from stack.errors import DaemonError
 
 PING_SECONDS = 5.0
@@ -17,7 +18,8 @@ _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 async def prove_daemon(environment: Mapping[str, str]) -> None:
     """Return once a Docker daemon has answered where the docker provider will look for it.
 
-    It looks at DOCKER_HOST, else at the two usual sockets. A daemon behind ssh or TLS is left to the provider.
+    It looks at DOCKER_HOST, else at the current docker context, else at the two usual sockets. A daemon behind ssh or
+    TLS is left to the provider.
 
     Args:
         environment: the process's environment.
@@ -25,7 +27,7 @@ async def prove_daemon(environment: Mapping[str, str]) -> None:
     Raises:
         DaemonError: none answers.
     """
-    named = environment.get("DOCKER_HOST")
+    named = chosen_daemon(environment)
     usual = ["unix:///var/run/docker.sock", f"unix://{Path.home()}/.docker/run/docker.sock"]
     problems = []
     for host in [named] if named else usual:

@@ -4,14 +4,20 @@ import json
 import os
 from collections.abc import Mapping
 
+import pulumi
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
+from cluster.docker_config import broken_helpers, chosen_daemon
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
+
+
+_NO_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
+"""The engine's variable -> the provider's, which gets its value."""
 
 
 def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
@@ -51,5 +57,18 @@ def service_account(environment: Mapping[str, str]) -> str:
 
 
 def docker_provider() -> docker.Provider:
-    """The Docker daemon that DOCKER_HOST or the current docker context names; no registry credentials."""
-    return docker.Provider("builder")
+    """The Docker daemon that DOCKER_HOST or the current docker context names; no registry credentials.
+
+    The provider asks every credential helper that Docker is configured with before it builds, and fails if one does
+    not work, though our push needs none. Then it is given the home folder for Docker's, where no configuration is.
+    """
+    broken = broken_helpers(os.environ)
+    opts = pulumi.ResourceOptions(env_var_mappings=_NO_DOCKER_CONFIG if broken else None)
+    provider = docker.Provider("builder", host=chosen_daemon(os.environ), opts=opts)
+    if broken:
+        pulumi.log.warn(
+            f"{', '.join(broken)} in Docker's config.json does not work, so this builds without any credentials: "
+            "to push takes none, but base images from a registry that wants some cannot be pulled",
+            provider,
+        )
+    return provider

@@ -1,0 +1,65 @@
+"""What was pushed is read back before the tunnel is given back: the daemon's word is not all there is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cluster.probe_image import probe_config
+from cluster.push import PushPath
+from cluster.registry import digest_of, open_registry
+from lab.cluster import known as plan_of
+from stack.errors import HERE
+from stack.registry_errors import ContentMissingError
+from stack.settings import Settings
+from tests.e2e.conftest import Lab, Program, settings_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.anyio]
+
+URN = "urn:pulumi:e2e::kube-registry::docker:index/image:Image::by/hand"
+
+
+@pytest.fixture
+def settings(lab: Lab, program: Program) -> Settings:
+    program.up()
+    return settings_of(lab)
+
+
+@asynccontextmanager
+async def pushed(settings: Settings, layer: bytes) -> AsyncIterator[tuple[PushPath, str, str]]:
+    """What an update does up to the end of a push: the push path, the name pushed by, and what came of it."""
+    path, name = PushPath(settings), settings.endpoints.push_name("by/hand", "tag")
+    await path.take(URN, lambda _: None, name)
+    try:
+        async with open_registry(settings.endpoints.push_address, HERE) as registry:
+            digest = await registry.put_image("by/hand", "tag", probe_config(settings.platform), layer)
+        yield path, name, f"{name.rpartition(':')[0]}@{digest}"
+    finally:
+        await path.give_back(URN)
+
+
+class TestReadBack:
+    async def test_all_is_there(self, settings: Settings) -> None:
+        async with pushed(settings, b"one") as (path, name, result):
+            assert await path.read_back(URN, name, result, lambda _: None) is None
+
+    async def test_a_tag_that_named_other_bytes_before_is_remarked(self, settings: Settings) -> None:
+        async with pushed(settings, b"other") as (path, name, result):
+            remark = await path.read_back(URN, name, result, lambda _: None)
+        assert remark
+        assert remark.startswith("by/hand:tag named sha256:")
+        assert remark.endswith(result.partition("@")[2])
+
+    @pytest.mark.parametrize(("left", "words"), [(None, "is missing"), (b"th", "has 2 of 5 bytes")])
+    async def test_a_layer_that_the_volume_has_lost_fails_the_update(
+        self, lab: Lab, settings: Settings, left: bytes | None, words: str
+    ) -> None:
+        layer = b"three" if left else b"four!"
+        digest = digest_of(layer)
+        async with pushed(settings, layer) as (path, name, result):
+            (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
+            file.write_bytes(left) if left else file.unlink()
+            with pytest.raises(ContentMissingError) as raised:
+                await path.read_back(URN, name, result, lambda _: None)
+        assert f"layer {digest} {words}" in str(raised.value)
+        assert f"pulumi up --replace '{URN}'" in str(raised.value)
