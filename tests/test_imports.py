@@ -17,8 +17,8 @@ MAY_IMPORT = {
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
-RUNS_PROGRAMS = {"cluster/exec_plugin.py", "registryctl/stacks.py"}
-"""The kubeconfig's credential plugins, and `pulumi` for the config of a stack."""
+RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "registryctl/stacks.py"}
+"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi` for the config of a stack."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 URN = "urn:pulumi:e2e::kube-registry::docker:index/image:Image::by/hand"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(lab: Lab, program: Program) -> Settings:
     program.up()
     return settings_of(lab)
