@@ -1,5 +1,6 @@
 """One stack: its settings, its registry, its images, and what other stacks need to know of them."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def main() -> None:
     prove_preconditions(settings)
     tags = {name: content_tag(name, image, settings.platform, Path.cwd()) for name, image in settings.images.items()}
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
-    registry = ClusterRegistry("registry", settings, PushPath(settings), opts)
+    registry = ClusterRegistry("registry", settings, PushPath(settings, os.environ), opts)
     images = {name: RegistryImage(name, tags[name], registry, opts).reference for name in settings.images}
     pulumi.export("images", images)
     if len(images) == 1:

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.docker_config import chosen_daemon
+from cluster.docker_config import USUAL_HOSTS, chosen_daemon
 from stack.errors import DaemonError
 
 PING_SECONDS = 5.0
@@ -28,9 +27,8 @@ async def prove_daemon(environment: Mapping[str, str]) -> None:
         DaemonError: none answers.
     """
     named = chosen_daemon(environment)
-    usual = ["unix:///var/run/docker.sock", f"unix://{Path.home()}/.docker/run/docker.sock"]
     problems = []
-    for host in [named] if named else usual:
+    for host in [named] if named else USUAL_HOSTS:
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await _ping(host)

@@ -13,6 +13,9 @@ from typing import Any
 
 from stack.errors import DaemonError
 
+USUAL_HOSTS = ("unix:///var/run/docker.sock", f"unix://{Path.home()}/.docker/run/docker.sock")
+"""Where a daemon listens that nothing names."""
+
 HELPER_SECONDS = 5.0
 """How long a credential helper may take to list what it keeps."""
 

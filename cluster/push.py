@@ -9,7 +9,7 @@ What talks to the cluster is imported when it is first asked: a second that a pr
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -41,10 +41,12 @@ class PushPath:
 
     Args:
         settings: the stack; nothing is opened before the first verb.
+        docker: environment that names the Docker daemon which is going to push; None where none is.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, docker: Mapping[str, str] | None = None) -> None:
         self._settings = settings
+        self._docker = docker
         self._lock = asyncio.Lock()
         self._verdict: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
@@ -184,8 +186,19 @@ class PushPath:
             tunnel = await opening.enter_async_context(opened)
             await self._prove_room(tunnel)
             await self._prove_nodes(tunnel, say)
+            if self._docker is not None:
+                await self._prove_daemon(tunnel, self._docker)
             self._tunnel = tunnel
             self._open = opening.pop_all()
+
+    async def _prove_daemon(self, tunnel: "Tunnel", docker: Mapping[str, str]) -> None:
+        from cluster.probe_image import store_probe  # noqa: PLC0415 - see the module's docstring
+        from cluster.reach import prove_daemon_reaches  # noqa: PLC0415
+        from cluster.registry import open_registry  # noqa: PLC0415
+
+        async with open_registry(tunnel.address, tunnel.kube.where) as registry:
+            digest = await store_probe(registry, self._settings.platform)
+        await prove_daemon_reaches(docker, self._settings.endpoints.push_address, digest)
 
     async def _tagged(self, push_name: str) -> str | None:
         """Digest of what a tag names in the registry; None if it names nothing."""

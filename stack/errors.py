@@ -5,6 +5,7 @@
     ├── StackError                 Pulumi does not tell the settings of a stack
     ├── BuildContextError          the files of an image are not where its settings say
     ├── DaemonError                no Docker daemon answers
+    ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
@@ -146,6 +147,24 @@ class DaemonError(KubeRegistryError):
     example: ClassVar[dict[str, object]] = {
         "host": "unix:///var/run/docker.sock",
         "reason": "[Errno 2] No such file or directory",
+    }
+
+
+@dataclass(eq=False)
+class DaemonReachError(KubeRegistryError):
+    """The Docker daemon does not reach the push address of this machine."""
+
+    host: str
+    push_address: str
+    reason: str
+    mend: str
+
+    sentence = "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}; {mend}"
+    example: ClassVar[dict[str, object]] = {
+        "host": "ssh://me@builder",
+        "push_address": "localhost:21000",
+        "reason": "dial tcp 127.0.0.1:21000: connect: connection refused",
+        "mend": "`ssh -N -R 21000:localhost:21000 me@builder` carries it there; run `pulumi up` again while that runs",
     }
 
 

@@ -1,0 +1,38 @@
+"""Whether the Docker daemon reaches the push address, asked of the lab's engine."""
+
+import asyncio
+import socket
+
+import pytest
+
+from cluster.reach import prove_daemon_reaches
+from stack.errors import DaemonReachError
+from tests.conftest import Lab
+
+pytestmark = pytest.mark.lab
+
+DIGEST = f"sha256:{'0' * 64}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def refusal(environment: dict[str, str], port: int) -> str:
+    with pytest.raises(DaemonReachError) as raised:
+        asyncio.run(prove_daemon_reaches(environment, f"localhost:{port}", DIGEST))
+    return str(raised.value)
+
+
+class TestReach:
+    def test_a_daemon_that_finds_nobody_at_the_push_address_says_so(self, lab: Lab) -> None:
+        port = free_port()
+        text = refusal({"DOCKER_HOST": lab.env["DOCKER_HOST"]}, port)
+        assert f"does not reach localhost:{port} of this machine: " in text
+        assert "connection refused" in text
+
+    @pytest.mark.parametrize("at", ["127.0.0.1:1", "me@127.0.0.1:1"])
+    def test_for_one_that_is_elsewhere_there_is_a_line_that_carries_it_there(self, at: str) -> None:
+        text = refusal({"DOCKER_HOST": f"tcp://{at}"}, 21000)
+        assert f"`ssh -N -R 21000:localhost:21000 {at.removesuffix(':1')}` carries it there" in text
