@@ -100,7 +100,10 @@ class RegistryClient:
 
     async def blob_length(self, repository: str, digest: str) -> int | None:
         """How many bytes of a blob there are, or None if it is not there."""
-        answer = await self._find("HEAD", f"/v2/{repository}/blobs/{digest}")
+        path = f"/v2/{repository}/blobs/{digest}"
+        answer = await self._find("HEAD", path)
+        if answer and "Content-Length" not in answer.headers:  # which is not to be taken for 0 bytes
+            raise RegistryError(where=self.where, request=f"HEAD {path}", reason="it does not say the length")
         return int(answer.headers["Content-Length"]) if answer else None
 
     async def delete(self, repository: str, digest: str) -> None:

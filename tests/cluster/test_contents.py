@@ -24,6 +24,7 @@ class Volume:
 
     answers: dict[str, bytes] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    says_length: bool = True
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, kind: str, data: bytes) -> dict[str, str | int]:
@@ -43,7 +44,9 @@ class Volume:
         if "/manifests/" in request.path and request.headers["Accept"] != ANY_MANIFEST:
             return web.Response(status=404)
         body = self.answers.get(request.path)
-        return web.Response(status=404) if body is None else web.Response(body=body)
+        if body is None:
+            return web.Response(status=404)
+        return web.Response(body=body, headers={"Content-Length": str(len(body))} if self.says_length else {})
 
 
 def path(kind: str, digest: str) -> str:
@@ -129,3 +132,9 @@ async def test_a_registry_that_is_not_reached_is_an_error() -> None:
     async with open_registry("127.0.0.1:1", HERE) as registry:
         with pytest.raises(RegistryError, match=r"GET /v2/team/app/manifests/sha256:"):
             await missing_content(registry, REPOSITORY, digest_of(b""))
+
+
+async def test_no_length_is_not_taken_for_no_bytes(volume: Volume, registry: RegistryClient) -> None:
+    digest, volume.says_length = volume.put_image(b""), False
+    with pytest.raises(RegistryError, match="it does not say the length"):
+        await missing_content(registry, REPOSITORY, digest)
