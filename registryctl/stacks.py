@@ -28,8 +28,28 @@ _MENDS = {
 """Words of Pulumi's errors -> what mends them."""
 
 
-async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
-    """The settings of one stack.
+@dataclass(frozen=True)
+class Stack:
+    """A stack as `pulumi` knows it.
+
+    Args:
+        project: name of its project.
+        name: as Pulumi selects it, with organization and project where they are needed.
+        settings: what is configured for it.
+    """
+
+    project: str
+    name: str
+    settings: Settings
+
+    @property
+    def short_name(self) -> str:
+        """Its name as the program knows it."""
+        return self.name.rpartition("/")[2]
+
+
+async def find_stack(folder: Path, stack: str | None, given: Mapping[str, object]) -> Stack:
+    """A stack and its settings.
 
     Args:
         folder: the program's folder.
@@ -45,7 +65,28 @@ async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, ob
     name = stack or await asked.pulumi("stack", "--show-name")
     config: dict[str, Any] = json.loads(await asked.pulumi("config", "--json", "--show-secrets", "--stack", name))
     values = {key: entry["value"] for key, entry in config.items()}
-    return Settings.parse(values | _without_none(given), project=project, stack=name.rpartition("/")[2])
+    short = name.rpartition("/")[2]
+    return Stack(project, name, Settings.parse(values | _without_none(given), project=project, stack=short))
+
+
+async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
+    """The settings of one stack; all as for `find_stack`."""
+    return (await find_stack(folder, stack, given)).settings
+
+
+async def deployed_images(folder: Path, stack: str) -> dict[str, str] | None:
+    """The pull references that a stack's last update has put out, by the images' names; None if none has.
+
+    Args:
+        folder: the program's folder.
+        stack: name of the stack.
+
+    Raises:
+        StackError: Pulumi does not tell them.
+    """
+    asked = _Asked(folder, f"stack {stack}")
+    outputs: dict[str, Any] = json.loads(await asked.pulumi("stack", "output", "--json", "--stack", stack))
+    return outputs.get("images")
 
 
 def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Settings:

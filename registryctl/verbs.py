@@ -3,11 +3,15 @@
 import typer
 
 from registryctl.preflight import preflight
+from registryctl.reference import reference
+from registryctl.status import status
 from registryctl.tunnel import tunnel
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(tunnel)
 app.command()(preflight)
+app.command()(status)
+app.command()(reference)
 
 
 @app.callback()

@@ -55,7 +55,11 @@ class Endpoints:
 
     def pull_reference(self, repository: str, tag: str, digest: str) -> str:
         """What a workload puts into `image:`; the digest pins the bytes, the tag tells people which they are."""
-        return f"{self.pull_host}/{repository}:{tag}@{digest}"
+        return f"{self.tagged_reference(repository, tag)}@{digest}"
+
+    def tagged_reference(self, repository: str, tag: str) -> str:
+        """The pull reference as far as it is known before a push: a digest comes of that."""
+        return f"{self.pull_host}/{repository}:{tag}"
 
 
 def parse_reference(text: str) -> Reference:

@@ -40,3 +40,14 @@ def labels(component: str) -> dict[str, str]:
 def selector(component: str) -> str:
     """The same labels as a label selector of the Kubernetes API."""
     return ",".join(f"{key}={value}" for key, value in labels(component).items())
+
+
+def image_urn(project: str, stack: str, name: str) -> str:
+    """The URN of an image's build and push, which `pulumi up --replace` takes.
+
+    Args:
+        project: name of the Pulumi project.
+        stack: name of the stack, without organization and project.
+        name: the image's name in the settings.
+    """
+    return f"urn:pulumi:{stack}::{project}::kube-registry:index:RegistryImage$docker:index/image:Image::{name}"

@@ -1,0 +1,26 @@
+"""`registryctl reference`: what the files on disk would be deployed as."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registryctl.stacks import stack_settings
+from stack.content import content_tag
+
+
+def reference(
+    name: Annotated[str | None, typer.Argument(help="Name of an image in the settings; all if not set.")] = None,
+    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+) -> None:
+    """Print the tagged reference that the current files would get; asks no Docker and no cluster."""
+    if "" in (name, stack):
+        raise typer.BadParameter("NAME and --stack take a name.")
+    folder = Path.cwd()
+    settings = asyncio.run(stack_settings(folder, stack, {}))
+    if name and name not in settings.images:
+        raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(settings.images)}.")
+    for each in [name] if name else settings.images:
+        tag = content_tag(each, settings.images[each], settings.platform, folder)
+        typer.echo(settings.endpoints.tagged_reference(each, tag))
