@@ -1,0 +1,17 @@
+"""The line that pushes lost images again: one for all of them, to be copied into a shell."""
+
+import shlex
+
+import pytest
+
+from registryctl.stacks import Stack, kube_context_settings
+from registryctl.status import push_line
+from stack.names import image_urn
+
+
+@pytest.mark.parametrize("name", ["live", "team/shop/live"])
+def test_it_names_every_lost_image_of_a_stack_as_pulumi_does(name: str) -> None:
+    stack = Stack("shop", name, kube_context_settings("prod", {}))
+    first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
+    words = shlex.split(push_line(stack, ["app", "other"]))
+    assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]
