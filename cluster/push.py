@@ -192,12 +192,13 @@ class PushPath:
             self._open = opening.pop_all()
 
     async def _prove_daemon(self, tunnel: "Tunnel", docker: Mapping[str, str]) -> None:
-        from cluster.probe_image import store_probe  # noqa: PLC0415 - see the module's docstring
+        from cluster.probe_image import REPOSITORY, TAG, store_probe  # noqa: PLC0415 - see the module's docstring
         from cluster.reach import prove_daemon_reaches  # noqa: PLC0415
         from cluster.registry import open_registry  # noqa: PLC0415
 
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
-            digest = await store_probe(registry, self._settings.platform)
+            stored = await registry.tagged(REPOSITORY, TAG)
+            digest = stored or await store_probe(registry, self._settings.platform)
         await prove_daemon_reaches(docker, self._settings.endpoints.push_address, digest)
 
     async def _tagged(self, push_name: str) -> str | None:
