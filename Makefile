@@ -35,7 +35,7 @@ test-demo: test-journey test-rights test-lab
 test-journey:
 	@$(PYTHON) -m pytest --ignore=tests/lab --ignore-glob='tests/e2e/test_[36789]*'
 test-rights:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* tests/e2e/test_8_[fopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* tests/e2e/test_8_[fiopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
 test-lab:
 	@said=$$($(PYTHON) -m pytest tests/lab tests/e2e/test_8_node_proxy.py 2>&1); status=$$?; echo "$$said"; exit $$status
 test-demo:
