@@ -5,6 +5,7 @@
     ├── StackError                 Pulumi does not tell the settings of a stack
     ├── BuildContextError          the files of an image are not where its settings say
     ├── DaemonError                no Docker daemon answers
+    ├── RelayError                 the push address cannot be carried to it
     ├── TookTooLongError           a step of the update was given up
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
@@ -146,6 +147,23 @@ class DaemonError(KubeRegistryError):
     example: ClassVar[dict[str, object]] = {
         "host": "unix:///var/run/docker.sock",
         "reason": "[Errno 2] No such file or directory",
+    }
+
+
+@dataclass(eq=False)
+class RelayError(KubeRegistryError):
+    """The push address cannot be carried into the network of the Docker daemon."""
+
+    host: str
+    reason: str
+
+    sentence = (
+        "the Docker daemon at {host} does not reach the push port of this machine, and the relay that carries it there "
+        "does not run: {reason}; mend that, or let `ssh -R` carry the push port to the machine of the daemon"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "host": "unix:///home/me/.docker/run/docker.sock",
+        "reason": "relay: cannot listen on 127.0.0.1:23286: Address in use",
     }
 
 
