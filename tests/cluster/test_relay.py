@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -114,6 +115,13 @@ def test_says_that_it_cannot_listen() -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 2
     assert "cannot listen on 127.0.0.1" in done.stderr
+
+
+def test_the_program_is_what_its_source_makes(tmp_path: Path) -> None:
+    shutil.copy(PROGRAM.with_name("relay.c"), tmp_path)
+    words = ["cc", "-target", "x86_64-linux-musl", "-static", "-Os", "-s", "-o", "relay", "relay.c"]
+    subprocess.run([sys.executable, "-m", "ziglang", *words], cwd=tmp_path, check=True, timeout=250)
+    assert (tmp_path / "relay").read_bytes() == PROGRAM.read_bytes()
 
 
 def test_the_image_is_the_same_each_time() -> None:
