@@ -10,7 +10,7 @@ APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install
 
 TESTS := test-journey test-rights test-lab test-demo
 
-.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema
+.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema relay
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: venv ## Check style, format and types
 
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m stack.schema
+
+relay: venv ## Build the relay's programs, which are kept in the repository
+	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
+	@cd cluster/relay && $(PYTHON) -m ziglang cc -target aarch64-linux-musl -static -Os -s -o relay-arm64 relay.c
 
 host:
 	@python3 -m lab.host

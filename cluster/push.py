@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -187,19 +187,22 @@ class PushPath:
             await self._prove_room(tunnel)
             await self._prove_nodes(tunnel, say)
             if self._docker is not None:
-                await self._prove_daemon(tunnel, self._docker)
+                reaching = await self._daemon_reaching(tunnel, self._docker, say)
+                await opening.enter_async_context(reaching)
             self._tunnel = tunnel
             self._open = opening.pop_all()
 
-    async def _prove_daemon(self, tunnel: "Tunnel", docker: Mapping[str, str]) -> None:
+    async def _daemon_reaching(
+        self, tunnel: "Tunnel", docker: Mapping[str, str], say: Say
+    ) -> AbstractAsyncContextManager[None]:
         from cluster.probe_image import REPOSITORY, TAG, store_probe  # noqa: PLC0415 - see the module's docstring
-        from cluster.reach import prove_daemon_reaches  # noqa: PLC0415
+        from cluster.reach import daemon_reaching  # noqa: PLC0415
         from cluster.registry import open_registry  # noqa: PLC0415
 
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
-        await prove_daemon_reaches(docker, self._settings.endpoints.push_address, digest)
+        return daemon_reaching(docker, self._settings.endpoints.push_address, digest, say)
 
     async def _tagged(self, push_name: str) -> str | None:
         """Digest of what a tag names in the registry; None if it names nothing."""

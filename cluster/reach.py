@@ -1,12 +1,12 @@
-"""The Docker daemon's way to the push address, proven by a pull.
+"""The Docker daemon's way to the push address: proven by a pull, carried by a relay where there is none.
 
 A daemon in a virtual machine, on another machine or without root has a loopback of its own. No name and no version
 tells which case it is: the daemon is asked to pull the preflight's image from the push address.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,43 +16,66 @@ from docker.errors import DockerException
 
 from cluster.docker_config import USUAL_HOSTS, chosen_daemon
 from cluster.probe_image import REPOSITORY
+from cluster.relay.container import open_relay
 from stack.errors import DaemonReachError
 
 ANSWER_SECONDS = 10
 """How long the daemon may take for an answer; to pull a few hundred bytes from a loopback is one."""
 
 
-async def prove_daemon_reaches(environment: Mapping[str, str], push_address: str, digest: str) -> None:
-    """Return once the Docker daemon has pulled from the push address.
+@asynccontextmanager
+async def daemon_reaching(
+    environment: Mapping[str, str], push_address: str, digest: str, say: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """A block in which the Docker daemon reaches the push address of this machine.
 
     Args:
         environment: the process's environment, which names the daemon.
         push_address: where the open tunnel listens.
         digest: of the preflight's image, which is in the registry.
+        say: told of the relay, where there has to be one.
 
     Raises:
-        DaemonReachError: it does not reach it.
+        DaemonReachError: it does not reach it, by way of a relay neither.
     """
-    host = chosen_daemon(environment) or _listening()
+    host, port = chosen_daemon(environment) or _listening(), int(push_address.rpartition(":")[2])
+    reference = f"{push_address}/{REPOSITORY}@{digest}"
     try:
-        await asyncio.to_thread(_pull, environment, host, f"{push_address}/{REPOSITORY}@{digest}")
-    except (DockerException, requests.RequestException) as error:
-        port = push_address.rpartition(":")[2]
-        mend = _mend(urlsplit(host), port)
-        raise DaemonReachError(host=host, push_address=push_address, reason=str(error), mend=mend) from error
+        with closing(await asyncio.to_thread(_client, environment, host)) as client:
+            refusal = await asyncio.to_thread(_refusal, client, reference)
+            if refusal is None:
+                yield
+                return
+            say(f"the Docker daemon has a loopback of its own; a relay there carries {push_address} to this machine")
+            async with open_relay(client, port):
+                if relayed := await asyncio.to_thread(_refusal, client, reference):
+                    raise _error(host, push_address, f"{refusal}; by way of a relay: {relayed}")
+                yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _error(host, push_address, str(error)) from error
 
 
-def _pull(environment: Mapping[str, str], host: str, reference: str) -> None:
-    """Have the daemon pull an image, and forget it again."""
+def _client(environment: Mapping[str, str], host: str) -> docker.DockerClient:
     variables = {**environment, "DOCKER_HOST": host}
-    with closing(
-        docker.DockerClient.from_env(environment=variables, timeout=ANSWER_SECONDS, use_ssh_client=True)
-    ) as client:
+    return docker.DockerClient.from_env(environment=variables, timeout=ANSWER_SECONDS, use_ssh_client=True)
+
+
+def _refusal(client: docker.DockerClient, reference: str) -> str | None:
+    """Why the daemon cannot pull an image; None if it can, and has forgotten it again."""
+    try:
         for line in client.api.pull(reference, stream=True, decode=True, auth_config={}):  # asks no credential helper
             if "error" in line:
-                raise DockerException(line["error"])
-        with suppress(DockerException):
-            client.api.remove_image(reference)
+                return str(line["error"])
+    except DockerException as error:
+        return str(error)
+    with suppress(DockerException):
+        client.api.remove_image(reference)
+    return None
+
+
+def _error(host: str, push_address: str, reason: str) -> DaemonReachError:
+    mend = _mend(urlsplit(host), push_address.rpartition(":")[2])
+    return DaemonReachError(host=host, push_address=push_address, reason=reason, mend=mend)
 
 
 def _listening() -> str:

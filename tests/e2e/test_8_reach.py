@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from cluster.reach import prove_daemon_reaches
+from cluster.reach import daemon_reaching
 from stack.errors import DaemonReachError
 from tests.conftest import Lab
 
@@ -20,8 +20,12 @@ def free_port() -> int:
 
 
 def refusal(environment: dict[str, str], port: int) -> str:
+    async def reach() -> None:
+        async with daemon_reaching(environment, f"localhost:{port}", DIGEST, lambda _: None):
+            pass
+
     with pytest.raises(DaemonReachError) as raised:
-        asyncio.run(prove_daemon_reaches(environment, f"localhost:{port}", DIGEST))
+        asyncio.run(reach())
     return str(raised.value)
 
 
@@ -30,7 +34,9 @@ class TestReach:
         port = free_port()
         text = refusal({"DOCKER_HOST": lab.env["DOCKER_HOST"]}, port)
         assert f"does not reach localhost:{port} of this machine: " in text
-        assert "connection refused" in text
+        before, _, after = text.partition("; by way of a relay: ")
+        assert "connection refused" in before
+        assert after
 
     @pytest.mark.parametrize("at", ["127.0.0.1:1", "me@127.0.0.1:1"])
     def test_for_one_that_is_elsewhere_there_is_a_line_that_carries_it_there(self, at: str) -> None:
