@@ -34,7 +34,7 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
     name = environment.get("DOCKER_CONTEXT") or _config(environment).get("currentContext") or "default"
     if name == "default":
         return None
-    key = hashlib.sha256(name.encode()).hexdigest()
+    key = hashlib.sha256(str(name).encode()).hexdigest()
     try:
         meta = json.loads((_folder(environment) / "contexts" / "meta" / key / "meta.json").read_text())
         return str(meta["Endpoints"]["docker"]["Host"])
@@ -50,8 +50,10 @@ def broken_helpers(environment: Mapping[str, str]) -> list[str]:
         environment: the process's environment.
     """
     config = _config(environment)
-    names = {config.get("credsStore"), *config.get("credHelpers", {}).values()} - {None, ""}
-    return [f"docker-credential-{name}" for name in sorted(names) if not _works(f"docker-credential-{name}")]
+    helpers = config.get("credHelpers")
+    names = [config.get("credsStore"), *(helpers.values() if isinstance(helpers, dict) else ())]
+    programs = sorted({f"docker-credential-{name}" for name in names if name})
+    return [program for program in programs if not _works(program)]
 
 
 def _works(helper: str) -> bool:

@@ -55,7 +55,7 @@ class PushPath:
         self._tunnel: Tunnel | None = None
         self._nodes_can_pull = not settings.preflight
         self._told: PreflightToldError | None = None
-        self._named: dict[str, str | None] = {}
+        self._named_before: dict[str, str | None] = {}
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
@@ -87,7 +87,7 @@ class PushPath:
             self._holders.add(holder)
         if push_name:
             with suppress(KubeRegistryError):  # to know it is good for one remark, and no reason to build nothing
-                self._named[holder] = await self._tagged(push_name)
+                self._named_before[holder] = await self._tagged(push_name)
 
     async def read_back(self, holder: str, push_name: str, pushed: str, say: Say) -> str | None:
         """Return once the registry has given back all that was just pushed: manifest, config, length of every layer.
@@ -107,9 +107,10 @@ class PushPath:
         """
         from cluster.contents import missing_content  # noqa: PLC0415 - see the module's docstring
 
-        image, was = parse_reference(pushed), self._named.pop(holder, None)
+        image, was = parse_reference(pushed), self._named_before.pop(holder, None)
         digest = str(image.digest)
         say("reading the image back")
+        await self._held_tunnel.prove(ANSWER_SECONDS)  # a pod that is just replaced is no loss
         async with self._registry() as registry:
             if missing := await missing_content(registry, image.repository, digest):
                 reference = f"{image.repository}@{digest}"
@@ -202,6 +203,7 @@ class PushPath:
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
+        say(f"waiting for the Docker daemon to pull from {self._settings.endpoints.push_address}")
         return daemon_reaching(docker, self._settings.endpoints.push_address, digest, say)
 
     async def _tagged(self, push_name: str) -> str | None:
@@ -215,9 +217,14 @@ class PushPath:
         """The registry as the tunnel that is held reaches it."""
         from cluster.registry import open_registry  # noqa: PLC0415 - see the module's docstring
 
-        assert self._tunnel  # noqa: S101 - whoever asks holds it
-        async with open_registry(self._tunnel.address, self._tunnel.kube.where) as registry:
+        tunnel = self._held_tunnel
+        async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             yield registry
+
+    @property
+    def _held_tunnel(self) -> "Tunnel":
+        assert self._tunnel  # noqa: S101 - whoever asks holds it
+        return self._tunnel
 
     async def _prove_room(self, tunnel: "Tunnel") -> None:
         from cluster.volume import prove_room  # noqa: PLC0415 - see the module's docstring

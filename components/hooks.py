@@ -18,7 +18,7 @@ from cluster.push import PushPath, Say
 from stack.errors import KubeRegistryError, TookTooLongError
 from stack.settings import Settings
 
-HOOK_SECONDS = 240.0
+HOOK_SECONDS = 300.0
 """The longest that one hook may take: more than the waits inside it, less than anybody's patience."""
 
 PUSH_FAILED = "error reading push output"

@@ -176,7 +176,7 @@ class TookTooLongError(KubeRegistryError):
     seconds: float
 
     sentence = "{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again"
-    example: ClassVar[dict[str, object]] = {"doing": "waiting to push", "seconds": 240}
+    example: ClassVar[dict[str, object]] = {"doing": "waiting to push", "seconds": 300}
 
 
 @dataclass(eq=False)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
@@ -21,7 +20,6 @@ START_SECONDS = 10.0
 END_SECONDS = 5.0
 
 _LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
-_PAUSE = 0.1
 _FRAME_HEADER = 8
 """Bytes before what an attached container says (Docker Engine API, ContainerAttach)."""
 
@@ -106,12 +104,8 @@ def _end(container: Container, attached: socket.socket | None) -> None:
             attached.shutdown(socket.SHUT_RDWR)
         attached.close()
     with suppress(DockerException, requests.RequestException):
-        deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline:
-            container.reload()
-            if container.status == "created":
-                break
-            time.sleep(_PAUSE)
+        container.wait(condition="removed", timeout=END_SECONDS)
+    with suppress(DockerException, requests.RequestException):
         _remove(container)
 
 

@@ -61,7 +61,7 @@ class TestHelpers:
         broken = [f"docker-credential-{name}" for name in ("babbling", "failing", "missing")]
         assert broken_helpers(configured(tmp_path, config)) == broken
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"credHelpers": null}', '{"credHelpers": ["one"]}'])
     def test_a_configuration_that_cannot_be_read_names_none(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "config.json").write_text(text)
         assert broken_helpers({"DOCKER_CONFIG": str(tmp_path)}) == []

@@ -5,11 +5,12 @@ import socket
 
 import pytest
 
+from cluster.push import PushPath
 from cluster.reach import daemon_reaching
 from stack.errors import DaemonReachError
-from tests.conftest import Lab
+from tests.e2e.conftest import Lab, Program, settings_of
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
 DIGEST = f"sha256:{'0' * 64}"
 
@@ -37,6 +38,15 @@ class TestReach:
         before, _, after = text.partition("; by way of a relay: ")
         assert "connection refused" in before
         assert after
+
+    async def test_an_image_is_not_pushed_by_a_daemon_that_does_not_reach_it(self, lab: Lab, program: Program) -> None:
+        program.up()
+        settings = settings_of(lab)
+        path = PushPath(settings, {"DOCKER_HOST": "tcp://127.0.0.1:1"})
+        with pytest.raises(DaemonReachError):
+            await path.take("image", lambda _: None)
+        with socket.create_server(("127.0.0.1", settings.push_port)):
+            pass
 
     @pytest.mark.parametrize("at", ["127.0.0.1:1", "me@127.0.0.1:1"])
     def test_for_one_that_is_elsewhere_there_is_a_line_that_carries_it_there(self, at: str) -> None:
