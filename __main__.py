@@ -11,9 +11,10 @@ from components.hooks import prove_preconditions
 from components.image import RegistryImage
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
-from stack.content import content_tag
+from stack.content import read_content
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
+from stack.staging import stage
 
 
 def main() -> None:
@@ -21,10 +22,10 @@ def main() -> None:
     config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
     prove_preconditions(settings)
-    tags = {name: content_tag(name, image, settings.platform, Path.cwd()) for name, image in settings.images.items()}
+    staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings, os.environ), opts)
-    images = {name: RegistryImage(name, tags[name], registry, opts).reference for name in settings.images}
+    images = {each.image: RegistryImage(each, registry, opts).reference for each in staged}
     pulumi.export("images", images)
     if len(images) == 1:
         pulumi.export("image", *images.values())

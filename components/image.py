@@ -4,21 +4,19 @@ The docker provider builds, the daemon pushes to the push address, and the regis
 stands there meanwhile. Repository and tag are plain values and known in review; only the digest comes of the push.
 """
 
-from pathlib import Path
-
 import pulumi
 import pulumi_docker as docker
 
 from components.registry import ClusterRegistry
 from stack.endpoints import parse_reference
+from stack.staging import Staged
 
 
 class RegistryImage(pulumi.ComponentResource):
     """An image of the stack, as its cluster's nodes pull it.
 
     Args:
-        name: repository in the registry, and its name in the stack and its settings.
-        tag: names its content.
+        staged: its content; `image` is its repository in the registry, and its name in the stack and its settings.
         registry: where it goes.
         opts: carries the docker provider.
     """
@@ -28,11 +26,11 @@ class RegistryImage(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
-        tag: str,
+        staged: Staged,
         registry: ClusterRegistry,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        name, tag = staged.image, staged.tag
         super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
         settings = registry.settings
         image = settings.images[name]
@@ -40,8 +38,8 @@ class RegistryImage(pulumi.ComponentResource):
             name,
             image_name=settings.endpoints.push_name(name, tag),
             build={
-                "context": image.context,
-                "dockerfile": str(Path(image.context) / image.dockerfile),
+                "context": staged.context,
+                "dockerfile": staged.dockerfile,
                 "target": image.target,
                 "args": image.build_args,
                 "platform": settings.platform,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from registryctl.stacks import stack_settings
-from stack.content import content_tag
+from stack.content import read_content
 
 
 def reference(
@@ -22,5 +22,5 @@ def reference(
     if name and name not in settings.images:
         raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(settings.images)}.")
     for each in [name] if name else settings.images:
-        tag = content_tag(each, settings.images[each], settings.platform, folder)
+        tag = read_content(each, settings.images[each], settings.platform, folder).tag
         typer.echo(settings.endpoints.tagged_reference(each, tag))

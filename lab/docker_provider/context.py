@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.docker_provider.errors import ProviderError
-from stack.content import IgnoreRules
+from stack.ignore import IgnoreRules
 
 _GO_TYPES = {stat.S_IFLNK: "L", stat.S_IFIFO: "p", stat.S_IFBLK: "D", stat.S_IFCHR: "Dc"}
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import os
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
 from stack.endpoints import parse_reference
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.conftest import Lab, Program, new_program, settings_of
 
 pytestmark = pytest.mark.lab
 
@@ -80,6 +82,18 @@ class TestJourney:
         assert program.preview() == {"same": RESOURCES}
         assert set(downstream.preview()) == {"same"}
 
+    def test_nor_does_one_from_another_checkout_with_another_umask(
+        self, lab: Lab, program: Program, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "elsewhere"
+        before = os.umask(0o077)
+        try:
+            write_anew(program.folder, other)
+        finally:
+            os.umask(before)
+        assert (other / "app" / "Dockerfile").stat().st_mode & 0o777 == 0o600
+        assert new_program(lab, program.folder, other).preview() == {"same": RESOURCES}
+
     def test_a_preview_of_a_change_shows_it_and_opens_no_tunnel(self, lab: Lab, program: Program) -> None:
         (program.folder / "app" / "site" / "version").write_text("2\n")
         with socket.create_server(("127.0.0.1", settings_of(lab).push_port)) as listener:
@@ -122,6 +136,15 @@ class TestJourney:
         assert web_pods(lab) == []
         assert "kube-registry" not in {item["metadata"]["name"] for item in lab.get("namespaces")}
         assert lab.get("persistentvolumes") == []
+
+
+def write_anew(checkout: Path, folder: Path) -> None:
+    """Another checkout: the same files, written by somebody else at another time."""
+    for source in checkout.rglob("*"):
+        path = source.relative_to(checkout)
+        if source.is_file() and not {"state", ".kube-registry", "__pycache__"} & {*path.parts}:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(source.read_bytes())
 
 
 async def push_blob(settings: Settings, blob: bytes) -> None:

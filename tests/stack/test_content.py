@@ -1,14 +1,18 @@
+import json
 import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stack.content import IgnoreRules, content_tag, context_paths
+from stack.content import context_paths, read_content
 from stack.errors import BuildContextError
 from stack.settings import ImageSettings
 
 PLATFORM = "linux/amd64"
+AN_HOUR_AGO = 3600
 
 
 def checkout(folder: Path, *, umask: int = 0o022) -> Path:
@@ -26,11 +30,15 @@ def checkout(folder: Path, *, umask: int = 0o022) -> Path:
 
 
 def tag(folder: Path, image: ImageSettings | None = None, platform: str = PLATFORM) -> str:
-    return content_tag("app", image or ImageSettings(context="app"), platform, folder)
+    return read_content("app", image or ImageSettings(context="app"), platform, folder).tag
 
 
-class TestContentTag:
-    def test_another_checkout_gives_the_same_tag(self, tmp_path: Path) -> None:
+def paths(folder: Path, image: ImageSettings) -> list[str]:
+    return [entry.path for entry in read_content("app", image, PLATFORM, folder).entries]
+
+
+class TestTag:
+    def test_another_checkout_gives_the_same(self, tmp_path: Path) -> None:
         one = checkout(tmp_path / "one")
         other = checkout(tmp_path / "other", umask=0o077)
         os.utime(other / "app" / "site" / "index.html", (1, 1))
@@ -65,6 +73,62 @@ class TestContentTag:
         (folder / "app" / "today.log").write_text("noise")
         assert tag(folder) == before
 
+    def test_nor_does_what_is_neither_file_nor_folder_nor_link(self, tmp_path: Path) -> None:
+        folder = checkout(tmp_path)
+        before = tag(folder)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.relpath(folder / "app" / "socket"))
+            assert tag(folder) == before
+
+    def test_a_dockerfile_from_outside_counts_and_so_does_its_ignore_file(self, tmp_path: Path) -> None:
+        folder, image = checkout(tmp_path), ImageSettings(context="app", dockerfile="../Containerfile")
+        (folder / "Containerfile").write_text("FROM scratch\n")
+        tags = [tag(folder, image)]
+        (folder / "Containerfile").write_text("FROM scratch\nCOPY . /\n")
+        tags.append(tag(folder, image))
+        (folder / "Containerfile.dockerignore").write_text("run.sh\n")
+        tags.append(tag(folder, image))
+        assert len(set(tags)) == 3
+        staged = paths(folder, image)
+        assert staged[:2] == ["Dockerfile", "Dockerfile.dockerignore"]
+        assert "context/run.sh" not in staged
+
+
+class TestEntries:
+    def test_the_programs_own_folder_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+        (tmp_path / ".kube-registry").mkdir()
+        (tmp_path / ".kube-registry" / "cache-app.json").write_text("{}")
+        assert paths(tmp_path, ImageSettings()) == ["context/Dockerfile"]
+
+    def test_a_dockerfile_that_is_found_through_a_link_is_one_entry(self, tmp_path: Path) -> None:
+        folder = checkout(tmp_path)
+        (folder / "app" / "site" / "Dockerfile").write_text("FROM scratch\n")
+        image = ImageSettings(context="app", dockerfile="latest/Dockerfile")
+        content = read_content("app", image, PLATFORM, folder)
+        assert content.dockerfile == "context/site/Dockerfile"
+        assert content.dockerfile in [entry.path for entry in content.entries]
+
+
+class TestContextPaths:
+    def test_a_file_in_an_excluded_folder_can_come_back(self, tmp_path: Path) -> None:
+        app = checkout(tmp_path) / "app"
+        (app / ".dockerignore").write_text("*\n!site/index.html\n")
+        assert context_paths(app, app / "Dockerfile") == [".dockerignore", "Dockerfile", "site/index.html"]
+
+    def test_an_excluded_folder_is_not_searched_for_a_pattern_that_does_not_begin_with_it(self, tmp_path: Path) -> None:
+        app = checkout(tmp_path) / "app"
+        (app / ".dockerignore").write_text("site\n!**/index.html\n")
+        assert "site/index.html" not in context_paths(app, app / "Dockerfile")
+
+    def test_the_dockerfiles_own_ignore_file_is_asked_first(self, tmp_path: Path) -> None:
+        app = checkout(tmp_path) / "app"
+        (app / ".dockerignore").write_text("run.sh\n")
+        (app / "Dockerfile.dockerignore").write_text("site\nlatest\n*ignore\n")
+        assert context_paths(app, app / "Dockerfile") == ["Dockerfile", "Dockerfile.dockerignore", "run.sh"]
+
+
+class TestErrors:
     @pytest.mark.parametrize(
         ("image", "problem"),
         [
@@ -76,47 +140,63 @@ class TestContentTag:
         with pytest.raises(BuildContextError, match=problem):
             tag(checkout(tmp_path), image)
 
+    def test_a_wrong_pattern_names_its_file(self, tmp_path: Path) -> None:
+        folder = checkout(tmp_path)
+        (folder / "app" / ".dockerignore").write_text("[a-\n")
+        with pytest.raises(BuildContextError, match=r"app/\.dockerignore .*'\[a-' has a bracket"):
+            tag(folder)
 
-class TestIgnoreRules:
-    @pytest.mark.parametrize(
-        ("text", "path", "excluded"),
-        [
-            ("# a comment\n\n", "# a comment", False),
-            ("node_modules", "node_modules/x/y", True),
-            ("node_modules", "web/node_modules", False),
-            ("**/node_modules", "node_modules", True),
-            ("**/node_modules", "web/node_modules/x", True),
-            ("*.md", "README.md", True),
-            ("*.md", "docs/README.md", False),
-            ("*/*.md", "docs/README.md", True),
-            ("**/*.md", "README.md", True),
-            ("docs/**", "docs", False),
-            ("docs/**", "docs/a/b", True),
-            ("/docs/", "docs/a", True),
-            ("./docs/../src", "src/a", True),
-            ("temp?", "temp1", True),
-            ("temp?", "temp", False),
-            ("[ab].txt", "a.txt", True),
-            ("[^ab].txt", "a.txt", False),
-            ("[a-c].txt", "b.txt", True),
-            ("a+b(c).txt", "a+b(c).txt", True),
-            (r"\*.txt", "*.txt", True),
-            (r"\*.txt", "a.txt", False),
-            ("*\n!README.md", "README.md", False),
-            ("*.md\n!README.md\nREADME.md", "README.md", True),
-            ("docs\n!docs/keep", "docs/keep/a", False),
-            ("docs\n!docs/keep", "docs/lose", True),
-            ("**.pyc", "b.pyc", True),
-            ("**.pyc", "a/b.pyc", True),
-            ("**/*.log\n!keep", "keep/x.log", True),
-            ("*.log\n!keep.log", "keep.log", False),
-            (".", "a", False),
-        ],
-    )
-    def test_they_are_dockers(self, text: str, path: str, excluded: bool) -> None:  # noqa: FBT001
-        assert IgnoreRules.parse(text).exclude(path) is excluded
 
-    def test_a_file_in_an_excluded_folder_can_come_back(self, tmp_path: Path) -> None:
-        folder = checkout(tmp_path) / "app"
-        (folder / ".dockerignore").write_text("*\n!site/index.html\n")
-        assert context_paths(folder) == ["site/index.html"]
+class TestCache:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return checkout(tmp_path)
+
+    @pytest.fixture
+    def cache(self, folder: Path) -> Path:
+        return folder / ".kube-registry" / "cache-app.json"
+
+    @pytest.fixture
+    def later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Time goes by: what was made just now has been left alone for an hour."""
+        now = time.time_ns
+        monkeypatch.setattr("stack.hashes.time.time_ns", lambda: now() + AN_HOUR_AGO * 1_000_000_000)
+
+    @pytest.mark.usefixtures("later")
+    def test_a_file_that_did_not_change_is_not_read_again(self, folder: Path, cache: Path) -> None:
+        before = tag(folder)
+        known = cache.read_text()
+        assert "context/site/index.html" in known
+        value = json.loads(known)["context/site/index.html"][-1]
+        cache.write_text(known.replace(value, "0" * 64))
+        assert tag(folder) != before
+
+    @pytest.mark.usefixtures("later")
+    def test_a_change_that_keeps_size_and_time_is_noticed(self, folder: Path) -> None:
+        page = folder / "app" / "site" / "index.html"
+        before, times = tag(folder), page.stat()
+        page.write_text("hallo")
+        os.utime(page, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert tag(folder) != before
+
+    def test_a_file_that_changed_just_now_is_not_believed(self, folder: Path, cache: Path) -> None:
+        tag(folder)
+        assert not cache.exists() or "index.html" not in cache.read_text()
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"context/run.sh": 1}', '{"context/run.sh": []}', "\x00\xff"])
+    @pytest.mark.usefixtures("later")
+    def test_a_broken_one_is_an_empty_one(self, folder: Path, cache: Path, text: str) -> None:
+        before = tag(folder)
+        cache.write_text(text)
+        assert tag(folder) == before
+        assert "index.html" in cache.read_text()
+
+    def test_where_none_can_be_kept_there_is_none(self, folder: Path) -> None:
+        (folder / ".kube-registry").write_text("in the way")
+        assert tag(folder) == tag(folder)
+
+    @pytest.mark.usefixtures("later")
+    def test_git_does_not_see_it(self, folder: Path, cache: Path) -> None:
+        tag(folder)
+        assert (cache.parent / ".gitignore").read_text() == "*\n"
+        assert [file.name for file in cache.parent.glob("cache*")] == [cache.name]

@@ -1,0 +1,163 @@
+"""Which files of a build context Docker leaves out: the rules of .dockerignore.
+
+They are those of Docker's own matcher (github.com/moby/patternmatcher) and of the archive that the Docker client and
+the docker provider send (github.com/moby/go-archive): the last pattern that matches a path or one of its parents
+decides, and an excluded folder is entered only where a pattern that re-includes begins with its name.
+"""
+
+import posixpath
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+_SPACE = "\t\n\v\f\r \x85\xa0"
+_IN_BRACKETS = r"(?:\\.|[^\\\]-])"
+_WELL_FORMED = re.compile(rf"(?:\\.|\[\^?(?:{_IN_BRACKETS}(?:-{_IN_BRACKETS})?)+\]|[^\\\[])*")
+"""Go's filepath.Match, which Docker asks whether a pattern is one."""
+
+_REGEX_ONLY = re.compile(r"\\[A-Za-z0-9]|\[:")
+"""What Docker hands on to Go's regular expressions, which give it a meaning that Python's do not know."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One pattern; one that re-includes started with "!"."""
+
+    pattern: str
+    regex: re.Pattern[str]
+    reincludes: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say of a path.
+
+    Attributes:
+        excluded: whether it is left out.
+        matched: the rules that matched it, for what is in it.
+    """
+
+    excluded: bool
+    matched: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class IgnoreRules:
+    """The patterns of a .dockerignore file in their order."""
+
+    rules: tuple[_Rule, ...]
+
+    @classmethod
+    def read(cls, file: Path | None) -> "IgnoreRules":
+        """The rules of a file; none without one.
+
+        Raises:
+            ValueError: it has a pattern that is none.
+            OSError: it cannot be read.
+        """
+        return cls.parse(file.read_bytes().decode(errors="surrogateescape") if file else "")
+
+    @classmethod
+    def parse(cls, text: str) -> "IgnoreRules":
+        """The rules that a .dockerignore file's text stands for.
+
+        Raises:
+            ValueError: a pattern is none.
+        """
+        lines = text.removeprefix("\ufeff").split("\n")
+        patterns = [line.strip(_SPACE) for line in lines if not line.startswith("#")]
+        return cls(tuple(rule for pattern in patterns if pattern and (rule := _rule(pattern))))
+
+    def judge(self, path: str, parent: Verdict | None = None) -> Verdict:
+        """What the rules say of a relative path.
+
+        A rule that matched a folder matches all in it; a rule that re-includes is asked only while the path is
+        excluded, the others only while it is not.
+
+        Args:
+            path: with forward slashes.
+            parent: what they say of the folder that it is in; None at the top.
+        """
+        matched = list(parent.matched) if parent else [False] * len(self.rules)
+        excluded = False
+        for number, rule in enumerate(self.rules):
+            if matched[number] or (rule.reincludes == excluded and rule.regex.fullmatch(path)):
+                matched[number] = True
+                excluded = not rule.reincludes
+        return Verdict(excluded, tuple(matched))
+
+    def exclude(self, path: str) -> bool:
+        """Whether a relative path is left out."""
+        verdict, parts = None, path.split("/")
+        for length in range(1, len(parts) + 1):
+            verdict = self.judge("/".join(parts[:length]), verdict)
+        return bool(verdict and verdict.excluded)
+
+    def enter(self, folder: str) -> bool:
+        """Whether Docker looks for something to re-include in an excluded folder."""
+        return any(rule.reincludes and f"{rule.pattern}/".startswith(f"{folder}/") for rule in self.rules)
+
+    @property
+    def reinclude(self) -> bool:
+        """Whether something inside an excluded folder may come back."""
+        return any(rule.reincludes for rule in self.rules)
+
+
+def ignore_file(context: Path, dockerfile: Path) -> Path | None:
+    """The ignore file in force: the Dockerfile's own, else the build context's."""
+    candidates = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _rule(given: str) -> _Rule | None:
+    reincludes = given.startswith("!")
+    pattern = posixpath.normpath(given.removeprefix("!").strip(_SPACE) or "/").lstrip("/")
+    if reincludes and not pattern:
+        raise ValueError(f"{given!r} re-includes nothing")
+    if not _WELL_FORMED.fullmatch(pattern):
+        raise ValueError(f"{given!r} has a bracket or a backslash that is not complete")
+    if _REGEX_ONLY.search(pattern):
+        raise ValueError(f"{given!r} has a letter or a digit behind a backslash, or a class of characters by name")
+    return _Rule(pattern, _compiled(pattern), reincludes) if pattern not in ("", ".") else None
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Docker's wildcards as a regular expression: `*` and `?` stay within a folder, `**` crosses folders.
+
+    Plain text is taken as it is, also behind a leading `**`, which then means "ends with", so that `**.pyc` leaves out
+    every file of that kind, and before a trailing one.
+    """
+    if not re.search(r"[*?\[\]\\]", pattern.removeprefix("**").removesuffix("**")):
+        return _compiled_plain(pattern)
+    pieces = re.findall(r"\*\*/?|\\.|.", pattern)
+    last = len(pieces) - 1
+    translated = [_translated(piece, is_last=number == last) for number, piece in enumerate(pieces)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets, which are as plain as in Go
+        try:
+            return re.compile("".join(translated))
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no pattern: {error}") from error
+
+
+def _compiled_plain(pattern: str) -> re.Pattern[str]:
+    """A pattern without wildcards, but for a `**` before or behind it."""
+    if not pattern.startswith("**"):
+        text = pattern.removesuffix("**")
+        return re.compile(re.escape(text) + (".*" if text != pattern else ""), re.DOTALL)
+    text = pattern.removeprefix("**")
+    if text.endswith("**"):
+        return re.compile("(.*/)?" + re.escape(text.removeprefix("/").removesuffix("**")) + ".*")
+    if text.startswith("/"):
+        return re.compile("(.*/)?" + re.escape(text[1:]), re.DOTALL)
+    return re.compile(".*" + re.escape(text), re.DOTALL)
+
+
+def _translated(piece: str, *, is_last: bool) -> str:
+    """A piece of a pattern; within brackets `-` and `^` keep their meaning, as in Docker's matcher."""
+    if piece.startswith("**"):
+        return ".*" if is_last else "(.*/)?"
+    if piece in "[]-^":
+        return piece
+    return {"*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece.removeprefix("\\") or "\\")

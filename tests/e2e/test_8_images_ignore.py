@@ -1,0 +1,158 @@
+"""The rules of .dockerignore on hard cases, beside what Docker itself sends to a build."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from stack.content import context_paths
+from tests.conftest import Lab
+
+pytestmark = pytest.mark.lab
+
+FILES = (
+    "README.md",
+    "a.txt",
+    "b.pyc",
+    "a+b(c).txt",
+    "a^b",
+    "[x",
+    "temp1",
+    ".hidden/file",
+    "docs/README.md",
+    "docs/keep/a",
+    "docs/keep/deep/b.md",
+    "docs-old/a.txt",
+    "node_modules/x/y.js",
+    "web/node_modules/z.js",
+    "web/src/b.pyc",
+    "web/src/a.txt",
+)
+FOLDERS = ("empty", "docs/empty")
+LINKS = {"latest": "docs", "web/gone": "nowhere"}
+
+ALWAYS = {"Dockerfile", ".dockerignore"}
+"""Sent even where they are excluded; the daemon then keeps them from the build."""
+
+CASES = {
+    "nothing": "",
+    "comments and blanks": "# a.txt\n\n # no comment\n  a.txt  \n",
+    "byte order mark": "\ufeffa.txt\n",
+    "carriage returns": "a.txt\r\n*.md\r\n",
+    "a name is of the top": "node_modules\n",
+    "a name at any depth": "**/node_modules\n",
+    "a star stays in its folder": "*.md\n",
+    "a star for a folder": "*/*.md\n",
+    "stars for none or more folders": "**/*.md\n",
+    "all in a folder but itself": "docs/**\n",
+    "stars behind a name": "docs**\n",
+    "stars in the middle": "docs/**/b.md\n",
+    "ends with": "**.pyc\n",
+    "ends with a star": "**c*\n",
+    "question mark": "temp?\n",
+    "brackets": "[ab].*\n",
+    "brackets that are not": "[^ab].*\n",
+    "a bracket in brackets": "[[]x\n",
+    "signs of regular expressions": "a+b(c).txt\na^b\n",
+    "escaped": "\\[x\n\\*.md\n",
+    "slashes around": "/docs/\n",
+    "dots in a path": "./docs/../web\n",
+    "dot": ".\n",
+    "slash": "/\n",
+    "hidden": ".*\n",
+    "back from all": "*\n!docs/keep\n",
+    "a file back from all": "*\n!web/src/a.txt\n",
+    "back and gone again": "*.md\n!README.md\nREADME.md\n",
+    "back from a folder": "docs\n!docs/keep\n",
+    "back by a star": "docs\n!docs/*/a\n",
+    "back by a pattern that does not begin with the folder": "docs\n!**/a\n",
+    "back by a star for the folder": "docs\n!*/keep\n",
+    "back with blanks and a slash": "docs\n! /docs/keep/\n",
+    "back, and a part of it gone": "docs\n!docs/keep\ndocs/keep/deep\n",
+    "back from stars": "**\n!docs/**\n",
+    "a link": "latest\n",
+    "what a link leads to": "docs\n!latest\n",
+    "an empty folder": "empty\n",
+    "itself and the Dockerfile": "*\n",
+    "the Dockerfile by name": "Dockerfile\n.dockerignore\n",
+}
+
+
+@pytest.fixture(scope="module")
+def docker(lab: Lab) -> Callable[..., bytes]:
+    """The Docker client on the lab's engine, building as it did before BuildKit, for which it may lack a part."""
+    client = shutil.which("docker", path=f"{lab.env['PATH']}:{os.environ['PATH']}")
+    if not client:
+        pytest.skip("there is no docker client on PATH")
+    env = {**lab.env, "DOCKER_BUILDKIT": "0"}
+
+    def run(*words: str) -> bytes:
+        return subprocess.run([client, *words], env=env, capture_output=True, check=True, timeout=60).stdout
+
+    return run
+
+
+def make_context(folder: Path, ignore: str) -> Path:
+    for file in FILES:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(file)
+    for name in FOLDERS:
+        (folder / name).mkdir()
+    for link, target in LINKS.items():
+        (folder / link).symlink_to(target)
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY . /context/\nCMD ["/none"]\n')
+    (folder / ".dockerignore").write_text(ignore, newline="")
+    return folder
+
+
+def copied(docker: Callable[..., bytes], context: Path) -> set[str]:
+    """What `COPY .` copies."""
+    image = f"ignored-{uuid.uuid4().hex}"
+    docker("build", "--quiet", "--tag", image, str(context))
+    container = docker("create", image).decode().strip()
+    try:
+        exported = docker("export", container)
+    finally:
+        docker("rm", container)
+        docker("image", "rm", image)
+    with tarfile.open(fileobj=BytesIO(exported)) as tar:
+        names = {PurePosixPath(name) for name in tar.getnames()}
+    return {str(name.relative_to("context")) for name in names if name.is_relative_to("context")} - {"."}
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {case: make_context(tmp_path_factory.mktemp("context"), text) for case, text in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def sent(docker: Callable[..., bytes], contexts: dict[str, Path]) -> dict[str, set[str]]:
+    """What Docker makes of every case, several at a time."""
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(contexts, pool.map(partial(copied, docker), contexts.values()), strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_counts_is_what_docker_sends(sent: dict[str, set[str]], contexts: dict[str, Path], case: str) -> None:
+    paths = context_paths(contexts[case], contexts[case] / "Dockerfile")
+    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents} - {"."}
+    assert {*paths, *folders} - ALWAYS == sent[case] - ALWAYS
+    assert set(paths) >= ALWAYS
+
+
+@pytest.mark.parametrize("text", ["[\n", "[]\n", "[a-]\n", "a\\\n", "!\n", "[z-a]\n"])
+def test_a_pattern_that_is_none_is_none_to_docker(docker: Callable[..., bytes], tmp_path: Path, text: str) -> None:
+    context = make_context(tmp_path, text)
+    with pytest.raises(ValueError, match="'"):
+        context_paths(context, context / "Dockerfile")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        copied(docker, context)
+    assert b"pattern" in failed.value.stderr
