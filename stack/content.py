@@ -91,12 +91,12 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
             entries = tuple(_entries(sources, hashes))
         build = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
     except ValueError as error:
-        raise BuildContextError(
-            image=name, path=str(ignore_file(context, dockerfile)), problem=f"has a wrong pattern: {error}"
-        ) from error
+        path, problem = str(ignore_file(context, dockerfile)), f"has a wrong pattern: {error}"
+        raise BuildContextError(image=name, path=path, problem=problem, mend="correct that line") from error
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-        raise BuildContextError(image=name, path=str(error.filename), problem=problem) from error
+        mend = "make it readable, or leave it out by a line in .dockerignore"
+        raise BuildContextError(image=name, path=str(error.filename), problem=problem, mend=mend) from error
     tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), build)
     return Content(name, tag, entries, _staged_path(context, dockerfile, "Dockerfile"))
 

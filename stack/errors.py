@@ -3,7 +3,7 @@
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
     ├── StackError                 Pulumi does not tell the settings of a stack
-    ├── BuildContextError          the files of an image are not where its settings say
+    ├── BuildContextError          the files of an image are not as a build needs them
     ├── DaemonError                no Docker daemon answers
     ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
@@ -123,13 +123,14 @@ class StackError(KubeRegistryError):
 
 @dataclass(eq=False)
 class BuildContextError(KubeRegistryError):
-    """The files of an image are not where its settings say."""
+    """The files of an image are not as its settings say, or not as a build can use them."""
 
     image: str
     path: str
     problem: str
+    mend: str = "correct `context` or `dockerfile` of this image in the stack's config"
 
-    sentence = "image {image}: {path} {problem}; correct `context` or `dockerfile` of this image in the stack's config"
+    sentence = "image {image}: {path} {problem}; {mend}"
     example: ClassVar[dict[str, object]] = {"image": "app", "path": "app/Dockerfile", "problem": "is not a file"}
 
 

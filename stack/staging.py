@@ -84,12 +84,14 @@ def stage(content: Content, program: Path) -> Staged:
         _remove_unused(folder)
     except OSError as error:
         problem = f"cannot be staged: {error.strerror}"
-        raise BuildContextError(image=content.image, path=str(error.filename), problem=problem) from error
+        mend = "make room and rights for that folder beside Pulumi.yaml"
+        raise BuildContextError(image=content.image, path=str(error.filename), problem=problem, mend=mend) from error
     except _ChangedError as error:
         with suppress(OSError):
             forget_hashes(program, content.image)
         problem = "changed while it was read"
-        raise BuildContextError(image=content.image, path=str(error), problem=problem) from error
+        mend = "run it again once nothing writes there any more"
+        raise BuildContextError(image=content.image, path=str(error), problem=problem, mend=mend) from error
     _prove_links(content, folder)
     within = f"{place}/{content.tag}"
     return Staged(content.image, content.tag, f"{within}/context", f"{within}/{content.dockerfile}")
@@ -237,4 +239,5 @@ def _prove_links(content: Content, folder: Path) -> None:
     for entry in content.entries:
         if entry.kind == "link" and not (folder / entry.path).exists():
             problem = f"is a link to {entry.value}, which is not there, is ignored or lies outside of the build context"
-            raise BuildContextError(image=content.image, path=str(entry.source), problem=problem)
+            mend = "leave it out by a line in .dockerignore, or let it lead to what is sent"
+            raise BuildContextError(image=content.image, path=str(entry.source), problem=problem, mend=mend)
