@@ -116,7 +116,8 @@ def make_context(folder: Path, ignore: str) -> Path:
 def copied(docker: Callable[..., bytes], context: Path) -> set[str]:
     """What `COPY .` copies."""
     image = f"ignored-{uuid.uuid4().hex}"
-    docker("build", "--quiet", "--tag", image, str(context))
+    # With its cache, a build may stand on an image that another one is just removing.
+    docker("build", "--quiet", "--no-cache", "--tag", image, str(context))
     container = docker("create", image).decode().strip()
     try:
         exported = docker("export", container)
