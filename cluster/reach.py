@@ -1,12 +1,12 @@
-"""The Docker daemon's way to the push address: proven by a pull, carried by a relay where there is none.
+"""The Docker daemon's way to the push address: proven by the daemon, carried by a relay where there is none.
 
 A daemon in a virtual machine, on another machine or without root has a loopback of its own. No name and no version
-tells which case it is: the daemon is asked to pull the preflight's image from the push address.
+tells which case it is: the daemon is asked to look up the preflight's image at the push address (ADR 0014).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,8 +19,8 @@ from cluster.probe_image import REPOSITORY
 from cluster.relay.container import open_relay
 from stack.errors import DaemonReachError
 
-ANSWER_SECONDS = 10
-"""How long the daemon may take for an answer; to pull a few hundred bytes from a loopback is one."""
+ANSWER_SECONDS = 30
+"""How long the daemon may take for one answer, on a busy machine too."""
 
 
 @asynccontextmanager
@@ -61,15 +61,11 @@ def _client(environment: Mapping[str, str], host: str) -> docker.DockerClient:
 
 
 def _refusal(client: docker.DockerClient, reference: str) -> str | None:
-    """Why the daemon cannot pull an image; None if it can, and has forgotten it again."""
+    """Why the daemon cannot look up an image where it is; None if it can."""
     try:
-        for line in client.api.pull(reference, stream=True, decode=True, auth_config={}):  # asks no credential helper
-            if "error" in line:
-                return str(line["error"])
+        client.images.get_registry_data(reference, auth_config={})  # asks no credential helper
     except DockerException as error:
-        return str(error)
-    with suppress(DockerException):
-        client.api.remove_image(reference)
+        return str(getattr(error, "explanation", None) or error)
     return None
 
 
