@@ -13,7 +13,8 @@ from lab.errors import LabError
 from lab.progress import Progress
 from lab.waiting import wait_for
 
-FAR = Site(places.STATE / "far", places.RUN / "far", bridge="far-docker", address="10.118.0.1/24", far=True)
+NAME = "far-docker"
+FAR = Site(places.STATE / NAME, places.RUN / NAME, bridge=NAME, address="10.118.0.1/24", far=True)
 
 GATEWAY_SECONDS = 10.0
 

@@ -17,8 +17,13 @@ MAY_IMPORT = {
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
-RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "registryctl/stacks.py"}
-"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi` for the config of a stack."""
+RUNS_PROGRAMS = {
+    "cluster/docker_config.py",
+    "cluster/docker_ssh.py",
+    "cluster/exec_plugin.py",
+    "registryctl/stacks.py",
+}
+"""Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `pulumi` for a stack's config."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 
