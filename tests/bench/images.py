@@ -77,10 +77,9 @@ def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
             lab = _start(life)
             for number in range(repetitions):
                 with steps.step("large images", "measuring"):
-                    for what in (NEW, EDITED):
-                        for way in (_ours, _loader):
-                            if what == NEW:
-                                _renew(life)
+                    for way in (_ours, _loader):
+                        _renew(life)
+                        for what in (NEW, EDITED):
                             samples.setdefault((what, way.__name__), []).append(way(lab, f"{what} {number}"))
         finally:
             end()
