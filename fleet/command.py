@@ -70,8 +70,9 @@ class HeldCommand(automation.PulumiCommand):
                 self._timer.cancel()
             errors.seek(0)
             said = errors.read().splitlines()
-        for line in said if on_error else ():
-            on_error(line)
+        if on_error:
+            for line in said:
+                on_error(line)
         result = automation.CommandResult("\n".join(lines), "\n".join(said), code)
         if code != 0:
             raise create_command_error(result)

@@ -1,7 +1,11 @@
-"""The stacks of a fleet, as values."""
+"""The stacks of a fleet, as fleet.yaml lists them."""
 
+import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
 
 from stack.settings import Settings
 
@@ -36,3 +40,23 @@ class Fleet:
 
     project: str
     members: tuple[Member, ...]
+
+
+def read_fleet(folder: Path) -> Fleet:
+    """The fleet of the program in a folder."""
+    project = str(yaml.safe_load((folder / "Pulumi.yaml").read_text())["name"])
+    listed = yaml.safe_load((folder / "fleet.yaml").read_text())
+    members = [_member(project, {**listed.get("defaults", {}), **stack}) for stack in listed["stacks"]]
+    return Fleet(project, tuple(sorted(members, key=lambda member: member.wave)))
+
+
+def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet:
+    """The part of a fleet that a glob and labels choose."""
+    members = (member for member in fleet.members if fnmatch.fnmatch(member.name, stacks or "*"))
+    return replace(fleet, members=tuple(each for each in members if labels.items() <= each.labels.items()))
+
+
+def _member(project: str, entry: dict[str, object]) -> Member:
+    name, wave, labels = str(entry.pop("name")), int(str(entry.pop("wave", 1))), entry.pop("labels", {})
+    assert isinstance(labels, dict)  # noqa: S101 - until the file is validated
+    return Member(name, wave, labels, entry, Settings.parse(entry, project=project, stack=name))

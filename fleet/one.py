@@ -54,7 +54,9 @@ class Errand:
 
 
 async def left_alone(errand: Errand, member: Member) -> Outcome | None:
-    """The outcome of a stack that is right already; None if it is not, or cannot be told to be."""
+    """The outcome of a stack that is right already; None if it is not, or has to be run whatever it is."""
+    if errand.verb != "up":
+        return None
     commands = _commands(errand, member)
     course = Course(member.name, errand.clock, errand.tell)
 
@@ -82,32 +84,29 @@ async def left_alone(errand: Errand, member: Member) -> Outcome | None:
 async def carry_out(errand: Errand, member: Member) -> Outcome:
     """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
     commands = _commands(errand, member)
-    course = Course(member.name, errand.clock, errand.tell)
-    heard = Heard(course)
+    heard = Heard(Course(member.name, errand.clock, errand.tell))
     try:
         async with asyncio.timeout(errand.deadline):
             await _run(errand, commands, heard)
-            wrong = None
-            if errand.verb == "up":
-                course.say("health", "looking whether the registry runs, images are there and nodes can pull")
-                wrong = await errand.healthy(member, heard.images)
+            wrong = await _unhealthy(errand, member, heard) if errand.verb == "up" else None
     except TimeoutError:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
         return await _cancelled(errand, commands, heard, "because the whole run was told to end")
-    except automation.StackNotFoundError:
-        return _outcome(member, course, Result.UNCHANGED)  # nothing there to refresh or to destroy
-    except automation.ConcurrentUpdateError as error:
-        return _failed(member, heard, _said(error), lock=commands.release_line)
     except (automation.CommandError, KubeRegistryError) as error:
-        return _failed(member, heard, heard.error or _said(error))
-    if wrong:
-        return _failed(member, heard, wrong)
-    result = Result.SUCCEEDED if heard.changed else Result.UNCHANGED
-    return _outcome(member, course, result, images=heard.images)
+        locked = isinstance(error, automation.ConcurrentUpdateError)
+        wrong, lock = heard.error or _sentence(error), commands.release_line if locked else None
+        return _outcome(member, heard.course, Result.FAILED, images=heard.images, error=wrong, lock=lock)
+    result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changed else Result.UNCHANGED
+    return _outcome(member, heard.course, result, images=heard.images, error=wrong)
 
 
-async def _run(errand: Errand, commands: StackCommands, heard: "Heard") -> None:
+async def _unhealthy(errand: Errand, member: Member, heard: Heard) -> str | None:
+    heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
+    return await errand.healthy(member, heard.images)
+
+
+async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> None:
     loop, member, verb = asyncio.get_running_loop(), commands.member, errand.verb
 
     def run() -> None:
@@ -115,14 +114,14 @@ async def _run(errand: Errand, commands: StackCommands, heard: "Heard") -> None:
         if verb == "up":
             message = message_of(member, errand.program.folder, errand.program_hash)
         commands.configure()
-        commands.run(verb, message, lambda event: loop.call_soon_threadsafe(heard, event) and None)
+        commands.run(verb, message, lambda event: loop.call_soon_threadsafe(heard, event))
 
     def create_and_run() -> None:
         try:
             run()
         except automation.StackNotFoundError:
             if verb in ("refresh", "destroy"):
-                raise
+                return  # there is nothing yet
             commands.create()
             run()
 
@@ -130,7 +129,7 @@ async def _run(errand: Errand, commands: StackCommands, heard: "Heard") -> None:
     await held(create_and_run, commands.command.end)
 
 
-async def _cancelled(errand: Errand, commands: StackCommands, heard: "Heard", why: str) -> Outcome:
+async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why: str) -> Outcome:
     course = heard.course
     doing = f"{course.phase} ({course.text})"
     error = RunCancelledError(verb=errand.verb, stack=commands.member.name, why=why, doing=doing)
@@ -153,10 +152,6 @@ def _commands(errand: Errand, member: Member) -> StackCommands:
     return StackCommands(errand.program, member, HeldCommand(errand.program.command, errand.grace))
 
 
-def _failed(member: Member, heard: "Heard", error: str, lock: str | None = None) -> Outcome:
-    return _outcome(member, heard.course, Result.FAILED, images=heard.images, error=error, lock=lock)
-
-
 def _outcome(
     member: Member,
     course: Course,
@@ -170,7 +165,6 @@ def _outcome(
     return Outcome(member.name, member.wave, result, course.spans(), images or {}, error, lock)
 
 
-def _said(error: Exception) -> str:
-    """The sentence of an error that no event told of."""
-    _, _, text = str(error).rpartition("error: ")
-    return first_line(text)
+def _sentence(error: Exception) -> str:
+    """What a `pulumi` says that has told no event, or an error of ours."""
+    return first_line(str(error).rpartition("error: ")[2])

@@ -23,6 +23,11 @@ class Result(StrEnum):
     SKIPPED = "skipped"
     """Not begun, because an earlier wave failed or too many have."""
 
+    @property
+    def good(self) -> bool:
+        """Whether the stack is as it should be."""
+        return self in (Result.SUCCEEDED, Result.UNCHANGED, Result.LEFT_ALONE)
+
 
 @dataclass(frozen=True)
 class Span:

@@ -18,8 +18,11 @@ from fleet.command import HeldCommand
 from fleet.inventory import Member
 from stack.rollout_errors import ProgramError
 
-_STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}  # events as they come, as all other verbs give them
-_YES = {"up": ["--yes", "--skip-preview"], "refresh": ["--yes", "--skip-preview"], "destroy": ["--yes", "--skip-preview"], "preview": []}
+_STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
+"""Has a preview, too, print its events as they come."""
+
+_AT_ONCE = ["--yes", "--skip-preview"]
+_OPTIONS: Mapping[str, list[str]] = {"up": _AT_ONCE, "preview": [], "refresh": _AT_ONCE, "destroy": _AT_ONCE}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class StackCommands:
         outputs: dict[str, Any] = json.loads(self._run("stack", "output", "--json").stdout)
         return dict(outputs.get("images") or {})
 
-    def run(self, verb: str, message: str, on_event: Callable[[automation.EngineEvent], None]) -> None:
+    def run(self, verb: str, message: str, on_event: Callable[[automation.EngineEvent], object]) -> None:
         """Run up, preview, refresh or destroy.
 
         Args:
@@ -129,7 +132,7 @@ class StackCommands:
             if text.startswith("{"):
                 on_event(automation.EngineEvent.from_json(json.loads(text)))
 
-        self._run(verb, "--json", "--message", message, *_YES[verb], on_output=line)
+        self._run(verb, "--json", "--message", message, *_OPTIONS[verb], on_output=line)
 
     def release(self) -> None:
         """Take away the stack's lock, which a `pulumi` that was killed has left."""
@@ -146,11 +149,9 @@ class StackCommands:
 
 
 def _plain(value: object) -> object:
-    """A value as Pulumi's config has it: texts, and maps of them; JSON text, as a person may have set it, taken apart."""
+    """A value as Pulumi's config has it: texts, and maps of them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, str) and value.startswith("{"):
-        return _plain(json.loads(value))
     return value if isinstance(value, str) else json.dumps(value)
 
 

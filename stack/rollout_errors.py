@@ -26,8 +26,8 @@ class RunCancelledError(KubeRegistryError):
     doing: str
 
     sentence = (
-        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; run `registryctl fleet {verb}` again, "
-        "it goes on where this one ended"
+        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `registryctl fleet {verb}` goes on "
+        "where this one ended"
     )
     example: ClassVar[dict[str, object]] = {
         "verb": "up",

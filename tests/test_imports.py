@@ -12,13 +12,14 @@ MAY_IMPORT = {
     "cluster": {"stack", "cluster"},
     "components": {"stack", "cluster", "components"},
     "__main__.py": {"stack", "cluster", "components"},
-    "registryctl": {"stack", "cluster", "registryctl"},
+    "fleet": {"stack", "fleet"},
+    "registryctl": {"stack", "cluster", "fleet", "registryctl"},
     "lab": {"lab", "stack"},
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
-RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "registryctl/stacks.py"}
-"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi` for the config of a stack."""
+RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "fleet/command.py", "registryctl/stacks.py"}
+"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi`, for the config of a stack and for a fleet."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 

@@ -7,7 +7,7 @@ import pytest
 
 from fleet.inventory import Member
 from fleet.outcome import Outcome, Result
-from fleet.rollout import roll_out
+from fleet.rollout import Order, roll_out
 from stack.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -27,12 +27,16 @@ def member(name: str) -> Member:
 class Stacks:
     """Stacks that run until they are ended; each step of a test sees which have begun."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, right: str = "") -> None:
+        self.right = right.split()
         self.members = [member(name) for name in names]
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, asyncio.Future[Result]] = {}
         self.log: list[str] = []
         self._changed = asyncio.Condition()
+
+    async def left_alone(self, member: Member) -> Outcome | None:
+        return Outcome(member.name, member.wave, Result.LEFT_ALONE) if member.name in self.right else None
 
     async def carry_out(self, member: Member) -> Outcome:
         end = self.running[member.name] = asyncio.get_running_loop().create_future()
@@ -71,9 +75,8 @@ class Stacks:
         return {name: str(self.outcomes[name].result) for name in self.outcomes}
 
     async def roll_out(self, *, parallel: int = 2, max_failures: int = 0, pilot: bool = True) -> None:
-        await roll_out(
-            self.members, self.carry_out, self.outcomes, parallel=parallel, max_failures=max_failures, pilot=pilot
-        )
+        order = Order(parallel, max_failures, pilot)
+        await roll_out(self.members, order, self.left_alone, self.carry_out, self.outcomes)
 
 
 def all_are(result: Result, names: Iterable[str]) -> dict[str, str]:
@@ -94,7 +97,7 @@ async def test_the_first_goes_alone_then_so_many_at_once_wave_by_wave() -> None:
         await stacks.end(Result.UNCHANGED, "b1")
         await stacks.begun("e2", "f2")
         await stacks.end(Result.SUCCEEDED, "e2", "f2")
-    assert stacks.results() == {**all_are(Result.SUCCEEDED, "a1 c1 d1 e2 f2".split()), "b1": "unchanged"}
+    assert stacks.results() == {**all_are(Result.SUCCEEDED, ["a1", "c1", "d1", "e2", "f2"]), "b1": "unchanged"}
 
 
 async def test_after_a_failure_nothing_new_begins_and_what_runs_goes_on() -> None:
@@ -149,6 +152,17 @@ async def test_what_builds_nothing_needs_no_pilot() -> None:
         group.create_task(stacks.roll_out(pilot=False))
         await stacks.begun("a1", "b1")
         await stacks.end(Result.SUCCEEDED, "a1", "b1")
+
+
+async def test_what_is_right_is_left_alone_and_the_first_that_is_not_is_the_pilot() -> None:
+    stacks = Stacks("a1", "b1", "c1", "d2", right="a1 d2")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out())
+        await stacks.begun("b1")
+        await stacks.end(Result.SUCCEEDED, "b1")
+        await stacks.begun("c1")
+        await stacks.end(Result.SUCCEEDED, "c1")
+    assert stacks.results() == {**all_are(Result.LEFT_ALONE, ["a1", "d2"]), **all_are(Result.SUCCEEDED, ["b1", "c1"])}
 
 
 @pytest.mark.parametrize("piloted", [True, False])

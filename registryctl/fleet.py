@@ -1,0 +1,11 @@
+"""`registryctl fleet VERB`: one verb over many stacks."""
+
+import typer
+
+from registryctl import rollout
+
+app = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
+app.command()(rollout.up)
+app.command()(rollout.preview)
+app.command()(rollout.refresh)
+app.command()(rollout.destroy)
