@@ -19,7 +19,7 @@ MAY_IMPORT = {
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
 RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "fleet/command.py", "registryctl/stacks.py"}
-"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi`, for the config of a stack and for a fleet."""
+"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi`, for one stack or a fleet."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 
