@@ -15,13 +15,14 @@ import typer
 from rich.console import Console
 
 from fleet.fingerprint import program_hash
-from fleet.inventory import Fleet, Member, chosen, read_fleet
+from fleet.inventory import Fleet, Member
 from fleet.one import Errand, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
 from fleet.pulumi import Program, find_program
 from fleet.rollout import Order, roll_out
 from registryctl.interrupts import until_told
+from registryctl.inventory import Labels, Stacks, meant
 
 PARALLEL = 4
 """How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
@@ -29,8 +30,6 @@ PARALLEL = 4
 DEADLINE_SECONDS = 900
 """How long one stack may take: several times what a first update with a large build takes."""
 
-Stacks = Annotated[str | None, typer.Option(help="Glob of the names of the stacks that are meant.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="Label that they have, as key=value; repeatable.")]
 Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
@@ -47,7 +46,7 @@ def up(
 ) -> None:
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
     order = Order(parallel, max_failures, pilot=True)
-    _run(_Wanted("up", _fleet(stacks, label), order, deadline, as_json=json))
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json))
 
 
 def preview(
@@ -59,7 +58,7 @@ def preview(
     json: Json = False,
 ) -> None:
     """Show what `up` would change."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     _run(_Wanted("preview", fleet, _all_of(fleet, parallel), deadline, as_json=json))
 
 
@@ -72,7 +71,7 @@ def refresh(
     json: Json = False,
 ) -> None:
     """Bring the state of every stack to what is really there."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     _run(_Wanted("refresh", fleet, _all_of(fleet, parallel), deadline, as_json=json))
 
 
@@ -86,7 +85,7 @@ def destroy(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove what every stack has deployed."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     names = ", ".join(member.name for member in fleet.members)
     if not yes:
         typer.confirm(f"Remove the registries and all images of {names}?", abort=True, err=True)
@@ -96,13 +95,6 @@ def destroy(
 def _all_of(fleet: Fleet, parallel: int) -> Order:
     """One after the other however many fail."""
     return Order(parallel, len(fleet.members), pilot=False)
-
-
-def _fleet(stacks: str | None, label: list[str] | None) -> Fleet:
-    pairs = [each.partition("=") for each in label or ()]
-    if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
-        raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
-    return chosen(read_fleet(Path.cwd()), stacks, {key: value for key, _, value in pairs})
 
 
 @dataclass(frozen=True)
