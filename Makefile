@@ -52,6 +52,7 @@ lint: venv ## Check style, format and types
 
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m stack.schema
+	@$(PYTHON) -m fleet.schema
 
 relay: venv ## Build the relay's programs, which are kept in the repository
 	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c

@@ -2,6 +2,7 @@
 
 import typer
 
+from registryctl import fleet
 from registryctl.preflight import preflight
 from registryctl.reference import reference
 from registryctl.status import status
@@ -12,6 +13,7 @@ app.command()(tunnel)
 app.command()(preflight)
 app.command()(status)
 app.command()(reference)
+app.add_typer(fleet.app, name="fleet")
 
 
 @app.callback()

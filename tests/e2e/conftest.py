@@ -17,7 +17,18 @@ from tests.conftest import CLUSTER, Lab
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "registryctl", "stack")
+PROGRAM = (
+    "Pulumi.yaml",
+    "__main__.py",
+    "app",
+    "cluster",
+    "components",
+    "examples",
+    "fleet",
+    "housekeeping",
+    "registryctl",
+    "stack",
+)
 STACK = CLUSTER
 
 

@@ -1,0 +1,170 @@
+"""One stack's part of a run over a fleet: its config, Pulumi's verb, its health, all within one deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from pulumi import automation
+
+from fleet.command import GRACE_SECONDS, HeldCommand
+from fleet.fingerprint import message_of
+from fleet.held import held
+from fleet.inventory import Member
+from fleet.outcome import Outcome, Result
+from fleet.phases import Course, Heard, Tell, first_line
+from fleet.pulumi import Program, StackCommands
+from stack.errors import KubeRegistryError
+from stack.rollout_errors import RunCancelledError
+
+RELEASE_SECONDS = 10.0
+"""How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""
+
+Healthy = Callable[[Member, Mapping[str, str]], Awaitable[str | None]]
+"""What is wrong with a stack whose images are these (name -> pull reference), in one sentence; None if nothing is."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is done with every stack of the fleet.
+
+    Args:
+        verb: "up", "preview", "refresh" or "destroy".
+        program: the program.
+        program_hash: of its files.
+        healthy: asked after an update.
+        tell: told of everything that happens.
+        began: when the run began, as time.monotonic has it.
+        deadline: seconds that each stack may take.
+        grace: seconds that `pulumi` may take to end once it is told to.
+    """
+
+    verb: str
+    program: Program
+    program_hash: str
+    healthy: Healthy
+    tell: Tell
+    began: float
+    deadline: float
+    grace: float = GRACE_SECONDS
+
+    def clock(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.began
+
+
+async def left_alone(errand: Errand, member: Member) -> Outcome | None:
+    """The outcome of a stack that is right already; None if it is not, or has to be run whatever it is."""
+    if errand.verb != "up":
+        return None
+    commands = _commands(errand, member)
+    course = Course(member.name, errand.clock, errand.tell)
+
+    def as_it_should_be() -> dict[str, str] | None:
+        last = commands.last_run()
+        wanted = message_of(member, errand.program.folder, errand.program_hash)
+        if last is None or (last.kind, last.result, last.message) != ("update", "succeeded", wanted):
+            return None
+        commands.configure()
+        return commands.images()
+
+    try:
+        async with asyncio.timeout(errand.deadline):
+            images = await held(as_it_should_be, commands.command.end)
+            wrong = await errand.healthy(member, images) if images else "it was not updated by a rollout like this one"
+    except (TimeoutError, automation.CommandError, KubeRegistryError):
+        return None  # its own run says what is wrong
+    if wrong is None and images:
+        return _outcome(member, course, Result.LEFT_ALONE, images=images)
+    if images:
+        course.say("waiting", f"not right any more: {wrong}")
+    return None
+
+
+async def carry_out(errand: Errand, member: Member) -> Outcome:
+    """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
+    commands = _commands(errand, member)
+    heard = Heard(Course(member.name, errand.clock, errand.tell))
+    try:
+        async with asyncio.timeout(errand.deadline):
+            await _run(errand, commands, heard)
+            wrong = await _unhealthy(errand, member, heard) if errand.verb == "up" else None
+    except TimeoutError:
+        return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
+    except asyncio.CancelledError:
+        return await _cancelled(errand, commands, heard, "because the whole run was told to end")
+    except (automation.CommandError, KubeRegistryError) as error:
+        locked = isinstance(error, automation.ConcurrentUpdateError)
+        wrong, lock = heard.error or _sentence(error), commands.release_line if locked else None
+        return _outcome(member, heard.course, Result.FAILED, images=heard.images, error=wrong, lock=lock)
+    result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changed else Result.UNCHANGED
+    return _outcome(member, heard.course, result, images=heard.images, error=wrong)
+
+
+async def _unhealthy(errand: Errand, member: Member, heard: Heard) -> str | None:
+    heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
+    return await errand.healthy(member, heard.images)
+
+
+async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> None:
+    loop, member, verb = asyncio.get_running_loop(), commands.member, errand.verb
+
+    def run() -> None:
+        message = f"registryctl fleet {verb}"
+        if verb == "up":
+            message = message_of(member, errand.program.folder, errand.program_hash)
+        commands.configure()
+        commands.run(verb, message, lambda event: loop.call_soon_threadsafe(heard, event))
+
+    def create_and_run() -> None:
+        try:
+            run()
+        except automation.StackNotFoundError:
+            if verb in ("refresh", "destroy"):
+                return  # there is nothing yet
+            commands.create()
+            run()
+
+    heard.course.say("registry", f"pulumi {verb}")
+    await held(create_and_run, commands.command.end)
+
+
+async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why: str) -> Outcome:
+    course = heard.course
+    doing = f"{course.phase} ({course.text})"
+    error = RunCancelledError(verb=errand.verb, stack=commands.member.name, why=why, doing=doing)
+    lock = await _lock_left(commands) if commands.command.killed else None
+    return _outcome(commands.member, course, Result.CANCELLED, error=str(error), lock=lock)
+
+
+async def _lock_left(commands: StackCommands) -> str | None:
+    """Release the lock that a killed `pulumi` has left; the command that does so, where that failed."""
+    fresh = replace(commands, command=HeldCommand(commands.program.command, grace=0))
+    try:
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await held(fresh.release, fresh.command.end)
+    except (TimeoutError, automation.CommandError):
+        return commands.release_line
+    return None
+
+
+def _commands(errand: Errand, member: Member) -> StackCommands:
+    return StackCommands(errand.program, member, HeldCommand(errand.program.command, errand.grace))
+
+
+def _outcome(
+    member: Member,
+    course: Course,
+    result: Result,
+    *,
+    images: Mapping[str, str] | None = None,
+    error: str | None = None,
+    lock: str | None = None,
+) -> Outcome:
+    course.say(course.phase, f"{result}: {error}" if error else str(result))
+    return Outcome(member.name, member.wave, result, course.spans(), images or {}, error, lock)
+
+
+def _sentence(error: Exception) -> str:
+    """What a `pulumi` says that has told no event, or an error of ours."""
+    return first_line(str(error).rpartition("error: ")[2])

@@ -1,0 +1,103 @@
+"""Which stack runs when: wave by wave, one alone as pilot, several at once behind it, none after too many failures."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from fleet.inventory import Member
+from fleet.outcome import Outcome, Result
+
+FAILURES = (Result.FAILED, Result.CANCELLED)
+BUILT = (Result.SUCCEEDED, Result.UNCHANGED)
+
+CarryOut = Callable[[Member], Awaitable[Outcome]]
+"""Runs one stack to its end and says what has become of it; it ends and says so when it is cancelled, too."""
+
+LeftAlone = Callable[[Member], Awaitable[Outcome | None]]
+"""The outcome of a stack that need not be run; None if it has to be."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the stacks of a fleet follow one another.
+
+    Args:
+        parallel: how many of a wave run at once.
+        max_failures: how many may fail; after one more no stack is begun, be it of the same wave or of the next.
+        pilot: whether stacks run alone until one has succeeded: it builds the images, and the others find them in the
+            build cache.
+    """
+
+    parallel: int
+    max_failures: int
+    pilot: bool
+
+
+async def roll_out(
+    members: Sequence[Member],
+    order: Order,
+    left_alone: LeftAlone,
+    carry_out: CarryOut,
+    outcomes: MutableMapping[str, Outcome],
+) -> None:
+    """Run every stack that has to be, or say why not.
+
+    Args:
+        members: the stacks, ordered by wave.
+        order: how they follow one another.
+        left_alone: asked of all of them first.
+        carry_out: runs one of them.
+        outcomes: by the stack's name; is filled as they come, and complete when this ends, also by being cancelled.
+    """
+
+    def stopped() -> bool:
+        return sum(outcome.result in FAILURES for outcome in outcomes.values()) > order.max_failures
+
+    def piloted() -> bool:
+        return not order.pilot or any(outcome.result in BUILT for outcome in outcomes.values())
+
+    async def work(waiting: deque[Member], enough: Callable[[], bool]) -> None:
+        while waiting and not stopped() and not _cancelled():
+            member = waiting.popleft()
+            outcomes[member.name] = await carry_out(member)
+            if enough():
+                break
+
+    try:
+        await _sort_out(members, order.parallel, left_alone, outcomes)
+        to_run = [member for member in members if member.name not in outcomes]
+        for _, wave in groupby(to_run, key=lambda member: member.wave):
+            waiting = deque(wave)
+            if not piloted():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(work(waiting, piloted))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(order.parallel):
+                    group.create_task(work(waiting, lambda: False))
+    finally:
+        for member in members:
+            outcomes.setdefault(member.name, Outcome(member.name, member.wave, Result.SKIPPED))
+
+
+async def _sort_out(
+    members: Sequence[Member], parallel: int, left_alone: LeftAlone, outcomes: MutableMapping[str, Outcome]
+) -> None:
+    """Find the stacks that need not be run."""
+    free = asyncio.Semaphore(parallel)
+
+    async def look(member: Member) -> None:
+        async with free:
+            if outcome := await left_alone(member):
+                outcomes[member.name] = outcome
+
+    async with asyncio.TaskGroup() as group:
+        for member in members:
+            group.create_task(look(member))
+
+
+def _cancelled() -> bool:
+    """Whether the running task was told to end, though what it awaited has given an outcome all the same."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

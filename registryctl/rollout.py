@@ -1,0 +1,142 @@
+"""`registryctl fleet up`, `preview`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fleet.fingerprint import program_hash
+from fleet.inventory import Fleet, Member
+from fleet.one import Errand, carry_out, left_alone
+from fleet.outcome import Outcome, Run
+from fleet.progress import json_lines, shown
+from fleet.pulumi import Program, find_program
+from fleet.rollout import Order, roll_out
+from registryctl.interrupts import until_told
+from registryctl.inventory import Labels, Stacks, meant
+
+PARALLEL = 4
+"""How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
+
+DEADLINE_SECONDS = 900
+"""How long one stack may take: several times what a first update with a large build takes."""
+
+Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
+Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
+Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
+
+
+def up(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    max_failures: Annotated[int, typer.Option(help="How many may fail before no more is begun.", min=0)] = 0,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+) -> None:
+    """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
+    order = Order(parallel, max_failures, pilot=True)
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json))
+
+
+def preview(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+) -> None:
+    """Show what `up` would change."""
+    fleet = meant(stacks, label)
+    _run(_Wanted("preview", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def refresh(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+) -> None:
+    """Bring the state of every stack to what is really there."""
+    fleet = meant(stacks, label)
+    _run(_Wanted("refresh", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def destroy(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove what every stack has deployed."""
+    fleet = meant(stacks, label)
+    names = ", ".join(member.name for member in fleet.members)
+    if not yes:
+        typer.confirm(f"Remove the registries and all images of {names}?", abort=True, err=True)
+    _run(_Wanted("destroy", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def _all_of(fleet: Fleet, parallel: int) -> Order:
+    """One after the other however many fail."""
+    return Order(parallel, len(fleet.members), pilot=False)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the options of a verb ask for."""
+
+    verb: str
+    fleet: Fleet
+    order: Order
+    deadline: float
+    as_json: bool
+
+
+def _run(wanted: _Wanted) -> None:
+    fleet, outcomes = wanted.fleet, dict[str, Outcome]()
+    began, moment = time.monotonic(), datetime.now().astimezone()
+    program = find_program(Path.cwd(), fleet.project)
+    asyncio.run(_roll_out(wanted, program, began, outcomes))
+    done = tuple(outcomes[member.name] for member in fleet.members)
+    run = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, done)
+    _print(run, Console(stderr=wanted.as_json, highlight=False, markup=False, soft_wrap=True))
+    raise typer.Exit(int(not all(outcome.result.good for outcome in done)))
+
+
+async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: dict[str, Outcome]) -> None:
+    members = wanted.fleet.members
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    showing = nullcontext(json_lines(sys.stdout)) if wanted.as_json else shown(members, outcomes, console)
+    async with until_told():
+        with showing as tell:
+            hashed = program_hash(program.folder)
+            errand = Errand(wanted.verb, program, hashed, _healthy, tell, began, wanted.deadline)
+            look, run = partial(left_alone, errand), partial(carry_out, errand)
+            await roll_out(members, wanted.order, look, run, outcomes)
+
+
+async def _healthy(member: Member, images: Mapping[str, str]) -> str | None:  # noqa: ARG001
+    return None
+
+
+def _print(run: Run, console: Console) -> None:
+    for outcome in run.outcomes:
+        console.print(f"{outcome.stack}  {outcome.result}  {outcome.error or ''}")
+        if outcome.lock:
+            console.print(f"  it is locked; `{outcome.lock}` releases it")
