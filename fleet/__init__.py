@@ -1,0 +1,1 @@
+"""Many stacks as one: which there are, and one rollout over all of them."""
