@@ -1,7 +1,8 @@
 """Policy rules: what no resource of a stack may be, read from its type and its inputs alone.
 
 Each rule is a pure function and gives a sentence for every breach. What a preview does not know yet, such as the digest
-of an image that is to be pushed, breaks nothing. policy/ hands the rules on to Pulumi, `registryctl preview` asks them over a plan.
+of an image that is to be pushed, breaks nothing. policy/ hands the rules on to Pulumi, and `registryctl preview` asks
+them over a plan.
 """
 
 import re
@@ -94,7 +95,7 @@ Rule = Callable[[str, Inputs, Limits], Iterator[str]]
 
 
 def pull_references(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
-    """Images of workloads are pull references with a digest or a content tag; the registry's and proxy's own need not."""
+    """Images of workloads are pull references with a digest or a content tag, but for the registry's own."""
     for name, image in images(type_, inputs):
         if image in limits.images or _lacks_tag(image):
             continue

@@ -63,7 +63,7 @@ def troubleshooting(current: str) -> str:
 
 def _with_example() -> Iterator[type[KubeRegistryError]]:
     """The errors that are raised themselves, file by file as they stand there."""
-    for module in (errors, api_errors, registry_errors, tunnel_errors, rollout_errors):
+    for module in (errors, api_errors, registry_errors, tunnel_errors, rollout_errors, review_errors):
         own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
         yield from (kind for kind in own if "example" in vars(kind) and kind is not KubeRegistryError)
 

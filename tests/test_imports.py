@@ -12,14 +12,16 @@ MAY_IMPORT = {
     "cluster": {"stack", "cluster"},
     "components": {"stack", "cluster", "components"},
     "__main__.py": {"stack", "cluster", "components"},
-    "fleet": {"stack", "fleet"},
+    "fleet": {"stack", "cluster", "fleet"},
     "registryctl": {"stack", "cluster", "fleet", "registryctl"},
     "lab": {"lab", "stack"},
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
-RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "fleet/command.py", "registryctl/stacks.py"}
-"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi`, for one stack or a fleet."""
+RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "fleet/changes.py", "fleet/command.py"} | {
+    "registryctl/stacks.py"
+}
+"""Docker's credential helpers, the kubeconfig's credential plugins, `git`, and `pulumi`, for one stack or a fleet."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 
