@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,26 +41,20 @@ def preview(
     """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
     if "" in (*(stack or ()), base):
         raise typer.BadParameter("--stack and --base take a name.")
-    ports = _range(node_ports)
-    reviews = asyncio.run(_review(stack, base, ports, parallel, deadline))
-    if as_markdown:
-        typer.echo(markdown(reviews or []), nl=False)
-    else:
-        _show(reviews or [])
-    raise typer.Exit(int(not reviews or not all(each.good for each in reviews)))
+    question = partial(Question, base=base, node_ports=_range(node_ports), seconds=deadline, parallel=parallel)
+    raise typer.Exit(asyncio.run(_preview(stack, question, as_markdown=as_markdown)))
 
 
-async def _review(
-    stacks: list[str] | None, base: str, node_ports: range, parallel: int, deadline: float
-) -> list[StackReview] | None:
-    """The reviews; None if it was broken off."""
-    folder, reviews = Path.cwd(), None
+async def _preview(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> int:
+    folder, reviews = Path.cwd(), list[StackReview]()
     async with until_told():
         project, members, of_fleet = await _members(folder, stacks)
-        program = find_program(folder, project)
-        question = Question(program, base, node_ports, configure=of_fleet, seconds=deadline, parallel=parallel)
-        reviews = await review(question, members)
-    return reviews
+        reviews = await review(question(find_program(folder, project), configure=of_fleet), members)
+        if as_markdown:
+            typer.echo(markdown(reviews), nl=False)
+        else:
+            _show(reviews)
+    return int(not (reviews and all(each.good for each in reviews)))
 
 
 async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Member], bool]:
@@ -69,7 +65,7 @@ async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Me
         if unknown := set(stacks or ()) - {member.name for member in members}:
             raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")
         return fleet.project, members, True
-    names: list[str | None] = [*(stacks or [None])]
+    names: list[str | None] = [*stacks] if stacks else [None]
     found = [await find_stack(folder, name, {}) for name in names]
     return found[0].project, [Member(each.name, 1, {}, {}, each.settings) for each in found], False
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stack import api_errors, errors, registry_errors, rollout_errors, tunnel_errors
+from stack import api_errors, errors, registry_errors, review_errors, rollout_errors, tunnel_errors
 from stack.errors import KubeRegistryError
 from stack.settings import described
 
