@@ -19,7 +19,7 @@ def check(checkout: Path) -> int:
     """
     build(ACTIONLINT)
     files = sorted(map(str, (checkout / ".github" / "workflows").glob("*.yml")))
-    command = [tool("actionlint"), "-no-color", "-shellcheck=", "-pyflakes=", *files]
+    command = [str(tool("actionlint")), "-no-color", "-shellcheck=", "-pyflakes=", *files]
     return subprocess.run(command, cwd=checkout, timeout=CHECK_SECONDS, check=False).returncode
 
 

@@ -17,7 +17,7 @@ from tests.conftest import CLUSTER, Lab
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "registryctl", "stack")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "fleet", "registryctl", "stack")
 STACK = CLUSTER
 
 
