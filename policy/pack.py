@@ -6,6 +6,7 @@ from typing import Any
 
 from pulumi_policy import (
     EnforcementLevel,
+    Policy,
     PolicyConfigSchema,
     ReportViolation,
     ResourceValidationArgs,
@@ -21,7 +22,7 @@ _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
 """The settings that the rules go by; their defaults are the program's."""
 
 
-def policies() -> list[ResourceValidationPolicy]:
+def policies() -> list[Policy]:
     """One policy for each rule, mandatory if nothing else is set."""
     return [_policy(name, rule) for name, rule in RULES.items()]
 
@@ -45,7 +46,7 @@ def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation)
     whole = {"kubeContext": "any", "images": {"any": {}}, **config}
     limits = Limits.of(Settings.parse(whole, project="kube-registry", stack="any"))
     for text in rule(args.resource_type, _plain(args.props), limits):
-        report(text)
+        report(text, None)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a resource has

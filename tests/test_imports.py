@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "__main__.py": {"stack", "cluster", "components"},
     "fleet": {"stack", "cluster", "fleet"},
     "registryctl": {"stack", "cluster", "fleet", "registryctl"},
+    "policy": {"stack", "policy"},
     "lab": {"lab", "stack"},
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""

@@ -1,9 +1,15 @@
 """The pack's policies call the rules. That Pulumi starts it cannot be tried under the lab's language host."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from pulumi_policy import ResourceValidationArgs
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto import analyzer_pb2_grpc
+from pulumi_policy import ResourceValidationArgs, ResourceValidationPolicy
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policy.pack import policies
@@ -34,7 +40,12 @@ def violations(name: str, type_: str, props: dict[str, Any], **config: object) -
         provider=None,
         config=config,
     )
-    policy.validate(args, lambda text, urn=None: found.append(text))  # noqa: ARG005 - as Pulumi calls it
+
+    def report(text: str, _urn: str | None) -> None:
+        found.append(text)
+
+    assert isinstance(policy, ResourceValidationPolicy)
+    policy.validate(args, report)
     return found
 
 
@@ -55,3 +66,16 @@ def test_what_is_not_known_yet_breaks_nothing() -> None:
     props = {"spec": {"containers": [{"name": "web", "image": UNKNOWN_STRING_VALUE}], "hostNetwork": False}}
     for name in RULES:
         assert violations(name, "core/v1:Pod", props) == []
+
+
+def test_it_serves_all_of_them_when_it_is_started_from_its_own_folder() -> None:
+    folder = Path(__file__).parents[2] / "policy"
+    command = [sys.executable, "-u", "__main__.py"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            with grpc.insecure_channel(f"127.0.0.1:{int(running.stdout.readline())}") as channel:
+                info = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=20)
+        finally:
+            running.terminate()
+    assert [policy.name for policy in info.policies] == list(RULES)

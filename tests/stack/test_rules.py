@@ -1,6 +1,6 @@
 """Each policy rule, broken and kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ def service(namespace: str = "kube-registry", **port: object) -> dict[str, str]:
     return found("kubernetes:core/v1:Service", {"ports": [port]}, namespace)
 
 
-WORKLOADS = {
+WORKLOADS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "kubernetes:core/v1:Pod": dict,
     "kubernetes:apps/v1:Deployment": templated,
     "kubernetes:apps/v1:DeploymentPatch": templated,
@@ -103,13 +103,13 @@ class TestWriteDoor:
             {"port": 80, "targetPort": "write"},
         ],
     )
-    def test_a_service_that_leads_to_it_is_told(self, port: dict[str, object]) -> None:
+    def test_a_service_that_leads_to_it_is_told(self, port: dict[str, Any]) -> None:
         assert "write door" in service(**port)["write-door"]
 
     @pytest.mark.parametrize(
         "port", [{"port": 5001, "targetPort": "read"}, {"port": 5000, "targetPort": 5001}, {"port": UNKNOWN}]
     )
-    def test_one_that_leads_elsewhere_is_good(self, port: dict[str, object]) -> None:
+    def test_one_that_leads_elsewhere_is_good(self, port: dict[str, Any]) -> None:
         assert service(**port) == {}
 
     def test_another_namespace_has_no_write_door(self) -> None:
