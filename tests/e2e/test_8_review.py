@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab.cluster import known
 from stack.rules import RULES
 from tests.e2e.access import REVIEWER, Access, manifest
 from tests.e2e.conftest import CHECKOUT, STACK, Lab, Program, new_program
+from tests.workflow import comments, run_step, with_gh
 
 pytestmark = pytest.mark.lab
 
@@ -63,11 +65,22 @@ class Review:
     program: Program
     log: Path
 
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self.lab.env, "PULUMI_BACKEND_URL": f"file://{self.program.folder / 'state'}"}
+
+    @contextmanager
+    def as_administrator(self) -> Iterator[None]:
+        file = self.program.folder / "kubeconfig.json"
+        of_the_reviewer = file.read_text()
+        shutil.copy(self.lab.cluster.kubeconfig, file)
+        yield
+        file.write_text(of_the_reviewer)
+
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "registryctl", "preview", "--base", "main", *words]
-        env = {**self.lab.env, "PULUMI_BACKEND_URL": f"file://{self.program.folder / 'state'}"}
         return subprocess.run(
-            command, cwd=self.program.folder, env=env, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.program.folder, env=self.env, capture_output=True, text=True, timeout=60, check=False
         )
 
     def audited(self, since: int) -> list[dict[str, object]]:
@@ -157,6 +170,30 @@ def test_a_cluster_that_does_not_answer_is_named(reviewing: Review) -> None:
     assert f"✅ {STACK}" in done.stdout
     assert "Its cluster could not be reached, so it was not previewed" in done.stdout
     assert "https://127.0.0.1:1" in done.stdout
+
+
+def test_the_workflows_steps_review_the_fleet_and_roll_it_out(reviewing: Review, tmp_path: Path) -> None:
+    folder, lab = reviewing.program.folder, reviewing.lab
+    member = {"name": STACK, "kubeContext": lab.cluster.kube_context, "kubeconfig": str(folder / "kubeconfig.json")}
+    fleet = {"stacks": [{**member, "images": {"app": {"context": "./app"}}}]}
+    (folder / "fleet.yaml").write_text(json.dumps(fleet))
+    shutil.copytree(CHECKOUT / ".github", folder / ".github")
+    shutil.copy(CHECKOUT / "requirements.txt", folder)
+    reviewing.git("update-ref", "refs/remotes/origin/main", "main")
+    env = with_gh(tmp_path, {**reviewing.env, "PIP_NO_INDEX": "1"})
+    for step in ("Install", "Preview", "Comment"):
+        done = run_step("preview", step, folder, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (comment,) = comments(tmp_path)
+    assert f"✅ {STACK}" in comment["body"]
+    assert "site/new.html, site/version since" in comment["body"]
+    with reviewing.as_administrator():
+        done = run_step("rollout", "Roll out", folder, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run_step("preview", "Preview", folder, env).returncode == 0
+    assert run_step("preview", "Comment", folder, env).returncode == 0
+    (comment,) = comments(tmp_path)
+    assert "Nothing would change." in comment["body"]
 
 
 def test_each_policy_that_is_broken_fails_it_with_reason_and_resource(reviewing: Review) -> None:
