@@ -78,6 +78,17 @@ class TestComment:
         assert len(ours["body"]) < 65536
         assert ours["body"].endswith("The rest is in the artifact of this run.\n")
 
+    def test_an_empty_file_replaces_no_comment(self, tmp_path: Path) -> None:
+        others = [{"id": 2, "type": "Bot", "body": "of another bot"}]
+        (tmp_path / "comments.json").write_text(json.dumps(others))
+        (tmp_path / "preview.md").write_text("")
+        command = [COMMENT, "preview.md"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=with_gh(tmp_path), capture_output=True, text=True, timeout=20, check=False
+        )
+        assert (done.returncode, comments(tmp_path)) == (1, others)
+        assert "no comment is made of it" in done.stderr
+
     def test_a_gh_that_fails_fails_the_step(self, tmp_path: Path) -> None:
         (tmp_path / "preview.md").write_text(MARK)
         env = with_gh(tmp_path)

@@ -5,6 +5,10 @@ set -eu
 file=$1
 comments="repos/$GITHUB_REPOSITORY/issues/$PULL_REQUEST/comments"
 mark=$(head -n 1 "$file")
+case $mark in
+"<!-- "*" -->") ;;
+*) echo "$file does not begin with a mark, so no comment is made of it" >&2 && exit 1 ;; # any comment begins with nothing
+esac
 # GitHub takes 65536 characters; what is longer is in the run's artifact.
 body=$(mktemp)
 trap 'rm -f "$body"' EXIT

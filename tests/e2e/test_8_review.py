@@ -1,6 +1,7 @@
 """`registryctl preview` on a real cluster: what it says in review, and that it writes nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -115,10 +116,22 @@ def reviewing(lab: Lab, program: Program) -> Iterator[Review]:
     shutil.copy(lab.cluster.kubeconfig, file)
 
 
-def test_nothing_changed_is_a_good_review(reviewing: Review) -> None:
-    done = reviewing.run("--stack", STACK)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing would change" in done.stdout
+def test_a_cluster_that_does_not_answer_is_named_and_spoils_no_other(reviewing: Review) -> None:
+    folder = reviewing.program.folder
+    dead = json.loads((folder / "kubeconfig.json").read_text())
+    for cluster in dead["clusters"]:
+        cluster["cluster"]["server"] = "https://127.0.0.1:1"
+    (folder / "dead.json").write_text(json.dumps(dead))
+    made = new_program(reviewing.lab, folder, folder, stack=DEAD)
+    made.configure(
+        kubeContext=reviewing.lab.cluster.kube_context, kubeconfig=str(folder / "dead.json"), images_app_context="./app"
+    )
+    done = reviewing.run("--stack", STACK, "--stack", DEAD, "--markdown")
+    assert done.returncode == 1
+    assert f"❌ {DEAD}" in done.stdout
+    assert re.search(rf"### ✅ {STACK} .*\n\nNothing would change\.", done.stdout)
+    assert "Its cluster could not be reached, so it was not previewed" in done.stdout
+    assert "https://127.0.0.1:1" in done.stdout
 
 
 def test_it_shows_what_an_edit_changes_and_writes_nothing(reviewing: Review) -> None:
@@ -152,24 +165,6 @@ def test_the_audit_log_does_show_who_writes(reviewing: Review) -> None:
     command = ["kubectl", "--kubeconfig", str(kubeconfig), "create", "configmap", "made", "--namespace", "default"]
     subprocess.run(command, env=dict(reviewing.lab.env), capture_output=True, timeout=30, check=False)
     assert [(event["verb"], event["responseStatus"]["code"]) for event in reviewing.audited(since)] == [("create", 403)]  # type: ignore[index]
-
-
-def test_a_cluster_that_does_not_answer_is_named(reviewing: Review) -> None:
-    folder = reviewing.program.folder
-    dead = json.loads((folder / "kubeconfig.json").read_text())
-    for cluster in dead["clusters"]:
-        cluster["cluster"]["server"] = "https://127.0.0.1:1"
-    (folder / "dead.json").write_text(json.dumps(dead))
-    made = new_program(reviewing.lab, folder, folder, stack=DEAD)
-    made.configure(
-        kubeContext=reviewing.lab.cluster.kube_context, kubeconfig=str(folder / "dead.json"), images_app_context="./app"
-    )
-    done = reviewing.run("--stack", STACK, "--stack", DEAD, "--markdown")
-    assert done.returncode == 1
-    assert f"❌ {DEAD}" in done.stdout
-    assert f"✅ {STACK}" in done.stdout
-    assert "Its cluster could not be reached, so it was not previewed" in done.stdout
-    assert "https://127.0.0.1:1" in done.stdout
 
 
 def test_the_workflows_steps_review_the_fleet_and_roll_it_out(reviewing: Review, tmp_path: Path) -> None:
