@@ -14,7 +14,7 @@ SIGNS = {
     Result.LEFT_ALONE: "✓",
     Result.FAILED: "✕",
     Result.CANCELLED: "■",
-    Result.SKIPPED: "–",
+    Result.SKIPPED: "-",
 }
 """A result's sign beside its word: colour alone tells nobody anything."""
 
@@ -86,7 +86,7 @@ def _axis(step: float, length: float) -> str:
 def _wave(wave: int, outcomes: list[Outcome], length: float) -> str:
     good = sum(outcome.result.good for outcome in outcomes)
     rows = "".join(_row(outcome, length) for outcome in outcomes)
-    return f'<section><h3>Wave {wave} <small>{good} of {len(outcomes)} good</small></h3>{rows}</section>'
+    return f"<section><h3>Wave {wave} <small>{good} of {len(outcomes)} good</small></h3>{rows}</section>"
 
 
 def _row(outcome: Outcome, length: float) -> str:
@@ -97,7 +97,8 @@ def _row(outcome: Outcome, length: float) -> str:
     took = f"{busy:.0f} s" if busy else ""
     return (
         f'<div class="row {state}"><div class="name" title="{name}">{name}</div><div class="track">{spans}</div>'
-        f'<div class="result">{SIGNS[outcome.result]} {escape(outcome.result)} <span class="took">{took}</span></div></div>'
+        f'<div class="result">{SIGNS[outcome.result]} {escape(outcome.result)} <span class="took">{took}</span>'
+        "</div></div>"
     )
 
 

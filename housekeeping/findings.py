@@ -5,6 +5,7 @@ It writes nothing.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.contents import missing_content
@@ -16,6 +17,7 @@ from cluster.push import ANSWER_SECONDS
 from cluster.readiness import wait_ready
 from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
+from stack.api_errors import ForbiddenError
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
@@ -58,10 +60,8 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
         settings: the stack.
         references: name -> pull reference of its images, as its outputs have them.
     """
-    try:
-        await prove_reach(settings)
-    except KubeRegistryError as error:
-        return Findings(str(error), None, {}, ())
+    if reach := await unreached(settings):
+        return Findings(reach, None, {}, ())
     try:
         async with open_client(settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
@@ -69,6 +69,20 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
             return Findings(None, None, await read_all_back(kube, references), unproven)
     except KubeRegistryError as error:
         return Findings(None, str(error), {}, ())
+
+
+async def unreached(settings: Settings) -> str | None:
+    """Why a stack's cluster does not answer us, in one sentence; None if it does, whatever it lets us see.
+
+    Args:
+        settings: the stack.
+    """
+    try:
+        with suppress(ForbiddenError):  # it has answered; before the first update nobody has rights in the namespace
+            await prove_reach(settings)
+    except KubeRegistryError as error:
+        return str(error)
+    return None
 
 
 async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Missing:

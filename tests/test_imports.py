@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "housekeeping": {"stack", "cluster", "housekeeping"},
     "fleet": {"stack", "housekeeping", "fleet"},
     "registryctl": {"stack", "cluster", "housekeeping", "fleet", "registryctl"},
+    "policy": {"stack", "policy"},
     "lab": {"lab", "stack"},
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
@@ -23,10 +24,11 @@ RUNS_PROGRAMS = {
     "cluster/docker_config.py",
     "cluster/docker_ssh.py",
     "cluster/exec_plugin.py",
+    "fleet/changes.py",
     "fleet/command.py",
     "registryctl/stacks.py",
 }
-"""Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `pulumi` for a stack or a fleet."""
+"""Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`, `pulumi`."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 
