@@ -82,7 +82,7 @@ class TestComment:
         others = [{"id": 2, "type": "Bot", "body": "of another bot"}]
         (tmp_path / "comments.json").write_text(json.dumps(others))
         (tmp_path / "preview.md").write_text("")
-        command = [COMMENT, "preview.md"]
+        command = [str(COMMENT), "preview.md"]
         done = subprocess.run(
             command, cwd=tmp_path, env=with_gh(tmp_path), capture_output=True, text=True, timeout=20, check=False
         )
