@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ import typer
 from rich.console import Console
 
 from fleet.fingerprint import program_hash
-from fleet.inventory import Fleet, Member, chosen, read_fleet
+from fleet.inventory import Fleet, chosen, read_fleet
 from fleet.one import Errand, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
@@ -134,17 +133,14 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     async with until_told():
         with showing as tell:
             hashed = program_hash(program.folder)
-            errand = Errand(wanted.verb, program, hashed, _healthy, tell, began, wanted.deadline)
+            errand = Errand(wanted.verb, program, hashed, None, tell, began, wanted.deadline)
             look, run = partial(left_alone, errand), partial(carry_out, errand)
             await roll_out(members, wanted.order, look, run, outcomes)
 
 
-async def _healthy(member: Member, images: Mapping[str, str]) -> str | None:  # noqa: ARG001
-    return None
-
-
 def _print(run: Run, console: Console) -> None:
     for outcome in run.outcomes:
-        console.print(f"{outcome.stack}  {outcome.result}  {outcome.error or ''}")
+        changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
+        console.print("  ".join(filter(None, (outcome.stack, outcome.result, changes, outcome.error))))
         if outcome.lock:
             console.print(f"  it is locked; `{outcome.lock}` releases it")
