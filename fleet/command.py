@@ -108,5 +108,17 @@ class HeldCommand(automation.PulumiCommand):
     def _kill(self, process: "subprocess.Popen[str]") -> None:
         if process.poll() is None:
             self.killed = True
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            for pid in _session(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session, its leader first: plugins have process groups of their own and outlive the engine."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout
+    found = {leader}
+    for pid in map(int, listed.split()):
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                found.add(pid)
+    return sorted(found, key=lambda pid: pid != leader)

@@ -32,7 +32,7 @@ class Errand:
         verb: "up", "preview", "refresh" or "destroy".
         program: the program.
         program_hash: of its files.
-        healthy: asked after an update.
+        healthy: asked after the verb, and whether a stack can be left alone; None where it does not matter.
         tell: told of everything that happens.
         began: when the run began, as time.monotonic has it.
         deadline: seconds that each stack may take.
@@ -42,7 +42,7 @@ class Errand:
     verb: str
     program: Program
     program_hash: str
-    healthy: Healthy
+    healthy: Healthy | None
     tell: Tell
     began: float
     deadline: float
@@ -50,7 +50,7 @@ class Errand:
 
     def clock(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self.began
+        return round(time.monotonic() - self.began, 3)
 
 
 async def left_alone(errand: Errand, member: Member) -> Outcome | None:
@@ -58,52 +58,50 @@ async def left_alone(errand: Errand, member: Member) -> Outcome | None:
     if errand.verb != "up":
         return None
     commands = _commands(errand, member)
-    course = Course(member.name, errand.clock, errand.tell)
+    heard = Heard(Course(member.name, errand.clock, errand.tell))
 
-    def as_it_should_be() -> dict[str, str] | None:
+    def as_it_should_be() -> bool:
         last = commands.last_run()
         wanted = message_of(member, errand.program.folder, errand.program_hash)
         if last is None or (last.kind, last.result, last.message) != ("update", "succeeded", wanted):
-            return None
+            return False
         commands.configure()
-        return commands.images()
+        heard.images = commands.images()
+        return True
 
     try:
         async with asyncio.timeout(errand.deadline):
-            images = await held(as_it_should_be, commands.command.end)
-            wrong = await errand.healthy(member, images) if images else "it was not updated by a rollout like this one"
+            if not await held(as_it_should_be, commands.command.end):
+                return None
+            wrong = await errand.healthy(member, heard.images) if errand.healthy else None
     except (TimeoutError, automation.CommandError, KubeRegistryError):
         return None  # its own run says what is wrong
-    if wrong is None and images:
-        return _outcome(member, course, Result.LEFT_ALONE, images=images)
-    if images:
-        course.say("waiting", f"not right any more: {wrong}")
-    return None
+    if wrong:
+        heard.course.say("waiting", f"not right any more: {wrong}")
+        return None
+    return _outcome(member, heard, Result.LEFT_ALONE)
 
 
 async def carry_out(errand: Errand, member: Member) -> Outcome:
     """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
     commands = _commands(errand, member)
     heard = Heard(Course(member.name, errand.clock, errand.tell))
+    wrong, lock = None, None
     try:
         async with asyncio.timeout(errand.deadline):
             await _run(errand, commands, heard)
-            wrong = await _unhealthy(errand, member, heard) if errand.verb == "up" else None
+            if errand.healthy:
+                heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
+                wrong = await errand.healthy(member, heard.images)
     except TimeoutError:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
         return await _cancelled(errand, commands, heard, "because the whole run was told to end")
     except (automation.CommandError, KubeRegistryError) as error:
-        locked = isinstance(error, automation.ConcurrentUpdateError)
-        wrong, lock = heard.error or _sentence(error), commands.release_line if locked else None
-        return _outcome(member, heard.course, Result.FAILED, images=heard.images, error=wrong, lock=lock)
-    result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changed else Result.UNCHANGED
-    return _outcome(member, heard.course, result, images=heard.images, error=wrong)
-
-
-async def _unhealthy(errand: Errand, member: Member, heard: Heard) -> str | None:
-    heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
-    return await errand.healthy(member, heard.images)
+        wrong = heard.error or _sentence(error)
+        lock = commands.release_line if isinstance(error, automation.ConcurrentUpdateError) else None
+    result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changes else Result.UNCHANGED
+    return _outcome(member, heard, result, error=wrong, lock=lock)
 
 
 async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> None:
@@ -130,11 +128,10 @@ async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> None:
 
 
 async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why: str) -> Outcome:
-    course = heard.course
-    doing = f"{course.phase} ({course.text})"
+    doing = f"{heard.course.phase} ({heard.course.text})"
     error = RunCancelledError(verb=errand.verb, stack=commands.member.name, why=why, doing=doing)
     lock = await _lock_left(commands) if commands.command.killed else None
-    return _outcome(commands.member, course, Result.CANCELLED, error=str(error), lock=lock)
+    return _outcome(commands.member, heard, Result.CANCELLED, error=str(error), lock=lock)
 
 
 async def _lock_left(commands: StackCommands) -> str | None:
@@ -153,16 +150,11 @@ def _commands(errand: Errand, member: Member) -> StackCommands:
 
 
 def _outcome(
-    member: Member,
-    course: Course,
-    result: Result,
-    *,
-    images: Mapping[str, str] | None = None,
-    error: str | None = None,
-    lock: str | None = None,
+    member: Member, heard: Heard, result: Result, *, error: str | None = None, lock: str | None = None
 ) -> Outcome:
+    course, images, changes = heard.course, heard.images, heard.changes
     course.say(course.phase, f"{result}: {error}" if error else str(result))
-    return Outcome(member.name, member.wave, result, course.spans(), images or {}, error, lock)
+    return Outcome(member.name, member.wave, result, course.spans(), images, error, lock, changes)
 
 
 def _sentence(error: Exception) -> str:

@@ -73,6 +73,7 @@ class Outcome:
         images: name -> pull reference with digest, as its outputs have it; empty if they are not known.
         error: what went wrong, one line.
         lock: the command that releases a lock that is left.
+        changes: operation -> number of resources; of a preview, what an update would do.
     """
 
     stack: str
@@ -82,6 +83,7 @@ class Outcome:
     images: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     lock: str | None = None
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

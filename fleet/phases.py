@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from pulumi.automation import DiagnosticEvent, EngineEvent
+from pulumi.automation import EngineEvent
 
 from fleet.outcome import PHASES, Event, Span
 
@@ -70,7 +70,7 @@ class Heard:
 
     def __init__(self, course: Course) -> None:
         self.course = course
-        self.changed = False
+        self.changes: dict[str, int] = {}
         self.images: dict[str, str] = {}
         self.error: str | None = None
 
@@ -80,19 +80,20 @@ class Heard:
             self.course.say(*found)
         self.error = self.error or error_of(event)
         if summary := event.summary_event:
-            self.changed = bool(summary.resource_changes.keys() - {"same"})
+            self.changes = {str(kind): count for kind, count in summary.resource_changes.items() if kind != "same"}
         if (done := event.res_outputs_event) and done.metadata.type == "pulumi:pulumi:Stack" and done.metadata.new:
             self.images = dict((done.metadata.new.outputs or {}).get("images") or {})
 
 
 def told(event: EngineEvent) -> tuple[str, str] | None:
     """The phase that an event of the engine belongs to, and what it says in one line; None if it is of no interest."""
-    if (line := event.diagnostic_event) and line.severity.startswith("info") and (text := first_line(line.message)):
+    if (line := event.diagnostic_event) and line.severity.startswith("info"):
+        text = first_line(line.message)
         known = [phase for begin, phase in _LINES.items() if text.startswith(begin)]
-        return (known[0] if known else "build" if _of_an_image(line) else "registry"), text
+        phase = known[0] if known else "build" if f"{_IMAGE}::" in (line.urn or "") else None
+        return (phase, text) if phase and text else None
     if (step := event.resource_pre_event) and step.metadata.op != "same":
-        phase = "preflight" if step.metadata.type == _IMAGE else "registry"
-        return phase, f"{step.metadata.op.value} {step.metadata.type.split(':')[-1]}"
+        return "registry", f"{step.metadata.op.value} {step.metadata.type.split(':')[-1]}"
     return None
 
 
@@ -108,7 +109,3 @@ def error_of(event: EngineEvent) -> str | None:
 def first_line(text: str) -> str:
     """What stands in the first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def _of_an_image(line: DiagnosticEvent) -> bool:
-    return f"{_IMAGE}::" in (line.urn or "")

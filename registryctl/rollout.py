@@ -20,7 +20,9 @@ from fleet.one import Errand, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
 from fleet.pulumi import Program, find_program
+from fleet.report import as_html, as_json, digests_differ, table
 from fleet.rollout import Order, roll_out
+from housekeeping.findings import examine
 from registryctl.interrupts import until_told
 from registryctl.inventory import Labels, Stacks, meant
 
@@ -32,6 +34,12 @@ DEADLINE_SECONDS = 900
 
 Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
+Report = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="File that tells of the run afterwards: NAME.html for people, NAME.json for machines; repeatable."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
 
 
@@ -43,10 +51,14 @@ def up(
     max_failures: Annotated[int, typer.Option(help="How many may fail before no more is begun.", min=0)] = 0,
     deadline: Deadline = DEADLINE_SECONDS,
     json: Json = False,
+    report: Report = None,
 ) -> None:
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
+    files = tuple(report or ())
+    if any(file.suffix not in _FORMATS for file in files):
+        raise typer.BadParameter(f"--report takes a file that ends in {' or '.join(_FORMATS)}.")
     order = Order(parallel, max_failures, pilot=True)
-    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json))
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, report=files))
 
 
 def preview(
@@ -106,6 +118,7 @@ class _Wanted:
     order: Order
     deadline: float
     as_json: bool
+    report: tuple[Path, ...] = ()
 
 
 def _run(wanted: _Wanted) -> None:
@@ -115,6 +128,8 @@ def _run(wanted: _Wanted) -> None:
     asyncio.run(_roll_out(wanted, program, began, outcomes))
     done = tuple(outcomes[member.name] for member in fleet.members)
     run = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, done)
+    for file in wanted.report:
+        file.write_text(_FORMATS[file.suffix](run))
     _print(run, Console(stderr=wanted.as_json, highlight=False, markup=False, soft_wrap=True))
     raise typer.Exit(int(not all(outcome.result.good for outcome in done)))
 
@@ -126,17 +141,25 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     async with until_told():
         with showing as tell:
             hashed = program_hash(program.folder)
-            errand = Errand(wanted.verb, program, hashed, _healthy, tell, began, wanted.deadline)
+            healthy = _health if wanted.verb == "up" else None
+            errand = Errand(wanted.verb, program, hashed, healthy, tell, began, wanted.deadline)
             look, run = partial(left_alone, errand), partial(carry_out, errand)
             await roll_out(members, wanted.order, look, run, outcomes)
 
 
-async def _healthy(member: Member, images: Mapping[str, str]) -> str | None:  # noqa: ARG001
-    return None
+async def _health(member: Member, images: Mapping[str, str]) -> str | None:
+    """What is wrong with a stack after its update; None if nothing is."""
+    return "; ".join((await examine(member.settings, images)).sentences) or None
 
 
 def _print(run: Run, console: Console) -> None:
+    console.print(table(run))
     for outcome in run.outcomes:
-        console.print(f"{outcome.stack}  {outcome.result}  {outcome.error or ''}")
         if outcome.lock:
-            console.print(f"  it is locked; `{outcome.lock}` releases it")
+            console.print(f"stack {outcome.stack} is locked; `{outcome.lock}` releases it")
+    for name, digests in digests_differ(run).items():
+        console.print(f"image {name} is not the same everywhere, it has {len(digests)} digests")
+
+
+_FORMATS = {".html": as_html, ".json": as_json}
+"""Ending of a report's file -> what writes it."""
