@@ -36,9 +36,7 @@ Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
 Report = Annotated[
     list[Path] | None,
-    typer.Option(
-        help="File that tells of the run afterwards: NAME.html for people, NAME.json for machines; repeatable."
-    ),
+    typer.Option(help="Write a report: NAME.html for people, NAME.json for machines; repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
 
