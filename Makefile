@@ -47,11 +47,12 @@ soak: host venv ## Try for two hours what tests have no time for, into docs/reli
 bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
 	@$(PYTHON) -m tests.bench
 
-lint: venv ## Check style, format and types
-	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy .
+lint: venv ## Check style, format, types and workflows
+	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
 
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m stack.schema
+	@$(PYTHON) -m fleet.schema
 
 relay: venv ## Build the relay's programs, which are kept in the repository
 	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c

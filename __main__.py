@@ -25,10 +25,11 @@ def main() -> None:
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings, os.environ), opts)
-    images = {each.image: RegistryImage(each, registry, opts).reference for each in staged}
-    pulumi.export("images", images)
-    if len(images) == 1:
-        pulumi.export("image", *images.values())
+    images = {each.image: RegistryImage(each, registry, opts) for each in staged}
+    pulumi.export("tagged", {name: image.tagged for name, image in images.items()})
+    pulumi.export("images", references := {name: image.reference for name, image in images.items()})
+    if len(references) == 1:
+        pulumi.export("image", *references.values())
     pulumi.export("registry", registry.outputs)
 
 

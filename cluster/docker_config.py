@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stack.errors import DaemonError
 
@@ -41,6 +42,11 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = "there is no such docker context, `docker context ls` lists them"
         raise DaemonError(host=f"docker context {name!r}", reason=reason) from error
+
+
+def usual_daemon() -> str:
+    """Address of the daemon where nothing names one: the first of Docker's usual sockets that is there."""
+    return next((host for host in USUAL_HOSTS if Path(urlsplit(host).path).exists()), USUAL_HOSTS[0])
 
 
 def broken_helpers(environment: Mapping[str, str]) -> list[str]:

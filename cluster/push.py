@@ -203,7 +203,7 @@ class PushPath:
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
-        say(f"waiting for the Docker daemon to pull from {self._settings.endpoints.push_address}")
+        say(f"waiting for the Docker daemon to reach {self._settings.endpoints.push_address}")
         return daemon_reaching(docker, self._settings.endpoints.push_address, digest, say)
 
     async def _tagged(self, push_name: str) -> str | None:

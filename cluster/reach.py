@@ -1,26 +1,27 @@
-"""The Docker daemon's way to the push address: proven by a pull, carried by a relay where there is none.
+"""The Docker daemon's way to the push address: proven by the daemon, carried by a relay where there is none.
 
 A daemon in a virtual machine, on another machine or without root has a loopback of its own. No name and no version
-tells which case it is: the daemon is asked to pull the preflight's image from the push address.
+tells which case it is: the daemon is asked to look up the preflight's image at the push address (ADR 0014).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager, closing, nullcontext
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 import docker
 import requests
 from docker.errors import DockerException
 
-from cluster.docker_config import USUAL_HOSTS, chosen_daemon
+from cluster.docker_config import chosen_daemon, usual_daemon
+from cluster.docker_ssh import near_socket, ssh_words
 from cluster.probe_image import REPOSITORY
 from cluster.relay.container import open_relay
 from stack.errors import DaemonReachError
 
-ANSWER_SECONDS = 10
-"""How long the daemon may take for an answer; to pull a few hundred bytes from a loopback is one."""
+ANSWER_SECONDS = 30
+"""How long the daemon may take for one answer, on a busy machine too."""
 
 
 @asynccontextmanager
@@ -38,10 +39,10 @@ async def daemon_reaching(
     Raises:
         DaemonReachError: it does not reach it, by way of a relay neither.
     """
-    host, port = chosen_daemon(environment) or _listening(), int(push_address.rpartition(":")[2])
+    host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
     reference = f"{push_address}/{REPOSITORY}@{digest}"
     try:
-        with closing(await asyncio.to_thread(_client, environment, host)) as client:
+        async with _client(environment, host) as client:
             refusal = await asyncio.to_thread(_refusal, client, reference)
             if refusal is None:
                 yield
@@ -55,21 +56,21 @@ async def daemon_reaching(
         raise _error(host, push_address, str(error)) from error
 
 
-def _client(environment: Mapping[str, str], host: str) -> docker.DockerClient:
-    variables = {**environment, "DOCKER_HOST": host}
-    return docker.DockerClient.from_env(environment=variables, timeout=ANSWER_SECONDS, use_ssh_client=True)
+@asynccontextmanager
+async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[docker.DockerClient]:
+    async with near_socket(host) if host.startswith("ssh://") else nullcontext(host) as near:
+        variables = {**environment, "DOCKER_HOST": near}
+        asked = partial(docker.DockerClient.from_env, environment=variables, timeout=ANSWER_SECONDS)
+        with closing(await asyncio.to_thread(asked)) as client:
+            yield client
 
 
 def _refusal(client: docker.DockerClient, reference: str) -> str | None:
-    """Why the daemon cannot pull an image; None if it can, and has forgotten it again."""
+    """Why the daemon cannot look up an image where it is; None if it can."""
     try:
-        for line in client.api.pull(reference, stream=True, decode=True, auth_config={}):  # asks no credential helper
-            if "error" in line:
-                return str(line["error"])
+        client.images.get_registry_data(reference, auth_config={})  # asks no credential helper
     except DockerException as error:
-        return str(error)
-    with suppress(DockerException):
-        client.api.remove_image(reference)
+        return str(getattr(error, "explanation", None) or error)
     return None
 
 
@@ -78,14 +79,9 @@ def _error(host: str, push_address: str, reason: str) -> DaemonReachError:
     return DaemonReachError(host=host, push_address=push_address, reason=reason, mend=mend)
 
 
-def _listening() -> str:
-    """The first of the usual sockets that is there."""
-    return next((host for host in USUAL_HOSTS if Path(urlsplit(host).path).exists()), USUAL_HOSTS[0])
-
-
 def _mend(host: SplitResult, port: str) -> str:
     """What carries the push address into the daemon's loopback."""
     if host.scheme == "unix":
         return f"let the daemon share this machine's loopback, or carry port {port} of its own to this machine"
-    at = host.netloc.rpartition(":")[0] if host.port else host.netloc
-    return f"`ssh -N -R {port}:localhost:{port} {at}` carries it there; run `pulumi up` again while that runs"
+    line = " ".join(["ssh", "-N", "-R", f"{port}:localhost:{port}", *ssh_words(host)])
+    return f"`{line}` carries it there; run `pulumi up` again while that runs"

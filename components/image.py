@@ -24,6 +24,9 @@ class RegistryImage(pulumi.ComponentResource):
     reference: pulumi.Output[str]
     """The pull reference, by digest."""
 
+    tagged: str
+    """The same by its tag alone, known before anything is built."""
+
     def __init__(
         self,
         staged: Staged,
@@ -56,5 +59,6 @@ class RegistryImage(pulumi.ComponentResource):
             digest = parse_reference(pushed).digest
             return settings.endpoints.pull_reference(name, tag, str(digest))
 
+        self.tagged = settings.endpoints.tagged_reference(name, tag)
         self.reference = built.repo_digest.apply(pull_reference)
-        self.register_outputs({"reference": self.reference})
+        self.register_outputs({"reference": self.reference, "tagged": self.tagged})

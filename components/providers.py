@@ -8,7 +8,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
-from cluster.docker_config import broken_helpers, chosen_daemon
+from cluster.docker_config import USUAL_HOSTS, broken_helpers, chosen_daemon, usual_daemon
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
 
@@ -64,7 +64,7 @@ def docker_provider() -> docker.Provider:
     """
     broken = broken_helpers(os.environ)
     opts = pulumi.ResourceOptions(env_var_mappings=_NO_DOCKER_CONFIG if broken else None)
-    provider = docker.Provider("builder", host=chosen_daemon(os.environ), opts=opts)
+    provider = docker.Provider("builder", host=told_daemon(os.environ), opts=opts)
     if broken:
         pulumi.log.warn(
             f"{', '.join(broken)} in Docker's config.json does not work, so this builds without any credentials: "
@@ -72,3 +72,19 @@ def docker_provider() -> docker.Provider:
             provider,
         )
     return provider
+
+
+def told_daemon(environment: Mapping[str, str]) -> str:
+    """The address that the docker provider is told; empty where it finds the daemon itself.
+
+    What it is told stays in the state, where a destroy on another machine would look for this machine's daemon. It has
+    to be told of docker contexts, which it does not know, of ssh, which it takes from its configuration only, and of a
+    socket in the home folder (pulumi-docker provider/image.go, `configureDockerClient`).
+
+    Args:
+        environment: the process's environment.
+    """
+    host = chosen_daemon(environment) or usual_daemon()
+    if host in (environment.get("DOCKER_HOST"), USUAL_HOSTS[0]) and not host.startswith("ssh://"):
+        return ""
+    return host

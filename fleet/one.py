@@ -15,7 +15,7 @@ from fleet.outcome import Outcome, Result
 from fleet.phases import Course, Heard, Tell, first_line
 from fleet.pulumi import Program, StackCommands
 from stack.errors import KubeRegistryError
-from stack.rollout_errors import RunCancelledError
+from stack.fleet_errors import RunCancelledError
 
 RELEASE_SECONDS = 10.0
 """How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""

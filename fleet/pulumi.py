@@ -16,7 +16,7 @@ from pulumi import automation
 
 from fleet.command import HeldCommand
 from fleet.inventory import Member
-from stack.rollout_errors import ProgramError
+from stack.fleet_errors import ProgramError
 
 _STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 """Has a preview, too, print its events as they come."""

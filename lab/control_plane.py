@@ -5,6 +5,7 @@ bridge. Owns the processes' arguments and files, and the objects that a cluster 
 """
 
 import ipaddress
+import json
 from collections.abc import Callable
 
 from lab import kube_api, machines, pki
@@ -61,6 +62,8 @@ def commands(plan: Plan) -> dict[str, list[str]]:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
+            f"--audit-policy-file={_FOLDER}/audit-policy.json",
+            "--audit-log-path=-",  # into its own log
             f"--service-cluster-ip-range={SERVICES}",
             f"--service-account-key-file={keys}",
             f"--service-account-signing-key-file={keys}",
@@ -147,6 +150,7 @@ def _write_files(machine: Machine) -> None:
     kubelet_client = pki.issue(authority, "kube-apiserver-kubelet-client")
     machine.write(
         {
+            f"{_FOLDER}/audit-policy.json": json.dumps(_AUDIT_POLICY),
             f"{_FOLDER}/ca.crt": authority.certificate.read_text(),
             f"{_FOLDER}/service-account.key": authority.service_account_key.read_text(),
             f"{_FOLDER}/server.crt": server.certificate,
@@ -165,3 +169,17 @@ _STORAGE_CLASS = {
     "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
     "provisioner": "kubernetes.io/host-path",
 }
+
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts"]},
+        {"level": "None", "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"]},
+        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+        {"level": "Metadata", "resources": [{"group": "", "resources": ["pods/portforward", "pods/exec"]}]},
+        {"level": "None"},
+    ],
+}
+"""Who has asked to write, and who to get into a pod: Kubernetes' own parts aside, that is little."""

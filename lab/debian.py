@@ -37,6 +37,7 @@ class Package:
 
 PACKAGES = (
     Package("docker.io", ("dockerd",)),
+    Package("openssh-client", ("ssh",)),
     Package("containerd", ("containerd", "ctr", "containerd-shim-runc-v2")),
     Package("runc", ("runc",)),
     Package(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from lab import cluster, docker_engine
+from lab import cluster, docker_engine, far_engine
 from lab import plan as plans
 from lab.errors import LabError
 from lab.progress import Progress
@@ -63,7 +63,8 @@ def down() -> None:
     for name in plans.names():
         with progress.running(f"cluster {name}", "ending"):
             cluster.down(name)
-    docker_engine.down(progress)
+    for engine in (far_engine, docker_engine):
+        engine.down(progress)
 
 
 def _running_environment() -> Mapping[str, str]:

@@ -41,6 +41,8 @@ IP_SECONDS = 10.0
 
 USUAL_HOST = "unix:///var/run/docker.sock"
 
+_FAR_SCRIPT = Path(__file__).with_name("far_engine.sh")
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -58,12 +60,14 @@ class Site:
         run: the folder of its sockets; its path must be short.
         bridge: the network interface that its builds are plugged into.
         address: that of the bridge, with the length of its network.
+        far: whether it has a network of its own, as one in a virtual machine has, with no way out but a gateway.
     """
 
     state: Path = places.STATE / "docker"
     run: Path = places.RUN / "docker"
     bridge: str = "lab-docker"
     address: str = "10.120.0.1/24"
+    far: bool = False
 
     @property
     def engine(self) -> Engine:
@@ -120,7 +124,7 @@ def up(progress: Progress, site: Site = LAB) -> Engine:
     """
     hosts = [host for host in (os.environ.get("DOCKER_HOST"), USUAL_HOST) if host and host != site.engine.host]
     engine = next((Engine(host) for host in hosts if _works(host)), None) or start(progress, site)
-    _load_images(engine, site, progress)
+    load_images(engine, site, progress)
     return engine
 
 
@@ -136,7 +140,8 @@ def start(progress: Progress, site: Site = LAB) -> Engine:
             return site.engine
         with progress.running("Docker engine", "starting"):
             _end(site)
-            _make_bridge(site)
+            if not site.far:
+                _make_bridge(site)
             _wait_for_answer(site, _launch(site))
     return site.engine
 
@@ -171,7 +176,12 @@ def _works(host: str) -> bool:
         return False
 
 
-def _load_images(engine: Engine, site: Site, progress: Progress) -> None:
+def load_images(engine: Engine, site: Site, progress: Progress) -> None:
+    """Give an engine the lab's images, unless it has them.
+
+    Raises:
+        LabError: it does not take them.
+    """
     name = images.BUSYBOX
     try:
         with closing(docker.DockerClient(base_url=engine.host, timeout=LOAD_SECONDS)) as client:
@@ -197,11 +207,13 @@ def _wait_for_answer(site: Site, process: Process) -> None:
 
 
 def _launch(site: Site) -> Process:
-    """Start dockerd in a namespace of processes, and one of mounts."""
+    """Start dockerd in a namespace of processes and one of mounts, and in one of networks where it is far."""
     config = site.state / "daemon.json"
     config.write_text(json.dumps(_configuration(site), indent=2))
     namespaces = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc", "--"]
     command = [str(tool("tini-static")), "--", str(tool("dockerd")), f"--config-file={config}"]
+    if site.far:
+        command = ["unshare", "--net", "--", "sh", str(_FAR_SCRIPT), site.bridge, site.address, *command]
     return processes.start([*namespaces, *command], record=site.record, log=site.log, mark=site.mark, forks=True)
 
 

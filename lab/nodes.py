@@ -22,7 +22,8 @@ METRICS_PORT = 10249
 KUBELET, PROXY, CONTAINERD = "kubelet", "kube-proxy", "containerd"
 _CNI = "/var/lib/cni"
 _LAST_SYNC = re.compile(rb"^kubeproxy_sync_proxy_rules_last_timestamp_seconds.* (\S+)$", re.MULTILINE)
-_SOCKET = "containerd/containerd.sock"
+CONTAINERD_SOCKET = "containerd/containerd.sock"
+"""Within the machine's /run."""
 
 
 def machine_of(plan: Plan, node: NodePlan) -> Machine:
@@ -55,7 +56,7 @@ def prepare(plan: Plan, node: NodePlan) -> None:
     if not machine.runs(CONTAINERD):
         machine.write({"/var/lib/containerd.toml": _CONTAINERD, f"{_CNI}/net.d/10-lab.conflist": _cni(node)})
         machines.start(machine, CONTAINERD, commands(node)[CONTAINERD])
-    socket = machine.run / _SOCKET
+    socket = machine.run / CONTAINERD_SOCKET
 
     def listening() -> bool:
         machines.watch(machine, CONTAINERD)
@@ -172,7 +173,7 @@ def _kubelet(plan: Plan, node: NodePlan) -> dict[str, object]:
         "authorization": {"mode": "AlwaysAllow"},
         "tlsCertFile": "/var/lib/kubelet/server.crt",
         "tlsPrivateKeyFile": "/var/lib/kubelet/server.key",
-        "containerRuntimeEndpoint": f"unix:///run/{_SOCKET}",
+        "containerRuntimeEndpoint": f"unix:///run/{CONTAINERD_SOCKET}",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         # There is no DNS. A look-up is refused at once on a pod's own loopback, where any other address would have it
         # wait for seconds; named here as well, it keeps every pod from an event about missing DNS.

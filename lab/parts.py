@@ -19,6 +19,7 @@ REGISTRY_VERSION = "3.1.2"
 PULUMI_VERSION = "3.274.1"
 LANGUAGE_HOST_VERSION = "3.68.0"
 KUBERNETES_PLUGIN_VERSION = "4.25.0"
+ACTIONLINT_VERSION = "1.7.12"
 
 _GIGABYTE = 10**9
 _PROBE_SECONDS = 20.0
@@ -197,6 +198,15 @@ KUBERNETES_PLUGIN = Part(
     ),
     disk=5 * _GIGABYTE,
     from_path=False,  # a plugin found on PATH costs a warning on every run
+)
+
+ACTIONLINT = Part(
+    name="actionlint",
+    version=ACTIONLINT_VERSION,
+    purpose="the check of the workflows under .github",
+    programs=(Program("actionlint", ("-version",), (1, 7), (2,)),),
+    builds=(GoProgram(name="actionlint", module="actionlint", package="github.com/rhysd/actionlint/cmd/actionlint"),),
+    disk=_GIGABYTE,
 )
 
 PARTS = (KUBERNETES, REGISTRY, PULUMI)

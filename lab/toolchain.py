@@ -15,7 +15,7 @@ from pathlib import Path
 from lab import debian, gobuild
 from lab.errors import LabError
 from lab.host import check_machine
-from lab.parts import KUBERNETES_PLUGIN, PARTS, Part
+from lab.parts import ACTIONLINT, KUBERNETES_PLUGIN, PARTS, Part
 from lab.places import CACHE
 from lab.progress import Progress
 from lab.waiting import wait_for
@@ -45,13 +45,24 @@ def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
             make(part.key, partial(_build_part, part))
 
 
+def build(part: Part) -> None:
+    """Build one part where it is missing; that takes Go and no more.
+
+    Raises:
+        LabError: it cannot be built.
+    """
+    if not part.find():
+        gobuild.check_go()
+        make(part.key, partial(_build_part, part))
+
+
 def tool(name: str) -> Path:
     """The path of a program that `provide` has provided.
 
     Raises:
         LabError: it is nowhere to be found; `make up` installs or builds it.
     """
-    for part in (*PARTS, KUBERNETES_PLUGIN):
+    for part in (*PARTS, KUBERNETES_PLUGIN, ACTIONLINT):
         if name in {program.name for program in part.programs}:
             found = part.find()
             if found:

@@ -2,9 +2,12 @@
 
 import typer
 
-from registryctl import rollout
+from registryctl import inventory, rollout
 
 app = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
+app.command()(inventory.init)
+app.command("list")(inventory.list_stacks)
+app.command()(inventory.status)
 app.command()(rollout.up)
 app.command()(rollout.preview)
 app.command()(rollout.refresh)

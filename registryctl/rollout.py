@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,17 @@ import typer
 from rich.console import Console
 
 from fleet.fingerprint import program_hash
-from fleet.inventory import Fleet, chosen, read_fleet
-from fleet.one import Errand, carry_out, left_alone
+from fleet.inventory import Fleet, Member
+from fleet.one import Errand, Healthy, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
 from fleet.pulumi import Program, find_program
+from fleet.report import as_html, digests_differ, table
 from fleet.rollout import Order, roll_out
+from housekeeping.findings import examine, unreached
 from registryctl.interrupts import until_told
+from registryctl.inventory import Labels, Stacks, meant
+from registryctl.status import UNBROKEN
 
 PARALLEL = 4
 """How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
@@ -28,8 +33,6 @@ PARALLEL = 4
 DEADLINE_SECONDS = 900
 """How long one stack may take: several times what a first update with a large build takes."""
 
-Stacks = Annotated[str | None, typer.Option(help="Glob of the names of the stacks that are meant.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="Label that they have, as key=value; repeatable.")]
 Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
@@ -43,10 +46,11 @@ def up(
     max_failures: Annotated[int, typer.Option(help="How many may fail before no more is begun.", min=0)] = 0,
     deadline: Deadline = DEADLINE_SECONDS,
     json: Json = False,
+    report: Annotated[Path | None, typer.Option(help="Write the report to this HTML file.")] = None,
 ) -> None:
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
     order = Order(parallel, max_failures, pilot=True)
-    _run(_Wanted("up", _fleet(stacks, label), order, deadline, as_json=json))
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, report=report))
 
 
 def preview(
@@ -58,7 +62,7 @@ def preview(
     json: Json = False,
 ) -> None:
     """Show what `up` would change."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     _run(_Wanted("preview", fleet, _all_of(fleet, parallel), deadline, as_json=json))
 
 
@@ -71,7 +75,7 @@ def refresh(
     json: Json = False,
 ) -> None:
     """Bring the state of every stack to what is really there."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     _run(_Wanted("refresh", fleet, _all_of(fleet, parallel), deadline, as_json=json))
 
 
@@ -85,7 +89,7 @@ def destroy(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove what every stack has deployed."""
-    fleet = _fleet(stacks, label)
+    fleet = meant(stacks, label)
     names = ", ".join(member.name for member in fleet.members)
     if not yes:
         typer.confirm(f"Remove the registries and all images of {names}?", abort=True, err=True)
@@ -97,13 +101,6 @@ def _all_of(fleet: Fleet, parallel: int) -> Order:
     return Order(parallel, len(fleet.members), pilot=False)
 
 
-def _fleet(stacks: str | None, label: list[str] | None) -> Fleet:
-    pairs = [each.partition("=") for each in label or ()]
-    if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
-        raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
-    return chosen(read_fleet(Path.cwd()), stacks, {key: value for key, _, value in pairs})
-
-
 @dataclass(frozen=True)
 class _Wanted:
     """What the options of a verb ask for."""
@@ -113,6 +110,7 @@ class _Wanted:
     order: Order
     deadline: float
     as_json: bool
+    report: Path | None = None
 
 
 def _run(wanted: _Wanted) -> None:
@@ -122,7 +120,11 @@ def _run(wanted: _Wanted) -> None:
     asyncio.run(_roll_out(wanted, program, began, outcomes))
     done = tuple(outcomes[member.name] for member in fleet.members)
     run = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, done)
-    _print(run, Console(stderr=wanted.as_json, highlight=False, markup=False, soft_wrap=True))
+    there = sys.stderr if wanted.as_json else sys.stdout
+    width = None if there.isatty() else UNBROKEN
+    _print(run, Console(file=there, highlight=False, markup=False, soft_wrap=True, width=width))
+    if wanted.report:
+        wanted.report.write_text(as_html(run))
     raise typer.Exit(int(not all(outcome.result.good for outcome in done)))
 
 
@@ -133,14 +135,33 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     async with until_told():
         with showing as tell:
             hashed = program_hash(program.folder)
-            errand = Errand(wanted.verb, program, hashed, None, tell, began, wanted.deadline)
+            errand = Errand(wanted.verb, program, hashed, _EXAMINED.get(wanted.verb), tell, began, wanted.deadline)
             look, run = partial(left_alone, errand), partial(carry_out, errand)
             await roll_out(members, wanted.order, look, run, outcomes)
 
 
+async def _well(member: Member, images: Mapping[str, str]) -> str | None:
+    """What is wrong with a stack that is deployed."""
+    return "; ".join((await examine(member.settings, images)).sentences) or None
+
+
+async def _reached(member: Member, _: Mapping[str, str]) -> str | None:
+    """Why its cluster does not answer: Pulumi's own preview passes over that without a word."""
+    return await unreached(member.settings)
+
+
+_EXAMINED: Mapping[str, Healthy] = {"up": _well, "preview": _reached}
+
+
 def _print(run: Run, console: Console) -> None:
+    console.print(table(run))
     for outcome in run.outcomes:
-        changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
-        console.print("  ".join(filter(None, (outcome.stack, outcome.result, changes, outcome.error))))
+        if outcome.changes and run.verb == "preview":
+            changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
+            console.print(f"{outcome.stack} would {changes}")
+        if outcome.error and console.is_terminal:  # whose table cuts it off
+            console.print(f"{outcome.stack}: {outcome.error}")
         if outcome.lock:
-            console.print(f"  it is locked; `{outcome.lock}` releases it")
+            console.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
+    for image in digests_differ(run):
+        console.print(f"the digest of {image} is not the same everywhere")

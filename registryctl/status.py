@@ -10,24 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.contents import missing_content
 from cluster.kube import open_client
-from cluster.push import ANSWER_SECONDS
-from cluster.registry import open_registry
-from cluster.tunnel import open_tunnel
+from housekeeping.findings import Missing, read_all_back
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack
-from stack.endpoints import parse_reference
 from stack.names import image_urn
-from stack.settings import Settings
 
 THERE = "there"
 
 UNBROKEN = 1000
 """Columns of a table whose references and digests stay in one piece, to be copied."""
-
-Missing = Mapping[str, list[str]]
-"""Name of an image -> words for each part of it that is missing."""
 
 
 def status(
@@ -48,27 +40,13 @@ async def _status(name: str | None) -> int:
         if references is None:
             console.print(f"stack {stack.name} has put out no images yet; `pulumi up --stack {stack.name}` deploys it")
             return 1
-        missing = await _missing(stack.settings, references)
+        async with open_client(stack.settings) as kube:
+            missing = await read_all_back(kube, references)
         console.print(_table(references, missing))
         lacking = [image for image, words in missing.items() if words]
         if lacking:
             console.print(f"what pushes again is {push_line(stack, lacking)}")
     return int(lacking != [])
-
-
-async def _missing(settings: Settings, references: Mapping[str, str]) -> Missing:
-    async with (
-        open_client(settings) as kube,
-        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
-        found = {}
-        for image, text in references.items():
-            deployed = parse_reference(text)
-            found[image] = await missing_content(registry, deployed.repository, str(deployed.digest))
-            if deployed.tag and await registry.tagged(deployed.repository, deployed.tag) is None:
-                found[image].append(f"tag {deployed.tag} is missing")
-        return found
 
 
 def _table(references: Mapping[str, str], missing: Missing) -> Table:

@@ -4,6 +4,7 @@ import typer
 
 from registryctl import fleet
 from registryctl.preflight import preflight
+from registryctl.preview import preview
 from registryctl.reference import reference
 from registryctl.status import status
 from registryctl.tunnel import tunnel
@@ -13,6 +14,7 @@ app.command()(tunnel)
 app.command()(preflight)
 app.command()(status)
 app.command()(reference)
+app.command()(preview)
 app.add_typer(fleet.app, name="fleet")
 
 

@@ -7,6 +7,8 @@
     ├── DaemonError                no Docker daemon answers
     ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
+    ├── PlanError                  Pulumi gives no plan of a stack
+    ├── PlanTooLateError           or not in time
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
         │   ├── CredentialPluginError  the program that it gets its credentials from is missing

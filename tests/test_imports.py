@@ -12,14 +12,23 @@ MAY_IMPORT = {
     "cluster": {"stack", "cluster"},
     "components": {"stack", "cluster", "components"},
     "__main__.py": {"stack", "cluster", "components"},
-    "fleet": {"stack", "fleet"},
-    "registryctl": {"stack", "cluster", "fleet", "registryctl"},
+    "housekeeping": {"stack", "cluster", "housekeeping"},
+    "fleet": {"stack", "housekeeping", "fleet"},
+    "registryctl": {"stack", "cluster", "housekeeping", "fleet", "registryctl"},
+    "policy": {"stack", "policy"},
     "lab": {"lab", "stack"},
 }
 """Room -> the rooms it may import from. cluster/push.py is the one seam between `__main__` and the live cluster."""
 
-RUNS_PROGRAMS = {"cluster/docker_config.py", "cluster/exec_plugin.py", "fleet/command.py", "registryctl/stacks.py"}
-"""Docker's credential helpers, the kubeconfig's credential plugins, and `pulumi`, for one stack or a fleet."""
+RUNS_PROGRAMS = {
+    "cluster/docker_config.py",
+    "cluster/docker_ssh.py",
+    "cluster/exec_plugin.py",
+    "fleet/changes.py",
+    "fleet/command.py",
+    "registryctl/stacks.py",
+}
+"""Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`, `pulumi`."""
 
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumi_docker"}
 
@@ -50,7 +59,7 @@ def test_a_room_imports_only_what_lies_before_it(room: str) -> None:
         assert rooms <= MAY_IMPORT[room], file
 
 
-@pytest.mark.parametrize("room", ["stack", "cluster", "registryctl"])
+@pytest.mark.parametrize("room", ["stack", "cluster", "housekeeping", "registryctl"])
 def test_rooms_without_pulumi_do_not_import_it(room: str) -> None:
     for file in modules(room):
         assert not imported(file) & PULUMI, file
@@ -67,7 +76,7 @@ def test_the_program_runs_no_other_program() -> None:
     assert {str(file.relative_to(ROOT)) for file in runs} <= RUNS_PROGRAMS
 
 
-@pytest.mark.parametrize("room", ["stack", "cluster", "components", "registryctl"])
+@pytest.mark.parametrize("room", ["stack", "cluster", "components", "housekeeping", "registryctl"])
 def test_a_package_file_holds_a_docstring_only(room: str) -> None:
     (only,) = ast.parse((ROOT / room / "__init__.py").read_text()).body
     assert isinstance(only, ast.Expr)

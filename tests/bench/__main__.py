@@ -20,7 +20,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, table, tunnels
+from tests.bench import edits, images, table, tunnels
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -35,6 +35,7 @@ class Name(StrEnum):
 
     TUNNELS = "tunnels"
     LIVES = "lives"
+    IMAGES = "images"
 
 
 @commands.command()
@@ -49,7 +50,7 @@ def bench(
     provide_plugins(progress)
     for name in names or list(Name):
         start, machine = time.monotonic(), table.machine()
-        lines = tunnels.measure(repetitions, progress) if name == Name.TUNNELS else lives(repetitions, progress)
+        lines = MEASURES[name](repetitions, progress)
         took = f"medians of {repetitions} (least-most), {duration(time.monotonic() - start)} in all"
         show(lines)
         asked = f"`python -m tests.bench {name} --repetitions {repetitions}`"
@@ -81,6 +82,10 @@ def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[st
         with steps.step("the floor", "measuring"):
             of_floor.append(with_open_door(settings(), floor.sample))
     return table.lines(of_ours, of_floor)
+
+
+MEASURES = {Name.TUNNELS: tunnels.measure, Name.LIVES: lives, Name.IMAGES: images.measure}
+"""What measures each table: samples of every row -> its lines."""
 
 
 def show(lines: Sequence[Sequence[str]]) -> None:

@@ -82,7 +82,7 @@ def kr8s(plan: Plan, settings: Settings, pod: str, port: int) -> Way:
 
 def direct(pod: Mapping[str, Any], port: int) -> Way:
     """The limit: the kernel itself, from this machine's loopback to the pod's."""
-    pid = _process_in(pod["metadata"]["uid"])
+    pid = process_in(pod["metadata"]["uid"])
     return Way("direct", port, [sys.executable, "-m", "tests.bench.direct", str(port), f"/proc/{pid}/ns/net"])
 
 
@@ -128,8 +128,8 @@ def answers(port: int, seconds: float = ANSWER_SECONDS) -> bool:
         connection.close()
 
 
-def _process_in(pod_uid: str) -> int:
-    """A process of that pod, by the control group that the kubelet has put it into."""
+def process_in(pod_uid: str) -> int:
+    """The number of a process of that pod, by the control group that the kubelet has put it into."""
     for file in Path("/proc").glob("[0-9]*/cgroup"):
         with suppress(OSError):
             if pod_uid in file.read_text():

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from cluster.kubeconfig import read
-from components.providers import service_account
+from components.providers import service_account, told_daemon
 from stack.names import IN_CLUSTER
+from tests.cluster.test_docker_config import configured
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,20 @@ def test_a_pod_leads_to_its_own_cluster_by_its_own_token(tmp_path: Path, host: s
     found = read(str(file)).kube_context(IN_CLUSTER)
     assert found.cluster["server"] == server
     assert found.user == {"tokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, ""),
+        ({"DOCKER_HOST": "unix:///run/mine.sock"}, ""),
+        ({"DOCKER_HOST": "tcp://there:2375"}, ""),
+        ({"DOCKER_HOST": "ssh://me@there"}, "ssh://me@there"),
+        ({"DOCKER_CONTEXT": "colima"}, "unix:///colima.sock"),
+    ],
+)
+def test_the_state_names_no_daemon_that_the_provider_finds_itself(
+    tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    folder = configured(tmp_path, contexts={"colima": "unix:///colima.sock"})
+    assert told_daemon({**folder, **environment}) == told

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,18 @@ from tests.conftest import CLUSTER, Lab
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAM = ("Pulumi.yaml", "__main__.py", "app", "cluster", "components", "examples", "registryctl", "stack")
+PROGRAM = (
+    "Pulumi.yaml",
+    "__main__.py",
+    "app",
+    "cluster",
+    "components",
+    "examples",
+    "fleet",
+    "housekeeping",
+    "registryctl",
+    "stack",
+)
 STACK = CLUSTER
 
 
@@ -32,9 +43,10 @@ class Program:
         """`pulumi up`; operation -> number of resources."""
         return {str(kind): count for kind, count in (self.stack.up().summary.resource_changes or {}).items()}
 
-    def preview(self) -> dict[str, int]:
-        """`pulumi preview`; operation -> number of resources."""
-        return {str(getattr(kind, "value", kind)): count for kind, count in self.stack.preview().change_summary.items()}
+    def preview(self, say: Callable[[str], object] = len) -> dict[str, int]:
+        """`pulumi preview`, its lines told one by one; operation -> number of resources."""
+        summary = self.stack.preview(on_output=say).change_summary
+        return {str(getattr(kind, "value", kind)): count for kind, count in summary.items()}
 
     def failing_up(self) -> str:
         """The text of a `pulumi up` that is expected to fail."""

@@ -15,8 +15,9 @@ from cluster.kube import open_client
 from cluster.push import PushPath
 from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
+from stack.content import read_content
 from stack.endpoints import parse_reference
-from stack.settings import Settings
+from stack.settings import ImageSettings, Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
 
 pytestmark = pytest.mark.lab
@@ -47,6 +48,7 @@ class TestJourney:
         assert reference.repository == "app"
         assert reference.digest
         assert program.output("images") == {"app": program.output("image")}
+        assert program.output("tagged") == {"app": f"{reference.host}/app:{reference.tag}"}
         assert program.output("registry") == {
             "namespace": "kube-registry",
             "nodePort": 30100,
@@ -98,7 +100,10 @@ class TestJourney:
         (program.folder / "app" / "site" / "version").write_text("2\n")
         with socket.create_server(("127.0.0.1", settings_of(lab).push_port)) as listener:
             listener.settimeout(0)
-            assert program.preview() == {"same": RESOURCES - 1, "update": 1}
+            lines: list[str] = []
+            assert program.preview(lines.append) == {"same": RESOURCES - 1, "update": 1}
+            tag = read_content("app", ImageSettings(context="./app"), "linux/amd64", program.folder).tag
+            assert any(f'"localhost:30100/app:{tag}"' in line for line in lines), lines
             with pytest.raises(BlockingIOError):
                 listener.accept()
 

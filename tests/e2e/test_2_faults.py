@@ -83,7 +83,7 @@ class TestFaults:
         program.stack.up(on_output=lines.append)
         assert images_in_state(program) == {"app", "one", "two"}
         assert sum("waiting for an answer on" in line for line in lines) == 1
-        assert sum("waiting for the Docker daemon to pull from" in line for line in lines) == 1
+        assert sum("waiting for the Docker daemon to reach" in line for line in lines) == 1
         rows = [line.split() for line in lines if "reading the image back" in line]
         assert {row[row.index("docker:index:Image") + 1] for row in rows} == images_in_state(program)
         with occupied(settings_of(lab).push_port):

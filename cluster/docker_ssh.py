@@ -1,0 +1,84 @@
+"""A Docker daemon behind ssh, as a socket of this machine: by the person's own ssh, with its configuration and agent.
+
+The docker SDK's own way takes a second implementation of ssh, which knows neither.
+"""
+
+import asyncio
+import shlex
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from cluster.polling import poll
+
+CONNECT_SECONDS = 20.0
+"""How long ssh may take to log in."""
+
+_PAUSE = 0.05
+_SOCKET_OF_DOCKER = shlex.join(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+"""What Docker's client on the other machine talks to: /var/run/docker.sock, or that of a daemon without root."""
+
+
+@asynccontextmanager
+async def near_socket(host: str) -> AsyncIterator[str]:
+    """A block in which a Unix socket leads to a daemon that is reached by ssh.
+
+    Args:
+        host: ssh://[USER@]HOST[:PORT].
+
+    Yields:
+        The socket's address, unix://PATH.
+
+    Raises:
+        OSError: it cannot be reached so, in ssh's own words.
+    """
+    whom = ssh_words(urlsplit(host))
+    ssh = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", *whom]
+    far = await _far_socket([*ssh, _SOCKET_OF_DOCKER], f"`ssh {shlex.join(whom)}`")
+    with tempfile.TemporaryDirectory(prefix="kube-registry-") as folder:
+        near = Path(folder, "docker.sock")
+        async with _started([*ssh, "-N", "-L", f"{near}:{far}"]) as forwarding:
+
+            async def settled() -> bool | None:
+                return await asyncio.to_thread(near.exists) or forwarding.returncode is not None or None
+
+            await poll(settled, seconds=CONNECT_SECONDS, pause=_PAUSE)
+            yield f"unix://{near}"
+
+
+async def _far_socket(command: Sequence[str], name: str) -> str:
+    """Where the daemon listens on its own machine."""
+    async with _started(command) as asking:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                answer, said = await asking.communicate()
+        except TimeoutError:
+            raise OSError(f"{name} took longer than {CONNECT_SECONDS:.0f} s") from None
+    if path := urlsplit(answer.decode().strip()).path:
+        return path
+    raise OSError(f"{name}: {' '.join(said.decode(errors='replace').split()) or 'no answer'}")
+
+
+def ssh_words(place: SplitResult) -> list[str]:
+    """Whom `ssh` is to reach: its arguments for the user, the port and the host of an address.
+
+    Args:
+        place: of the form ssh://[USER@]HOST[:PORT]; the port of another scheme is not one of ssh.
+    """
+    at = f"{place.username}@{place.hostname}" if place.username else str(place.hostname)
+    return [*(["-p", str(place.port)] if place.scheme == "ssh" and place.port else []), at]
+
+
+@asynccontextmanager
+async def _started(command: Sequence[str]) -> AsyncIterator[Process]:
+    """A process that is ended with the block."""
+    running = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            running.terminate()
+        await running.wait()

@@ -1,0 +1,78 @@
+"""Which files of an image's build context a branch has changed, as far as git knows."""
+
+import asyncio
+from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.ignore import IgnoreRules, ignore_file
+from stack.settings import ImageSettings
+
+GIT_SECONDS = 30.0
+"""How long `git` may take to compare a build context."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What has changed in a build context.
+
+    Args:
+        files: paths relative to it, or to the checkout where they lie outside of it.
+        since: the commit that it is compared with; None if there is none.
+        unknown: why it is not known what has changed, in words; empty if it is.
+    """
+
+    files: tuple[str, ...] = ()
+    since: str | None = None
+    unknown: str = ""
+
+
+async def changed_files(program: Path, image: ImageSettings, base: str) -> Changed:
+    """The files that the build reads and that differ from where this branch left its base.
+
+    Files that git ignores are not seen; those that are new and not yet added are.
+
+    Args:
+        program: folder that `image.context` is relative to.
+        image: how the image is built.
+        base: what the branch is to be merged into, such as origin/main.
+    """
+    context = (program / image.context).resolve()
+    dockerfile = context / image.dockerfile
+    since = await _git(context, "merge-base", base, "HEAD")
+    if since is None:
+        return Changed(unknown=f"which files changed is not known: git has no common ancestor of {base} and HEAD here")
+    places = ("--", ".", str(dockerfile))
+    differing = await _git(context, "diff", "--name-only", "--relative", "-z", since.strip(), *places)
+    new = await _git(context, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    if differing is None or new is None:
+        return Changed(unknown="which files changed is not known: git cannot compare them")
+    ignore = ignore_file(context, dockerfile)
+    rules = IgnoreRules.read(ignore)
+    always = {
+        file.relative_to(context).as_posix() for file in (dockerfile, ignore) if file and file.is_relative_to(context)
+    }
+    paths = {path for path in (differing + new).split("\0") if path}
+    return Changed(
+        tuple(sorted(path for path in paths if path in always or not rules.exclude(path))), since.strip()[:12]
+    )
+
+
+async def _git(folder: Path, *words: str) -> str | None:
+    """What git answers; None if it does not."""
+    try:
+        running = await asyncio.create_subprocess_exec(
+            "git", *words, cwd=folder, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+        )
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(GIT_SECONDS):
+            out, _ = await running.communicate()
+    except TimeoutError:
+        return None
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    return out.decode(errors="surrogateescape") if running.returncode == 0 else None

@@ -1,0 +1,132 @@
+"""What a change would do to every stack of a fleet, for the person who reviews it. It reads, and writes nothing.
+
+Pulumi's own preview passes over a cluster that does not answer, so each is asked first, by ourselves.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fleet.changes import Changed, changed_files
+from fleet.inventory import Member
+from fleet.plan import DELETED, SAME, Change, Plan, read_plan
+from fleet.pulumi import Program
+from housekeeping.findings import unreached
+from stack.content import read_content
+from stack.errors import KubeRegistryError
+from stack.rules import Finding, Limits, broken
+
+
+@dataclass(frozen=True)
+class ImageChange:
+    """One image of a stack, before and after.
+
+    Args:
+        name: its name in the settings.
+        before: the pull reference that is deployed; None if none is.
+        after: what it would be; the tagged reference as long as a digest is to come, None if the image goes.
+        changed: files that its build reads.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    changed: Changed
+
+
+@dataclass(frozen=True)
+class StackReview:
+    """What is to be said of one stack.
+
+    Args:
+        stack: its name.
+        kube_context: where its cluster is.
+        changes: what would become of each resource that does not stay as it is.
+        images: those that change.
+        findings: rules that its resources break.
+        unreachable: why its cluster could not be asked, in one sentence.
+        failed: why there is no plan of it, in one sentence.
+    """
+
+    stack: str
+    kube_context: str
+    changes: tuple[Change, ...] = ()
+    images: tuple[ImageChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unreachable: str | None = None
+    failed: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing stands against it."""
+        return not (self.findings or self.unreachable or self.failed)
+
+
+@dataclass(frozen=True)
+class Question:
+    """How a review is made.
+
+    Args:
+        program: the program.
+        base: what git compares with, such as origin/main.
+        node_ports: those that the clusters have.
+        configure: whether the stacks' config comes from the fleet.
+        seconds: how long each stack may take.
+        parallel: how many are asked at once.
+    """
+
+    program: Program
+    base: str
+    node_ports: range
+    configure: bool
+    seconds: float
+    parallel: int
+
+
+async def review(question: Question, members: Sequence[Member]) -> list[StackReview]:
+    """Review every stack, several at once; what fails for one is its own review."""
+    at_once = asyncio.Semaphore(question.parallel)
+
+    async def one(member: Member) -> StackReview:
+        async with at_once:
+            return await _review_stack(question, member)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(member)) for member in members]
+    return [task.result() for task in tasks]
+
+
+async def _review_stack(question: Question, member: Member) -> StackReview:
+    settings, said = member.settings, StackReview(member.name, member.settings.kube_context)
+    if unreachable := await unreached(settings):
+        return replace(said, unreachable=unreachable)
+    try:
+        plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
+        images = await _images(question, member, plan)
+    except KubeRegistryError as error:
+        return replace(said, failed=str(error))
+    limits = Limits.of(settings, question.node_ports)
+    kept = [change for change in plan.changes if change.what != DELETED]
+    return replace(
+        said,
+        changes=tuple(change for change in plan.changes if change.what != SAME),
+        images=images,
+        findings=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
+    )
+
+
+async def _images(question: Question, member: Member, plan: Plan) -> tuple[ImageChange, ...]:
+    """The images whose tag is another one than is deployed."""
+    folder, settings = question.program.folder, member.settings
+    gone = [
+        ImageChange(name, before, None, Changed())
+        for name, before in plan.images.items()
+        if name not in settings.images
+    ]
+    found = []
+    for name, image in settings.images.items():
+        tag = (await asyncio.to_thread(read_content, name, image, settings.platform, folder)).tag
+        before, after = plan.images.get(name), settings.endpoints.tagged_reference(name, tag)
+        if before is None or before.partition("@")[0] != after:
+            found.append(ImageChange(name, before, after, await changed_files(folder, image, question.base)))
+    return (*found, *gone)

@@ -1,0 +1,114 @@
+"""What is wrong with a stack that has been deployed: its cluster, its registry, its images, its nodes.
+
+One examination for all who ask: a rollout before its next wave, `registryctl status` and `registryctl fleet status`.
+It writes nothing.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cluster.contents import missing_content
+from cluster.kube import KubeClient, open_client
+from cluster.nodes import pulling_nodes
+from cluster.preconditions import prove_reach
+from cluster.proofs import recall
+from cluster.push import ANSWER_SECONDS
+from cluster.readiness import wait_ready
+from cluster.registry import open_registry
+from cluster.tunnel import open_tunnel
+from stack.api_errors import ForbiddenError
+from stack.endpoints import parse_reference
+from stack.errors import KubeRegistryError
+from stack.settings import Settings
+
+READY_SECONDS = 1.0
+"""How long a registry may take to be as it should be; what is looked at is to be well now."""
+
+Missing = Mapping[str, list[str]]
+"""Name of an image -> words for each part of it that is missing."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an examination has found.
+
+    Args:
+        reach: why the cluster does not answer, or does not answer us; None if it does.
+        registry: why the registry cannot be read; None if it can.
+        missing: of every image that is deployed what is not there; empty where the registry cannot be read.
+        unproven: nodes that have not been asked yet whether they can pull; the next push asks them.
+    """
+
+    reach: str | None
+    registry: str | None
+    missing: Missing
+    unproven: tuple[str, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that is wrong, one sentence each; none if all is well."""
+        told = [words for words in (self.reach, self.registry) if words]
+        told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
+        return told
+
+
+async def examine(settings: Settings, references: Mapping[str, str]) -> Findings:
+    """Look whether all is well with a stack.
+
+    Args:
+        settings: the stack.
+        references: name -> pull reference of its images, as its outputs have them.
+    """
+    if reach := await unreached(settings):
+        return Findings(reach, None, {}, ())
+    try:
+        async with open_client(settings) as kube:
+            await wait_ready(kube, seconds=READY_SECONDS)
+            unproven = await _unproven(kube, settings) if settings.preflight else ()
+            return Findings(None, None, await read_all_back(kube, references), unproven)
+    except KubeRegistryError as error:
+        return Findings(None, str(error), {}, ())
+
+
+async def unreached(settings: Settings) -> str | None:
+    """Why a stack's cluster does not answer us, in one sentence; None if it does, whatever it lets us see.
+
+    Args:
+        settings: the stack.
+    """
+    try:
+        with suppress(ForbiddenError):  # it has answered; before the first update nobody has rights in the namespace
+            await prove_reach(settings)
+    except KubeRegistryError as error:
+        return str(error)
+    return None
+
+
+async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Missing:
+    """Read images back through a tunnel of their own.
+
+    Args:
+        kube: client of the registry's cluster.
+        references: name -> pull reference.
+
+    Raises:
+        KubeRegistryError: the registry cannot be asked, which is never taken for missing.
+    """
+    found = {}
+    async with (
+        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
+        open_registry(tunnel.address, kube.where) as registry,
+    ):
+        for image, text in references.items():
+            deployed = parse_reference(text)
+            found[image] = await missing_content(registry, deployed.repository, str(deployed.digest))
+            if deployed.tag and await registry.tagged(deployed.repository, deployed.tag) is None:
+                found[image].append(f"tag {deployed.tag} is missing")
+    return found
+
+
+async def _unproven(kube: KubeClient, settings: Settings) -> tuple[str, ...]:
+    architecture, proven = settings.platform.split("/")[1], await recall(kube, settings)
+    asked = [node for node in await pulling_nodes(kube) if node.architecture == architecture]
+    return tuple(node.name for node in asked if (node.uid, node.runtime) not in proven)

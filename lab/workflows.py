@@ -1,0 +1,30 @@
+"""`python -m lab.workflows`: actionlint over .github/workflows, which is built where it is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.parts import ACTIONLINT
+from lab.toolchain import build, tool
+
+CHECK_SECONDS = 60.0
+
+
+def check(checkout: Path) -> int:
+    """Exit status of actionlint; what it finds goes to the terminal. Shell and Python in steps are not its business.
+
+    Raises:
+        LabError: it cannot be built.
+    """
+    build(ACTIONLINT)
+    files = sorted(map(str, (checkout / ".github" / "workflows").glob("*.yml")))
+    command = [str(tool("actionlint")), "-no-color", "-shellcheck=", "-pyflakes=", *files]
+    return subprocess.run(command, cwd=checkout, timeout=CHECK_SECONDS, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(check(Path(__file__).resolve().parent.parent))
+    except LabError as error:
+        sys.exit(str(error))

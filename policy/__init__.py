@@ -1,0 +1,1 @@
+"""The policy pack: hands stack/rules.py on to Pulumi."""

@@ -1,0 +1,65 @@
+"""The rules of stack/rules.py as policies of Pulumi, each a policy of its own that can be set to another level."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pulumi_policy import (
+    EnforcementLevel,
+    Policy,
+    PolicyConfigSchema,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+)
+from pulumi_policy.proxy import UnknownValueError
+
+from stack.objects import UNKNOWN
+from stack.rules import RULES, Limits, Rule
+from stack.settings import Settings, described
+
+_SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
+"""The settings that the rules go by; their defaults are the program's."""
+
+
+def policies() -> list[Policy]:
+    """One policy for each rule, mandatory if nothing else is set."""
+    return [_policy(name, rule) for name, rule in RULES.items()]
+
+
+def _policy(name: str, rule: Rule) -> ResourceValidationPolicy:
+    known = described()
+    schema = {
+        key: {"type": "integer" if key == "nodePort" else "string", "default": known[key].default} for key in _SETTINGS
+    }
+    return ResourceValidationPolicy(
+        name=name,
+        description=str(rule.__doc__),
+        validate=partial(_validate, rule),
+        enforcement_level=EnforcementLevel.MANDATORY,
+        config_schema=PolicyConfigSchema(properties=schema),
+    )
+
+
+def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:
+    config = {key: value for key, value in args.get_config().items() if key in _SETTINGS}
+    whole = {"kubeContext": "any", "images": {"any": {}}, **config}
+    limits = Limits.of(Settings.parse(whole, project="kube-registry", stack="any"))
+    for text in rule(args.resource_type, _plain(args.props), limits):
+        report(text, None)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a resource has
+    """Inputs without the proxies that refuse to show what is not known yet."""
+    if isinstance(value, Mapping):
+        return {key: _plain_at(value, key) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain_at(value, index) for index in range(len(value))]
+    return value
+
+
+def _plain_at(held: Any, key: str | int) -> Any:  # noqa: ANN401 - likewise
+    try:
+        return _plain(held[key])
+    except UnknownValueError:
+        return UNKNOWN

@@ -1,0 +1,133 @@
+"""`registryctl fleet init`, `list` and `status`: which stacks there are, and how they are."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from cluster.kubeconfig import paths, read
+from cluster.translation import LOWER, one_line
+from fleet.draft import draft
+from fleet.inventory import FILE, Fleet, Member, chosen, read_fleet
+from housekeeping.findings import examine
+from registryctl.interrupts import until_told
+from registryctl.stacks import deployed_images
+from stack.errors import KubeRegistryError
+from stack.fleet_errors import FleetError
+
+AT_ONCE = 8
+"""How many stacks are looked at at once."""
+
+Stacks = Annotated[str | None, typer.Option(help="Glob of the names of the stacks that are meant.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="Label that they have, as key=value; repeatable.")]
+
+WELL = "well"
+
+
+def meant(stacks: str | None, label: Sequence[str] | None) -> Fleet:
+    """The part of the fleet of the program in this folder that options ask for.
+
+    Args:
+        stacks: value of --stacks.
+        label: values of --label.
+
+    Raises:
+        FleetError: there is no fleet, or no such stack in it.
+    """
+    pairs = [each.partition("=") for each in label or ()]
+    if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
+        raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
+    return chosen(read_fleet(Path.cwd()), stacks, {key: value for key, _, value in pairs})
+
+
+def init() -> None:
+    """Write a fleet.yaml with a stack for each kube context of this machine."""
+    file = Path.cwd() / FILE
+    if file.exists():
+        raise FleetError(str(file), "all of it", "it is there already", "move it away, or edit it")
+    kubeconfig = paths(None)
+    try:
+        names = list(read(kubeconfig).entries["contexts"])
+    except (*LOWER, yaml.YAMLError, ValueError) as error:
+        mend = "`kubectl config get-contexts` tells when it is right"
+        raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error
+    if not names:
+        raise FleetError(str(file), "its stacks", f"{kubeconfig} has no kube contexts", "name another in $KUBECONFIG")
+    file.write_text(draft(names))
+    typer.echo(f"{FILE} lists {len(names)} stacks; `python -m registryctl fleet list` shows them")
+
+
+def list_stacks(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, as a CI matrix takes it.")] = False,
+) -> None:
+    """Print the stacks of fleet.yaml, in the order in which they are rolled out."""
+    members = meant(stacks, label).members
+    if as_json:
+        typer.echo(json.dumps([_plain(member) for member in members]))
+        return
+    table = Table("stack", "wave", "kube context", "push port", "labels", box=None, pad_edge=False)
+    for member in members:
+        labels = ", ".join(f"{key}={value}" for key, value in member.labels.items())
+        settings = member.settings
+        table.add_row(member.name, str(member.wave), settings.kube_context, str(settings.push_port), labels)
+    _console().print(table)
+
+
+def status(*, stacks: Stacks = None, label: Labels = None) -> None:
+    """Look whether all is well with every stack: cluster, registry, images; exit status 1 if it is not."""
+    raise typer.Exit(asyncio.run(_status(meant(stacks, label).members)))
+
+
+async def _status(members: Sequence[Member]) -> int:
+    found: dict[str, list[str]] = {}
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def look(member: Member) -> None:
+        async with room:
+            found[member.name] = await findings(member)
+
+    async with until_told():
+        async with asyncio.TaskGroup() as looks:
+            for member in members:
+                looks.create_task(look(member))
+        table = Table("stack", "kube context", "state", box=None, pad_edge=False)
+        for member in members:
+            first, *more = found[member.name] or [WELL]
+            table.add_row(member.name, member.settings.kube_context, first)
+            for sentence in more:
+                table.add_row("", "", sentence)
+        _console().print(table)
+    return int(len(found) < len(members) or any(found.values()))
+
+
+async def findings(member: Member) -> list[str]:
+    """What is wrong with a stack, one sentence each."""
+    try:
+        references = await deployed_images(Path.cwd(), member.name)
+    except KubeRegistryError as error:
+        return [str(error)]
+    if references is None:
+        return [f"it has put out no images yet; `python -m registryctl fleet up --stacks {member.name}` deploys it"]
+    return (await examine(member.settings, references)).sentences
+
+
+def _plain(member: Member) -> dict[str, object]:
+    return {
+        "name": member.name,
+        "kubeContext": member.settings.kube_context,
+        "wave": member.wave,
+        "labels": dict(member.labels),
+    }
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, soft_wrap=True, width=1000)

@@ -1,0 +1,81 @@
+"""Kubernetes objects as Pulumi's inputs describe them, read with care: nothing in them has been checked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Inputs = Mapping[str, Any]
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""What Pulumi writes in place of a value that only an update makes known."""
+
+_POD_SPEC = {
+    "Pod": ("spec",),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    **dict.fromkeys(
+        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"),
+        ("spec", "template", "spec"),
+    ),
+}
+"""Kind of a workload -> where its pod's spec is."""
+
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+
+
+def kind_of(type_: str) -> str:
+    """Kind of a Kubernetes object, of whatever version of its API; nothing of other resources."""
+    return type_.rpartition(":")[2].removesuffix("Patch") if type_.startswith("kubernetes:") else ""
+
+
+def namespace_of(inputs: Inputs) -> str:
+    """The namespace that an object is in."""
+    return str(at(inputs, "metadata", "namespace") or "default")
+
+
+def pod_spec(type_: str, inputs: Inputs) -> Any:  # noqa: ANN401 - whatever stands there
+    """The spec of a workload's pod; None of what is no workload."""
+    way = _POD_SPEC.get(kind_of(type_))
+    return at(inputs, *way) if way else None
+
+
+def containers(spec: object) -> Iterator[tuple[str, Inputs]]:
+    """Name of each container of a pod, init and ephemeral ones too, and the container."""
+    for kind in _CONTAINERS:
+        for container in sequence(at(spec, kind)):
+            yield str(at(container, "name")), container
+
+
+def images(type_: str, inputs: Inputs) -> Iterator[tuple[str, str]]:
+    """Name and image of each container whose image is known."""
+    for name, container in containers(pod_spec(type_, inputs)):
+        if image := known(at(container, "image")):
+            yield name, str(image)
+
+
+def at(value: object, *way: str) -> Any:  # noqa: ANN401 - whatever stands there
+    """What stands at the end of a way of keys; None where something else is in between."""
+    for key in way:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def sequence(value: object) -> Sequence[Any]:
+    """A list that stands there; an empty one if none does."""
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def known(value: object) -> object:
+    """A value; None if only an update makes it known."""
+    return None if value == UNKNOWN else value
+
+
+def number(value: object) -> int | None:
+    """A port's number, which Pulumi may have as a float or as text."""
+    try:
+        return int(str(value).removesuffix(".0"))
+    except ValueError:
+        return None
+
+
+def is_true(value: object) -> bool:
+    """Whether a switch is on, which Pulumi may have as text."""
+    return value is True or value == "true"
