@@ -100,7 +100,7 @@ class TestUp:
 
     def test_what_is_right_is_left_alone_until_it_is_not(self, rollouts: Rollouts, lab: Lab) -> None:
         assert ends(rollouts.run("up", "--stacks", "[ot]*")[1]) == {"one": "left alone", "two": "left alone"}
-        lab.kubectl("scale", "deployment/registry", "--namespace", "two", "--replicas=0")
+        lab.kubectl("delete", "deployment", "registry", "--namespace", "two")
         status, events = rollouts.run("up", "--stacks", "[ot]*")
         assert (status, ends(events)) == (0, {"one": "left alone", "two": "succeeded"})
 
