@@ -16,15 +16,16 @@ from rich.console import Console
 
 from fleet.fingerprint import program_hash
 from fleet.inventory import Fleet, Member
-from fleet.one import Errand, carry_out, left_alone
+from fleet.one import Errand, Healthy, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
 from fleet.pulumi import Program, find_program
 from fleet.report import as_html, as_json, digests_differ, table
 from fleet.rollout import Order, roll_out
-from housekeeping.findings import examine
+from housekeeping.findings import examine, unreached
 from registryctl.interrupts import until_told
 from registryctl.inventory import Labels, Stacks, meant
+from registryctl.status import UNBROKEN
 
 PARALLEL = 4
 """How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
@@ -34,10 +35,6 @@ DEADLINE_SECONDS = 900
 
 Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
-Report = Annotated[
-    list[Path] | None,
-    typer.Option(help="Write a report: NAME.html for people, NAME.json for machines; repeatable."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
 
 
@@ -49,14 +46,13 @@ def up(
     max_failures: Annotated[int, typer.Option(help="How many may fail before no more is begun.", min=0)] = 0,
     deadline: Deadline = DEADLINE_SECONDS,
     json: Json = False,
-    report: Report = None,
+    report: Annotated[
+        list[Path] | None, typer.Option(help="Write a report here: JSON if it ends in .json, else HTML; repeatable.")
+    ] = None,
 ) -> None:
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
-    files = tuple(report or ())
-    if any(file.suffix not in _FORMATS for file in files):
-        raise typer.BadParameter(f"--report takes a file that ends in {' or '.join(_FORMATS)}.")
     order = Order(parallel, max_failures, pilot=True)
-    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, report=files))
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, reports=tuple(report or ())))
 
 
 def preview(
@@ -116,7 +112,7 @@ class _Wanted:
     order: Order
     deadline: float
     as_json: bool
-    report: tuple[Path, ...] = ()
+    reports: tuple[Path, ...] = ()
 
 
 def _run(wanted: _Wanted) -> None:
@@ -126,9 +122,11 @@ def _run(wanted: _Wanted) -> None:
     asyncio.run(_roll_out(wanted, program, began, outcomes))
     done = tuple(outcomes[member.name] for member in fleet.members)
     run = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, done)
-    for file in wanted.report:
-        file.write_text(_FORMATS[file.suffix](run))
-    _print(run, Console(stderr=wanted.as_json, highlight=False, markup=False, soft_wrap=True))
+    there = sys.stderr if wanted.as_json else sys.stdout
+    width = None if there.isatty() else UNBROKEN
+    _print(run, Console(file=there, highlight=False, markup=False, soft_wrap=True, width=width))
+    for file in wanted.reports:
+        file.write_text(as_json(run) if file.suffix == ".json" else as_html(run))
     raise typer.Exit(int(not all(outcome.result.good for outcome in done)))
 
 
@@ -139,25 +137,33 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     async with until_told():
         with showing as tell:
             hashed = program_hash(program.folder)
-            healthy = _health if wanted.verb == "up" else None
-            errand = Errand(wanted.verb, program, hashed, healthy, tell, began, wanted.deadline)
+            errand = Errand(wanted.verb, program, hashed, _EXAMINED.get(wanted.verb), tell, began, wanted.deadline)
             look, run = partial(left_alone, errand), partial(carry_out, errand)
             await roll_out(members, wanted.order, look, run, outcomes)
 
 
-async def _health(member: Member, images: Mapping[str, str]) -> str | None:
-    """What is wrong with a stack after its update; None if nothing is."""
+async def _well(member: Member, images: Mapping[str, str]) -> str | None:
+    """What is wrong with a stack that is deployed."""
     return "; ".join((await examine(member.settings, images)).sentences) or None
+
+
+async def _reached(member: Member, _: Mapping[str, str]) -> str | None:
+    """Why its cluster does not answer: Pulumi's own preview passes over that without a word."""
+    return await unreached(member.settings)
+
+
+_EXAMINED: Mapping[str, Healthy] = {"up": _well, "preview": _reached}
 
 
 def _print(run: Run, console: Console) -> None:
     console.print(table(run))
     for outcome in run.outcomes:
+        if outcome.changes and run.verb == "preview":
+            changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
+            console.print(f"{outcome.stack} would {changes}")
+        if outcome.error and console.is_terminal:  # whose table cuts it off
+            console.print(f"{outcome.stack}: {outcome.error}")
         if outcome.lock:
-            console.print(f"stack {outcome.stack} is locked; `{outcome.lock}` releases it")
-    for name, digests in digests_differ(run).items():
-        console.print(f"image {name} is not the same everywhere, it has {len(digests)} digests")
-
-
-_FORMATS = {".html": as_html, ".json": as_json}
-"""Ending of a report's file -> what writes it."""
+            console.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
+    for image in digests_differ(run):
+        console.print(f"the digest of {image} is not the same everywhere")
