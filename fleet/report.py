@@ -32,7 +32,8 @@ def table(run: Run) -> Table:
     """One line for each cluster: its wave, result, seconds without waiting, and its error."""
     shown = Table("cluster", "wave", "result", "seconds", "error", box=None, pad_edge=False)
     shown.columns[1].justify = shown.columns[3].justify = "right"
-    shown.columns[4].no_wrap = True
+    for column in shown.columns[:4]:
+        column.no_wrap = True  # the error alone is folded where the terminal is narrow: its end says what mends it
     for outcome in run.outcomes:
         shown.add_row(
             Text(_one_line(outcome.stack)),
