@@ -50,15 +50,6 @@ def as_json(run: Run) -> str:
     return _RUN.dump_json(run, indent=2).decode()
 
 
-def from_json(text: str) -> Run:
-    """The run that `as_json` has written down.
-
-    Raises:
-        pydantic.ValidationError: the text is something else.
-    """
-    return _RUN.validate_json(text)
-
-
 def digests_differ(run: Run) -> Mapping[str, frozenset[str]]:
     """The images that are not the same bytes in every cluster that has them: name -> their digests."""
     digests: defaultdict[str, set[str]] = defaultdict(set)

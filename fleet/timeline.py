@@ -103,7 +103,7 @@ def _row(outcome: Outcome, length: float) -> str:
 
 
 def _span(span: Span, length: float) -> str:
-    number = PHASES.index(span.phase) if span.phase in PHASES else 0
+    number = PHASES.index(span.phase)
     width = 100 * (span.ended - span.began) / length
     words = f"{span.phase}: {span.ended - span.began:.1f} s, from {span.began:.1f} s to {span.ended:.1f} s"
     label = f"<b>{escape(span.phase)}</b>" if number and width >= LABEL_PER_CENT else ""

@@ -1,0 +1,98 @@
+"""`registryctl fleet` as a process, as far as it needs no cluster: the first fleet.yaml, the list, what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+MINE = "defaults: {images: {app: {}}}\nstacks: [{name: mine, kubeContext: kind-eu}]\n"
+CONTEXTS = ["kind-eu", "arn:aws:eks:us-east-1:1:cluster/shop", "kind-eu@admin"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A program's, on a machine that knows three kube contexts."""
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    entries = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in CONTEXTS]
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump({"contexts": entries, "clusters": [], "users": []}))
+    return tmp_path
+
+
+def fleet(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    surroundings = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig"), "PYTHONPATH": str(root), **env}
+    command = [sys.executable, "-m", "registryctl", "fleet", *words]
+    return subprocess.run(
+        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=60, check=False, input=""
+    )
+
+
+def test_the_first_fleet_lists_every_kube_context(folder: Path) -> None:
+    begun = fleet(folder, "init")
+    assert (begun.returncode, begun.stderr) == (0, "")
+    listed = json.loads(fleet(folder, "list", "--json").stdout)
+    assert [stack["kubeContext"] for stack in listed] == CONTEXTS
+    assert len({stack["name"] for stack in listed}) == len(CONTEXTS)
+
+
+def test_a_fleet_that_is_there_is_not_lost(folder: Path) -> None:
+    (folder / "fleet.yaml").write_text(MINE)
+    again = fleet(folder, "init")
+    assert again.returncode == 1
+    assert "it is there already" in again.stderr
+    assert "mine" in (folder / "fleet.yaml").read_text()
+
+
+def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(folder: Path) -> None:
+    (folder / "fleet.yaml").write_text(
+        "defaults: {images: {app: {}}}\n"
+        "stacks:\n"
+        "- {name: late, kubeContext: a, wave: 2, labels: {region: eu}}\n"
+        "- {name: first, kubeContext: b, labels: {region: eu}}\n"
+        "- {name: other, kubeContext: c, labels: {region: us}}\n"
+    )
+    listed = json.loads(fleet(folder, "list", "--json").stdout)
+    assert [stack["name"] for stack in listed] == ["first", "other", "late"]
+    table = fleet(folder, "list", "--label", "region=eu").stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["stack", "first", "late"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["list"], 1, "`python -m registryctl fleet init` writes one"),
+        (["up", "--stacks", "nowhere"], 1, "`python -m registryctl fleet init` writes one"),
+        (["list", "--label", "region"], 2, "--label takes key=value"),
+        (["up", "--parallel", "0"], 2, "--parallel"),
+    ],
+)
+def test_what_is_refused_is_one_sentence(folder: Path, words: list[str], status: int, sentence: str) -> None:
+    done = fleet(folder, *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+def test_a_kubeconfig_without_contexts_makes_no_fleet(folder: Path) -> None:
+    done = fleet(folder, "init", KUBECONFIG=str(folder / "nowhere"))
+    assert done.returncode == 1
+    assert not (folder / "fleet.yaml").exists()
+    (sentence,) = done.stderr.splitlines()
+    assert "nowhere" in sentence
+
+
+def test_destroy_asks_first(folder: Path) -> None:
+    (folder / "fleet.yaml").write_text(MINE)
+    done = fleet(folder, "destroy")
+    assert done.returncode == 1
+    assert "Remove the registries and all images of mine?" in done.stderr
+
+
+def test_without_pulumi_the_sentence_says_so(folder: Path) -> None:
+    (folder / "fleet.yaml").write_text(MINE)
+    done = fleet(folder, "up", PATH="/nowhere")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "pulumi" in done.stderr
