@@ -4,12 +4,13 @@ A manifest alone proves little: a volume that has lost blobs still answers for i
 no layer that it believes to be there.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from cluster.registry import RegistryClient, digest_of
+from cluster.several import several
 
 Descriptor = Mapping[str, Any]
 """What a manifest says of a part: its digest and its size in bytes."""
@@ -41,16 +42,11 @@ async def missing_content(registry: RegistryClient, repository: str, digest: str
     if "manifests" in manifest:
         children = [await missing_content(registry, repository, child["digest"]) for child in manifest["manifests"]]
         return [words for child in children for words in child]
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def layer_words(layer: Descriptor) -> str | None:
-        async with turns:
-            return await _missing_layer(registry, repository, layer)
-
     layers = {layer["digest"]: layer for layer in manifest["layers"]}  # an image may have one twice
-    said = await asyncio.gather(
-        _missing_config(registry, repository, manifest["config"]), *map(layer_words, layers.values())
-    )
+    said = [
+        await _missing_config(registry, repository, manifest["config"]),
+        *await several(partial(_missing_layer, registry, repository), layers.values(), at_once=AT_ONCE),
+    ]
     return [words for words in said if words]
 
 
