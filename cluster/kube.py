@@ -9,7 +9,7 @@ import base64
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -103,6 +103,15 @@ class KubeClient:
         """
         await self._send("POST", path, body=made)
 
+    async def replace(self, path: str, made: Mapping[str, Any]) -> None:
+        """Put an object in the place of the one at an API path; of its resourceVersion, if that is given.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: it may not be; with status 409 if it is of another version by now.
+        """
+        await self._send("PUT", path, body=made)
+
     async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
         """Make the object at an API path what is wanted, whether it is there or not (server-side apply).
 
@@ -127,7 +136,9 @@ class KubeClient:
                 raise
 
     @asynccontextmanager
-    async def websocket(self, path: str, protocol: str, **query: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async def websocket(
+        self, path: str, protocol: str, **query: str | Sequence[str]
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A WebSocket to an API path, closed at the end, within CLOSE_SECONDS even if the peer takes nothing more.
 
         No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would
@@ -171,7 +182,9 @@ class KubeClient:
         with translated(self.where, request):
             return await send(renewed)
 
-    async def _explain(self, path: str, protocol: str, query: Mapping[str, str], refused: RefusedError) -> None:
+    async def _explain(
+        self, path: str, protocol: str, query: Mapping[str, str | Sequence[str]], refused: RefusedError
+    ) -> None:
         """Ask for an upgrade in plain HTTP, to read why it is refused.
 
         It has to look like one: the API server asks for other rights than it does for a GET (protocol fact 6).
@@ -195,7 +208,7 @@ class KubeClient:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         read: Callable[[bytes], Any] = _an_object,
@@ -215,11 +228,11 @@ class KubeClient:
         return await self._ask(request or f"{method} {path}", send)
 
     async def _upgrade(
-        self, shown: Shown, path: str, protocol: str, query: Mapping[str, str]
+        self, shown: Shown, path: str, protocol: str, query: Mapping[str, str | Sequence[str]]
     ) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(REQUEST_SECONDS):
             socket: aiohttp.ClientWebSocketResponse = await shown.rest.pool_manager.ws_connect(
-                f"{self.where.cluster}{path}?{urlencode(query)}",
+                f"{self.where.cluster}{path}?{urlencode(query, doseq=True)}",
                 protocols=[protocol],
                 headers=shown.headers,
                 max_msg_size=LARGEST_MESSAGE,

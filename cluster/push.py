@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
+from stack.housekeeping_errors import LeaseLostError
 from stack.registry_errors import ContentMissingError, PreflightError, PreflightToldError
 from stack.settings import Settings
 
@@ -75,15 +77,14 @@ class PushPath:
             push_name: what is going to be pushed; what its tag names until then is remembered for `read_back`.
 
         Raises:
-            ClusterError: registry not ready, no tunnel to it, no room in it, or nodes that cannot pull; their table is
-                for the first.
+            ClusterError: registry not ready, no tunnel to it, in use by somebody who bears nobody beside, no room in
+                it, or nodes that cannot pull; their table is for the first.
         """
         async with self._lock:
             await self._prove_ready(say)
             if self._told:
                 raise self._told
-            if self._tunnel is None:
-                await self._open_tunnel(say)
+            await self._have_tunnel(say)
             self._holders.add(holder)
         if push_name:
             with suppress(KubeRegistryError):  # to know it is good for one remark, and no reason to build nothing
@@ -131,11 +132,9 @@ class PushPath:
                 say(str(self._tunnel.trouble))
             try:
                 await self._prove_ready(say)
-                if self._tunnel is None:
-                    await self._open_tunnel(say)
-                else:
-                    await self._tunnel.prove(ANSWER_SECONDS)
-                    await self._prove_room(self._tunnel)
+                if not await self._have_tunnel(say):
+                    await self._held_tunnel.prove(ANSWER_SECONDS)
+                    await self._prove_room(self._held_tunnel)
             except KubeRegistryError as error:
                 say(str(error))
                 return False
@@ -148,8 +147,7 @@ class PushPath:
         async with self._lock:
             self._holders.discard(holder)
             if not self._holders:
-                self._tunnel = None
-                await self._open.aclose()
+                await self._close_tunnel()
 
     async def _prove_ready(self, say: Say) -> None:
         """Ask once; what failed for one image fails for the next at once."""
@@ -176,8 +174,22 @@ class PushPath:
                 say(f"waiting for the node proxy to listen on every node, {until(left)}")
                 await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
 
+    async def _have_tunnel(self, say: Say) -> bool:
+        """Open the tunnel if it is not open, or not any more; whether it was."""
+        if self._tunnel and self._tunnel.broken:
+            await self._close_tunnel()
+        if self._tunnel:
+            return False
+        await self._open_tunnel(say)
+        return True
+
+    async def _close_tunnel(self) -> None:
+        self._tunnel = None
+        await self._open.aclose()
+
     async def _open_tunnel(self, say: Say) -> None:
         from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.lease import lease_held  # noqa: PLC0415
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
         say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
@@ -185,6 +197,8 @@ class PushPath:
             kube = await opening.enter_async_context(open_client(self._settings))
             opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
             tunnel = await opening.enter_async_context(opened)
+            end = partial(tunnel.break_off, LeaseLostError(where=kube.where))
+            await opening.enter_async_context(lease_held(kube, "pulumi up", alone=False, say=say, lost=end))
             await self._prove_room(tunnel)
             await self._prove_nodes(tunnel, say)
             if self._docker is not None:

@@ -65,12 +65,14 @@ class Tunnel:
         port: the push port that it listens on, on 127.0.0.1.
         reconnects: connections that found another pod than the one before, or a pod only after they were refused.
         trouble: what went wrong last since the registry was last asked to prove itself.
+        broken: why it carries nothing any more.
     """
 
     kube: KubeClient
     port: int
     reconnects: int = 0
     trouble: KubeRegistryError | None = None
+    broken: KubeRegistryError | None = None
     _links: list[_Link] = field(default_factory=list)
     _ended: Traffic = field(default_factory=Traffic)
     _pod: str | None = None
@@ -90,7 +92,8 @@ class Tunnel:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
-            ClusterError: a right is missing, credentials or certificate are not accepted; no waiting mends that.
+            ClusterError: a right is missing, credentials or certificate are not accepted, or it is broken off; no
+                waiting mends that.
             TunnelError: it did not within `seconds`; with the last real cause.
         """
         self.trouble = None
@@ -101,6 +104,8 @@ class Tunnel:
                     async with session.get(f"http://{self.address}/v2/") as answer:
                         return answer.status == HTTPStatus.OK or None
                 except (aiohttp.ClientError, TimeoutError):
+                    if self.broken:
+                        raise self.broken from None
                     if isinstance(self.trouble, _NO_WAITING_MENDS):
                         raise self.trouble from None
                     return None
@@ -118,6 +123,8 @@ class Tunnel:
         link = _Link(task)
         self._links.append(link)
         try:
+            if self.broken:
+                raise self.broken
             await self._carry(link, near)
         except KubeRegistryError as error:
             self._note(error)
@@ -148,6 +155,13 @@ class Tunnel:
             ]
             if still:
                 await self._look_after(still)
+
+    def break_off(self, cause: KubeRegistryError) -> None:
+        """Cut all connections, and carry nothing any more."""
+        self.broken = cause
+        for link in self._links:
+            link.cause = cause
+            link.task.cancel()
 
     async def end_connections(self) -> None:
         """Cut what is still open and wait until it is gone."""

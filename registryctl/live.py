@@ -49,13 +49,18 @@ def watched(console: Console) -> Iterator[Live]:
 
 
 async def keep_true(live: Live, tunnel: Tunnel) -> None:
-    """Write on the live line what the tunnel carries, for ever."""
+    """Write on the live line what the tunnel carries, until it is broken off.
+
+    Raises:
+        KubeRegistryError: why it was.
+    """
     opened = time.monotonic()
     samples = deque([(opened, tunnel.traffic)], maxlen=RATE_SAMPLES)
-    while True:
+    while not tunnel.broken:
         await asyncio.sleep(REFRESH_SECONDS)
         samples.append((time.monotonic(), tunnel.traffic))
         live.update(progress(samples, tunnel.reconnects, since=opened), refresh=True)
+    raise tunnel.broken
 
 
 def progress(samples: Sequence[Sample], reconnects: int, *, since: float) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from cluster.kube import KubeClient, open_client
+from cluster.lease import lease_held
 from cluster.push import ANSWER_SECONDS, until
 from cluster.tunnel import Tunnel, open_tunnel
 from registryctl.interrupts import until_told
@@ -17,6 +19,7 @@ from registryctl.stacks import kube_context_settings, stack_settings
 from stack.api_errors import RefusedError
 from stack.endpoints import Endpoints
 from stack.errors import Where
+from stack.housekeeping_errors import LeaseLostError
 from stack.names import REGISTRY
 
 
@@ -52,8 +55,11 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
             async with open_client(settings) as kube:
                 node_port = await _node_port(kube)
                 async with open_tunnel(kube, settings.push_port, seconds=ANSWER_SECONDS) as opened:
-                    _say_open(console, kube.where, settings.endpoints, node_port)
-                    await keep_true(live, opened)
+                    end = partial(opened.break_off, LeaseLostError(where=kube.where))
+                    say = partial(live.update, refresh=True)
+                    async with lease_held(kube, "registryctl tunnel", alone=False, say=say, lost=end):
+                        _say_open(console, kube.where, settings.endpoints, node_port)
+                        await keep_true(live, opened)
     if opened is not None:
         console.print(f"closed: {totals(opened)}")
 

@@ -28,15 +28,18 @@
         ├── ContentMissingError    it has lost a part of what was pushed
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which
+        ├── LeaseHeldError         others use it, and what is to be done bears nobody beside it
+        ├── LeaseLostError         its lease could not be kept
+        ├── ExecError              a program in its pod failed
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port
             ├── PodGoneError       the pod at its far end was taken away
             ├── TunnelTimeoutError no pod was reached in time
             └── TunnelProtocolError  the node speaks something else
 
-What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py and
-tunnel_errors.py. A subclass has fields and a template; the sentence names what, where and why, and ends with what
-mends it. Programming mistakes are no part of this tree.
+What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py, tunnel_errors.py
+and housekeeping_errors.py. A subclass has fields and a template; the sentence names what, where and why, and ends with
+what mends it. Programming mistakes are no part of this tree.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,65 @@
+"""What can go wrong with the lease of a registry, and with work that is done in its pod."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stack.errors import HERE, ClusterError
+
+
+@dataclass(eq=False)
+class LeaseHeldError(ClusterError):
+    """Others hold the registry's lease, and did not end.
+
+    Args:
+        holders: who they are and what they do.
+        seconds: how long they were waited for.
+    """
+
+    holders: tuple[str, ...]
+    seconds: float
+
+    sentence = (
+        "the registry in {where} is in use by {listed}, which was waited for {seconds:.0f} s; "
+        "try again when that has ended"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "holders": ("registryctl gc of ada@laptop",),
+        "seconds": 120.0,
+    }
+
+    @property
+    def listed(self) -> str:
+        """All holders."""
+        return ", ".join(self.holders)
+
+
+@dataclass(eq=False)
+class LeaseLostError(ClusterError):
+    """The lease could not be kept, as the API server was not reached for a while."""
+
+    sentence = (
+        "the lease of the registry in {where} could not be kept, so the work was stopped half-way; "
+        "nothing is lost, start it again when the cluster answers"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE}
+
+
+@dataclass(eq=False)
+class ExecError(ClusterError):
+    """A program in the registry's pod did not do what it was to do.
+
+    Args:
+        doing: what it was to do.
+        reason: its own last words, or the node's.
+    """
+
+    doing: str
+    reason: str
+
+    sentence = "{doing} failed in the pod of the registry in {where}: {reason}; `kubectl describe pod` says more of it"
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "doing": "listing what is stored",
+        "reason": 'exec: "sh": executable file not found in $PATH',
+    }
