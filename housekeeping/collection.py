@@ -1,0 +1,160 @@
+"""A garbage collection: manifests deleted through the write door, then the registry's own sweep in its pod.
+
+Nobody pushes meanwhile, by the lease; pulls go on. It may be broken off at any moment: what is deleted is what the plan
+had named, and the next one finishes the rest.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cluster.exec import run_in_pod
+from cluster.kube import KubeClient
+from cluster.lease import lease_held
+from cluster.push import ANSWER_SECONDS
+from cluster.registry import RegistryClient, open_registry
+from cluster.tunnel import open_tunnel
+from housekeeping.images import Image, images
+from housekeeping.manifests import read_manifests
+from housekeeping.plan import Keep, Plan, plan
+from housekeeping.storage import Storage, read_storage
+from housekeeping.usage import Use, read_uses
+from stack.housekeeping_errors import LeaseLostError
+
+SWEEP_SECONDS = 1800.0
+"""How long the registry's own collection may take."""
+
+_SWEEP = """\
+registry garbage-collect /etc/distribution/write.yml </dev/null 2>&1 &
+job=$!
+while grep -qs . /proc/$job/cmdline; do
+  read -r -t 5 beat || { kill -9 $job; echo "nobody waits for it any more"; break; }
+done
+wait $job
+"""
+"""It must not go on alone: once its lease is lost, somebody else may push. So it ends when nobody waits for it."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is, at one moment.
+
+    Args:
+        storage: what lies on the volume.
+        images: what it means, and who uses what.
+    """
+
+    storage: Storage
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection has done.
+
+    Args:
+        images: that were removed.
+        freed: bytes of blobs that lie on the volume no longer, as counted before and after.
+        free: bytes that are free now.
+    """
+
+    images: tuple[Image, ...]
+    freed: int
+    free: int
+
+
+@asynccontextmanager
+async def write_door(kube: KubeClient) -> AsyncIterator[RegistryClient]:
+    """A client of the write door, through a tunnel of its own."""
+    async with (
+        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
+        open_registry(tunnel.address, kube.where) as registry,
+    ):
+        yield registry
+
+
+async def look(kube: KubeClient, registry: RegistryClient, outputs: Iterable[Use]) -> Look:
+    """Look at everything that is stored and used.
+
+    Args:
+        kube: client of the registry's cluster.
+        registry: a door of the registry.
+        outputs: uses that the cluster does not know: images of a stack's outputs.
+
+    Raises:
+        ClusterError: something cannot be asked, or may not be.
+    """
+    storage = await read_storage(kube)
+    found = images(storage, await read_manifests(registry, storage), [*await read_uses(kube), *outputs])
+    return Look(storage, tuple(found))
+
+
+async def collect(
+    kube: KubeClient, outputs: Iterable[Use], keep: Keep, agreed: Plan, say: Callable[[str], None]
+) -> Collected:
+    """Remove what was agreed upon and is still of no use, and give its room back.
+
+    Args:
+        kube: client of the registry's cluster.
+        outputs: as for `look`.
+        keep: as for `plan`.
+        agreed: the plan that a person has seen; nothing else goes.
+        say: told of every step.
+
+    Raises:
+        LeaseHeldError: somebody pushes and does not end.
+        LeaseLostError: the API server was not reached for too long.
+        ClusterError: something failed half-way; the next collection finishes it.
+    """
+
+    async def work() -> Collected:
+        async with write_door(kube) as registry:
+            before = await look(kube, registry, outputs)
+            now = plan(before.storage, before.images, keep, datetime.now(UTC))
+            going = _both(now, agreed)
+            await _delete(registry, going, say)
+        say("the registry removes what nothing needs")
+        await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)
+        after = await read_storage(kube)
+        freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
+        return Collected(going.doomed, freed, after.room.free)
+
+    return await _alone(kube, work, say)
+
+
+async def _alone(kube: KubeClient, work: Callable[[], Awaitable[Collected]], say: Callable[[str], None]) -> Collected:
+    """Do something while nobody pushes; stop at once if that cannot be warranted any longer."""
+    try:
+        async with asyncio.timeout(None) as scope:
+            loop = asyncio.get_running_loop()
+            end = lambda: scope.reschedule(loop.time())  # noqa: E731
+            async with lease_held(kube, "registryctl gc", alone=True, say=say, lost=end):
+                return await work()
+    except TimeoutError:
+        if scope.expired():
+            raise LeaseLostError(where=kube.where) from None
+        raise
+
+
+def _both(now: Plan, agreed: Plan) -> Plan:
+    """What goes by both plans: an image may have found a user since, or a new one may have come."""
+    named = {(image.repository, image.digest) for image in agreed.doomed}
+    manifests = {
+        repository: tuple(digest for digest in digests if digest in agreed.manifests.get(repository, ()))
+        for repository, digests in now.manifests.items()
+    }
+    doomed = tuple(image for image in now.doomed if (image.repository, image.digest) in named)
+    return replace(now, doomed=doomed, manifests=manifests)
+
+
+async def _delete(registry: RegistryClient, going: Plan, say: Callable[[str], None]) -> None:
+    for repository, tags in going.tags.items():
+        for tag in tags:
+            await registry.delete(repository, tag)
+    for repository, digests in going.manifests.items():
+        if digests:
+            say(f"deleting {len(digests)} manifests of {repository}")
+        for digest in digests:
+            await registry.delete(repository, digest)

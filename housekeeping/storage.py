@@ -1,0 +1,120 @@
+"""What lies on a registry's volume: manifests with their tags and times, blobs with their bytes, the room that is left.
+
+The registry's API lists neither a manifest without a tag nor when one was pushed nor how much room there is, so the
+file system is asked, in the pod.
+
+Layout: distribution v3.1, registry/storage/paths.go.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cluster.exec import run_in_pod
+from cluster.kube import KubeClient
+
+LIST_SECONDS = 60.0
+"""How long the listing may take; a hundred thousand files take a few seconds."""
+
+_LIST = """\
+cd /var/lib/registry || exit
+echo "room $(df -Pk . | tail -n 1)"
+cd docker/registry/v2 2>/dev/null || exit 0
+find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
+ -o -name link -exec stat -c 'link %Y %n' {} +
+find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {} +
+find blobs -name data -exec stat -c 'blob %s %n' {} +
+exit 0
+"""
+"""POSIX, but for `stat -c`, which GNU and BusyBox have."""
+
+_ROOM = re.compile(r"room .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
+_REVISION = re.compile(
+    r"link (?P<time>\d+) repositories/(?P<repository>.+)/_manifests/revisions/sha256/(?P<hex>[0-9a-f]{64})/link"
+)
+_TAGGED = re.compile(r"link (?P<time>\d+) repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link")
+_TAG = re.compile(r"repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link:(?P<digest>sha256:\S+)")
+_BLOB = re.compile(r"blob (?P<bytes>\d+) blobs/sha256/[0-9a-f]{2}/(?P<hex>[0-9a-f]{64})/data")
+
+
+@dataclass(frozen=True)
+class Room:
+    """The file system that the volume is on, in bytes."""
+
+    used: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What a tag names, and since when."""
+
+    digest: str
+    pushed: datetime
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What lies on the volume.
+
+    Args:
+        room: used and free bytes.
+        manifests: repository -> digest of each of its manifests and indexes -> when it was pushed first.
+        tags: repository -> tag -> what it names.
+        blobs: digest -> bytes, of everything: layers, configs, manifests.
+    """
+
+    room: Room
+    manifests: Mapping[str, Mapping[str, datetime]]
+    tags: Mapping[str, Mapping[str, Tag]]
+    blobs: Mapping[str, int]
+
+
+async def read_storage(kube: KubeClient) -> Storage:
+    """List the volume.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        ExecError: it cannot be listed.
+        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+    """
+    return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
+
+
+def parse_listing(text: str) -> Storage:
+    """The storage that a listing tells of.
+
+    Args:
+        text: what the listing has printed.
+
+    Raises:
+        ValueError: it does not even tell the room.
+    """
+    room = None
+    manifests: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+    times: dict[tuple[str, str], datetime] = {}
+    tags: defaultdict[str, dict[str, Tag]] = defaultdict(dict)
+    blobs: dict[str, int] = {}
+    for line in text.splitlines():
+        if found := _BLOB.fullmatch(line):
+            blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
+        elif found := _REVISION.fullmatch(line):
+            manifests[found["repository"]][f"sha256:{found['hex']}"] = _time(found["time"])
+        elif found := _TAGGED.fullmatch(line):
+            times[found["repository"], found["tag"]] = _time(found["time"])
+        elif found := _TAG.fullmatch(line):
+            pushed = times.get((found["repository"], found["tag"]), datetime.now(UTC))  # pushed while this was listed
+            tags[found["repository"]][found["tag"]] = Tag(found["digest"], pushed)
+        elif found := _ROOM.match(line):
+            room = Room(1024 * int(found["used"]), 1024 * int(found["free"]))
+    if room is None:
+        raise ValueError("the listing of the volume does not tell how much room there is")
+    return Storage(room, dict(manifests), dict(tags), blobs)
+
+
+def _time(seconds: str) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
