@@ -7,7 +7,7 @@ had named, and the next one finishes the rest.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cluster.exec import run_in_pod
@@ -112,8 +112,8 @@ async def collect(
     async def work() -> Collected:
         async with write_door(kube) as registry:
             before = await look(kube, registry, outputs)
-            now = plan(before.storage, before.images, keep, datetime.now(UTC))
-            going = _both(now, agreed)
+            among = {image.key for image in agreed.doomed}
+            going = plan(before.storage, before.images, keep, datetime.now(UTC), among=among)
             await _delete(registry, going, say)
         say("the registry removes what nothing needs")
         await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)
@@ -136,17 +136,6 @@ async def _alone(kube: KubeClient, work: Callable[[], Awaitable[Collected]], say
         if scope.expired():
             raise LeaseLostError(where=kube.where) from None
         raise
-
-
-def _both(now: Plan, agreed: Plan) -> Plan:
-    """What goes by both plans: an image may have found a user since, or a new one may have come."""
-    named = {(image.repository, image.digest) for image in agreed.doomed}
-    manifests = {
-        repository: tuple(digest for digest in digests if digest in agreed.manifests.get(repository, ()))
-        for repository, digests in now.manifests.items()
-    }
-    doomed = tuple(image for image in now.doomed if (image.repository, image.digest) in named)
-    return replace(now, doomed=doomed, manifests=manifests)
 
 
 async def _delete(registry: RegistryClient, going: Plan, say: Callable[[str], None]) -> None:

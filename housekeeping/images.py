@@ -4,6 +4,7 @@ An image is a manifest with all that hangs on it: an index with its children, a 
 shared with other images is counted once for the registry and as "shared" for each.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
 from housekeeping.manifests import Manifest, Manifests
 from housekeeping.storage import Storage
 from housekeeping.usage import Use
+
+_REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
+"""A tag that names what belongs to a manifest, where the registry lists no referrers itself.
+
+Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds ".sig" and the like.
+"""
 
 PREFLIGHT = "the preflight"
 """Who uses the image that nodes prove their pull with."""
@@ -47,7 +54,17 @@ class Image:
     @property
     def name(self) -> str:
         """Repository and newest tag, or digest where no tag names it."""
-        return f"{self.repository}:{self.tags[0]}" if self.tags else f"{self.repository}@{self.digest}"
+        return f"{self.repository}:{self.tags[0]}" if self.tags else self.key
+
+    @property
+    def key(self) -> str:
+        """Repository and digest, by which it is one of its kind."""
+        return f"{self.repository}@{self.digest}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it needs."""
+        return sum(self.parts.values())
 
 
 def images(storage: Storage, manifests: Manifests, uses: Iterable[Use]) -> list[Image]:
@@ -70,28 +87,26 @@ def images(storage: Storage, manifests: Manifests, uses: Iterable[Use]) -> list[
 
 
 def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
-    """How many bytes each image (repository@digest) shares with no other.
+    """How many bytes each image, by its key, shares with no other.
 
     Args:
         of: all images of a registry.
     """
     known = list(of)
     holders = Counter(part for image in known for part in image.parts)
-    return {
-        f"{image.repository}@{image.digest}": sum(size for part, size in image.parts.items() if holders[part] == 1)
-        for image in known
-    }
+    return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in known}
 
 
 def _of_repository(
     storage: Storage, repository: str, of: Mapping[str, Manifest | None], uses: list[Use]
 ) -> Iterator[Image]:
     """An image for each manifest that stands for itself: a tag names it, or it hangs on nothing that is there."""
-    direct = _direct(of)
+    tags = storage.tags.get(repository, {})
+    subjects = {name: subject for name in tags if (subject := _subject(name)) in of}
+    direct = _direct(of, [(subject, tags[name].digest) for name, subject in subjects.items()])
     hanging = {digest for each in direct.values() for digest in each}
     names: defaultdict[str, list[str]] = defaultdict(list)
-    tags = storage.tags.get(repository, {})
-    for name in sorted(tags, key=lambda name: tags[name].pushed, reverse=True):
+    for name in sorted(tags.keys() - subjects.keys(), key=lambda name: tags[name].pushed, reverse=True):
         names[tags[name].digest].append(name)
     for digest, manifest in of.items():
         if digest in names or digest not in hanging:
@@ -112,8 +127,19 @@ def _of_repository(
             )
 
 
-def _direct(of: Mapping[str, Manifest | None]) -> Mapping[str, list[str]]:
-    """Each manifest of a repository, with those that hang on it: an index's children, and what tells of it."""
+def _subject(tag: str) -> str | None:
+    """The manifest of which a tag tells something, by its form."""
+    found = _REFERRERS.fullmatch(tag)
+    return f"sha256:{found['hex']}" if found else None
+
+
+def _direct(of: Mapping[str, Manifest | None], told: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
+    """Each manifest of a repository, with those that hang on it: an index's children, and what tells of it.
+
+    Args:
+        of: digest -> manifest.
+        told: pairs of a subject and what tells of it by a tag.
+    """
     found: dict[str, list[str]] = {
         digest: [child for child in manifest.children if child in of] if manifest else []
         for digest, manifest in of.items()
@@ -121,6 +147,8 @@ def _direct(of: Mapping[str, Manifest | None]) -> Mapping[str, list[str]]:
     for digest, manifest in of.items():
         if manifest and manifest.subject in found:
             found[manifest.subject].append(digest)
+    for subject, digest in told:
+        found[subject] += [digest] if digest in of else []
     return found
 
 

@@ -1,7 +1,7 @@
 """What a garbage collection would remove and free: pure values, worked out before anything is touched."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,8 +38,15 @@ class Plan:
     manifests: Mapping[str, tuple[str, ...]]
     freed: Mapping[str, int]
 
+    @property
+    def frees(self) -> bool:
+        """Whether anything goes at all."""
+        return bool(self.doomed or self.tags or self.freed)
 
-def plan(storage: Storage, images: Iterable[Image], keep: Keep, now: datetime) -> Plan:
+
+def plan(
+    storage: Storage, images: Iterable[Image], keep: Keep, now: datetime, *, among: Container[str] | None = None
+) -> Plan:
     """Work out what goes: what nobody uses and no rule keeps.
 
     Args:
@@ -47,18 +54,20 @@ def plan(storage: Storage, images: Iterable[Image], keep: Keep, now: datetime) -
         images: every image in it, with its users; those of a stack's outputs among them.
         keep: what stays all the same.
         now: the time.
+        among: keys of the only ones that may go; any may if None.
     """
     known = list(images)
-    staying = {(image.repository, image.digest) for image in _staying(known, keep, now)}
-    stay = [image for image in known if (image.repository, image.digest) in staying]
-    doomed = [image for image in known if (image.repository, image.digest) not in staying]
-    safe = {(image.repository, digest) for image in stay for digest in image.manifests}
+    kept = _kept(known, keep, now)
+    doomed = [image for image in known if image.key not in kept and (among is None or image.key in among)]
+    going = {image.key for image in doomed}
+    staying = [image for image in known if image.key not in going]
+    safe = {(image.repository, digest) for image in staying for digest in image.manifests}
     manifests: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for image in doomed:
         for digest in (image.digest, *sorted(image.manifests)):
             if (image.repository, digest) not in safe:
                 manifests[image.repository][digest] = None
-    needed = {part for image in stay for part in image.parts}
+    needed = {part for image in staying for part in image.parts}
     return Plan(
         tuple(doomed),
         _dangling(storage),
@@ -67,13 +76,15 @@ def plan(storage: Storage, images: Iterable[Image], keep: Keep, now: datetime) -
     )
 
 
-def _staying(images: list[Image], keep: Keep, now: datetime) -> Iterable[Image]:
-    tagged: defaultdict[str, int] = defaultdict(int)
+def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:
+    """Keys of the images that stay."""
+    kept, tagged = set(), Counter[str]()
     for image in sorted(images, key=lambda image: image.pushed, reverse=True):
         tagged[image.repository] += bool(image.tags)
         is_new = bool(image.tags) and tagged[image.repository] <= keep.newest
         if image.users or is_new or now - image.pushed < keep.younger_than:
-            yield image
+            kept.add(image.key)
+    return kept
 
 
 def _dangling(storage: Storage) -> Mapping[str, tuple[str, ...]]:

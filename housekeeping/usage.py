@@ -56,6 +56,17 @@ class Use:
     node: str | None
 
 
+def output_uses(stack: str, references: Mapping[str, str]) -> list[Use]:
+    """The uses of a stack's outputs, which somebody may deploy at any time.
+
+    Args:
+        stack: its name.
+        references: name -> pull reference of its images.
+    """
+    used = [parse_reference(text) for text in references.values()]
+    return [Use(image.repository, image.tag, image.digest, f"output of {stack}", None) for image in used]
+
+
 async def read_uses(kube: KubeClient) -> list[Use]:
     """All uses in all namespaces.
 

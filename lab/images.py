@@ -29,7 +29,7 @@ REGISTRY = f"docker.io/library/registry:{REGISTRY_VERSION}"
 PROXY = "docker.io/library/haproxy:3.2-alpine"
 """The node proxy's default image; here it is Debian's HAProxy, which is an older one, with a shell beside it."""
 
-_FORMAT = 2
+_FORMAT = 3
 """Goes up when the same files become another archive."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -69,7 +69,8 @@ def all_images() -> tuple[Image, ...]:
         Image(BUSYBOX, {"bin/busybox": busybox}, links=applets, command=("sh",)),
         Image(
             REGISTRY,
-            {"bin/registry": tool("registry")},
+            {"bin/busybox": busybox, "bin/registry": tool("registry")},
+            links=applets,
             entrypoint=("registry",),
             command=("serve", "/etc/distribution/config.yml"),
         ),

@@ -3,6 +3,8 @@
 import typer
 
 from registryctl import fleet
+from registryctl.gc import gc
+from registryctl.images import images
 from registryctl.preflight import preflight
 from registryctl.preview import preview
 from registryctl.reference import reference
@@ -13,6 +15,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(tunnel)
 app.command()(preflight)
 app.command()(status)
+app.command()(images)
+app.command()(gc)
 app.command()(reference)
 app.command()(preview)
 app.add_typer(fleet.app, name="fleet")

@@ -1,0 +1,108 @@
+"""`registryctl gc`: free the room of images that nobody uses, shown first, while pulls go on."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from cluster.kube import open_client
+from housekeeping.collection import Collected, Look, collect, look, write_door
+from housekeeping.images import unique_bytes
+from housekeeping.plan import Keep, Plan, plan
+from housekeeping.usage import Use
+from registryctl.images import image_table, stack_uses
+from registryctl.interrupts import until_told
+from registryctl.stacks import Stack, find_stack
+from registryctl.status import UNBROKEN
+
+NEWEST = 3
+"""How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def gc(
+    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    keep: Annotated[  # at least one: an update has pushed it, perhaps, and is about to put it out
+        int, typer.Option(help="How many of the newest tagged images of a repository stay all the same.", min=1)
+    ] = NEWEST,
+    *,
+    older_than: Annotated[str, typer.Option(help="Only what was pushed longer ago, as 90m, 12h, 7d or 2w.")] = "0m",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove images that nobody uses, and free their room on the volume."""
+    if stack == "":
+        raise typer.BadParameter("--stack takes a name.")
+    rule = Keep(keep, duration(older_than))
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
+    seen = asyncio.run(_look(stack))
+    if seen is None:  # told to end
+        raise typer.Exit(1)
+    going = plan(seen.look.storage, seen.look.images, rule, datetime.now(UTC))
+    if not going.frees:
+        console.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
+        return
+    if going.doomed:
+        console.print(image_table(going.doomed, unique_bytes(seen.look.images)))
+    staying = len(seen.look.images) - len(going.doomed)
+    console.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
+    if dry_run:
+        return
+    if not yes:
+        typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
+    asyncio.run(_collect(console, seen, rule, going))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A registry as it was before anybody was asked."""
+
+    stack: Stack
+    outputs: list[Use]
+    look: Look
+
+
+def duration(text: str) -> timedelta:
+    """A time as people write it.
+
+    Args:
+        text: a number and m, h, d or w.
+
+    Raises:
+        typer.BadParameter: it is something else.
+    """
+    found = re.fullmatch(r"(?P<number>\d{1,6})(?P<unit>[mhdw])", text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no time; write it as 90m, 12h, 7d or 2w.")
+    return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
+
+
+async def _look(name: str | None) -> _Seen | None:
+    seen: _Seen | None = None
+    async with until_told():
+        stack = await find_stack(Path.cwd(), name, {})
+        outputs = await stack_uses(stack)
+        async with open_client(stack.settings) as kube, write_door(kube) as registry:
+            seen = _Seen(stack, outputs, await look(kube, registry, outputs))
+    return seen
+
+
+async def _collect(console: Console, seen: _Seen, rule: Keep, agreed: Plan) -> None:
+    told = "broken off; nothing that is used was touched, and the next `registryctl gc` finishes it"
+    done: Collected | None = None
+    async with until_told(), open_client(seen.stack.settings) as kube:
+        done = await collect(kube, seen.outputs, rule, agreed, console.print)
+        told = (
+            f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
+            f"{decimal(done.free)} are free in {kube.where}"
+        )
+    console.print(told)
+    if done is None:
+        raise typer.Exit(1)

@@ -1,0 +1,119 @@
+"""`registryctl images`: what lies in a registry, how much room it takes, and who uses it."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from cluster.kube import open_client
+from housekeeping.collection import Look, look, write_door
+from housekeeping.images import Image, unique_bytes
+from housekeeping.usage import Use, output_uses
+from registryctl.interrupts import until_told
+from registryctl.stacks import Stack, deployed_images, find_stack
+from registryctl.status import UNBROKEN
+
+LISTED = 2
+"""How many workloads or nodes a row names; --json names all."""
+
+DIGEST_LETTERS = 19
+"""Of a digest, as other tools shorten it."""
+
+
+def images(
+    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
+    if stack == "":
+        raise typer.BadParameter("--stack takes a name.")
+    asyncio.run(_images(stack, as_json=as_json))
+
+
+async def _images(name: str | None, *, as_json: bool) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
+    async with until_told():
+        stack = await find_stack(Path.cwd(), name, {})
+        outputs = await stack_uses(stack)
+        async with open_client(stack.settings) as kube, write_door(kube) as registry:
+            seen = await look(kube, registry, outputs)
+        if as_json:
+            typer.echo(json.dumps(as_object(seen), indent=2))
+        else:
+            if seen.images:
+                console.print(image_table(seen.images, unique_bytes(seen.images)))
+            console.print(f"{totals(seen)} in {kube.where}")
+
+
+async def stack_uses(stack: Stack) -> list[Use]:
+    """What a stack's outputs use, whether or not a workload does."""
+    return output_uses(stack.name, await deployed_images(Path.cwd(), stack.name) or {})
+
+
+def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
+    """A row for each image.
+
+    Args:
+        images: in the order of the rows.
+        unique: as `unique_bytes` of all images of the registry has it.
+    """
+    table = Table("image", "digest", "platform", box=None, pad_edge=False)
+    for title in ("bytes", "unique"):
+        table.add_column(title, justify="right")
+    for title in ("pushed", "in use by", "nodes"):
+        table.add_column(title)
+    for image in images:
+        table.add_row(
+            image.name,
+            image.digest[:DIGEST_LETTERS],
+            ", ".join(image.platforms),
+            decimal(image.size),
+            decimal(unique[image.key]),
+            f"{image.pushed.astimezone():%Y-%m-%d %H:%M}",
+            _some(image.users),
+            _some(image.nodes),
+        )
+    return table
+
+
+def totals(seen: Look) -> str:
+    """How much there is, and how much room for more."""
+    stored = sum(seen.storage.blobs.values())
+    return f"{len(seen.images)} images, {decimal(stored)} stored, {decimal(seen.storage.room.free)} free on the volume"
+
+
+def as_object(seen: Look) -> dict[str, object]:
+    """Everything that was seen, for programs; sizes are bytes."""
+    unique = unique_bytes(seen.images)
+    return {
+        "images": [
+            {
+                "repository": image.repository,
+                "tags": list(image.tags),
+                "digest": image.digest,
+                "platforms": list(image.platforms),
+                "bytes": image.size,
+                "uniqueBytes": unique[image.key],
+                "sharedBytes": image.size - unique[image.key],
+                "pushed": image.pushed.isoformat(),
+                "users": list(image.users),
+                "nodes": list(image.nodes),
+            }
+            for image in seen.images
+        ],
+        "storedBytes": sum(seen.storage.blobs.values()),
+        "usedBytes": seen.storage.room.used,
+        "freeBytes": seen.storage.room.free,
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
