@@ -102,7 +102,7 @@ def _of_repository(
 ) -> Iterator[Image]:
     """An image for each manifest that stands for itself: a tag names it, or it hangs on nothing that is there."""
     tags = storage.tags.get(repository, {})
-    subjects = {name: subject for name in tags if (subject := _subject(name)) in of}
+    subjects = {name: subject for name in tags if (subject := _subject(name)) and subject in of}
     direct = _direct(of, [(subject, tags[name].digest) for name, subject in subjects.items()])
     hanging = {digest for each in direct.values() for digest in each}
     names: defaultdict[str, list[str]] = defaultdict(list)
