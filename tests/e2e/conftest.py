@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +72,25 @@ class Program:
             yield
         finally:
             file.write_text(before)
+
+    def run(self, *command: str, given: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
+        """A command in the program's folder; `given` is its standard input."""
+        surroundings = {**self.stack.workspace.env_vars, **env}
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=surroundings,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    def registryctl(self, *words: str, given: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
+        """A verb, for the program's stack."""
+        command = [sys.executable, "-m", "registryctl", *words, "--stack", self.stack.name]
+        return self.run(*command, given=given, **env)
 
     def state(self) -> dict[str, Any]:
         """The stack's state as Pulumi keeps it."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,20 +27,9 @@ def deployed(program: Program) -> Program:
     return program
 
 
-def run(program: Program, *command: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    surroundings = {**program.stack.workspace.env_vars, **env}
-    return subprocess.run(
-        command, cwd=program.folder, env=surroundings, capture_output=True, text=True, timeout=200, check=False
-    )
-
-
-def registryctl(program: Program, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    return run(program, sys.executable, "-m", "registryctl", *words, "--stack", STACK, **env)
-
-
 def states(program: Program) -> dict[str, str]:
     """What the verb says of each image, and by its exit status of all."""
-    done = registryctl(program, "status")
+    done = program.registryctl("status")
     assert done.stderr == ""
     rows = [line.split(maxsplit=2) for line in done.stdout.splitlines() if "localhost:" in line]
     found = {image: state.strip() for image, _, state in rows}
@@ -52,9 +39,9 @@ def states(program: Program) -> dict[str, str]:
 
 def mend(program: Program) -> str:
     """Run the line that the verb prints, as a person would copy it."""
-    said = registryctl(program, "status").stdout
+    said = program.registryctl("status").stdout
     (line,) = [line.removeprefix(PUSHES_AGAIN) for line in said.splitlines() if line.startswith(PUSHES_AGAIN)]
-    done = run(program, *shlex.split(line), "--yes", "--skip-preview", "--non-interactive")
+    done = program.run(*shlex.split(line), "--yes", "--skip-preview", "--non-interactive")
     assert done.returncode == 0, done.stdout + done.stderr
     return line
 
@@ -84,7 +71,7 @@ class TestStatus:
     """One stack with two images; each test leaves them as they should be."""
 
     def test_of_a_stack_that_was_never_deployed_there_is_nothing_to_look_for(self, deployed: Program) -> None:
-        done = registryctl(deployed, "status")
+        done = deployed.registryctl("status")
         assert done.returncode == 1
         assert done.stdout == f"stack {STACK} has put out no images yet; `pulumi up --stack {STACK}` deploys it\n"
 
@@ -121,7 +108,7 @@ class TestStatus:
         given = Path(deployed.stack.workspace.env_vars["KUBECONFIG"]).read_text()
         kubeconfig.write_text(given.replace('"server": "https://', '"server": "https://127.0.0.1:1/was/'))
         assert kubeconfig.read_text() != given
-        done = registryctl(deployed, "status", KUBECONFIG=str(kubeconfig))
+        done = deployed.registryctl("status", KUBECONFIG=str(kubeconfig))
         assert (done.returncode, done.stdout) == (1, "")
         (sentence,) = done.stderr.splitlines()
         assert "missing" not in sentence
@@ -138,20 +125,20 @@ class TestReference:
     NOWHERE = {"DOCKER_HOST": "tcp://127.0.0.1:1", "KUBECONFIG": "/nowhere"}  # noqa: RUF012 - a constant
 
     def test_it_is_what_is_deployed_without_docker_and_without_a_cluster(self, deployed: Program) -> None:
-        done = registryctl(deployed, "reference", **self.NOWHERE)
+        done = deployed.registryctl("reference", **self.NOWHERE)
         assert done.returncode == 0, done.stderr
         references = deployed.output("images")
         assert done.stdout.splitlines() == [references[name].partition("@")[0] for name in ("app", "other")]
-        assert registryctl(deployed, "reference", "other", **self.NOWHERE).stdout == done.stdout.splitlines()[1] + "\n"
+        assert deployed.registryctl("reference", "other", **self.NOWHERE).stdout == done.stdout.splitlines()[1] + "\n"
 
     def test_it_is_of_the_files_as_they_are_now(self, deployed: Program) -> None:
         (deployed.folder / "app" / "site" / "version").write_text("edited\n")
-        told = parse_reference(registryctl(deployed, "reference", "app", **self.NOWHERE).stdout.strip())
+        told = parse_reference(deployed.registryctl("reference", "app", **self.NOWHERE).stdout.strip())
         assert told.tag != image(deployed).tag
         deployed.up()
         assert told.tag == image(deployed).tag
 
     def test_an_image_that_there_is_not(self, deployed: Program) -> None:
-        done = registryctl(deployed, "reference", "nope", **self.NOWHERE)
+        done = deployed.registryctl("reference", "nope", **self.NOWHERE)
         assert done.returncode == 2
         assert "there is no image nope, the settings have app, other" in done.stderr

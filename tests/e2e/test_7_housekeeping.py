@@ -1,0 +1,266 @@
+"""`registryctl images` and `gc` on a real cluster: what is listed, what goes, and that nothing in use ever does."""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from rich.filesize import decimal
+
+from cluster.contents import missing_content
+from cluster.kube import open_client
+from cluster.lease import lease_held, lease_holders
+from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
+from cluster.probe_image import probe_config
+from cluster.push import PushPath
+from housekeeping.collection import write_door
+from lab.cluster import known as plan_of
+from stack.endpoints import parse_reference
+from stack.settings import Settings
+from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.test_8_registry import pulled
+
+pytestmark = [pytest.mark.lab, pytest.mark.anyio]
+
+TAGS = ("one", "two", "three", "four", "five")
+BYTES = 1024**2
+
+
+@pytest.fixture(scope="module")
+def settings(lab: Lab) -> Settings:
+    return settings_of(lab)
+
+
+@pytest.fixture(scope="module")
+def deployed(program: Program, downstream: Program) -> Program:
+    """A stack with an image that a Deployment runs."""
+    program.up()
+    downstream.up()
+    return program
+
+
+@pytest.fixture
+def heap(deployed: Program, settings: Settings) -> Iterator[dict[str, str]]:
+    """Images that nobody uses: tag -> digest, the oldest first; gone at the end."""
+    yield {tag: push(settings, "heap", tag, os.urandom(BYTES)) for tag in TAGS}
+    deployed.registryctl("gc", "--keep", "1", "--yes")
+
+
+def push(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
+    async def put() -> str:
+        async with open_client(settings) as kube, write_door(kube) as registry:
+            return await registry.put_image(repository, tag, probe_config(settings.platform), layer)
+
+    return asyncio.run(put())
+
+
+def lacking(settings: Settings, repository: str, digest: str) -> list[str]:
+    async def ask() -> list[str]:
+        async with open_client(settings) as kube, write_door(kube) as registry:
+            return await missing_content(registry, repository, digest)
+
+    return asyncio.run(ask())
+
+
+def stored(lab: Lab) -> int:
+    """Bytes of all blobs on the volume."""
+    return sum(file.stat().st_size for file in plan_of(lab.cluster.name).volumes.rglob("blobs/sha256/*/*/data"))
+
+
+def listed(program: Program) -> dict[str, dict[str, object]]:
+    """What `images --json` says, by repository and newest tag."""
+    done = program.registryctl("images", "--json")
+    assert done.returncode == 0, done.stderr
+    return {f"{image['repository']}:{(image['tags'] or [''])[0]}": image for image in json.loads(done.stdout)["images"]}
+
+
+@contextmanager
+def pulled_meanwhile(lab: Lab, reference: str) -> Iterator[list[BaseException | None]]:
+    """Pull an image again and again; None for each time that all of it came."""
+    ended, seen = threading.Event(), list[BaseException | None]()
+
+    def pull() -> None:
+        while not ended.is_set():
+            try:
+                pulled(lab, reference)
+                seen.append(None)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the test is about
+                seen.append(error)
+
+    thread = threading.Thread(target=pull)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+class TestImages:
+    def test_what_runs_is_in_use_by_its_workload_and_on_its_nodes(self, lab: Lab, deployed: Program) -> None:
+        app = parse_reference(deployed.output("images")["app"])
+        image = listed(deployed)[f"app:{app.tag}"]
+        assert image["digest"] == app.digest
+        assert image["users"] == ["DaemonSet default/web", f"output of {deployed.stack.name}"]
+        pods = lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=downstream")
+        assert image["nodes"] == sorted({pod["spec"]["nodeName"] for pod in pods})
+        assert image["platforms"] == ["linux/amd64"]
+
+    def test_what_is_shared_is_told_from_what_is_not(self, deployed: Program, settings: Settings) -> None:
+        layer = os.urandom(BYTES)
+        for repository in ("twins/a", "twins/b"):
+            push(settings, repository, "v1", layer)
+        push(settings, "single", "v1", os.urandom(BYTES))
+        seen = listed(deployed)
+        assert seen["twins/a:v1"]["uniqueBytes"] == 0
+        assert seen["twins/a:v1"]["sharedBytes"] == seen["twins/a:v1"]["bytes"]
+        assert BYTES < int(str(seen["single:v1"]["uniqueBytes"])) <= int(str(seen["single:v1"]["bytes"]))
+        assert seen["single:v1"]["users"] == seen["single:v1"]["nodes"] == []
+
+    def test_a_person_gets_a_table_and_the_room_that_is_left(self, deployed: Program) -> None:
+        said = deployed.registryctl("images").stdout
+        rows = said.splitlines()
+        assert rows[0].split() == [
+            "image",
+            "digest",
+            "platform",
+            "bytes",
+            "unique",
+            "pushed",
+            "in",
+            "use",
+            "by",
+            "nodes",
+        ]
+        assert any(row.startswith("app:") and "DaemonSet default/web" in row for row in rows)
+        assert any(row.startswith(f"{PROBE_REPOSITORY}:") and "the preflight" in row for row in rows)
+        assert " free on the volume in namespace kube-registry" in rows[-1]
+
+
+class TestGc:
+    def test_a_dry_run_shows_it_and_leaves_everything(self, deployed: Program, heap: dict[str, str]) -> None:
+        before = listed(deployed)
+        done = deployed.registryctl("gc", "--keep", "2", "--dry-run")
+        assert done.returncode == 0
+        assert {tag for tag in heap if f"heap:{tag} " in done.stdout} == {"one", "two", "three"}
+        assert "app:" not in done.stdout
+        assert listed(deployed) == before
+
+    @pytest.mark.parametrize("answer", ["n\n", ""])
+    def test_without_a_yes_nothing_goes(self, deployed: Program, heap: dict[str, str], answer: str) -> None:
+        done = deployed.registryctl("gc", "--keep", "1", given=answer)
+        assert done.returncode == 1
+        assert "Remove them from the registry of" in done.stderr
+        assert {f"heap:{tag}" for tag in heap} <= listed(deployed).keys()
+
+    def test_what_is_young_stays(self, deployed: Program, heap: dict[str, str]) -> None:
+        done = deployed.registryctl("gc", "--keep", "1", "--older-than", "1h", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {f"heap:{tag}" for tag in heap} <= listed(deployed).keys()
+
+    def test_it_frees_what_it_said_and_no_pull_is_lost(
+        self, lab: Lab, deployed: Program, settings: Settings, heap: dict[str, str]
+    ) -> None:
+        before = stored(lab)
+        with pulled_meanwhile(lab, deployed.output("images")["app"]) as pulls:
+            done = deployed.registryctl("gc", "--keep", "1", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert before - stored(lab) >= 4 * BYTES
+        assert f" images are gone, {decimal(before - stored(lab))} were freed on the volume, " in done.stdout
+        assert set(pulls) == {None}
+        left = listed(deployed)
+        assert [tag for tag in heap if f"heap:{tag}" in left] == ["five"]
+        assert lacking(settings, "heap", heap["five"]) == []
+        again = deployed.registryctl("gc", "--keep", "1", "--yes")
+        assert again.stdout.startswith("nothing goes: all ")
+
+    def test_what_was_collected_can_be_pushed_again_and_every_byte_is_there(
+        self, deployed: Program, settings: Settings
+    ) -> None:
+        layer = os.urandom(BYTES)
+        digest = push(settings, "again", "old", layer)
+        push(settings, "again", "new", b"newer")
+        assert deployed.registryctl("gc", "--keep", "1", "--yes").returncode == 0
+        assert lacking(settings, "again", digest) != []
+        assert push(settings, "again", "old", layer) == digest
+        assert lacking(settings, "again", digest) == []
+
+    def test_a_workload_that_uses_it_by_tag_keeps_it(self, lab: Lab, deployed: Program, settings: Settings) -> None:
+        digest = push(settings, "nightly", "v1", os.urandom(BYTES))
+        push(settings, "nightly", "v2", b"newer")
+        image = f"{settings.endpoints.pull_host}/nightly:v1"
+        lab.kubectl("create", "cronjob", "nightly", f"--image={image}", "--schedule=0 3 1 1 *")
+        try:
+            assert deployed.registryctl("gc", "--keep", "1", "--yes").returncode == 0
+            assert listed(deployed)["nightly:v1"]["users"] == ["CronJob default/nightly"]
+            assert lacking(settings, "nightly", digest) == []
+        finally:
+            lab.kubectl("delete", "cronjob", "nightly")
+
+    def test_bad_input_is_one_sentence(self, deployed: Program) -> None:
+        done = deployed.registryctl("gc", "--older-than", "soon")
+        assert done.returncode == 2
+        assert "'soon' is no time; write it as 90m, 12h, 7d or 2w." in " ".join(done.stderr.split())
+
+    @pytest.mark.parametrize("verb", ["images", "gc"])
+    def test_a_registry_that_is_down_is_one_sentence(self, lab: Lab, deployed: Program, verb: str) -> None:
+        scale = ("scale", "deployment/registry", "--namespace=kube-registry")
+        lab.kubectl(*scale, "--replicas=0")
+        try:
+            done = deployed.registryctl(verb)
+        finally:
+            lab.kubectl(*scale, "--replicas=1")
+            lab.kubectl("rollout", "status", "deployment/registry", "--namespace=kube-registry", "--timeout=30s")
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1
+        assert "no pod" in done.stderr
+
+
+@pytest.mark.usefixtures("deployed")
+class TestLease:
+    async def test_a_push_waits_for_a_collection_and_says_for_whom(self, settings: Settings) -> None:
+        told, path = asyncio.Event(), PushPath(settings)
+
+        def say(words: str) -> None:
+            if words.startswith("waiting for registryctl gc of "):
+                told.set()
+
+        async with asyncio.timeout(60), open_client(settings) as kube, asyncio.TaskGroup() as group:
+            async with lease_held(kube, "registryctl gc", alone=True, say=say, lost=told.clear):
+                taking = group.create_task(path.take("push", say))
+                await told.wait()
+                assert not taking.done()
+            await taking
+            assert [holder.alone for holder in (await lease_holders(kube)).values()] == [False]
+            await path.give_back("push")
+            assert await lease_holders(kube) == {}
+
+    async def test_a_collection_waits_for_every_push(self, settings: Settings, deployed: Program) -> None:
+        command = [sys.executable, "-m", "registryctl", "gc", "--keep", "1", "--yes", "--stack", deployed.stack.name]
+        said = list[str]()
+        async with asyncio.timeout(60), open_client(settings) as kube:
+            old = await asyncio.to_thread(push, settings, "garbage", "old", b"old")
+            await asyncio.to_thread(push, settings, "garbage", "new", b"new")
+            async with (
+                lease_held(kube, "pulumi up", alone=False, say=said.append, lost=said.clear),
+                lease_held(kube, "registryctl tunnel", alone=False, say=said.append, lost=said.clear),
+            ):
+                assert said == []  # they do not wait for one another
+                collecting = await asyncio.create_subprocess_exec(
+                    *command, cwd=deployed.folder, env=deployed.stack.workspace.env_vars, stdout=asyncio.subprocess.PIPE
+                )
+                assert collecting.stdout
+                async for line in collecting.stdout:
+                    if line.startswith(b"waiting for pulumi up of "):
+                        assert b", registryctl tunnel of " in line
+                        break
+                else:
+                    pytest.fail("it did not wait")
+                assert await asyncio.to_thread(lacking, settings, "garbage", old) == []
+            rest, _ = await collecting.communicate()
+        assert b"images are gone" in rest
