@@ -23,7 +23,7 @@ cd /var/lib/registry || exit
 echo "room $(df -Pk . | tail -n 1)"
 cd docker/registry/v2 2>/dev/null || exit 0
 find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
- -o -name link -exec stat -c 'link %Y %n' {} +
+ -o -name link -exec stat -c 'link %y %n' {} +
 find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {} +
 find blobs -name data -exec stat -c 'blob %s %n' {} +
 exit 0
@@ -31,10 +31,13 @@ exit 0
 """POSIX, but for `stat -c`, which GNU and BusyBox have."""
 
 _ROOM = re.compile(r"room .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
+_TIME = r"(?P<time>\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4})"
+"""Of both `stat`s; the parts of a second tell which of two pushes was the later."""
+
 _REVISION = re.compile(
-    r"link (?P<time>\d+) repositories/(?P<repository>.+)/_manifests/revisions/sha256/(?P<hex>[0-9a-f]{64})/link"
+    rf"link {_TIME} repositories/(?P<repository>.+)/_manifests/revisions/sha256/(?P<hex>[0-9a-f]{{64}})/link"
 )
-_TAGGED = re.compile(r"link (?P<time>\d+) repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link")
+_TAGGED = re.compile(rf"link {_TIME} repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link")
 _TAG = re.compile(r"repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link:(?P<digest>sha256:\S+)")
 _BLOB = re.compile(r"blob (?P<bytes>\d+) blobs/sha256/[0-9a-f]{2}/(?P<hex>[0-9a-f]{64})/data")
 
@@ -116,5 +119,5 @@ def parse_listing(text: str) -> Storage:
     return Storage(room, dict(manifests), dict(tags), blobs)
 
 
-def _time(seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))

@@ -17,19 +17,19 @@ Right = tuple[str, str]
 """A verb and a resource."""
 
 NAMESPACE = "kube-registry"
-DEPLOYER, REVIEWER, PUSHER, NOBODY = "deployer", "reviewer", "pusher", "nobody"
+DEPLOYER, REVIEWER, PUSHER, HOUSEKEEPER, NOBODY = "deployer", "reviewer", "pusher", "housekeeper", "nobody"
 
-FROM_1_35: set[Right] = {("create", "pods/portforward")}
+FROM_1_35: set[Right] = {("create", "pods/portforward"), ("create", "pods/exec")}
 """Until then the API server asks of a WebSocket only the right to `get`."""
 
 GRANTED_REQUEST = re.compile(
-    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?P<nodes>nodes)|namespaces'
+    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?!namespaces)(?P<everywhere>[a-z]+)|namespaces'
     rf'(?:/{NAMESPACE}(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?)[?"]'
     r'.* userAgent="(?!kubelet/|kube-)[^"]+".* (?:resp=(?P<status>2\d\d)|hijacked=true)'
 )
 """In the API server's log; not those of Kubernetes' own parts."""
 
-RBAC_VERBS = {"APPLY": "patch", "CONNECT": "get", "POST": "create"}
+RBAC_VERBS = {"APPLY": "patch", "CONNECT": "get", "POST": "create", "PUT": "update"}
 """For where the log has another word."""
 
 
@@ -45,7 +45,7 @@ def granted(person: str) -> set[Right]:
 def used(log: str) -> set[Right]:
     found = set()
     for request in GRANTED_REQUEST.finditer(log):
-        resource = (request["resource"] or request["nodes"] or "namespaces") + (request["subresource"] or "")
+        resource = (request["resource"] or request["everywhere"] or "namespaces") + (request["subresource"] or "")
         found.add((RBAC_VERBS.get(request["verb"], request["verb"].lower()), resource))
         if request["verb"] == "APPLY" and request["status"] == "201":
             found.add(("create", resource))

@@ -17,6 +17,7 @@ import yaml
 from pulumi import automation
 
 from cluster.kube import open_client
+from cluster.lease import lease_held
 from cluster.preflight import examine_nodes
 from cluster.readiness import wait_ready
 from cluster.tunnel import open_tunnel
@@ -27,7 +28,19 @@ from stack.api_errors import ForbiddenError
 from stack.names import REGISTRY, WRITE_PORT, selector
 from stack.registry_errors import NotReadyError
 from stack.settings import Settings
-from tests.e2e.access import DEPLOYER, NAMESPACE, NOBODY, PUSHER, REVIEWER, Access, Right, granted, kubectl, manifest
+from tests.e2e.access import (
+    DEPLOYER,
+    HOUSEKEEPER,
+    NAMESPACE,
+    NOBODY,
+    PUSHER,
+    REVIEWER,
+    Access,
+    Right,
+    granted,
+    kubectl,
+    manifest,
+)
 from tests.e2e.conftest import CHECKOUT, Lab, Program
 
 pytestmark = pytest.mark.lab
@@ -49,8 +62,11 @@ PREFLIGHT: list[Right] = [
 ]
 """What the preflight needs beside that."""
 
+LEASE: list[Right] = [("get", "leases"), ("create", "leases"), ("update", "leases")]
+"""What it takes to stand in the registry's lease."""
+
 LACKING: dict[str, Right] = {"claimless": ("create", "persistentvolumeclaims"), "eventless": ("list", "events")} | {
-    f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS + PREFLIGHT
+    f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS + PREFLIGHT + LEASE
 }
 """Deployers who were granted one right less."""
 
@@ -75,14 +91,14 @@ def access(lab: Lab) -> Iterator[Access]:
     """An administrator has applied the manifests."""
     log = control_plane.machine_of(known(lab.cluster.name)).log(control_plane.API_SERVER)
     access = Access(lab, log, log.stat().st_size)
-    for person in (DEPLOYER, REVIEWER, PUSHER):
+    for person in (DEPLOYER, REVIEWER, PUSHER, HOUSEKEEPER):
         access.admin("apply", "--filename", "-", given=manifest(person))
     lacking = [item for name, right in LACKING.items() for item in deployer_lacking(name, right)]
     access.admin("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": lacking}))
     access.log_requests(3)
     yield access
     access.log_requests(0)
-    names = [f"{NAMESPACE}-{name}" for name in (DEPLOYER, *LACKING)]
+    names = [f"{NAMESPACE}-{name}" for name in (DEPLOYER, HOUSEKEEPER, *LACKING)]
     access.admin("delete", "clusterroles,clusterrolebindings", *names)
     access.admin("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
@@ -149,6 +165,7 @@ class TestPusher:
         since = access.log.stat().st_size
         with port_forward(access.kubeconfig(PUSHER)) as port:
             push_blob(port)
+        asyncio.run(hold_lease(access.settings(PUSHER)))
         assert access.idle(PUSHER, since) == set()
 
     def test_they_suffice_for_the_tunnel(self, access: Access) -> None:
@@ -157,6 +174,36 @@ class TestPusher:
                 await asyncio.to_thread(push_blob, tunnel.port)
 
         asyncio.run(push())
+
+
+class TestHousekeeper:
+    def test_those_of_the_manifest_suffice_and_none_is_idle(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
+        since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
+        access.admin("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
+        for words in (("images",), ("gc", "--keep", "1", "--yes")):
+            done = program.registryctl(*words)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert access.idle(HOUSEKEEPER, since) == set()
+
+    def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
+        done = program_of(NOBODY).registryctl("images")
+        assert done.returncode == 1
+        assert "does not let nobody " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+class TestLease:
+    @pytest.mark.parametrize(("verb", "resource"), LEASE)
+    def test_a_right_that_is_missing_is_named_in_one_sentence(self, access: Access, verb: str, resource: str) -> None:
+        access.admin("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
+        if verb == "update":
+            asyncio.run(hold_lease(access.settings(DEPLOYER)))
+        name = next(name for name, right in LACKING.items() if right == (verb, resource))
+        with pytest.raises(ForbiddenError) as refused:
+            asyncio.run(hold_lease(access.settings(name)))
+        assert f"does not let {name} {verb} {resource} in namespace {NAMESPACE}" in str(refused.value)
 
 
 @pytest.mark.usefixtures("out_of_service")
@@ -194,7 +241,7 @@ class TestEnd:
 
 
 class TestPage:
-    @pytest.mark.parametrize("person", [DEPLOYER, REVIEWER, PUSHER])
+    @pytest.mark.parametrize("person", [DEPLOYER, REVIEWER, PUSHER, HOUSEKEEPER])
     def test_its_table_says_what_the_manifest_grants(self, person: str) -> None:
         page = (CHECKOUT / "docs" / "rbac.md").read_text()
         section = page.partition(f"\n## {person.title()}\n")[2].partition("\n## ")[0]
@@ -235,6 +282,11 @@ def push_blob(port: int | str, blob: bytes = b"pushed by hand") -> None:
 async def ask_nodes(settings: Settings, *, afresh: bool) -> None:
     async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
         await examine_nodes(kube, settings, tunnel.address, afresh=afresh)
+
+
+async def hold_lease(settings: Settings) -> None:
+    async with open_client(settings) as kube, lease_held(kube, "a test", alone=False, say=print, lost=print):
+        pass
 
 
 async def ready_then_tunnel(settings: Settings, *, ready: bool) -> None:
