@@ -35,7 +35,8 @@ class TestListing:
         assert storage.room == Room(used=4096, free=6144)
 
     def test_an_upload_that_goes_on_and_other_files_are_passed_over(self) -> None:
-        other = f"link 2026-01-31 12:00:00 +0000 repositories/app/_layers/sha256/{A}/link\nblob 3 blobs/sha256/aa/short/data\nnoise\n"
+        layer = f"link 2026-01-31 12:00:00 +0000 repositories/app/_layers/sha256/{A}/link\n"
+        other = layer + "blob 3 blobs/sha256/aa/short/data\nnoise\n"
         assert parse_listing(LISTING + other) == parse_listing(LISTING)
 
     def test_one_without_room_is_refused(self) -> None:

@@ -17,6 +17,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from tests.bench import table
 from tests.soak.frozen import freeze
+from tests.soak.garbage import litter
 from tests.soak.idle import stay_idle
 from tests.soak.kills import kill
 from tests.soak.place import Place, lab
@@ -26,6 +27,7 @@ from tests.soak.stalled import stall
 
 IDLE_SECONDS = 3600.0
 KILLS = 20
+GARBAGE_SECONDS = 180.0
 
 
 class Part(StrEnum):
@@ -35,6 +37,7 @@ class Part(StrEnum):
     PULLS = "pulls"
     STALLED = "stalled"
     FROZEN = "frozen"
+    GARBAGE = "garbage"
     IDLE = "idle"
 
 
@@ -46,6 +49,7 @@ def soak(
     seed: Annotated[int | None, typer.Option(help="Decides what is drawn by lot; drawn itself if not given.")] = None,
     only: Annotated[list[Part] | None, typer.Option(help="One part, or some, in place of all.")] = None,
     kills: Annotated[int, typer.Option(min=1, help="How often the registry's pod is killed.")] = KILLS,
+    garbage_seconds: Annotated[float, typer.Option(min=1, help="How long garbage is made.")] = GARBAGE_SECONDS,
     idle_seconds: Annotated[float, typer.Option(min=1, help="How long nothing happens.")] = IDLE_SECONDS,
 ) -> None:
     """Run the parts one after the other; the first that fails ends it."""
@@ -57,6 +61,7 @@ def soak(
         Part.PULLS: lambda place: asyncio.run(pull(place, seed, kills)),
         Part.STALLED: lambda place: stall(place, seed),
         Part.FROZEN: lambda place: asyncio.run(freeze(place, seed)),
+        Part.GARBAGE: lambda place: asyncio.run(litter(place, seed, garbage_seconds)),
         Part.IDLE: lambda place: stay_idle(place, idle_seconds),
     }
     with lab(progress) as place:

@@ -83,7 +83,7 @@ async def _push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
         await path.give_back(image)
 
 
-async def read_back(place: Place, digest: str) -> None:
+async def read_back(place: Place, digest: str, repository: str = "soak") -> None:
     """Read an image through the read door, every layer of it.
 
     Raises:
@@ -91,7 +91,7 @@ async def read_back(place: Place, digest: str) -> None:
     """
 
     async def manifest() -> bytes | None:
-        return await asyncio.to_thread(_get, place, f"/v2/soak/manifests/{digest}")
+        return await asyncio.to_thread(_get, place, f"/v2/{repository}/manifests/{digest}")
 
     found = await poll(manifest, seconds=READ_SECONDS, pause=0.5)
     if not found:
@@ -99,7 +99,7 @@ async def read_back(place: Place, digest: str) -> None:
     _check(found, digest)
     content: dict[str, Any] = json.loads(found)
     for blob in (content["config"], *content["layers"]):
-        layer = await asyncio.to_thread(_get, place, f"/v2/soak/blobs/{blob['digest']}")
+        layer = await asyncio.to_thread(_get, place, f"/v2/{repository}/blobs/{blob['digest']}")
         _check(layer or b"", blob["digest"])
 
 
