@@ -165,6 +165,7 @@ class TestPusher:
         since = access.log.stat().st_size
         with port_forward(access.kubeconfig(PUSHER)) as port:
             push_blob(port)
+        forget_lease(access)
         asyncio.run(hold_lease(access.settings(PUSHER)))
         assert access.idle(PUSHER, since) == set()
 
@@ -181,7 +182,7 @@ class TestHousekeeper:
         self, access: Access, program_of: Callable[[str], Program]
     ) -> None:
         since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
-        access.admin("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
+        forget_lease(access)
         for words in (("images",), ("gc", "--keep", "1", "--yes")):
             done = program.registryctl(*words)
             assert done.returncode == 0, done.stdout + done.stderr
@@ -197,7 +198,7 @@ class TestHousekeeper:
 class TestLease:
     @pytest.mark.parametrize(("verb", "resource"), LEASE)
     def test_a_right_that_is_missing_is_named_in_one_sentence(self, access: Access, verb: str, resource: str) -> None:
-        access.admin("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
+        forget_lease(access)
         if verb == "update":
             asyncio.run(hold_lease(access.settings(DEPLOYER)))
         name = next(name for name, right in LACKING.items() if right == (verb, resource))
@@ -282,6 +283,11 @@ def push_blob(port: int | str, blob: bytes = b"pushed by hand") -> None:
 async def ask_nodes(settings: Settings, *, afresh: bool) -> None:
     async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
         await examine_nodes(kube, settings, tunnel.address, afresh=afresh)
+
+
+def forget_lease(access: Access) -> None:
+    """So that the next who wants it has to make it."""
+    access.admin("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
 
 
 async def hold_lease(settings: Settings) -> None:
