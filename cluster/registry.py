@@ -51,8 +51,8 @@ class RegistryClient:
     http: aiohttp.ClientSession
     where: Where
 
-    async def put_image(self, repository: str, tag: str, config: bytes, layer: bytes) -> str:
-        """Store an image of one layer and let a tag name it.
+    async def put_image(self, repository: str, tag: str, config: bytes, *layers: bytes) -> str:
+        """Store an image and let a tag name it.
 
         Returns:
             The manifest's digest.
@@ -61,7 +61,7 @@ class RegistryClient:
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": {"mediaType": CONFIG, **await self.put_blob(repository, config)},
-            "layers": [{"mediaType": LAYER, **await self.put_blob(repository, layer)}],
+            "layers": [{"mediaType": LAYER, **await self.put_blob(repository, layer)} for layer in layers],
         }
         body = json.dumps(manifest).encode()
         await self._ask("PUT", f"/v2/{repository}/manifests/{tag}", data=body, headers={"Content-Type": MANIFEST})

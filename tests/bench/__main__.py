@@ -20,7 +20,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, images, table, tunnels
+from tests.bench import edits, images, many, table, tunnels
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -36,6 +36,7 @@ class Name(StrEnum):
     TUNNELS = "tunnels"
     LIVES = "lives"
     IMAGES = "images"
+    MANY = "many"
 
 
 @commands.command()
@@ -84,7 +85,7 @@ def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[st
     return table.lines(of_ours, of_floor)
 
 
-MEASURES = {Name.TUNNELS: tunnels.measure, Name.LIVES: lives, Name.IMAGES: images.measure}
+MEASURES = {Name.TUNNELS: tunnels.measure, Name.LIVES: lives, Name.IMAGES: images.measure, Name.MANY: many.measure}
 """What measures each table: samples of every row -> its lines."""
 
 
