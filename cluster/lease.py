@@ -38,8 +38,8 @@ LOST_SECONDS = 20.0
 RENEW_SECONDS = 5.0
 """How often a holder gives a sign of life."""
 
-WAIT_SECONDS = 120.0
-"""How long one waits for others: a dead holder and a large collection are over by then."""
+WAIT_SECONDS = 60.0
+"""How long one waits for others: a dead holder is struck out by then. A hook has 300 s for all that it waits for."""
 
 _PAUSE = 1.0
 _HOLDERS = "kube-registry/holders"

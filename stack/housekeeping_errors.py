@@ -25,7 +25,7 @@ class LeaseHeldError(ClusterError):
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
         "holders": ("registryctl gc of ada@laptop",),
-        "seconds": 120.0,
+        "seconds": 60.0,
     }
 
     @property
