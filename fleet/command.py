@@ -66,8 +66,11 @@ class HeldCommand(automation.PulumiCommand):
                 if on_output:
                     on_output(lines[-1])
             code = process.wait()
-            if self._timer:
-                self._timer.cancel()
+            with self._lock:
+                timer = self._timer
+            if timer:
+                timer.cancel()
+                timer.join()  # it may be killing plugins, which nobody shall find alive afterwards
             errors.seek(0)
             said = errors.read().splitlines()
         if on_error:
