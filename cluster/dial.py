@@ -1,4 +1,4 @@
-"""The far end of one connection: a registry pod that is Ready, and a WebSocket to its write door.
+"""The far end of one connection: a registry pod that is Ready, and a WebSocket to one of its doors.
 
 A registry that is being replaced is waited for, and a refusal that may pass is tried again; what no waiting mends
 is an error at once.
@@ -40,7 +40,7 @@ class Line:
 
     Args:
         pod: its name.
-        socket: the WebSocket to its write door.
+        socket: the WebSocket to its door.
         tries: how often it was asked for.
     """
 
@@ -50,13 +50,16 @@ class Line:
 
 
 @asynccontextmanager
-async def dial(kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None]) -> AsyncIterator[Line]:
+async def dial(
+    kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None], *, door: int = WRITE_PORT
+) -> AsyncIterator[Line]:
     """A line to the registry's pod, closed at the end.
 
     Args:
         kube: client of the registry's cluster.
         push_port: the port on this machine that it is for, named in errors.
         heard: is told of each cause of waiting or of trying again.
+        door: the pod's port.
 
     Raises:
         TunnelForbiddenError: a right is missing.
@@ -64,7 +67,7 @@ async def dial(kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryEr
         TunnelTimeoutError: no pod within DIAL_SECONDS; with the last cause.
         ClusterError: the API server does not answer, or refused, DIAL_TRIES times.
     """
-    dialler = _Dialler(kube, push_port, heard)
+    dialler = _Dialler(kube, push_port, heard, door)
     async with AsyncExitStack() as opened:
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -90,6 +93,7 @@ class _Dialler:
     kube: KubeClient
     push_port: int
     heard: Callable[[KubeRegistryError], None]
+    door: int
     cause: str = "the API server does not answer"
 
     async def dial(self, opened: AsyncExitStack) -> Line:
@@ -104,7 +108,7 @@ class _Dialler:
             with attempt:
                 pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
                 path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
-                socket = await opened.enter_async_context(self.kube.websocket(path, PROTOCOL, ports=str(WRITE_PORT)))
+                socket = await opened.enter_async_context(self.kube.websocket(path, PROTOCOL, ports=str(self.door)))
                 return Line(str(pod), socket, attempt.retry_state.attempt_number)
         raise AssertionError("the last try raises")
 

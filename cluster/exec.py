@@ -1,12 +1,14 @@
 """A program run in the registry's pod, as `kubectl exec` does.
 
 Source: the subprotocol v4.channel.k8s.io of exec (kubernetes staging/src/k8s.io/apimachinery/pkg/util/remotecommand):
-a message's first byte is its channel, and what comes last is a Status that has the exit status.
+a message's first byte is its channel, and what comes last is a Status that has the exit status. Standard input cannot
+be ended without ending the connection.
 """
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,31 +21,87 @@ from stack.housekeeping_errors import ExecError
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _CONTAINER = "write"
-_BEAT = bytes([_STDIN]) + b"\n"
 
 BEAT_SECONDS = 0.5
 """How often a program gets a line on its standard input, by which it can tell that somebody still waits for it."""
 
 
 @dataclass
-class _Said:
-    """What a program has said so far."""
+class Program:
+    """A program that runs in the pod; `program_in_pod` starts it.
 
-    output: bytearray = field(default_factory=bytearray)
-    errors: bytearray = field(default_factory=bytearray)
-    status: dict[str, Any] = field(default_factory=dict)
+    Args:
+        kube: client of the registry's cluster.
+        doing: what it is run for, as errors tell it.
+        socket: its standard streams.
+    """
 
-    def __call__(self, channel: int, data: bytes) -> None:
-        if channel == _STDOUT:
-            self.output += data
-        elif channel == _STDERR:
-            self.errors += data
+    kube: KubeClient
+    doing: str
+    socket: aiohttp.ClientWebSocketResponse
+    _errors: bytearray = field(default_factory=bytearray)
+    _status: dict[str, Any] = field(default_factory=dict)
+
+    async def tell(self, line: str) -> None:
+        """Give it a line on its standard input."""
+        await self.socket.send_bytes(bytes([_STDIN]) + f"{line}\n".encode())
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The lines that it prints, until it has ended.
+
+        Raises:
+            ExecError: it could not be run, or has failed.
+        """
+        rest = b""
+        async for message in self.socket:
+            if message.type is aiohttp.WSMsgType.BINARY and message.data:
+                *whole, rest = (rest + self._output(message.data[0], message.data[1:])).split(b"\n")
+                for line in whole:
+                    yield line.decode(errors="replace")
+        if rest:
+            yield rest.decode(errors="replace")
+        if self._status.get("status") != "Success":
+            raise ExecError(where=self.kube.where, doing=self.doing, reason=self._reason())
+
+    def _output(self, channel: int, data: bytes) -> bytes:
+        """Keep what is no output of the program, and return what is."""
+        if channel == _STDERR:
+            self._errors += data
         elif channel == _STATUS:
-            self.status = json.loads(data)
+            self._status = json.loads(data)
+        return data if channel == _STDOUT else b""
+
+    def _reason(self) -> str:
+        """The program's last words, or the node's where it could not be run."""
+        words = self._errors.decode(errors="replace") or str(self._status.get("message", "the connection broke off"))
+        return one_line(words)
 
 
-async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> str:
-    """What a program prints in the container of the write door.
+@asynccontextmanager
+async def program_in_pod(kube: KubeClient, doing: str, command: Sequence[str]) -> AsyncIterator[Program]:
+    """A program in the container of the write door; its standard input ends with this, not the program itself.
+
+    Args:
+        kube: client of the registry's cluster.
+        doing: what it is run for, as errors tell it.
+        command: the program and its arguments.
+
+    Raises:
+        ExecError: there is no pod.
+        ForbiddenError: a right is missing.
+    """
+    pods = await registry_pods(kube)
+    pod = choose(pods)
+    if pod is None:
+        raise ExecError(where=kube.where, doing=doing, reason=explain(pods))
+    path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
+    async with kube.websocket(path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
+        yield Program(kube, doing, socket)
+
+
+async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> list[str]:
+    """The lines that a program prints.
 
     It gets a line on its standard input twice a second, and none any more once this has ended, for whatever reason: a
     program that must not go on alone reads them.
@@ -58,38 +116,24 @@ async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, se
         ExecError: there is no pod, the program cannot be run, has failed or took too long.
         ForbiddenError: a right is missing.
     """
-    pods = await registry_pods(kube)
-    pod = choose(pods)
-    if pod is None:
-        raise ExecError(where=kube.where, doing=doing, reason=explain(pods))
-    path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
-    said = _Said()
     try:
         async with (
             asyncio.timeout(seconds),
-            kube.websocket(path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket,
+            program_in_pod(kube, doing, command) as program,
             asyncio.TaskGroup() as group,
         ):
-            beating = group.create_task(_beat(socket))
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.BINARY and message.data:
-                    said(message.data[0], message.data[1:])
+            beating = group.create_task(_beat(program))
+            lines = [line async for line in program.lines()]
             beating.cancel()
     except TimeoutError:
         raise ExecError(where=kube.where, doing=doing, reason=f"it took longer than {seconds:.0f} s") from None
-    if said.status.get("status") != "Success":
-        raise ExecError(where=kube.where, doing=doing, reason=_reason(said))
-    return said.output.decode(errors="replace")
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return lines
 
 
-async def _beat(socket: aiohttp.ClientWebSocketResponse) -> None:
-    while not socket.closed:
-        await socket.send_bytes(_BEAT)
-        await asyncio.sleep(BEAT_SECONDS)
-
-
-def _reason(said: _Said) -> str:
-    """The program's last words, or the node's where it could not be run."""
-    words = said.errors.decode(errors="replace") or str(said.status.get("message", "the connection broke off"))
-    return one_line(words)
+async def _beat(program: Program) -> None:
+    with suppress(ConnectionError):  # of which the lines tell
+        while not program.socket.closed:
+            await program.tell("")
+            await asyncio.sleep(BEAT_SECONDS)

@@ -133,7 +133,7 @@ class RegistryClient:
         if not (answer.ok or answer.status in fine):
             words = body.decode(errors="replace").split()
             reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
-            raise RegistryError(where=self.where, request=asked, reason=reason)
+            raise RegistryError(where=self.where, request=asked, reason=reason, status=answer.status)
         return _Answer(answer.url, answer.status, answer.headers, body)
 
 

@@ -1,4 +1,4 @@
-"""The tunnel: a listener on this machine's loopback whose connections end at the registry's write door.
+"""The tunnel: a listener on this machine's loopback whose connections end at a door of the registry.
 
 One WebSocket per TCP connection, so that a slow one does not hold up the others; the pod is chosen anew for each,
 so that a restarted pod serves the next. Kubernetes RBAC on pods/portforward is the permission to write.
@@ -63,6 +63,7 @@ class Tunnel:
     Args:
         kube: client of the cluster that it leads to.
         port: the push port that it listens on, on 127.0.0.1.
+        door: the pod's port that it leads to.
         reconnects: connections that found another pod than the one before, or a pod only after they were refused.
         trouble: what went wrong last since the registry was last asked to prove itself.
         broken: why it carries nothing any more.
@@ -70,6 +71,7 @@ class Tunnel:
 
     kube: KubeClient
     port: int
+    door: int = WRITE_PORT
     reconnects: int = 0
     trouble: KubeRegistryError | None = None
     broken: KubeRegistryError | None = None
@@ -114,7 +116,7 @@ class Tunnel:
                 raise self._no_answer(seconds)
 
     async def serve(self, near: NearEnd) -> None:
-        """Carry one accepted connection to the write door and back until either side ends it.
+        """Carry one accepted connection to the door and back until either side ends it.
 
         One that fails is reset, so that half an answer is never taken for a whole one.
         """
@@ -190,12 +192,12 @@ class Tunnel:
                 link.task.cancel()
 
     async def _carry(self, link: _Link, near: NearEnd) -> None:
-        async with dial(self.kube, self.port, self._note) as line:
+        async with dial(self.kube, self.port, self._note, door=self.door) as line:
             if line.tries > 1 or line.pod != (self._pod or line.pod):
                 self.reconnects += 1
             self._pod = link.pod = line.pod
             try:
-                await carry(near, line.socket, port=WRITE_PORT, traffic=link.traffic)
+                await carry(near, line.socket, port=self.door, traffic=link.traffic)
             except FramingError as error:
                 raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
             except NodeError as error:
@@ -224,20 +226,21 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def open_tunnel(kube: KubeClient, port: int, *, seconds: float) -> AsyncIterator[Tunnel]:
+async def open_tunnel(kube: KubeClient, port: int, *, seconds: float, door: int = WRITE_PORT) -> AsyncIterator[Tunnel]:
     """A tunnel on 127.0.0.1 whose registry has answered, closed at the end with all its connections.
 
     Args:
         kube: client of the registry's cluster.
         port: the push port; 0 lets the system choose one.
         seconds: how long the registry may take to answer through it.
+        door: the pod's port.
 
     Raises:
         PushPortBusyError: another program listens there.
         TunnelForbiddenError: a right is missing.
         TunnelError: the registry did not answer through it.
     """
-    tunnel = Tunnel(kube, port)
+    tunnel = Tunnel(kube, port, door)
     try:
         server = await asyncio.get_running_loop().create_server(lambda: NearEnd(tunnel.serve), "127.0.0.1", port)
     except OSError as error:

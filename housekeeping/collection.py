@@ -5,23 +5,21 @@ had named, and the next one finishes the rest.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cluster.exec import run_in_pod
 from cluster.kube import KubeClient
 from cluster.lease import lease_held
-from cluster.push import ANSWER_SECONDS
-from cluster.registry import RegistryClient, open_registry
-from cluster.tunnel import open_tunnel
-from housekeeping.images import Image, images
-from housekeeping.manifests import read_manifests
+from cluster.registry import RegistryClient
+from housekeeping.images import Image
+from housekeeping.inventory import Look, look, write_door
 from housekeeping.plan import Keep, Plan, plan
-from housekeeping.storage import Storage, read_storage
-from housekeeping.usage import Use, read_uses
-from stack.housekeeping_errors import LeaseLostError
+from housekeeping.storage import read_storage
+from housekeeping.usage import Use
+from stack.errors import Where
+from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError
 
 SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
@@ -35,19 +33,6 @@ done
 wait $job
 """
 """It must not go on alone: once its lease is lost, somebody else may push. So it ends when nobody waits for it."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What there is, at one moment.
-
-    Args:
-        storage: what lies on the volume.
-        images: what it means, and who uses what.
-    """
-
-    storage: Storage
-    images: tuple[Image, ...]
 
 
 @dataclass(frozen=True)
@@ -65,30 +50,22 @@ class Collected:
     free: int
 
 
-@asynccontextmanager
-async def write_door(kube: KubeClient) -> AsyncIterator[RegistryClient]:
-    """A client of the write door, through a tunnel of its own."""
-    async with (
-        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
-        yield registry
-
-
-async def look(kube: KubeClient, registry: RegistryClient, outputs: Iterable[Use]) -> Look:
-    """Look at everything that is stored and used.
+def draw_up(where: Where, seen: Look, keep: Keep, *, among: Container[str] | None = None) -> Plan:
+    """Work out what would go of a registry.
 
     Args:
-        kube: client of the registry's cluster.
-        registry: a door of the registry.
-        outputs: uses that the cluster does not know: images of a stack's outputs.
+        where: named in errors.
+        seen: the registry.
+        keep: as for `plan`.
+        among: as for `plan`.
 
     Raises:
-        ClusterError: something cannot be asked, or may not be.
+        DamagedManifestsError: there are manifests of which nobody can tell what they need.
     """
-    storage = await read_storage(kube)
-    found = images(storage, await read_manifests(registry, storage), [*await read_uses(kube), *outputs])
-    return Look(storage, tuple(found))
+    unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
+    if unreadable:
+        raise DamagedManifestsError(where=where, count=unreadable)
+    return plan(seen.storage, seen.images, keep, datetime.now(UTC), among=among)
 
 
 async def collect(
@@ -105,6 +82,7 @@ async def collect(
 
     Raises:
         LeaseHeldError: somebody pushes and does not end.
+        DamagedManifestsError: as for `draw_up`.
         LeaseLostError: the API server was not reached for too long.
         ClusterError: something failed half-way; the next collection finishes it.
     """
@@ -113,7 +91,7 @@ async def collect(
         async with write_door(kube) as registry:
             before = await look(kube, registry, outputs)
             among = {image.key for image in agreed.doomed}
-            going = plan(before.storage, before.images, keep, datetime.now(UTC), among=among)
+            going = draw_up(kube.where, before, keep, among=among)
             await _delete(registry, going, say)
         say("the registry removes what nothing needs")
         await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.registry import RegistryClient
+from cluster.registry import RegistryClient, digest_of
 from cluster.several import several
 from housekeeping.storage import Storage
+from stack.registry_errors import RegistryError
 
 AT_ONCE = 16
 """How many manifests are asked for at a time."""
@@ -32,7 +33,7 @@ class Manifest:
 
 
 Manifests = Mapping[str, Mapping[str, Manifest | None]]
-"""Repository -> digest -> what it is; None where its bytes are gone."""
+"""Repository -> digest -> what it is; None where its bytes are gone, or make no sense."""
 
 
 async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifests:
@@ -54,8 +55,13 @@ async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifest
 
 
 async def _read(registry: RegistryClient, repository: str, digest: str) -> Manifest | None:
-    body = await registry.manifest(repository, digest)
-    if body is None:
+    try:
+        body = await registry.manifest(repository, digest)
+    except RegistryError as error:
+        if error.status is None:
+            raise
+        return None  # it has answered that it makes no sense of it
+    if body is None or digest_of(body) != digest:
         return None
     content: dict[str, Any] = json.loads(body)
     subject = content.get("subject", {}).get("digest")

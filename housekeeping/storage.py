@@ -8,7 +8,7 @@ Layout: distribution v3.1, registry/storage/paths.go.
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,14 +18,18 @@ from cluster.kube import KubeClient
 LIST_SECONDS = 60.0
 """How long the listing may take; a hundred thousand files take a few seconds."""
 
-_LIST = """\
-cd /var/lib/registry || exit
+_ROOT = "/var/lib/registry"
+V2 = f"{_ROOT}/docker/registry/v2"
+"""Where everything of the registry's API is kept."""
+
+_LIST = f"""\
+cd {_ROOT} || exit
 echo "room $(df -Pk . | tail -n 1)"
-cd docker/registry/v2 2>/dev/null || exit 0
+cd {V2} 2>/dev/null || exit 0
 find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
- -o -name link -exec stat -c 'link %y %n' {} +
-find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {} +
-find blobs -name data -exec stat -c 'blob %s %n' {} +
+ -o -name link -exec stat -c 'link %y %n' {{}} +
+find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {{}} +
+find blobs -name data -exec stat -c 'blob %s %n' {{}} +
 exit 0
 """
 """POSIX, but for `stat -c`, which GNU and BusyBox have."""
@@ -88,11 +92,11 @@ async def read_storage(kube: KubeClient) -> Storage:
     return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
 
 
-def parse_listing(text: str) -> Storage:
+def parse_listing(lines: Iterable[str]) -> Storage:
     """The storage that a listing tells of.
 
     Args:
-        text: what the listing has printed.
+        lines: what the listing has printed.
 
     Raises:
         ValueError: it does not even tell the room.
@@ -102,7 +106,7 @@ def parse_listing(text: str) -> Storage:
     times: dict[tuple[str, str], datetime] = {}
     tags: defaultdict[str, dict[str, Tag]] = defaultdict(dict)
     blobs: dict[str, int] = {}
-    for line in text.splitlines():
+    for line in lines:
         if found := _BLOB.fullmatch(line):
             blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
         elif found := _REVISION.fullmatch(line):

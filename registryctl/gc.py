@@ -3,7 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from cluster.kube import open_client
-from housekeeping.collection import Collected, Look, collect, look, write_door
+from housekeeping.collection import Collected, collect, draw_up
 from housekeeping.images import unique_bytes
-from housekeeping.plan import Keep, Plan, plan
+from housekeeping.inventory import Look, look, write_door
+from housekeeping.plan import Keep, Plan
 from housekeeping.usage import Use
 from registryctl.images import image_table, stack_uses
 from registryctl.interrupts import until_told
@@ -42,10 +43,10 @@ def gc(
         raise typer.BadParameter("--stack takes a name.")
     rule = Keep(keep, duration(older_than))
     console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
-    seen = asyncio.run(_look(stack))
+    seen = asyncio.run(_look(stack, rule))
     if seen is None:  # told to end
         raise typer.Exit(1)
-    going = plan(seen.look.storage, seen.look.images, rule, datetime.now(UTC))
+    going = seen.plan
     if not going.frees:
         console.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
         return
@@ -67,6 +68,7 @@ class _Seen:
     stack: Stack
     outputs: list[Use]
     look: Look
+    plan: Plan
 
 
 def duration(text: str) -> timedelta:
@@ -84,13 +86,14 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
 
 
-async def _look(name: str | None) -> _Seen | None:
+async def _look(name: str | None, rule: Keep) -> _Seen | None:
     seen: _Seen | None = None
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
         async with open_client(stack.settings) as kube, write_door(kube) as registry:
-            seen = _Seen(stack, outputs, await look(kube, registry, outputs))
+            found = await look(kube, registry, outputs)
+            seen = _Seen(stack, outputs, found, draw_up(kube.where, found, rule))
     return seen
 
 

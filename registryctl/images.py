@@ -12,8 +12,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from cluster.kube import open_client
-from housekeeping.collection import Look, look, write_door
 from housekeeping.images import Image, unique_bytes
+from housekeeping.inventory import Look, look, write_door
 from housekeeping.usage import Use, output_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack

@@ -10,6 +10,7 @@ from registryctl.preview import preview
 from registryctl.reference import reference
 from registryctl.status import status
 from registryctl.tunnel import tunnel
+from registryctl.verify import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(tunnel)
@@ -17,6 +18,7 @@ app.command()(preflight)
 app.command()(status)
 app.command()(images)
 app.command()(gc)
+app.command()(verify)
 app.command()(reference)
 app.command()(preview)
 app.add_typer(fleet.app, name="fleet")

@@ -31,6 +31,7 @@
         ├── LeaseHeldError         others use it, and what is to be done bears nobody beside it
         ├── LeaseLostError         its lease could not be kept
         ├── ExecError              a program in its pod failed
+        ├── DamagedManifestsError  nobody can tell which blobs its manifests need
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port
             ├── PodGoneError       the pod at its far end was taken away

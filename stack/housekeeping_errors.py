@@ -63,3 +63,20 @@ class ExecError(ClusterError):
         "doing": "listing what is stored",
         "reason": 'exec: "sh": executable file not found in $PATH',
     }
+
+
+@dataclass(eq=False)
+class DamagedManifestsError(ClusterError):
+    """Manifests cannot be read, so that nobody knows which blobs they need.
+
+    Args:
+        count: how many.
+    """
+
+    count: int
+
+    sentence = (
+        "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
+        "`registryctl verify` names them, and what mends them"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "count": 1}

@@ -76,10 +76,17 @@ class NotReadyError(ClusterError):
 
 @dataclass(eq=False)
 class RegistryError(ClusterError):
-    """The registry answered no, or not at all."""
+    """The registry answered no, or not at all.
+
+    Args:
+        request: what it was asked.
+        reason: its own words, or why it did not answer.
+        status: of its answer, as HTTP has it; None if there was none.
+    """
 
     request: str
     reason: str
+    status: int | None = None
 
     sentence = "the registry in {where} does not do {request}: {reason}; its own log says more, see `kubectl logs`"
     example: ClassVar[dict[str, object]] = {

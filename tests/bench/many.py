@@ -16,7 +16,7 @@ from cluster.kube import open_client
 from cluster.probe_image import probe_config
 from cluster.registry import RegistryClient
 from cluster.several import several
-from housekeeping.collection import write_door
+from housekeeping.inventory import write_door
 from lab.commands import run_logged
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT

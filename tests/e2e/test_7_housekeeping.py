@@ -17,7 +17,7 @@ from cluster.lease import lease_held, lease_holders
 from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
 from cluster.probe_image import probe_config
 from cluster.push import PushPath
-from housekeeping.collection import write_door
+from housekeeping.inventory import write_door
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.settings import Settings

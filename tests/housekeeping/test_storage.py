@@ -20,25 +20,25 @@ blob 1048576 blobs/sha256/bb/{B}/data
 
 class TestListing:
     def test_it_tells_manifests_tags_blobs_and_room(self) -> None:
-        storage = parse_listing(LISTING)
+        storage = parse_listing(LISTING.splitlines())
         assert storage.room == Room(used=256 * 1024, free=768 * 1024)
         assert storage.manifests == {"team/app": {f"sha256:{A}": NOON}}
         assert storage.tags == {"team/app": {"v1": Tag(f"sha256:{A}", NOON + timedelta(microseconds=123456))}}
         assert storage.blobs == {f"sha256:{A}": 7, f"sha256:{B}": 1048576}
 
     def test_a_volume_that_holds_nothing_yet_has_room_alone(self) -> None:
-        storage = parse_listing(LISTING.splitlines()[0])
+        storage = parse_listing(LISTING.splitlines()[:1])
         assert (storage.manifests, storage.tags, storage.blobs) == ({}, {}, {})
 
     def test_a_file_system_with_spaces_in_its_name_is_read_from_the_end(self) -> None:
-        storage = parse_listing("room //nas/my share 10 4 6 40% /var/lib/registry")
+        storage = parse_listing(["room //nas/my share 10 4 6 40% /var/lib/registry"])
         assert storage.room == Room(used=4096, free=6144)
 
     def test_an_upload_that_goes_on_and_other_files_are_passed_over(self) -> None:
         layer = f"link 2026-01-31 12:00:00 +0000 repositories/app/_layers/sha256/{A}/link\n"
         other = layer + "blob 3 blobs/sha256/aa/short/data\nnoise\n"
-        assert parse_listing(LISTING + other) == parse_listing(LISTING)
+        assert parse_listing((LISTING + other).splitlines()) == parse_listing(LISTING.splitlines())
 
     def test_one_without_room_is_refused(self) -> None:
         with pytest.raises(ValueError, match="how much room"):
-            parse_listing("sh: df: not found")
+            parse_listing(["sh: df: not found"])

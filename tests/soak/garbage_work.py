@@ -7,15 +7,15 @@ import asyncio
 import os
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cluster.contents import missing_content
 from cluster.kube import open_client
 from cluster.push import PushPath
 from cluster.registry import open_registry
-from housekeeping.collection import collect, look, write_door
-from housekeeping.plan import Keep, plan
+from housekeeping.collection import collect, draw_up
+from housekeeping.inventory import look, write_door
+from housekeeping.plan import Keep
 from housekeeping.usage import Use, output_uses
 from lab.errors import LabError
 from stack.settings import Settings
@@ -77,4 +77,4 @@ async def _collect(settings: Settings, outputs: list[Use]) -> None:
     async with open_client(settings) as kube:
         async with write_door(kube) as registry:
             seen = await look(kube, registry, outputs)
-        await collect(kube, outputs, _KEEP, plan(seen.storage, seen.images, _KEEP, datetime.now(UTC)), print)
+        await collect(kube, outputs, _KEEP, draw_up(kube.where, seen, _KEEP), print)

@@ -1,0 +1,102 @@
+"""`registryctl verify`: read all that a registry holds, and say what is damaged and what mends it."""
+
+import asyncio
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from cluster.kube import open_client
+from housekeeping import verification
+from housekeeping.verification import Needs, Part, Verified
+from registryctl.interrupts import until_told
+from registryctl.stacks import Stack, deployed_images, find_stack
+from registryctl.status import UNBROKEN, push_line
+from stack.endpoints import parse_reference
+from stack.names import IN_CLUSTER, REGISTRY
+from stack.settings import Settings
+
+
+def verify(
+    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+) -> None:
+    """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
+    if stack == "":
+        raise typer.BadParameter("--stack takes a name.")
+    raise typer.Exit(asyncio.run(_verify(stack)))
+
+
+async def _verify(name: str | None) -> int:
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
+    well = False
+    async with until_told():
+        stack = await find_stack(Path.cwd(), name, {})
+        references = await deployed_images(Path.cwd(), stack.name) or {}
+        async with open_client(stack.settings) as kube:
+            start = time.monotonic()
+            with _bar() as begin:
+                found = await verification.verify(kube, begin)
+            took = time.monotonic() - start
+            rate = decimal(int(found.size / took))
+            console.print(
+                f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}"
+            )
+        if found.damage:
+            console.print(_table(found))
+            for line in _mends(stack, references, found):
+                console.print(line)
+        else:
+            console.print("every byte is what its digest says")
+            well = True
+    return int(not well)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Needs], Callable[[Part], None]]]:
+    """A bar of bytes on a terminal; what it gives is told what is to be read, and that is told what was."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def begin(needed: Needs) -> Callable[[Part], None]:
+            task = progress.add_task("", total=sum(part.size for part in needed))
+            return lambda part: progress.advance(task, part.size)
+
+        yield begin
+
+
+def _table(found: Verified) -> Table:
+    table = Table("damaged", "state", "images", box=None, pad_edge=False)
+    for part, words in found.damage.items():
+        table.add_row(part.name, words, ", ".join(image.name for image in found.images[part]))
+    return table
+
+
+def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iterator[str]:
+    """The lines that mend it: what a registry believes to have it does not take anew, so that goes first."""
+    files = [file for part in found.damage for file in part.files]
+    yield f"what takes it away, so that it can be pushed again, is {_in_pod(stack.settings, ['rm', '-rf', *files])}"
+    damaged = {image.key: image.name for images in found.images.values() for image in images}
+    outputs = {name: parse_reference(text) for name, text in references.items()}
+    keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
+    if lacking := [name for name, key in keys.items() if key in damaged]:
+        yield f"what pushes again is {push_line(stack, lacking)}"
+    if others := [name for key, name in damaged.items() if key not in keys.values()]:
+        names = ", ".join(others)
+        yield f"no output of the stack names {names}: push again what is needed, or let `registryctl gc` take it"
+
+
+def _in_pod(settings: Settings, command: list[str]) -> str:
+    """The line that runs a program beside the write door."""
+    chosen = ["--kubeconfig", settings.kubeconfig] if settings.kubeconfig else []
+    chosen += [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]
+    where = [*chosen, "--namespace", settings.namespace]
+    return shlex.join(["kubectl", "exec", *where, f"deployment/{REGISTRY}", "--container", "write", "--", *command])

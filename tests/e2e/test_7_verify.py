@@ -1,0 +1,108 @@
+"""`registryctl verify` on a real cluster: damage of every kind is found, named, and mended by the lines it prints."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cluster.registry import digest_of
+from lab.cluster import known as plan_of
+from lab.toolchain import tool
+from stack.endpoints import parse_reference
+from stack.settings import Settings
+from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.test_7_housekeeping import push
+
+pytestmark = pytest.mark.lab
+
+BYTES = 1024**2
+TAKES_AWAY, PUSHES_AGAIN = "what takes it away, so that it can be pushed again, is ", "what pushes again is "
+
+
+@pytest.fixture(scope="module")
+def settings(lab: Lab) -> Settings:
+    return settings_of(lab)
+
+
+@pytest.fixture(scope="module")
+def deployed(program: Program) -> Program:
+    program.up()
+    return program
+
+
+def file_of(lab: Lab, digest: str) -> Path:
+    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
+    return file
+
+
+def verify(program: Program) -> tuple[int, str]:
+    done = program.registryctl("verify")
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def line_after(words: str, said: str) -> list[str]:
+    (line,) = [line.removeprefix(words) for line in said.splitlines() if line.startswith(words)]
+    return shlex.split(line)
+
+
+def take_away(program: Program, said: str) -> None:
+    """Run the line that is printed, as a person would copy it."""
+    kubectl, *words = line_after(TAKES_AWAY, said)
+    done = program.run(str(tool(kubectl)), *words)
+    assert done.returncode == 0, done.stderr
+
+
+class TestVerify:
+    def test_what_is_whole_is_said_to_be(self, deployed: Program) -> None:
+        status, said = verify(deployed)
+        assert status == 0
+        assert said.endswith("every byte is what its digest says\n")
+
+    def test_damaged_layers_are_named_with_every_image_that_needs_them(
+        self, lab: Lab, deployed: Program, settings: Settings
+    ) -> None:
+        layers = [os.urandom(BYTES) for _ in range(3)]
+        for number, layer in enumerate(layers):
+            push(settings, f"one/{number}", "v1", layer)
+            push(settings, f"two/{number}", "v1", layer)
+        cut, changed, gone = (file_of(lab, digest_of(layer)) for layer in layers)
+        cut.write_bytes(cut.read_bytes()[:7])
+        changed.write_bytes(b"x" + changed.read_bytes()[1:])
+        gone.unlink()
+        status, said = verify(deployed)
+        assert status == 1
+        told = {line.split()[1]: " ".join(line.split()[2:]) for line in said.splitlines() if line.startswith("blob ")}
+        assert told == {
+            digest_of(layers[0]): f"has 7 of {BYTES} bytes one/0:v1, two/0:v1",
+            digest_of(layers[1]): "has other bytes one/1:v1, two/1:v1",
+            digest_of(layers[2]): "is missing one/2:v1, two/2:v1",
+        }
+        take_away(deployed, said)
+        for number, layer in enumerate(layers):
+            push(settings, f"one/{number}", "v1", layer)
+        assert verify(deployed)[0] == 0
+
+    @pytest.mark.parametrize("left", [b"", b'{"schemaVersion": 2', b"{}"])
+    def test_a_damaged_manifest_stops_a_collection_until_it_is_mended(
+        self, lab: Lab, deployed: Program, settings: Settings, left: bytes
+    ) -> None:
+        app = parse_reference(deployed.output("images")["app"])
+        push(settings, "stray", "old", os.urandom(BYTES))
+        push(settings, "stray", "new", b"new")
+        file = file_of(lab, str(app.digest))
+        file.write_bytes(left)
+        status, said = verify(deployed)
+        assert status == 1
+        assert f"manifest {app.digest} " in said
+        assert deployed.registryctl("images").returncode == 0
+        refused = deployed.registryctl("gc", "--keep", "1", "--yes")
+        assert refused.returncode == 1
+        assert "`registryctl verify`" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+        take_away(deployed, said)
+        done = deployed.run(*line_after(PUSHES_AGAIN, said), "--yes", "--skip-preview", "--non-interactive")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert verify(deployed)[0] == 0
+        assert deployed.registryctl("gc", "--keep", "1", "--yes").returncode == 0
