@@ -8,7 +8,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,17 @@ IMAGES, LAYERS, REPOSITORIES = 500, 10, 50
 LAYER = 4096
 """Bytes of a layer: what is waited for here goes by the number of blobs."""
 
-HEAD = (f"registry of {IMAGES} images of {LAYERS} layers", "s")
-VERBS = {"`registryctl images`": ("images",), "`registryctl gc --dry-run`": ("gc", "--keep", "1", "--dry-run")}
+LARGE, LARGE_LAYERS = 1_000_000_000, 10
+"""Bytes of an image that stands alone in the registry at first, and into how many layers they go."""
+
+HEAD = ("registry", "what", "s")
+MANY = f"{IMAGES} images of {LAYERS} layers"
+ROWS = (
+    ("1 GB in ten layers", "`registryctl verify`", ("verify",)),
+    (MANY, "`registryctl images`", ("images",)),
+    (MANY, "`registryctl gc --dry-run`", ("gc", "--keep", "1", "--dry-run")),
+    (MANY, "`registryctl verify`", ("verify",)),
+)
 
 
 def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
@@ -42,24 +51,39 @@ def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
                 {"created"}, run_module("tests.bench.demo", life.project, life.backend, life.backend / "phases.json")
             )
             lab = Lab.running(life)
-            with progress.running("many images", "pushing"):
-                asyncio.run(_fill())
-            with progress.running("many images", "measuring"):
-                samples = [[seconds(partial(_run, lab, words)) for _ in range(repetitions)] for words in VERBS.values()]
+            return [HEAD, *_lines(lab, repetitions, progress)]
         finally:
             end()
-    return [HEAD, *((verb, _spread(values)) for verb, values in zip(VERBS, samples, strict=True))]
 
 
-async def _fill() -> None:
+def _lines(lab: Lab, repetitions: int, progress: Progress) -> Iterator[tuple[str, ...]]:
+    fill = {ROWS[0][0]: _push_large, MANY: _push_many}
+    for registry, what, words in ROWS:
+        if work := fill.pop(registry, None):
+            with progress.running(registry, "pushing"):
+                asyncio.run(_pushed(work))
+        with progress.running(registry, f"measuring {what}"):
+            yield registry, what, _spread([seconds(partial(_run, lab, words)) for _ in range(repetitions)])
+
+
+async def _pushed(work: Callable[[RegistryClient], Awaitable[object]]) -> None:
     async with open_client(settings()) as kube, write_door(kube) as registry:
-        await several(lambda number: _push(registry, number), range(IMAGES), at_once=16)
+        await work(registry)
 
 
-async def _push(registry: RegistryClient, number: int) -> None:
-    layers = [os.urandom(LAYER) for _ in range(LAYERS)]
+async def _push_large(registry: RegistryClient) -> None:
+    layers = [os.urandom(LARGE // LARGE_LAYERS) for _ in range(LARGE_LAYERS)]
+    await registry.put_image("large", "v1", probe_config(settings().platform), *layers)
+
+
+async def _push_many(registry: RegistryClient) -> None:
     config = probe_config(settings().platform)
-    await registry.put_image(f"many/{number % REPOSITORIES}", f"v{number // REPOSITORIES}", config, *layers)
+
+    async def push(number: int) -> None:
+        layers = [os.urandom(LAYER) for _ in range(LAYERS)]
+        await registry.put_image(f"many/{number % REPOSITORIES}", f"v{number // REPOSITORIES}", config, *layers)
+
+    await several(push, range(IMAGES), at_once=16)
 
 
 def _run(lab: Lab, words: Sequence[str]) -> None:

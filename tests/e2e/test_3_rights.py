@@ -183,7 +183,7 @@ class TestHousekeeper:
     ) -> None:
         since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
         forget_lease(access)
-        for words in (("images",), ("gc", "--keep", "1", "--yes")):
+        for words in (("images",), ("gc", "--keep", "1", "--yes"), ("verify",)):
             done = program.registryctl(*words)
             assert done.returncode == 0, done.stdout + done.stderr
         assert access.idle(HOUSEKEEPER, since) == set()
