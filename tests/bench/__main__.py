@@ -20,7 +20,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, images, many, table, tunnels
+from tests.bench import edits, fleet, images, many, table, tunnels
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -37,6 +37,7 @@ class Name(StrEnum):
     LIVES = "lives"
     IMAGES = "images"
     MANY = "many"
+    FLEET = "fleet"
 
 
 @commands.command()
@@ -85,7 +86,13 @@ def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[st
     return table.lines(of_ours, of_floor)
 
 
-MEASURES = {Name.TUNNELS: tunnels.measure, Name.LIVES: lives, Name.IMAGES: images.measure, Name.MANY: many.measure}
+MEASURES = {
+    Name.TUNNELS: tunnels.measure,
+    Name.LIVES: lives,
+    Name.IMAGES: images.measure,
+    Name.MANY: many.measure,
+    Name.FLEET: fleet.measure,
+}
 """What measures each table: samples of every row -> its lines."""
 
 

@@ -8,7 +8,7 @@ has no Pulumi in it: a build, one archive, imported on all nodes at once, and a 
 import os
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from lab.nodes import CONTAINERD_SOCKET
 from lab.plan import NodePlan
 from lab.progress import Progress
 from lab.waiting import wait_for
-from tests.bench import edits
+from tests.bench import edits, table
 from tests.bench.forwarders import process_in
 from tests.bench.life import COMMAND_SECONDS, LOG, Lab, Life, begin, end, expect, run_module, seconds
 from tests.bench.places import copy_ours, settings
@@ -164,12 +164,12 @@ def _lines(samples: Samples) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [HEAD]
     for what in (NEW, EDITED):
         columns = [samples[what, way.__name__] for way in (_ours, _loader)]
-        lines.append((f"{what}, until pods on both nodes run it, s", *(_spread(column) for column in columns)))
+        lines.append(
+            (
+                f"{what}, until pods on both nodes run it, s",
+                *(table.spread([sample.seconds for sample in column]) for column in columns),
+            )
+        )
         carried = [statistics.median(sample.size for sample in column) for column in columns]
         lines.append((f"{what}, carried to the cluster, MB", *(f"{size / 1e6:.0f}" for size in carried)))
     return lines
-
-
-def _spread(samples: Sequence[Sample]) -> str:
-    values = [sample.seconds for sample in samples]
-    return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"

@@ -5,7 +5,6 @@ Five hundred images of ten layers of their own, in fifty repositories, pushed wi
 
 import asyncio
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from housekeeping.inventory import write_door
 from lab.commands import run_logged
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT
-from tests.bench import edits
+from tests.bench import edits, table
 from tests.bench.life import COMMAND_SECONDS, LOG, Lab, Life, begin, end, expect, run_module, seconds
 from tests.bench.places import STACK, copy_ours, settings
 
@@ -63,7 +62,7 @@ def _lines(lab: Lab, repetitions: int, progress: Progress) -> Iterator[tuple[str
             with progress.running(registry, "pushing"):
                 asyncio.run(_pushed(work))
         with progress.running(registry, f"measuring {what}"):
-            yield registry, what, _spread([seconds(partial(_run, lab, words)) for _ in range(repetitions)])
+            yield registry, what, table.spread([seconds(partial(_run, lab, words)) for _ in range(repetitions)])
 
 
 async def _pushed(work: Callable[[RegistryClient], Awaitable[object]]) -> None:
@@ -90,7 +89,3 @@ def _run(lab: Lab, words: Sequence[str]) -> None:
     command = [sys.executable, "-m", "registryctl", *words, "--stack", STACK]
     env = {**lab.env, "PYTHONPATH": str(CHECKOUT)}
     run_logged(command, log=LOG, limit=COMMAND_SECONDS, cwd=lab.life.project, env=env)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"

@@ -47,7 +47,7 @@ def lines(ours: Sequence[Times], floor: Sequence[Times]) -> list[tuple[str, ...]
     for row in ROWS:
         mine, bare = [sample[row] for sample in ours], [sample[row] for sample in floor]
         ratio = statistics.median(mine) / statistics.median(bare)
-        body.append((row.what, _spread(mine), _spread(bare), f"{ratio:.2f}", row.floor))
+        body.append((row.what, spread(mine, 2), spread(bare, 2), f"{ratio:.2f}", row.floor))
     return [HEAD, *body]
 
 
@@ -82,5 +82,6 @@ def write(lines: Sequence[Sequence[str]], name: str, how: str, document: Path = 
     document.write_text("\n".join([f"{before}{begin}", *section, f"{end}{after}"]))
 
 
-def _spread(samples: Sequence[float]) -> str:
-    return f"{statistics.median(samples):.2f} ({min(samples):.2f}-{max(samples):.2f})"
+def spread(samples: Sequence[float], digits: int = 1) -> str:
+    """Median, least and most of some samples."""
+    return "{:.{n}f} ({:.{n}f}-{:.{n}f})".format(statistics.median(samples), min(samples), max(samples), n=digits)
