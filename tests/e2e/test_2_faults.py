@@ -135,8 +135,11 @@ class TestFaults:
 
 def is_uploading(lab: Lab) -> bool:
     """Whether a part of a large layer has arrived at the registry, and not yet all of it."""
-    parts = plan_of(lab.cluster.name).volumes.rglob("_uploads/*/data")
-    return any(part.stat().st_size > LARGE / 10 for part in parts)
+    try:
+        parts = plan_of(lab.cluster.name).volumes.rglob("_uploads/*/data")
+        return any(part.stat().st_size > LARGE / 10 for part in parts)
+    except FileNotFoundError:  # an upload ended between the listing and the look
+        return False
 
 
 def poll_until(so: Callable[[], bool], seconds: float = 60.0) -> None:
