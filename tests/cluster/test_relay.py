@@ -31,9 +31,11 @@ SECONDS = 20
 @contextmanager
 def relay() -> Iterator[tuple[int, socket.socket, subprocess.Popen[bytes]]]:
     """A running relay: its port, the listener at its far end, and its process."""
-    with socket.create_server((FAR, 0)) as far:
+    with socket.create_server(("127.0.0.1", 0)) as near:  # whoever else may use the port on the other address
+        port = near.getsockname()[1]
+        far = socket.create_server((FAR, port))
+    with far:
         far.settimeout(SECONDS)
-        port = far.getsockname()[1]
         with subprocess.Popen([PROGRAM, str(port), FAR], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout
             assert process.stdout.readline() == b"listening\n"
