@@ -7,10 +7,12 @@ be ended without ending the connection.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -21,6 +23,11 @@ from stack.housekeeping_errors import ExecError
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _CONTAINER = "write"
+
+_AHEAD = 4
+"""Questions that a program is told of before it has answered the first: it shall not wait for our voice."""
+
+T = TypeVar("T")
 
 BEAT_SECONDS = 0.5
 """How often a program gets a line on its standard input, by which it can tell that somebody still waits for it."""
@@ -62,6 +69,34 @@ class Program:
             yield rest.decode(errors="replace")
         if self._status.get("status") != "Success":
             raise ExecError(where=self.kube.where, doing=self.doing, reason=self._reason())
+
+    async def answers(self, questions: Iterable[T], line: Callable[[T], str]) -> AsyncIterator[tuple[T, str]]:
+        """The answers of a program that gives a line for each that it reads, and ends at an empty one.
+
+        Args:
+            questions: taken one by one, so that several programs may share an iterator.
+            line: how a question is put.
+
+        Raises:
+            ExecError: as for `lines`.
+        """
+        waiting: deque[T] = deque()
+        asked = iter(questions)
+
+        async def ask() -> None:
+            for question in islice(asked, 1):
+                waiting.append(question)
+                await self.tell(line(question))
+
+        for _ in range(_AHEAD):
+            await ask()
+        if not waiting:
+            await self.tell("")
+        async for answer in self.lines():
+            yield waiting.popleft(), answer
+            await ask()
+            if not waiting:
+                await self.tell("")
 
     def _output(self, channel: int, data: bytes) -> bytes:
         """Keep what is no output of the program, and return what is."""

@@ -107,8 +107,8 @@ class RegistryClient:
         return int(answer.headers["Content-Length"]) if answer else None
 
     async def delete(self, repository: str, digest: str) -> None:
-        """Delete a manifest."""
-        await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}")
+        """Delete a manifest or a tag, if it is there: somebody else may have been faster."""
+        await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", fine=(HTTPStatus.NOT_FOUND,))
 
     async def _find(self, method: str, path: str) -> _Answer | None:
         """An answer, or None if the registry says that there is no such thing."""

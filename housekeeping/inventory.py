@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster.kube import KubeClient
 from cluster.push import ANSWER_SECONDS
@@ -39,6 +39,21 @@ async def write_door(kube: KubeClient) -> AsyncIterator[RegistryClient]:
         yield registry
 
 
+async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
+    """Look at everything that is stored; nobody is asked who uses it.
+
+    Args:
+        kube: client of the registry's cluster.
+        registry: a door of the registry.
+
+    Raises:
+        ClusterError: something cannot be asked, or may not be.
+    """
+    storage = await read_storage(kube)
+    manifests = await read_manifests(registry, storage)
+    return Look(storage, manifests, tuple(images(storage, manifests, ())))
+
+
 async def look(kube: KubeClient, registry: RegistryClient, outputs: Iterable[Use]) -> Look:
     """Look at everything that is stored and used.
 
@@ -50,7 +65,6 @@ async def look(kube: KubeClient, registry: RegistryClient, outputs: Iterable[Use
     Raises:
         ClusterError: something cannot be asked, or may not be.
     """
-    storage = await read_storage(kube)
-    manifests = await read_manifests(registry, storage)
-    found = images(storage, manifests, [*await read_uses(kube), *outputs])
-    return Look(storage, manifests, tuple(found))
+    seen = await read_contents(kube, registry)
+    uses = [*await read_uses(kube), *outputs]  # read last: what has found a user meanwhile is in use
+    return replace(seen, images=tuple(images(seen.storage, seen.manifests, uses)))

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from rich.table import Table
 
 from cluster.kube import open_client
 from housekeeping import verification
-from housekeeping.verification import Needs, Part, Verified
+from housekeeping.parts import Part
+from housekeeping.verification import Verified
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack
 from registryctl.status import UNBROKEN, push_line
@@ -51,43 +53,48 @@ async def _verify(name: str | None) -> int:
             )
         if found.damage:
             console.print(_table(found))
-            for line in _mends(stack, references, found):
-                console.print(line)
-        else:
-            console.print("every byte is what its digest says")
-            well = True
+        lines = list(_mends(stack, references, found))
+        for line in lines or ["every byte is what its digest says"]:
+            console.print(line)
+        well = not lines
     return int(not well)
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Needs], Callable[[Part], None]]]:
+def _bar() -> Iterator[Callable[[int], Callable[[Part], None]]]:
     """A bar of bytes on a terminal; what it gives is told what is to be read, and that is told what was."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
-        def begin(needed: Needs) -> Callable[[Part], None]:
-            task = progress.add_task("", total=sum(part.size for part in needed))
+        def begin(size: int) -> Callable[[Part], None]:
+            task = progress.add_task("", total=size)
             return lambda part: progress.advance(task, part.size)
 
         yield begin
 
 
 def _table(found: Verified) -> Table:
+    harmed: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for damage in found.damage:
+        harmed[damage.part.name, damage.words] |= dict.fromkeys(image.name for image in found.harmed(damage))
     table = Table("damaged", "state", "images", box=None, pad_edge=False)
-    for part, words in found.damage.items():
-        table.add_row(part.name, words, ", ".join(image.name for image in found.images[part]))
+    for (name, words), images in harmed.items():
+        table.add_row(name, words, ", ".join(images))
     return table
 
 
 def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iterator[str]:
     """The lines that mend it: what a registry believes to have it does not take anew, so that goes first."""
-    files = [file for part in found.damage for file in part.files]
-    yield f"what takes it away, so that it can be pushed again, is {_in_pod(stack.settings, ['rm', '-rf', *files])}"
-    damaged = {image.key: image.name for images in found.images.values() for image in images}
+    files = dict.fromkeys(file for damage in found.damage for file in damage.files)
+    if files:
+        yield f"what takes it away, so that it can be pushed again, is {_in_pod(stack.settings, ['rm', '-rf', *files])}"
+    damaged = {image.key: image.name for damage in found.damage for image in found.harmed(damage)}
     outputs = {name: parse_reference(text) for name, text in references.items()}
     keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
-    if lacking := [name for name, key in keys.items() if key in damaged]:
+    if forgotten := [references[name] for name, key in keys.items() if key not in found.known]:
+        yield f"the registry does not know {', '.join(forgotten)} any more, which the stack's outputs name"
+    if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
         yield f"what pushes again is {push_line(stack, lacking)}"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
         names = ", ".join(others)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def deployed(program: Program) -> Program:
 
 def file_of(lab: Lab, digest: str) -> Path:
     (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
+    return file
+
+
+def link_of(lab: Lab, repository: str, digest: str) -> Path:
+    number = digest.removeprefix("sha256:")
+    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"repositories/{repository}/_*/**/sha256/{number}/link")
     return file
 
 
@@ -82,6 +89,42 @@ class TestVerify:
         take_away(deployed, said)
         for number, layer in enumerate(layers):
             push(settings, f"one/{number}", "v1", layer)
+        assert verify(deployed)[0] == 0
+
+    def test_bytes_that_another_repository_shares_stay_when_a_link_is_broken(
+        self, lab: Lab, deployed: Program, settings: Settings
+    ) -> None:
+        layer = os.urandom(BYTES)
+        for repository in ("three", "four"):
+            push(settings, repository, "v1", layer)
+        link_of(lab, "three", digest_of(layer)).write_text("sha256:")
+        status, said = verify(deployed)
+        assert status == 1
+        (line,) = [line for line in said.splitlines() if line.startswith("blob ")]
+        assert line.split(maxsplit=2)[2] == "has a broken link in repository three  three:v1"
+        assert not [word for word in line_after(TAKES_AWAY, said) if "/blobs/" in word]
+        take_away(deployed, said)
+        assert "is not known to repository three" in verify(deployed)[1]
+        push(settings, "three", "v1", layer)
+        assert verify(deployed)[0] == 0
+
+    def test_an_empty_blob_is_missed_too(self, lab: Lab, deployed: Program, settings: Settings) -> None:
+        push(settings, "empty", "v1", b"")
+        file_of(lab, digest_of(b"")).unlink()
+        status, said = verify(deployed)
+        assert status == 1
+        assert f"blob {digest_of(b'')}  is missing  empty:v1" in said
+        push(settings, "empty", "v1", b"")
+        assert verify(deployed)[0] == 0
+
+    def test_an_output_that_the_registry_does_not_know_is_named(self, lab: Lab, deployed: Program) -> None:
+        app = parse_reference(deployed.output("images")["app"])
+        shutil.rmtree(link_of(lab, "app", str(app.digest)).parent)
+        status, said = verify(deployed)
+        assert status == 1
+        assert str(app.digest) in said
+        done = deployed.run(*line_after(PUSHES_AGAIN, said), "--yes", "--skip-preview", "--non-interactive")
+        assert done.returncode == 0, done.stdout + done.stderr
         assert verify(deployed)[0] == 0
 
     @pytest.mark.parametrize("left", [b"", b'{"schemaVersion": 2', b"{}"])
