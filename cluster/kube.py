@@ -94,14 +94,15 @@ class KubeClient:
         """
         return str(await self._send("GET", path, read=bytes.decode))
 
-    async def create(self, path: str, made: Mapping[str, Any]) -> None:
-        """Create an object in the collection at an API path.
+    async def create(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in the collection at an API path; what became of it.
 
         Raises:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be made.
         """
-        await self._send("POST", path, body=made)
+        created: dict[str, Any] = await self._send("POST", path, body=made)
+        return created
 
     async def replace(self, path: str, made: Mapping[str, Any]) -> None:
         """Put an object in the place of the one at an API path; of its resourceVersion, if that is given.

@@ -30,7 +30,7 @@ from cluster.probe import (
     verdict,
 )
 from cluster.probe_image import REPOSITORY, TAG, store_probe
-from cluster.proofs import recall, remember
+from cluster.proofs import Proofs, proof_key, recall, remember
 from cluster.registry import open_registry
 from stack.api_errors import ForbiddenError, RefusedError
 from stack.names import selector
@@ -100,17 +100,19 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
     """
     architecture = settings.platform.split("/")[1]
     nodes = await pulling_nodes(kube)
-    proven = set() if afresh else await recall(kube, settings)
+    proven: Proofs = {} if afresh else await recall(kube, settings)
     fitting = [node for node in nodes if node.architecture == architecture]
     verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
-    asked = [node for node in fitting if (node.uid, node.runtime) not in proven]
+    asked = [node for node in fitting if proof_key(node) not in proven]
     if asked:
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
-        await _sweep(kube)
+        await _delete(kube, await left_probes(kube))
         verdicts |= await _settled(kube, asked, image)
-        await remember(kube, settings, [node for node, verdict in verdicts.items() if verdict is PULLED])
+        fresh = dict.fromkeys((proof_key(node) for node in asked if verdicts[node] is PULLED), datetime.now(UTC))
+        known = {proof_key(node) for node in fitting}  # a node that has gone is forgotten
+        await remember(kube, settings, {key: proven[key] for key in proven.keys() & known} | fresh)
     return verdicts
 
 
@@ -165,7 +167,7 @@ async def _create(kube: KubeClient, pods: Mapping[Node, Object]) -> Verdicts:
     for node, answer in zip(pods, answers, strict=True):
         if isinstance(answer, RefusedError) and not isinstance(answer, ForbiddenError):
             verdicts[node] = refused(answer.reason)
-        elif answer is not None:
+        elif isinstance(answer, BaseException):
             raise answer
     return verdicts
 
@@ -191,15 +193,15 @@ async def _silence(kube: KubeClient, pod: Object) -> Verdict:
     return replace(NO_ANSWER, words=await warning(kube, pod) or NO_ANSWER.words)
 
 
-async def _sweep(kube: KubeClient) -> None:
-    """Remove what an interrupted run has left; what is younger may belong to one that still goes on."""
+async def left_probes(kube: KubeClient) -> list[Object]:
+    """The pods that an interrupted run has left; what is younger may belong to one that still goes on."""
     now = datetime.now(UTC)
 
-    def left(pod: Object) -> bool:
+    def is_left(pod: Object) -> bool:
         created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
         return (now - created).total_seconds() > LEFT_SECONDS
 
-    await _delete(kube, [pod for pod in await _pods(kube, selector(PROBE)) if left(pod)])
+    return [pod for pod in await _pods(kube, selector(PROBE)) if is_left(pod)]
 
 
 async def _pods(kube: KubeClient, labels: str) -> list[Object]:

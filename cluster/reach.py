@@ -16,9 +16,10 @@ from docker.errors import DockerException
 
 from cluster.docker_config import chosen_daemon, usual_daemon
 from cluster.docker_ssh import near_socket, ssh_words
+from cluster.pods import one_line
 from cluster.probe_image import REPOSITORY
 from cluster.relay.container import open_relay
-from stack.errors import DaemonReachError
+from stack.errors import DaemonError, DaemonReachError
 
 ANSWER_SECONDS = 30
 """How long the daemon may take for one answer, on a busy machine too."""
@@ -54,6 +55,23 @@ async def daemon_reaching(
                 yield
     except (DockerException, requests.RequestException, OSError) as error:
         raise _error(host, push_address, str(error)) from error
+
+
+async def daemon_version(environment: Mapping[str, str]) -> str:
+    """The Docker daemon's version.
+
+    Args:
+        environment: the process's environment, which names the daemon.
+
+    Raises:
+        DaemonError: it does not tell.
+    """
+    host = chosen_daemon(environment) or usual_daemon()
+    try:
+        async with _client(environment, host) as client:
+            return str((await asyncio.to_thread(client.version))["Version"])
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise DaemonError(host=host, reason=one_line(str(error))) from error
 
 
 @asynccontextmanager

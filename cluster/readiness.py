@@ -28,6 +28,8 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
 
 async def _standing(kube: KubeClient, deployment: Object) -> Standing:
     """What is wrong, asked where the cause lies first: claim, Deployment, pod, and what the node says of it."""
+    if deployment["spec"]["replicas"] == 0:
+        return Standing("its Deployment is scaled to 0", wrong=True)
     claim = await _get(kube, "/api/v1", f"persistentvolumeclaims/{REGISTRY}")
     if claim["status"].get("phase") == "Pending":
         reason = await warning(kube, claim)
@@ -53,4 +55,5 @@ def _is_rolled_out(deployment: Object) -> bool:
         == status.get("updatedReplicas", 0)
         == status.get("availableReplicas", 0)
         == deployment["spec"]["replicas"]
+        > 0
     )

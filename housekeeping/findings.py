@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from cluster.contents import missing_content
 from cluster.kube import KubeClient, open_client
-from cluster.nodes import pulling_nodes
 from cluster.preconditions import prove_reach
-from cluster.proofs import recall
 from cluster.push import ANSWER_SECONDS
 from cluster.readiness import wait_ready
 from cluster.registry import open_registry
@@ -35,15 +33,15 @@ class Findings:
 
     Args:
         reach: why the cluster does not answer, or does not answer us; None if it does.
+        running: whether the registry runs.
         registry: why the registry cannot be read; None if it can.
         missing: of every image that is deployed what is not there; empty where the registry cannot be read.
-        unproven: nodes that have not been asked yet whether they can pull; the next push asks them.
     """
 
     reach: str | None
+    running: bool
     registry: str | None
     missing: Missing
-    unproven: tuple[str, ...]
 
     @property
     def sentences(self) -> list[str]:
@@ -61,14 +59,15 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
         references: name -> pull reference of its images, as its outputs have them.
     """
     if reach := await unreached(settings):
-        return Findings(reach, None, {}, ())
+        return Findings(reach, running=False, registry=None, missing={})
+    running = False
     try:
         async with open_client(settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
-            unproven = await _unproven(kube, settings) if settings.preflight else ()
-            return Findings(None, None, await read_all_back(kube, references), unproven)
+            running = True
+            return Findings(None, running, None, await read_all_back(kube, references))
     except KubeRegistryError as error:
-        return Findings(None, str(error), {}, ())
+        return Findings(None, running, str(error), {})
 
 
 async def unreached(settings: Settings) -> str | None:
@@ -106,9 +105,3 @@ async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Miss
             if deployed.tag and await registry.tagged(deployed.repository, deployed.tag) is None:
                 found[image].append(f"tag {deployed.tag} is missing")
     return found
-
-
-async def _unproven(kube: KubeClient, settings: Settings) -> tuple[str, ...]:
-    architecture, proven = settings.platform.split("/")[1], await recall(kube, settings)
-    asked = [node for node in await pulling_nodes(kube) if node.architecture == architecture]
-    return tuple(node.name for node in asked if (node.uid, node.runtime) not in proven)

@@ -22,9 +22,10 @@ _ROOT = "/var/lib/registry"
 V2 = f"{_ROOT}/docker/registry/v2"
 """Where everything of the registry's API is kept."""
 
+_DF = 'echo "room $(df -Pk . | tail -n 1)"'
 _LIST = f"""\
 cd {_ROOT} || exit
-echo "room $(df -Pk . | tail -n 1)"
+{_DF}
 cd {V2} 2>/dev/null || exit 0
 find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
  -o -name link -exec stat -c 'link %y %n' {{}} +
@@ -90,6 +91,12 @@ async def read_storage(kube: KubeClient) -> Storage:
         ForbiddenError: a right is missing, `create` on `pods/exec` among them.
     """
     return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
+
+
+async def read_room(kube: KubeClient) -> Room:
+    """How much room there is, without listing what takes it; raises as `read_storage` does."""
+    lines = await run_in_pod(kube, "looking at its volume", ["sh", "-c", f"cd {_ROOT} && {_DF}"], seconds=LIST_SECONDS)
+    return parse_listing(lines).room
 
 
 def parse_listing(lines: Iterable[str]) -> Storage:

@@ -89,6 +89,18 @@ async def deployed_images(folder: Path, stack: str) -> dict[str, str] | None:
     return outputs.get("images")
 
 
+async def pulumi_version(folder: Path) -> str:
+    """The version of the `pulumi` program.
+
+    Args:
+        folder: the program's folder.
+
+    Raises:
+        StackError: it cannot be run.
+    """
+    return await _Asked(folder, "any stack").pulumi("version")
+
+
 def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Settings:
     """The settings of a registry of which only the kube context is known; all else is the defaults'.
 

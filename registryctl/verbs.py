@@ -3,6 +3,7 @@
 import typer
 
 from registryctl import fleet
+from registryctl.doctor import doctor
 from registryctl.gc import gc
 from registryctl.images import images
 from registryctl.preflight import preflight
@@ -19,6 +20,7 @@ app.command()(status)
 app.command()(images)
 app.command()(gc)
 app.command()(verify)
+app.command()(doctor)
 app.command()(reference)
 app.command()(preview)
 app.add_typer(fleet.app, name="fleet")

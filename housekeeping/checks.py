@@ -1,0 +1,172 @@
+"""The checks of `registryctl doctor` that look into a cluster; each writes nothing, and ends in a line or several."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cluster.exec import run_in_pod
+from cluster.kube import KubeClient
+from cluster.lease import DURATION_SECONDS, RENEW_SECONDS, Holder, Holders, lease_holders
+from cluster.nodes import pulling_nodes
+from cluster.preflight import left_probes
+from cluster.proofs import proof_key, recall
+from cluster.push import ANSWER_SECONDS
+from cluster.rights import Right, lacking
+from cluster.tunnel import open_tunnel
+from housekeeping.storage import Room, read_room
+from stack.names import READ_PORT, REGISTRY
+from stack.settings import Settings
+from stack.supported import unsupported
+
+RIGHTS = (
+    *(Right("list", resource, everywhere=True) for resource in ("nodes", "pods", "replicationcontrollers")),
+    *(
+        Right("list", f"{kind}s", "apps", everywhere=True)
+        for kind in ("deployment", "replicaset", "daemonset", "statefulset", "controllerrevision")
+    ),
+    *(Right("list", resource, "batch", everywhere=True) for resource in ("jobs", "cronjobs")),
+    *(Right(verb, f"pods/{way}") for way in ("portforward", "exec") for verb in ("get", "create")),
+    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update")),
+    *(Right("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims")),
+    Right("list", "events"),
+    Right("get", "deployments", "apps"),
+)
+"""What docs/rbac/housekeeper.yaml grants."""
+
+FULL = 0.9
+"""From that part of its volume on, a registry is told to be nearly full."""
+
+_REGISTRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one check has found.
+
+    Args:
+        subject: what was looked at.
+        well: whether all is as it should be; None if nobody could look.
+        words: what there is, or what is wrong and what mends it.
+    """
+
+    subject: str
+    well: bool | None
+    words: str
+
+
+def judge_version(subject: str, program: str, version: str) -> Line:
+    """Whether the version of a program is one that serves."""
+    problem = unsupported(program, version)
+    return Line(subject, problem is None, problem or f"{program} {version}")
+
+
+async def kubernetes(kube: KubeClient) -> list[Line]:
+    """The version of the API server."""
+    version = str((await kube.get("/version"))["gitVersion"])
+    line = judge_version("cluster", "Kubernetes", version)
+    return [line if not line.well else Line("cluster", well=True, words=f"{kube.where.cluster} answers, {line.words}")]
+
+
+async def rights(kube: KubeClient) -> list[Line]:
+    """What whoever asks may not do of what housekeeping takes."""
+    missing = await lacking(kube, RIGHTS)
+    if not missing:
+        return [Line("rights", well=True, words="all that housekeeping takes")]
+    listed, mend = ", ".join(map(str, missing)), "kubectl apply --filename docs/rbac/housekeeper.yaml"
+    return [Line("rights", well=False, words=f"you may not {listed}; an administrator grants it by `{mend}`")]
+
+
+async def volume(kube: KubeClient) -> list[Line]:
+    """How full the registry's volume is."""
+    return [judge_room(await read_room(kube))]
+
+
+def judge_room(room: Room) -> Line:
+    """Whether a file system has room for a while."""
+    size = room.used + room.free
+    words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
+    mend = "; `registryctl gc` frees what nobody uses, `pulumi config set storageSize SIZE` asks for more"
+    well = room.used < FULL * size
+    return Line("volume", well, words if well else words + mend)
+
+
+async def distribution(kube: KubeClient) -> list[Line]:
+    """The version of the registry's own program."""
+    said = await run_in_pod(kube, "asking its version", ["registry", "--version"], seconds=_REGISTRY_SECONDS)
+    return [judge_version("registry", "distribution", " ".join(said).rpartition(" ")[2])]
+
+
+async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
+    """Whether nodes find the registry where references say, and whether it answers."""
+    service = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+    ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
+    if settings.node_port not in ports:
+        problem = f"no Service {REGISTRY} has node port {settings.node_port}; `pulumi up` makes it"
+        return [Line("read door", well=False, words=problem)]
+    async with open_tunnel(kube, 0, seconds=ANSWER_SECONDS, door=READ_PORT):
+        return [Line("read door", well=True, words=f"answers, on node port {settings.node_port}")]
+
+
+async def nodes(kube: KubeClient, settings: Settings) -> list[Line]:
+    """When each node that pulls has proven that it can."""
+    if not settings.preflight:
+        return [Line("nodes", well=None, words="nobody asks them, as `preflight` is off")]
+    architecture, proofs = settings.platform.split("/")[1], await recall(kube, settings)
+    found, now = list[Line](), datetime.now(UTC)
+    for node in await pulling_nodes(kube):
+        proven = proofs.get(proof_key(node))
+        if node.architecture != architecture:
+            line = Line(f"node {node.name}", well=True, words=f"no image is for it, it is {node.architecture}")
+        elif proven is None:
+            words = f"has never pulled with {node.runtime}; `registryctl preflight` has it do so"
+            line = Line(f"node {node.name}", well=False, words=words)
+        else:
+            line = Line(f"node {node.name}", well=True, words=f"has pulled {age(now - proven)} ago, {node.runtime}")
+        found.append(line)
+    return found or [Line("nodes", well=False, words="none is there that pulls")]
+
+
+async def lease(kube: KubeClient) -> list[Line]:
+    """Who holds the registry's lease, and whether they live."""
+    holders = await lease_holders(kube)
+    if any(_seconds_since(holder) > DURATION_SECONDS for holder in holders.values()):
+        before = holders
+        await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
+        holders = await lease_holders(kube)
+        return list(_holders(kube, holders, {key for key in holders if holders[key] == before.get(key)}))
+    return list(_holders(kube, holders, set()))
+
+
+async def probes(kube: KubeClient) -> list[Line]:
+    """Pods that a preflight has left."""
+    left = [pod["metadata"]["name"] for pod in await left_probes(kube)]
+    if not left:
+        return [Line("probe pods", well=True, words="none is left")]
+    line = f"kubectl delete pod --namespace {kube.where.namespace} {' '.join(left)}"
+    return [Line("probe pods", well=False, words=f"{len(left)} were left by a preflight; `{line}` removes them")]
+
+
+def age(of: timedelta) -> str:
+    """A time in the one unit that people would tell it in."""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if of.total_seconds() >= seconds:
+            return f"{of.total_seconds() // seconds:.0f} {unit}"
+    return f"{max(of.total_seconds(), 0):.0f} s"
+
+
+def _holders(kube: KubeClient, holders: Holders, dead: set[str]) -> Iterator[Line]:
+    for key, holder in holders.items():
+        if key in dead:
+            since = age(timedelta(seconds=_seconds_since(holder)))
+            line = f"kubectl delete lease {REGISTRY} --namespace {kube.where.namespace}"
+            words = f"{holder.who} has died, heard last {since} ago; whoever pushes next strikes it out, or `{line}`"
+            yield Line("lease", well=False, words=words)
+        else:
+            yield Line("lease", well=True, words=f"{holder.who} holds it")
+    if not holders:
+        yield Line("lease", well=True, words="nobody holds it")
+
+
+def _seconds_since(holder: Holder) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(holder.renewed)).total_seconds()

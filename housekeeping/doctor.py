@@ -1,0 +1,135 @@
+"""All that can be told of a stack's health, on one page: the findings that every examination has, and the checks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+
+from cluster.daemon import prove_daemon
+from cluster.kube import KubeClient, open_client
+from cluster.probe_image import REPOSITORY, TAG
+from cluster.push import ANSWER_SECONDS
+from cluster.reach import daemon_reaching, daemon_version
+from cluster.registry import open_registry
+from cluster.several import several
+from cluster.tunnel import open_tunnel
+from housekeeping import checks
+from housekeeping.checks import Line, judge_version
+from housekeeping.findings import Findings, examine
+from stack.errors import KubeRegistryError
+from stack.settings import Settings
+
+CHECK_SECONDS = 60.0
+"""How long one check may take."""
+
+Check = Callable[[], Awaitable[list[Line]]]
+
+NO_CLUSTER = "not looked at, as the cluster does not answer"
+NO_REGISTRY = "not looked at, as the registry does not run"
+
+
+async def consult(
+    settings: Settings,
+    references: Mapping[str, str],
+    environment: Mapping[str, str],
+    push_again: Callable[[list[str]], str],
+) -> list[Line]:
+    """Look at everything; what cannot be looked at does not keep the rest from it.
+
+    Args:
+        settings: the stack.
+        references: name -> pull reference of its images, as its outputs have them.
+        environment: the process's environment, which names the Docker daemon.
+        push_again: the line that pushes images again, by their names.
+    """
+    found = await examine(settings, references)
+    if found.reach:
+        return [Line("cluster", well=False, words=found.reach), *await _docker_alone(environment, NO_CLUSTER)]
+    async with open_client(settings) as kube:
+        inside: dict[str, Check] = {
+            "registry": partial(checks.distribution, kube),
+            "volume": partial(checks.volume, kube),
+            "read door": partial(checks.read_door, kube, settings),
+            "docker": partial(_docker, kube, settings, environment),
+        }
+        around: dict[str, Check] = {
+            "cluster": partial(checks.kubernetes, kube),
+            "rights": partial(checks.rights, kube),
+            "nodes": partial(checks.nodes, kube, settings),
+            "lease": partial(checks.lease, kube),
+            "probe pods": partial(checks.probes, kube),
+        }
+        if not found.running:
+            inside = {
+                "volume": partial(_unseen, "volume"),
+                "read door": partial(_unseen, "read door"),
+                "docker": partial(_docker_alone, environment, NO_REGISTRY),
+            }
+        looked = await several(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
+    told = dict(zip((*inside, *around), looked, strict=True))
+    told["images"] = list(_images(found, references, push_again))
+    if not found.running:
+        told["registry"] = [Line("registry", well=False, words=str(found.registry))]
+    return [line for subject in _ORDER for line in told.get(subject, [])]
+
+
+_ORDER = ("cluster", "rights", "registry", "volume", "read door", "images", "nodes", "docker", "lease", "probe pods")
+
+
+async def _line(named: tuple[str, Check]) -> list[Line]:
+    """A check's lines, whatever becomes of it."""
+    subject, check = named
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check()
+    except KubeRegistryError as error:
+        return [Line(subject, well=False, words=str(error))]
+    except TimeoutError:
+        return [Line(subject, well=False, words=f"gave no answer within {CHECK_SECONDS:.0f} s; try again")]
+
+
+async def _unseen(subject: str) -> list[Line]:
+    return [Line(subject, well=None, words=NO_REGISTRY)]
+
+
+def _images(found: Findings, references: Mapping[str, str], push_again: Callable[[list[str]], str]) -> Iterator[Line]:
+    """The write door, through which images are read back, and each image."""
+    if found.registry:
+        words = found.registry if found.running else NO_REGISTRY
+        yield Line("write door", well=False if found.running else None, words=words)
+        return
+    yield Line("write door", well=True, words="answers through the tunnel")
+    for name, reference in references.items():
+        missing = ", ".join(found.missing[name])
+        words = f"{missing}; `{push_again([name])}` pushes it again" if missing else f"{reference} is there"
+        yield Line(f"image {name}", well=not missing, words=words)
+
+
+async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str, str]) -> list[Line]:
+    """Whether the Docker daemon reaches the push address, asked as a push asks it."""
+    (line,) = await _daemon(environment)
+    if not line.well:
+        return [line]
+    place, said = settings.endpoints.push_address, list[str]()
+    async with (
+        open_tunnel(kube, settings.push_port, seconds=ANSWER_SECONDS) as tunnel,
+        open_registry(tunnel.address, kube.where) as registry,
+    ):
+        probe = await registry.tagged(REPOSITORY, TAG)
+        if probe is None:
+            words = f"whether {line.words} reaches {place} is told by the preflight's image, which is not there yet"
+            return [Line("docker", well=None, words=words)]
+        async with daemon_reaching(environment, place, probe, said.append):
+            way = ", by way of a relay" if said else ""
+            return [Line("docker", well=True, words=f"{line.words} reaches {place}{way}")]
+
+
+async def _docker_alone(environment: Mapping[str, str], why: str) -> list[Line]:
+    """The Docker daemon, while there is nothing to reach."""
+    (line,) = await _line(("docker", partial(_daemon, environment)))
+    words = f"{line.words} answers; whether it reaches the push address was {why}"
+    return [Line("docker", well=None, words=words) if line.well else line]
+
+
+async def _daemon(environment: Mapping[str, str]) -> list[Line]:
+    await prove_daemon(environment)
+    return [judge_version("docker", "Docker", await daemon_version(environment))]
