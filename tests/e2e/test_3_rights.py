@@ -65,6 +65,9 @@ PREFLIGHT: list[Right] = [
 LEASE: list[Right] = [("get", "leases"), ("create", "leases"), ("update", "leases")]
 """What it takes to stand in the registry's lease."""
 
+DIAGNOSIS: set[Right] = {("get", "persistentvolumeclaims"), ("list", "events")}
+"""What the doctor needs only where the registry does not run."""
+
 LACKING: dict[str, Right] = {"claimless": ("create", "persistentvolumeclaims"), "eventless": ("list", "events")} | {
     f"without-{verb}-{resource.replace('/', '-')}": (verb, resource) for verb, resource in OURS + PREFLIGHT + LEASE
 }
@@ -183,10 +186,10 @@ class TestHousekeeper:
     ) -> None:
         since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
         forget_lease(access)
-        for words in (("images",), ("gc", "--keep", "1", "--yes"), ("verify",)):
+        for words in (("images",), ("gc", "--keep", "1", "--yes"), ("verify",), ("doctor",)):
             done = program.registryctl(*words)
             assert done.returncode == 0, done.stdout + done.stderr
-        assert access.idle(HOUSEKEEPER, since) == set()
+        assert access.idle(HOUSEKEEPER, since) == DIAGNOSIS
 
     def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
         done = program_of(NOBODY).registryctl("images")
@@ -205,6 +208,26 @@ class TestLease:
         with pytest.raises(ForbiddenError) as refused:
             asyncio.run(hold_lease(access.settings(name)))
         assert f"does not let {name} {verb} {resource} in namespace {NAMESPACE}" in str(refused.value)
+
+
+@pytest.mark.usefixtures("out_of_service")
+class TestDoctor:
+    def test_a_housekeepers_rights_suffice_to_find_what_is_wrong_and_none_is_idle(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
+        since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
+        done = program.registryctl("doctor")
+        assert done.returncode == 1
+        assert re.search("^ok +rights ", done.stdout, re.MULTILINE), done.stdout
+        assert re.search("^mend +registry +the registry in .* is not ready ", done.stdout, re.MULTILINE), done.stdout
+        assert access.idle(HOUSEKEEPER, since) <= granted(HOUSEKEEPER) - DIAGNOSIS
+
+    def test_who_has_none_is_told_which(self, program_of: Callable[[str], Program]) -> None:
+        done = program_of(NOBODY).registryctl("doctor")
+        assert (done.returncode, done.stderr) == (1, "")
+        (line,) = [line for line in done.stdout.splitlines() if re.match("mend +rights ", line)]
+        for verb, resource in granted(HOUSEKEEPER):
+            assert f"{verb} {resource}" in line
 
 
 @pytest.mark.usefixtures("out_of_service")

@@ -37,9 +37,10 @@ def file_of(lab: Lab, digest: str) -> Path:
     return file
 
 
-def link_of(lab: Lab, repository: str, digest: str) -> Path:
+def link_of(lab: Lab, of: str, digest: str) -> Path:
+    """The file by which a repository has a blob (`of` is REPOSITORY/_layers) or a manifest (/_manifests/revisions)."""
     number = digest.removeprefix("sha256:")
-    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"repositories/{repository}/_*/**/sha256/{number}/link")
+    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"repositories/{of}/sha256/{number}/link")
     return file
 
 
@@ -97,7 +98,7 @@ class TestVerify:
         layer = os.urandom(BYTES)
         for repository in ("three", "four"):
             push(settings, repository, "v1", layer)
-        link_of(lab, "three", digest_of(layer)).write_text("sha256:")
+        link_of(lab, "three/_layers", digest_of(layer)).write_text("sha256:")
         status, said = verify(deployed)
         assert status == 1
         (line,) = [line for line in said.splitlines() if line.startswith("blob ")]
@@ -119,7 +120,7 @@ class TestVerify:
 
     def test_an_output_that_the_registry_does_not_know_is_named(self, lab: Lab, deployed: Program) -> None:
         app = parse_reference(deployed.output("images")["app"])
-        shutil.rmtree(link_of(lab, "app", str(app.digest)).parent)
+        shutil.rmtree(link_of(lab, "app/_manifests/revisions", str(app.digest)).parent)
         status, said = verify(deployed)
         assert status == 1
         assert str(app.digest) in said
