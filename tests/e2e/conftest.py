@@ -129,6 +129,19 @@ def program(lab: Lab, checkout: Path) -> Iterator[Program]:
 
 
 @pytest.fixture(scope="module")
+def deployed(program: Program) -> Program:
+    """The program, deployed."""
+    program.up()
+    return program
+
+
+@pytest.fixture(scope="module")
+def settings(lab: Lab) -> Settings:
+    """The settings that the tests' stack has."""
+    return settings_of(lab)
+
+
+@pytest.fixture(scope="module")
 def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
     """The workload of examples/downstream on the program's stack."""
     made = new_program(lab, checkout, checkout / "examples" / "downstream")

@@ -16,22 +16,11 @@ from housekeeping.inventory import write_door
 from stack.endpoints import parse_reference
 from stack.names import REGISTRY
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.conftest import Lab, Program
 
 pytestmark = pytest.mark.lab
 
 NAMESPACE = "kube-registry"
-
-
-@pytest.fixture(scope="module")
-def settings(lab: Lab) -> Settings:
-    return settings_of(lab)
-
-
-@pytest.fixture(scope="module")
-def deployed(program: Program) -> Program:
-    program.up()
-    return program
 
 
 def doctor(program: Program, **env: str) -> tuple[int, dict[str, tuple[str, str]]]:

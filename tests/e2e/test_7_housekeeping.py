@@ -21,18 +21,13 @@ from housekeeping.inventory import write_door
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_8_registry import pulled
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
 TAGS = ("one", "two", "three", "four", "five")
 BYTES = 1024**2
-
-
-@pytest.fixture(scope="module")
-def settings(lab: Lab) -> Settings:
-    return settings_of(lab)
 
 
 @pytest.fixture(scope="module")

@@ -12,24 +12,13 @@ from lab.cluster import known as plan_of
 from lab.toolchain import tool
 from stack.endpoints import parse_reference
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_7_housekeeping import push
 
 pytestmark = pytest.mark.lab
 
 BYTES = 1024**2
 TAKES_AWAY, PUSHES_AGAIN = "what takes it away, so that it can be pushed again, is ", "what pushes again is "
-
-
-@pytest.fixture(scope="module")
-def settings(lab: Lab) -> Settings:
-    return settings_of(lab)
-
-
-@pytest.fixture(scope="module")
-def deployed(program: Program) -> Program:
-    program.up()
-    return program
 
 
 def file_of(lab: Lab, digest: str) -> Path:

@@ -21,7 +21,7 @@ from cluster.tunnel import open_tunnel
 from stack.names import selector
 from stack.registry_errors import PreflightError, PreflightToldError, RegistryError
 from stack.settings import Settings
-from tests.e2e.conftest import STACK, Lab, Program, settings_of
+from tests.e2e.conftest import STACK, Lab, Program
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
@@ -37,11 +37,6 @@ def anyio_backend() -> str:
 def deployed(program: Program) -> Program:
     program.up()
     return program
-
-
-@pytest.fixture
-def settings(lab: Lab) -> Settings:
-    return settings_of(lab)
 
 
 @asynccontextmanager
