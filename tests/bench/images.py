@@ -39,6 +39,7 @@ FROM busybox:stable
 COPY first /first
 COPY second /second
 COPY site /site
+STOPSIGNAL SIGKILL
 USER 1000
 CMD ["httpd", "-f", "-p", "8080", "-h", "/site"]
 """
