@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -34,6 +34,14 @@ class Order:
     max_failures: int
     pilot: bool
 
+    def stopped(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Whether too many have failed."""
+        return sum(outcome.result in FAILURES for outcome in outcomes.values()) > self.max_failures
+
+    def piloted(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Whether stacks need not go alone any more."""
+        return not self.pilot or any(outcome.result in BUILT for outcome in outcomes.values())
+
 
 async def roll_out(
     members: Sequence[Member],
@@ -47,54 +55,46 @@ async def roll_out(
     Args:
         members: the stacks, ordered by wave.
         order: how they follow one another.
-        left_alone: asked of all of them first.
+        left_alone: asked of all of them, so many at once; none waits for another's answer, as that of a cluster that is
+            out of reach takes long.
         carry_out: runs one of them.
         outcomes: by the stack's name; is filled as they come, and complete when this ends, also by being cancelled.
     """
 
-    def stopped() -> bool:
-        return sum(outcome.result in FAILURES for outcome in outcomes.values()) > order.max_failures
-
-    def piloted() -> bool:
-        return not order.pilot or any(outcome.result in BUILT for outcome in outcomes.values())
-
     async def work(waiting: deque[Member], enough: Callable[[], bool]) -> None:
-        while waiting and not stopped() and not _cancelled():
+        while waiting and not order.stopped(outcomes) and not _cancelled():
             member = waiting.popleft()
+            if await looks[member.name] or order.stopped(outcomes):
+                continue
             outcomes[member.name] = await carry_out(member)
             if enough():
                 break
 
     try:
-        await _sort_out(members, order.parallel, left_alone, outcomes)
-        to_run = [member for member in members if member.name not in outcomes]
-        for _, wave in groupby(to_run, key=lambda member: member.wave):
-            waiting = deque(wave)
-            if not piloted():
+        async with asyncio.TaskGroup() as looking:
+            free = asyncio.Semaphore(order.parallel)
+            looks = {each.name: looking.create_task(_look(each, free, left_alone, outcomes)) for each in members}
+            for _, wave in groupby(members, key=lambda member: member.wave):
+                waiting = deque(wave)
+                if not order.piloted(outcomes):
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(work(waiting, lambda: order.piloted(outcomes)))
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(work(waiting, piloted))
-            async with asyncio.TaskGroup() as group:
-                for _ in range(order.parallel):
-                    group.create_task(work(waiting, lambda: False))
+                    for _ in range(order.parallel):
+                        group.create_task(work(waiting, lambda: False))
     finally:
         for member in members:
             outcomes.setdefault(member.name, Outcome(member.name, member.wave, Result.SKIPPED))
 
 
-async def _sort_out(
-    members: Sequence[Member], parallel: int, left_alone: LeftAlone, outcomes: MutableMapping[str, Outcome]
-) -> None:
-    """Find the stacks that need not be run."""
-    free = asyncio.Semaphore(parallel)
-
-    async def look(member: Member) -> None:
-        async with free:
-            if outcome := await left_alone(member):
-                outcomes[member.name] = outcome
-
-    async with asyncio.TaskGroup() as group:
-        for member in members:
-            group.create_task(look(member))
+async def _look(
+    member: Member, free: asyncio.Semaphore, left_alone: LeftAlone, outcomes: MutableMapping[str, Outcome]
+) -> bool:
+    """Whether a stack can be left alone; if so, its outcome is told."""
+    async with free:
+        if outcome := await left_alone(member):
+            outcomes[member.name] = outcome
+    return outcome is not None
 
 
 def _cancelled() -> bool:

@@ -29,6 +29,8 @@ class Stacks:
 
     def __init__(self, *names: str, right: str = "") -> None:
         self.right = right.split()
+        self.looked = asyncio.Event()
+        self.looked.set()
         self.members = [member(name) for name in names]
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, asyncio.Future[Result]] = {}
@@ -36,6 +38,8 @@ class Stacks:
         self._changed = asyncio.Condition()
 
     async def left_alone(self, member: Member) -> Outcome | None:
+        if member is not self.members[0]:
+            await self.looked.wait()
         return Outcome(member.name, member.wave, Result.LEFT_ALONE) if member.name in self.right else None
 
     async def carry_out(self, member: Member) -> Outcome:
@@ -163,6 +167,17 @@ async def test_what_is_right_is_left_alone_and_the_first_that_is_not_is_the_pilo
         await stacks.begun("c1")
         await stacks.end(Result.SUCCEEDED, "c1")
     assert stacks.results() == {**all_are(Result.LEFT_ALONE, ["a1", "d2"]), **all_are(Result.SUCCEEDED, ["b1", "c1"])}
+
+
+async def test_the_pilot_waits_for_no_look_at_another_and_what_is_right_is_told_though_nothing_more_begins() -> None:
+    stacks = Stacks("a1", "b1", "c1", right="c1")
+    stacks.looked.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out())
+        await stacks.begun("a1")
+        await stacks.end(Result.FAILED, "a1")
+        stacks.looked.set()
+    assert stacks.results() == {"a1": "failed", "b1": "skipped", "c1": "left alone"}
 
 
 @pytest.mark.parametrize("piloted", [True, False])
