@@ -27,7 +27,7 @@ from registryctl.interrupts import until_told
 from registryctl.inventory import Labels, Stacks, meant
 from registryctl.status import UNBROKEN
 
-PARALLEL = 4
+PARALLEL = 6
 """How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
 
 DEADLINE_SECONDS = 900

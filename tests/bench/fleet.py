@@ -26,7 +26,7 @@ from tests.bench.memory import watched
 from tests.bench.places import SITE, copy_ours, in_backend
 
 CLUSTERS = tuple(f"bench-{number}" for number in range(1, 7))
-AT_ONCE = (2, 3, 4)
+AT_ONCE = (3, 4, 6)
 """How many bare runs go side by side, until it is known which is fastest."""
 
 RUN_SECONDS = 600.0
