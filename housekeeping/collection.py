@@ -25,10 +25,10 @@ SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
 
 _SWEEP = """\
-registry garbage-collect /etc/distribution/write.yml </dev/null 2>&1 &
+registry garbage-collect /etc/distribution/write.yml </dev/null >/dev/null &
 job=$!
 while grep -qs . /proc/$job/cmdline; do
-  read -r -t 5 beat || { kill -9 $job; echo "nobody waits for it any more"; break; }
+  read -r -t 5 beat || { kill -9 $job; echo "nobody waits for it any more" >&2; break; }
 done
 wait $job
 """
@@ -93,8 +93,9 @@ async def collect(
             among = {image.key for image in agreed.doomed}
             going = draw_up(kube.where, before, keep, among=among)
             await _delete(registry, going, say)
-        say("the registry removes what nothing needs")
-        await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)
+        if going.frees:  # or the registry may be empty, which its own collection takes for an error
+            say("the registry removes what nothing needs")
+            await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)
         after = await read_storage(kube)
         freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
         return Collected(going.doomed, freed, after.room.free)

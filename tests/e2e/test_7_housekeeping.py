@@ -17,7 +17,10 @@ from cluster.lease import lease_held, lease_holders
 from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
 from cluster.probe_image import probe_config
 from cluster.push import PushPath
+from housekeeping.collection import Collected, collect
 from housekeeping.inventory import write_door
+from housekeeping.plan import Keep, Plan
+from housekeeping.storage import V2
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.settings import Settings
@@ -259,3 +262,37 @@ class TestLease:
                 assert await asyncio.to_thread(lacking, settings, "garbage", old) == []
             rest, _ = await collecting.communicate()
         assert b"images are gone" in rest
+
+
+class TestHarmed:
+    """A registry whose files are not as it left them; the last tests, for nothing is whole behind them."""
+
+    def test_the_registrys_own_words_are_told_when_its_collection_fails(self, lab: Lab, deployed: Program) -> None:
+        remove(lab, "repositories")
+        done = deployed.registryctl("gc", "--keep", "1", "--yes")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "failed to garbage collect: failed to mark: " in done.stderr
+
+    def test_one_that_is_empty_is_no_error(self, lab: Lab, deployed: Program, settings: Settings) -> None:
+        remove(lab, "blobs")
+        done = deployed.registryctl("images")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("0 images, ")
+        done = deployed.registryctl("gc", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "nothing goes: all 0 images are in use or kept\n"
+
+        async def collected() -> Collected:
+            async with asyncio.timeout(60), open_client(settings) as kube:
+                nothing = Plan((), {}, {}, {})
+                return await collect(kube, [], Keep(newest=1), nothing, print)
+
+        assert asyncio.run(collected()).images == ()
+
+
+def remove(lab: Lab, folder: str) -> None:
+    lab.kubectl(
+        *("exec", "deployment/registry", "--namespace=kube-registry", "--container=write", "--"),
+        *("rm", "-rf", f"{V2}/{folder}"),
+    )
