@@ -27,6 +27,8 @@ _MENDS = {
 }
 """Words of Pulumi's errors -> what mends them."""
 
+_NEEDS_NONE = "`registryctl tunnel --kube-context NAME` needs none"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -132,7 +134,7 @@ class _Asked:
         try:
             return str(yaml.safe_load((self.folder / "Pulumi.yaml").read_text())["name"])
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            mend = "run this in the folder of the program, or name a cluster with --kube-context"
+            mend = f"run this in the folder of the program; {_NEEDS_NONE}"
             raise self._error(f"no Pulumi.yaml with a name is there ({type(error).__name__})", mend) from error
 
     async def pulumi(self, *words: str) -> str:
@@ -144,7 +146,7 @@ class _Asked:
                 *command, cwd=self.folder, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
-            mend = "install it (https://www.pulumi.com/docs/install/), or name a cluster with --kube-context"
+            mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
             raise self._error(f"`pulumi` cannot be run: {error.strerror}", mend) from error
         try:
             async with asyncio.timeout(PULUMI_SECONDS):

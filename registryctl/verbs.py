@@ -28,4 +28,4 @@ app.add_typer(fleet.app, name="fleet")
 
 @app.callback()
 def about() -> None:
-    """Work by hand with the registry of one cluster."""
+    """Work with the registry of one cluster, or with those of a fleet."""
