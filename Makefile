@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # Debian keeps a part of Python's own venv module in a package of its own.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-TESTS := test-journey test-rights test-images test-lab test-demo
+TESTS := test-journey test-rights test-lab test-demo
 
 .PHONY: help host venv up preview down test $(TESTS) soak bench lint schema relay
 
@@ -31,14 +31,11 @@ test: host venv ## Run every test, on real clusters too
 # Two at a time: one waits for a cluster while the other computes. The demo ends the Docker engine that the rest needs.
 $(TESTS): private export MAKEFLAGS := # tests that run make take no part in this one
 test-rights: private export KUBE_REGISTRY_TESTS := rights
-test-images: private export KUBE_REGISTRY_TESTS := images
-test-demo: test-journey test-rights test-images test-lab
+test-demo: test-journey test-rights test-lab
 test-journey:
 	@$(PYTHON) -m pytest --ignore=tests/lab --ignore-glob='tests/e2e/test_[36789]*'
 test-rights:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* 2>&1); status=$$?; echo "$$said"; exit $$status
-test-images:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_8_[fiopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* tests/e2e/test_8_[fiopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
 test-lab:
 	@said=$$($(PYTHON) -m pytest tests/lab tests/e2e/test_8_node_proxy.py 2>&1); status=$$?; echo "$$said"; exit $$status
 test-demo:

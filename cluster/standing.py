@@ -11,8 +11,12 @@ from stack.registry_errors import NotReadyError
 PATIENCE_SECONDS = 8.0
 """How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
 
-WARNING_PATIENCE_SECONDS = 15.0
-"""The same where only an event says so: it tells of one failed try, and stays when the next succeeds."""
+WARNING_PATIENCE_SECONDS = 30.0
+"""The same where only an event says so: it tells of one failed try, and stays when the next succeeds.
+
+A node tries again after 10 to 15 seconds (kubernetes pkg/kubelet, backOffPeriod and its jitter), and then pulls and
+starts. A new pod's first try may fail by itself: the API server lets a node read a claim only once it knows of the pod.
+"""
 
 _PAUSE = 0.25
 
