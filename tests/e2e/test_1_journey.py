@@ -140,6 +140,7 @@ class TestJourney:
         program.stack.destroy()
         assert web_pods(lab) == []
         assert "kube-registry" not in {item["metadata"]["name"] for item in lab.get("namespaces")}
+        lab.kubectl("wait", "--for=delete", "persistentvolumes", "--all", "--timeout=20s")  # goes behind its claim
         assert lab.get("persistentvolumes") == []
 
 
