@@ -81,6 +81,7 @@ def write_resources(backend: Path, flat: Path) -> None:
             given = {key: value for key, value in resource["inputs"].items() if key not in ("apiVersion", "kind")}
             inputs[kind.rpartition(":")[2]] = given
     del inputs["Image"]["build"]["contextDigest"]  # the provider's own addition
+    inputs["Image"]["build"] |= {"context": "./app", "dockerfile": "./app/Dockerfile"}  # not staged
     (flat / "resources.json").write_text(json.dumps(inputs, indent=2))
 
 
