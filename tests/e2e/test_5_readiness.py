@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from cluster.kube import open_client
 from cluster.readiness import wait_ready
 from components.workload import config_files, deployment_spec
+from lab.waiting import wait_for
 from stack.names import REGISTRY, labels
 from stack.registry_errors import NotReadyError
 from stack.settings import Settings
@@ -19,6 +21,9 @@ pytestmark = pytest.mark.lab
 
 KNOWN_SECONDS = 20
 """How soon after the API server knows a reason it is to be told."""
+
+LAST_TRY_IN_VAIN = 5
+"""A node tries at 0, 0.5, 1.5, 3.5, 7.5 and 15.5 seconds (kubernetes pkg/util/goroutinemap/exponentialbackoff)."""
 
 Manifests = dict[str, dict[str, Any]]
 
@@ -115,3 +120,34 @@ def test_the_reason_is_told_in_its_own_words_and_soon(told: dict[str, NotReadyEr
     assert f"the registry in namespace {namespace} of kube context" in str(error)
     assert "\n" not in str(error)
     assert error.seconds < KNOWN_SECONDS
+
+
+def test_what_a_node_gets_done_at_a_later_try_is_no_failure(lab: Lab) -> None:
+    """A warning stays when the next try succeeds; by then the sixth one comes, after 15 seconds."""
+    namespace = "ready-late"
+    manifests = manifests_of(settings_for(lab, namespace))
+    lab.kubectl("create", "namespace", namespace)
+
+    def apply(*names: str) -> None:
+        for name in names:
+            lab.kubectl("apply", "--namespace", namespace, "--filename", "-", given=json.dumps(manifests[name]))
+
+    def tried() -> bool:
+        events = lab.get("events", "--namespace", namespace, "--field-selector", "reason=FailedMount")
+        return any(event.get("count", 0) >= LAST_TRY_IN_VAIN for event in events)
+
+    def mend() -> None:
+        wait_for(tried, "the node to try in vain", log=Path("/dev/null"), seconds=30)
+        apply("config")
+
+    async def run() -> None:
+        async with open_client(settings_for(lab, namespace)) as kube, asyncio.TaskGroup() as group:
+            waiting = group.create_task(wait_ready(kube, seconds=60))
+            await asyncio.to_thread(mend)
+            assert not waiting.done()
+
+    apply("claim", "deployment")
+    try:
+        asyncio.run(run())  # NotReadyError if the warning counted too soon
+    finally:
+        lab.kubectl("delete", "namespace", namespace, "--wait=false")
