@@ -27,10 +27,9 @@ def member(name: str) -> Member:
 class Stacks:
     """Stacks that run until they are ended; each step of a test sees which have begun."""
 
-    def __init__(self, *names: str, right: str = "") -> None:
-        self.right = right.split()
+    def __init__(self, *names: str, right: str = "", slow: str = "") -> None:
+        self.right, self.slow = right.split(), slow.split()
         self.looked = asyncio.Event()
-        self.looked.set()
         self.members = [member(name) for name in names]
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, asyncio.Future[Result]] = {}
@@ -38,7 +37,7 @@ class Stacks:
         self._changed = asyncio.Condition()
 
     async def left_alone(self, member: Member) -> Outcome | None:
-        if member is not self.members[0]:
+        if member.name in self.slow:
             await self.looked.wait()
         return Outcome(member.name, member.wave, Result.LEFT_ALONE) if member.name in self.right else None
 
@@ -80,7 +79,8 @@ class Stacks:
 
     async def roll_out(self, *, parallel: int = 2, max_failures: int = 0, pilot: bool = True) -> None:
         order = Order(parallel, max_failures, pilot)
-        await roll_out(self.members, order, self.left_alone, self.carry_out, self.outcomes)
+        async with asyncio.timeout(10):  # one that begins and should not is ended by nobody
+            await roll_out(self.members, order, self.left_alone, self.carry_out, self.outcomes)
 
 
 def all_are(result: Result, names: Iterable[str]) -> dict[str, str]:
@@ -170,14 +170,25 @@ async def test_what_is_right_is_left_alone_and_the_first_that_is_not_is_the_pilo
 
 
 async def test_the_pilot_waits_for_no_look_at_another_and_what_is_right_is_told_though_nothing_more_begins() -> None:
-    stacks = Stacks("a1", "b1", "c1", right="c1")
-    stacks.looked.clear()
+    stacks = Stacks("a1", "b1", "c1", right="c1", slow="b1 c1")
     async with asyncio.TaskGroup() as group:
         group.create_task(stacks.roll_out())
         await stacks.begun("a1")
         await stacks.end(Result.FAILED, "a1")
         stacks.looked.set()
     assert stacks.results() == {"a1": "failed", "b1": "skipped", "c1": "left alone"}
+
+
+async def test_after_a_failure_one_that_was_still_looked_at_does_not_begin() -> None:
+    stacks = Stacks("a1", "b1", "c1", slow="c1")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out())
+        await stacks.begun("a1")
+        await stacks.end(Result.SUCCEEDED, "a1")
+        await stacks.begun("b1")
+        await stacks.end(Result.FAILED, "b1")
+        stacks.looked.set()
+    assert stacks.results() == {"a1": "succeeded", "b1": "failed", "c1": "skipped"}
 
 
 @pytest.mark.parametrize("piloted", [True, False])
