@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from cluster.push import TRIES
 from components.hooks import HOOK_SECONDS
 from lab.cluster import known as plan_of
+from lab.waiting import wait_for
 from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
@@ -127,7 +129,7 @@ class TestFaults:
         (program.folder / "other" / "site" / "large").write_bytes(os.urandom(LARGE))
         with ThreadPoolExecutor(1) as thread:
             update = thread.submit(program.up)
-            poll_until(lambda: update.done() or is_uploading(lab))
+            wait_for(lambda: update.done() or is_uploading(lab), "an upload", log=Path("/dev/null"), seconds=60)
             assert not update.done()
             lab.kubectl("delete", "pods", "--namespace", "kube-registry", "--all", "--wait=false")
             assert update.result(timeout=HOOK_SECONDS)["update"] == 1
@@ -140,13 +142,6 @@ def is_uploading(lab: Lab) -> bool:
         return any(part.stat().st_size > LARGE / 10 for part in parts)
     except FileNotFoundError:  # an upload ended between the listing and the look
         return False
-
-
-def poll_until(so: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class TestReadiness:

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ from lab import commands, debian, gobuild, host, parts, pulumi_home, toolchain
 from lab.errors import LabError
 from lab.parts import Part, Program
 from lab.progress import Progress
+from lab.waiting import wait_for
+from tests.lab.test_docker_provider import ended
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -170,11 +171,8 @@ class TestCommands:
         script = program(tmp_path / "slow", f"sleep 300 & echo $! > {tmp_path}/child; wait")
         with pytest.raises(LabError, match=r"slow was not done after 0\.5 s; its log is"):
             commands.run_logged([str(script)], log=tmp_path / "x.log", limit=0.5)
-        status = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
-        deadline = time.monotonic() + 5
-        while status.exists() and status.read_text().split()[2] != "Z":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        child = (tmp_path / "child").read_text().strip()
+        wait_for(lambda: ended(child), "the child to end", log=tmp_path / "x.log", seconds=5)
 
 
 class TestMachine:

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from lab.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,9 +53,7 @@ def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Sign
     (tmp_path / "pulumi").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
     with subprocess.Popen(command("tunnel"), cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 30
-        while not asked.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(asked.exists, "pulumi to be asked", log=tmp_path, seconds=30)
         running.send_signal(sign)
         running.send_signal(sign)
         assert running.communicate(timeout=10)[1] == ""
