@@ -28,7 +28,7 @@ from registryctl.inventory import Labels, Stacks, meant
 from registryctl.status import UNBROKEN
 
 PARALLEL = 6
-"""How many stacks run at once: most of a run waits for clusters, but each has a Python program and two plugins."""
+"""How many stacks run at once: most of a run waits for clusters, but each takes 300 MB (docs/performance.md)."""
 
 DEADLINE_SECONDS = 900
 """How long one stack may take: several times what a first update with a large build takes."""
