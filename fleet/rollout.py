@@ -55,8 +55,8 @@ async def roll_out(
     Args:
         members: the stacks, ordered by wave.
         order: how they follow one another.
-        left_alone: asked of all of them from the start, `order.parallel` at once; each waits for its own answer only, as
-            that of a cluster out of reach takes long.
+        left_alone: asked of all of them from the start, `order.parallel` at once; each waits for its own answer only,
+            as that of a cluster out of reach takes long.
         carry_out: runs one of them.
         outcomes: by the stack's name; is filled as they come, and complete when this ends, also by being cancelled.
     """
