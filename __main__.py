@@ -8,7 +8,7 @@ import pulumi
 
 from cluster.push import PushPath
 from components.hooks import prove_preconditions
-from components.image import RegistryImage
+from components.image import RegistryImage, report_differences
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
 from stack.content import read_content
@@ -23,6 +23,7 @@ def main() -> None:
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
     prove_preconditions(settings)
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
+    report_differences(staged)
     opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
     registry = ClusterRegistry("registry", settings, PushPath(settings, os.environ), opts)
     images = {each.image: RegistryImage(each, registry, opts) for each in staged}

@@ -4,12 +4,18 @@ The docker provider builds, the daemon pushes to the push address, and the regis
 stands there meanwhile. Repository and tag are plain values and known in review; only the digest comes of the push.
 """
 
+import os
+from collections.abc import Iterable
+
 import pulumi
 import pulumi_docker as docker
 
 from components.registry import ClusterRegistry
 from stack.endpoints import parse_reference
 from stack.staging import Staged
+
+MOST_NAMED = 10
+"""How many links a warning names."""
 
 
 class RegistryImage(pulumi.ComponentResource):
@@ -62,3 +68,23 @@ class RegistryImage(pulumi.ComponentResource):
         self.tagged = settings.endpoints.tagged_reference(name, tag)
         self.reference = built.repo_digest.apply(pull_reference)
         self.register_outputs({"reference": self.reference, "tagged": self.tagged})
+
+
+def report_differences(staged: Iterable[Staged]) -> None:
+    """Report, once a run, where builds get something else than the files on disk.
+
+    Args:
+        staged: the images' contents.
+    """
+    staged = list(staged)
+    if links := sorted({os.path.relpath(link) for each in staged for link in each.left_out}):
+        named = ", ".join(links[:MOST_NAMED]).encode(errors="backslashreplace").decode()
+        more = f" and {len(links) - MOST_NAMED} more" if len(links) > MOST_NAMED else ""
+        pulumi.log.warn(
+            f"links left out of the build, because they do not lead to anything that is sent to it: {named}{more}. "
+            "Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
+        )
+    if widened := sum(each.widened for each in staged):
+        pulumi.log.info(
+            f"files that the umask hides from other users here are readable by every user in the image: {widened}"
+        )

@@ -1,28 +1,32 @@
 """An image's content: what its build reads, and the tag that is a hash of it.
 
 Two checkouts with the same files get the same tag, whatever their folder, umask or clock. What counts is the build
-context as Docker would send it, the Dockerfile, target, build arguments and platform.
+context as `docker build` would send it, the Dockerfile, target, build arguments and platform.
 """
 
 import hashlib
 import json
 import os
-import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stack.context import context_paths
 from stack.errors import BuildContextError
-from stack.hashes import OWN_FOLDER, Hashes, remembered_hashes
-from stack.ignore import IgnoreRules, Verdict, ignore_file
+from stack.hashes import Hashes, remembered_hashes
+from stack.ignore import ignore_file
+from stack.links import leads_inside
+from stack.modes import read_umask, sent_mode
 from stack.settings import ImageSettings
 
 TAG_LENGTH = 16
 """Hex digits of the hash that a tag keeps: 64 bits, for a few thousand tags of one repository."""
 
-_CONTEXT = "context"
+UNSENT_DOCKERFILE = ".kube-registry.Dockerfile"
+"""Name in the build context of a Dockerfile that lies outside of it or is ignored; the builder needs it there."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,24 @@ class Entry:
     """Something that a build reads.
 
     Attributes:
-        path: where it is staged, with forward slashes: in "context", or beside that if it lies outside of it.
+        path: where it is in the build context, with forward slashes.
         kind: what it is.
-        source: where it is.
+        source: where it is on this machine.
+        mode: permission bits that the build gets; those of a link say nothing.
+        time: when it was modified, in nanoseconds since 1970; no part of the tag.
         value: a file's sha256 in hex, a link's target, nothing of a folder.
         size: of a file, in bytes.
-        executable: whether a file is, by its owner's bit.
+        widened: whether the umask hid it from others, who may read it in the image.
     """
 
     path: str
     kind: Literal["folder", "file", "link"]
     source: Path
+    mode: int
+    time: int
     value: str = ""
     size: int = 0
-    executable: bool = False
+    widened: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,16 @@ class Content:
     Attributes:
         image: the image's name in the settings.
         tag: hash of all of it.
-        entries: the build context, and what of Dockerfile and ignore file lies outside; a folder before what is in it.
+        entries: the build context; a folder before what is in it.
         dockerfile: the Dockerfile's path among the entries.
+        left_out: links that are not sent because they do not lead to something that is sent.
     """
 
     image: str
     tag: str
     entries: tuple[Entry, ...]
     dockerfile: str
+    left_out: tuple[Path, ...] = ()
 
 
 def read_content(name: str, image: ImageSettings, platform: str, program: Path) -> Content:
@@ -75,8 +85,8 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
         program: folder that `image.context` is relative to.
 
     Raises:
-        BuildContextError: build context or Dockerfile is not there, a file cannot be read, or the ignore file has a
-            pattern that is none.
+        BuildContextError: build context or Dockerfile is not there, a file cannot be read or has a name that no build
+            takes, or the ignore file has a pattern that is none.
     """
     context = (program / image.context).resolve()
     if not context.is_dir():
@@ -85,100 +95,105 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
     if not dockerfile.is_file():
         raise BuildContextError(image=name, path=str(dockerfile), problem="is not a file")
     dockerfile = dockerfile.parent.resolve() / dockerfile.name
-    try:
-        sources = _sources(context, dockerfile, program.resolve() / OWN_FOLDER)
-        with remembered_hashes(program, name) as hashes:
-            entries = tuple(_entries(sources, hashes))
+    with _one_sentence(name, context, dockerfile), remembered_hashes(program, name) as hashes:
+        sent, left_out = _read(context, dockerfile, _Reading(hashes, read_umask()))
         build = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
+    entries = tuple(sent[path] for path in sorted(sent))
+    _prove_names(name, entries)
+    tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), build)
+    place = next(entry.path for entry in entries if entry.source == dockerfile)
+    return Content(name, tag, entries, place, left_out)
+
+
+def _read(context: Path, dockerfile: Path, read: "_Reading") -> tuple[dict[str, Entry], tuple[Path, ...]]:
+    """What is sent, by path, and the links that are not.
+
+    Dockerfile and ignore file are read through a link that leads elsewhere. A Dockerfile that is not sent by itself
+    gets a name of its own, always the same: the docker provider would give it another one in every build.
+    """
+    seen = [read.entry(path, context / path) for path in context_paths(context, dockerfile)]
+    found = [entry for entry in seen if entry]
+    lost = _lost_links(found)
+    sent = {entry.path: entry for entry in found if entry.path not in lost}
+    left_out = {entry.source: entry.path for entry in found if entry.path in lost}
+    for file in (dockerfile, ignore_file(context, dockerfile)):
+        if file in left_out:
+            path = left_out.pop(file)
+            sent[path] = read.file(path, file, file.stat())
+    if dockerfile not in {entry.source for entry in sent.values()}:
+        sent[UNSENT_DOCKERFILE] = read.file(UNSENT_DOCKERFILE, dockerfile, dockerfile.stat())
+    return sent, tuple(left_out)
+
+
+@contextmanager
+def _one_sentence(image: str, context: Path, dockerfile: Path) -> Iterator[None]:
+    """What cannot be read becomes a BuildContextError."""
+    try:
+        yield
     except ValueError as error:
         path, problem = str(ignore_file(context, dockerfile)), f"has a wrong pattern: {error}"
-        raise BuildContextError(image=name, path=path, problem=problem, mend="correct that line") from error
+        raise BuildContextError(image=image, path=path, problem=problem, mend="correct that line") from error
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         mend = "make it readable, or leave it out by a line in .dockerignore"
-        raise BuildContextError(image=name, path=str(error.filename), problem=problem, mend=mend) from error
-    tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), build)
-    return Content(name, tag, entries, _staged_path(context, dockerfile, "Dockerfile"))
+        raise BuildContextError(image=image, path=str(error.filename), problem=problem, mend=mend) from error
 
 
-def context_paths(context: Path, dockerfile: Path, own: Path | None = None) -> list[str]:
-    """What Docker would send of a build context: relative paths with forward slashes, sorted.
+@dataclass(frozen=True)
+class _Reading:
+    """How files become entries: with the hashes that are known, under this umask."""
 
-    Dockerfile and ignore file are sent even where they are excluded.
+    hashes: Hashes
+    umask: int
 
-    Args:
-        context: the build context.
-        dockerfile: the Dockerfile, in it or not.
-        own: a folder that is no part of it.
+    def entry(self, path: str, source: Path) -> Entry | None:
+        """What is there; None for a socket and the like, or for what has gone meanwhile."""
+        try:
+            found = source.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                target = os.readlink(source)  # noqa: PTH115 - a Path drops a slash at the end, which counts
+                return Entry(path, "link", source, 0, found.st_mtime_ns, target)
+            if stat.S_ISDIR(found.st_mode):
+                return Entry(path, "folder", source, sent_mode(found.st_mode, self.umask), found.st_mtime_ns)
+            return self.file(path, source, found) if stat.S_ISREG(found.st_mode) else None
+        except FileNotFoundError:
+            return None
 
-    Raises:
-        ValueError: the ignore file has a pattern that is none.
-        OSError: a folder or the ignore file cannot be read.
-    """
-    ignore = ignore_file(context, dockerfile)
-    paths = set(_walk(context, IgnoreRules.read(ignore), "", None, _inside(context, own) if own else None))
-    always = {_inside(context, file) for file in (dockerfile, ignore) if file}
-    return sorted(paths | {path for path in always if path})
-
-
-def _walk(context: Path, rules: IgnoreRules, folder: str, above: Verdict | None, own: str | None) -> Iterator[str]:
-    with os.scandir(context / folder) as entries:
-        for entry in entries:
-            path = posixpath.join(folder, entry.name)
-            if path == own:
-                continue
-            verdict = rules.judge(path, above)
-            if not verdict.excluded:
-                yield path
-            if entry.is_dir(follow_symlinks=False) and (not verdict.excluded or rules.enter(path)):
-                yield from _walk(context, rules, path, verdict, own)
+    def file(self, path: str, source: Path, found: os.stat_result) -> Entry:
+        """A file; `found` is what was found of it just now."""
+        mode, value = sent_mode(found.st_mode, self.umask), self.hashes.of(path, source, found)
+        widened = bool(mode & ~found.st_mode)
+        return Entry(path, "file", source, mode, found.st_mtime_ns, value, found.st_size, widened=widened)
 
 
-def _inside(context: Path, file: Path) -> str | None:
-    """A file's path within the build context; None if it lies outside."""
-    path = os.path.relpath(file, context).replace(os.sep, "/")
-    return None if path.split("/")[0] == ".." else path
+def _lost_links(found: list[Entry]) -> set[str]:
+    """The links that lead to nothing that is sent; the docker provider follows every link, and fails at these."""
+    places = {
+        kind: {entry.path: entry.value for entry in found if entry.kind == kind} for kind in ("folder", "file", "link")
+    }
+    links, folders, files = places["link"], places["folder"].keys(), places["file"].keys()
+    return {path for path in links if not leads_inside(path, links, folders, files)}
 
 
-def _staged_path(context: Path, file: Path, outside: str) -> str:
-    inside = _inside(context, file)
-    return outside if inside is None else f"{_CONTEXT}/{inside}"
-
-
-def _sources(context: Path, dockerfile: Path, own: Path) -> dict[str, Path]:
-    """Staged path -> where that is, sorted; the folders that a re-included file is in among them."""
-    paths = context_paths(context, dockerfile, own)
-    folders = {parent for path in paths for parent in _parents(path)}
-    sources = {f"{_CONTEXT}/{path}": context / path for path in sorted({*paths, *folders})}
-    sources[_staged_path(context, dockerfile, "Dockerfile")] = dockerfile
-    if ignore := ignore_file(context, dockerfile):
-        sources[_staged_path(context, ignore, "Dockerfile.dockerignore")] = ignore
-    return dict(sorted(sources.items()))
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path := posixpath.dirname(path):
-        yield path
-
-
-def _entries(sources: dict[str, Path], hashes: Hashes) -> Iterator[Entry]:
-    """What is there; sockets and the like are left out."""
-    for path, source in sources.items():
-        found = source.lstat() if path.startswith(f"{_CONTEXT}/") else source.stat()
-        if stat.S_ISLNK(found.st_mode):
-            yield Entry(path, "link", source, str(source.readlink()))
-        elif stat.S_ISDIR(found.st_mode):
-            yield Entry(path, "folder", source)
-        elif stat.S_ISREG(found.st_mode):
-            value, executable = hashes.of(path, source, found), bool(found.st_mode & stat.S_IXUSR)
-            yield Entry(path, "file", source, value, found.st_size, executable)
+def _prove_names(image: str, entries: Iterable[Entry]) -> None:
+    """A build knows names as UTF-8 only (BuildKit's protobuf messages)."""
+    for entry in entries:
+        try:
+            entry.path.encode()
+        except UnicodeEncodeError as error:
+            raise BuildContextError(
+                image=image,
+                path=str(entry.source),
+                problem="has a name that is not UTF-8",
+                mend="rename it, or leave it out by a line in .dockerignore",
+            ) from error
 
 
 def _tag(entries: tuple[Entry, ...], *build: str) -> str:
     digest = hashlib.sha256()
     _add(digest, *build)
     for entry in entries:
-        _add(digest, entry.kind, entry.path, "x" if entry.executable else "-", entry.value)
+        _add(digest, entry.kind, entry.path, f"{entry.mode:o}", entry.value)
     return digest.hexdigest()[:TAG_LENGTH]
 
 

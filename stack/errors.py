@@ -89,8 +89,8 @@ class KubeRegistryError(Exception):
     """Fields of an example, for docs/troubleshooting.md; a class without one is never raised itself."""
 
     def __str__(self) -> str:
-        """The template, filled in with the fields."""
-        return self.sentence.format_map(_Fields(self))
+        """The template, filled in with the fields; bytes of a name that are not UTF-8 are escaped, to be printable."""
+        return self.sentence.format_map(_Fields(self)).encode(errors="backslashreplace").decode()
 
 
 @dataclass(eq=False)

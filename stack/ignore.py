@@ -1,8 +1,7 @@
-"""Which files of a build context Docker leaves out: the rules of .dockerignore.
+"""Which files of a build context `docker build` leaves out: the rules of .dockerignore as BuildKit reads them.
 
-They are those of Docker's own matcher (github.com/moby/patternmatcher) and of the archive that the Docker client and
-the docker provider send (github.com/moby/go-archive): the last pattern that matches a path or one of its parents
-decides, and an excluded folder is entered only where a pattern that re-includes begins with its name.
+The last pattern that matches a path or one of its parents decides (github.com/moby/patternmatcher). An excluded folder
+is searched where a pattern that re-includes may match something in it (github.com/tonistiigi/fsutil, filter.go).
 """
 
 import posixpath
@@ -15,6 +14,9 @@ _SPACE = "\t\n\v\f\r \x85\xa0"
 _IN_BRACKETS = r"(?:\\.|[^\\\]-])"
 _WELL_FORMED = re.compile(rf"(?:\\.|\[\^?(?:{_IN_BRACKETS}(?:-{_IN_BRACKETS})?)+\]|[^\\\[])*")
 """Go's filepath.Match, which Docker asks whether a pattern is one."""
+
+_WILDCARDS = set("*[]?^\\")
+"""What makes BuildKit search every excluded folder if it stands in a pattern that re-includes."""
 
 _REGEX_ONLY = re.compile(r"\\[A-Za-z0-9]|\[:")
 """What Docker hands on to Go's regular expressions, which give it a meaning that Python's do not know."""
@@ -95,13 +97,9 @@ class IgnoreRules:
         return bool(verdict and verdict.excluded)
 
     def enter(self, folder: str) -> bool:
-        """Whether Docker looks for something to re-include in an excluded folder."""
-        return any(rule.reincludes and f"{rule.pattern}/".startswith(f"{folder}/") for rule in self.rules)
-
-    @property
-    def reinclude(self) -> bool:
-        """Whether something inside an excluded folder may come back."""
-        return any(rule.reincludes for rule in self.rules)
+        """Whether BuildKit searches an excluded folder for something to re-include."""
+        back = [rule.pattern.removesuffix("/**").removesuffix("/*") for rule in self.rules if rule.reincludes]
+        return any(set(pattern) & _WILDCARDS or f"{pattern}/".startswith(f"{folder}/") for pattern in back)
 
 
 def ignore_file(context: Path, dockerfile: Path) -> Path | None:

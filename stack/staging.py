@@ -1,14 +1,14 @@
-"""The build context as the docker provider gets it: staged with fixed modes and times, under a relative path.
+"""The build context as the docker provider gets it: a snapshot of what the build reads, under a relative path.
 
-The provider hashes modes and compares paths, and the layers carry both modes and times: from a stage, every checkout
-gives it the same. A stage's path holds the tag, so that several runs from one folder do not touch each other's.
+The provider compares paths, applies ignore rules of its own and asks for the files a second time when it builds: from a
+snapshot every checkout gives it the same, and what was hashed is what is built. The path holds the tag, so that several
+runs from one folder do not touch each other's.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 import time
 from contextlib import suppress
@@ -18,15 +18,12 @@ from pathlib import Path
 from stack.content import Content, Entry
 from stack.errors import BuildContextError
 from stack.hashes import OWN_FOLDER, flat, forget_hashes, make_own_folder
+from stack.stage_facts import CONTEXT, DOCKERFILE, HASHES, IGNORE, expected, facts, facts_of, found
 
 UNUSED_SECONDS = 24 * 3600
 """How long a stage is kept that no run uses."""
 
-_YEAR_2000 = 946_684_800
-_TWENTY_YEARS = 631_152_000
 _CHUNK = 1 << 20
-_FILES = "files.json"
-"""What a stage tells of its files to the next one: hash and mode -> path."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +35,16 @@ class Staged:
         tag: names its content.
         context: the build context.
         dockerfile: the Dockerfile.
+        left_out: links that are not sent because they do not lead to something that is sent.
+        widened: number of files that the umask hides from others here, and that everybody may read in the image.
     """
 
     image: str
     tag: str
     context: str
     dockerfile: str
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What the provider and the layers see of a file (value: its size), a link (its target) or a folder."""
-
-    mode: int
-    time: float
-    value: int | str
-
-
-_FOLDER = _Facts(stat.S_IFDIR | 0o755, _YEAR_2000, 0)
+    left_out: tuple[Path, ...]
+    widened: int
 
 
 class _ChangedError(Exception):
@@ -63,23 +52,21 @@ class _ChangedError(Exception):
 
 
 def stage(content: Content, program: Path) -> Staged:
-    """Stage an image's content; what an earlier run has staged is used again.
+    """Stage an image's content; what an earlier run has staged is used again, with the files' times of now.
 
     Args:
         content: what the image's build reads.
         program: the program's folder.
 
     Raises:
-        BuildContextError: a file changed since its hash was taken, a link leads nowhere, or nothing can be written.
+        BuildContextError: a file changed since its hash was taken, or nothing can be written.
     """
-    place = f"{OWN_FOLDER}/stages/{flat(content.image)}"
-    folder = program / place / content.tag
+    place = f"{OWN_FOLDER}/stages/{flat(content.image)}/{content.tag}"
+    folder = program / place
     try:
         make_own_folder(program)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.is_dir():
-            os.utime(folder)
-        if _found(folder) != _expected(content):
+        if not _use_again(content, folder):
             _make(content, folder)
         _remove_unused(folder)
     except OSError as error:
@@ -92,60 +79,94 @@ def stage(content: Content, program: Path) -> Staged:
         problem = "changed while it was read"
         mend = "run it again once nothing writes there any more"
         raise BuildContextError(image=content.image, path=str(error), problem=problem, mend=mend) from error
-    _prove_links(content, folder)
-    within = f"{place}/{content.tag}"
-    return Staged(content.image, content.tag, f"{within}/context", f"{within}/{content.dockerfile}")
+    widened = sum(entry.widened for entry in content.entries)
+    return Staged(content.image, content.tag, f"{place}/{CONTEXT}", f"{place}/{DOCKERFILE}", content.left_out, widened)
+
+
+def _use_again(content: Content, folder: Path) -> bool:
+    """Bring a whole stage to the files' times of now; False if there is none that can be."""
+    if not folder.is_dir() or found(folder) != expected(content):
+        return False
+    os.utime(folder)
+    other = [entry for entry in content.entries if _lstat(folder, entry).st_mtime_ns != entry.time]
+    if not all(_is_only(folder, entry) for entry in other if entry.kind == "file"):
+        return False
+    for entry in other:
+        _set_time(folder / CONTEXT / entry.path, entry)
+    return True
+
+
+def _is_only(folder: Path, entry: Entry) -> bool:
+    """Whether a file is this stage's alone, so that its time may change, and still what it was."""
+    with (folder / CONTEXT / entry.path).open("rb") as file:
+        return os.fstat(file.fileno()).st_nlink == 1 and hashlib.file_digest(file, "sha256").hexdigest() == entry.value
+
+
+def _lstat(folder: Path, entry: Entry) -> os.stat_result:
+    return (folder / CONTEXT / entry.path).lstat()
+
+
+def _set_time(path: Path, entry: Entry) -> None:
+    os.utime(path, ns=(entry.time, entry.time), follow_symlinks=False)
 
 
 def _make(content: Content, folder: Path) -> None:
-    """Make a stage beside its place and put it there whole; another run may have been faster."""
-    expected, earlier = _expected(content), _earlier_files(folder.parent)
+    """Make a stage and put it in its place whole; another run may have been faster."""
+    earlier = _earlier_files(folder.parent)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
     try:
-        (making / "context").mkdir()
+        (making / CONTEXT).mkdir()
         for entry in content.entries:
-            _put(entry, making, expected[entry.path], earlier)
-        for path in sorted(expected, reverse=True):  # a folder after what is in it, which changes its time
-            if stat.S_ISDIR(expected[path].mode):
-                (making / path).chmod(0o755)
-                os.utime(making / path, (expected[path].time, expected[path].time))
-        files = {_key(entry): entry.path for entry in content.entries if entry.kind == "file"}
-        (making / _FILES).write_text(json.dumps(files))
-        if folder.exists() and _found(folder) != expected:
-            _remove(folder)
-        _rename(making, folder)
+            _put(entry, making / CONTEXT / entry.path, earlier)
+        for entry in reversed(content.entries):  # a folder after what is in it, which changes its time
+            if entry.kind == "folder":
+                (making / CONTEXT / entry.path).chmod(entry.mode)
+                _set_time(making / CONTEXT / entry.path, entry)
+        (making / DOCKERFILE).symlink_to(f"{CONTEXT}/{content.dockerfile}")
+        (making / IGNORE).touch()
+        (making / IGNORE).chmod(0o644)
+        hashes = {entry.path: entry.value for entry in content.entries if entry.kind == "file"}
+        (making / HASHES).write_text(json.dumps(hashes))
+        _put_in_place(making, folder, content)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        _clear(making)
 
 
-def _rename(making: Path, folder: Path) -> None:
+def _put_in_place(making: Path, folder: Path, content: Content) -> None:
+    if folder.exists() and not _use_again(content, folder):
+        _remove(folder)
     try:
         making.rename(folder)
     except OSError:
-        if _found(folder) != _found(making):
+        if not _use_again(content, folder):
             raise
 
 
-def _put(entry: Entry, stage: Path, facts: _Facts, earlier: dict[str, Path]) -> None:
-    """Put something into a stage; what an earlier stage has of the same hash and mode is not written again."""
-    target = stage / entry.path
+def _put(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> None:
+    """Put something into a stage; a file that is the same in an earlier stage is not written again."""
     if entry.kind == "folder":
         target.mkdir()
     elif entry.kind == "link":
         target.symlink_to(entry.value)
-        os.utime(target, (facts.time, facts.time), follow_symlinks=False)
-    elif not _linked(target, facts, earlier.get(_key(entry))):
+        _set_time(target, entry)
+    elif not _linked(entry, target, earlier):
         _copy(entry, target)
-        target.chmod(facts.mode & 0o777)
-        os.utime(target, (facts.time, facts.time))
+        target.chmod(entry.mode)
+        _set_time(target, entry)
 
 
-def _linked(target: Path, facts: _Facts, earlier: Path | None) -> bool:
-    """Whether a file could be had from an earlier stage, as a hard link."""
+def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> bool:
+    """Whether a file could be had from an earlier stage, as a hard link.
+
+    Only the file of the same path serves: two names of one file in a stage would be hard links in the image.
+    """
+    value, file = earlier.get(entry.path, ("", target))
     try:
-        if earlier and _facts(earlier) == facts:
-            target.hardlink_to(earlier)
-            return True
+        if value == entry.value:
+            there = file.lstat()
+            if (facts(there, file), there.st_mtime_ns) == (facts_of(entry), entry.time):
+                target.hardlink_to(file)
+                return True
     except OSError:
         pass  # the stage was removed just now, or this file system has no such links: it is copied
     return False
@@ -153,7 +174,11 @@ def _linked(target: Path, facts: _Facts, earlier: Path | None) -> bool:
 
 def _copy(entry: Entry, target: Path) -> None:
     digest = hashlib.sha256()
-    with entry.source.open("rb") as source, target.open("xb") as copy:
+    try:
+        source = entry.source.open("rb")
+    except FileNotFoundError as error:
+        raise _ChangedError(entry.source) from error
+    with source, target.open("xb") as copy:
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
             copy.write(chunk)
@@ -161,17 +186,14 @@ def _copy(entry: Entry, target: Path) -> None:
         raise _ChangedError(entry.source)
 
 
-def _key(entry: Entry) -> str:
-    return f"{entry.value} {'x' if entry.executable else '-'}"
-
-
-def _earlier_files(stages: Path) -> dict[str, Path]:
-    """The files of the stage that was used last, by hash and mode."""
-    records = sorted(stages.glob(f"*/{_FILES}"), key=_used)
+def _earlier_files(stages: Path) -> dict[str, tuple[str, Path]]:
+    """The files of the stage that was used last: path -> hash, and where it is."""
+    records = sorted(stages.glob(f"*/{HASHES}"), key=_used)
     if not records:
         return {}
     try:
-        return {key: records[-1].parent / path for key, path in json.loads(records[-1].read_text()).items()}
+        context = records[-1].parent / CONTEXT
+        return {path: (value, context / path) for path, value in json.loads(records[-1].read_text()).items()}
     except (OSError, ValueError):
         return {}
 
@@ -180,41 +202,6 @@ def _used(record: Path) -> float:
     with suppress(OSError):
         return record.parent.stat().st_mtime
     return 0.0
-
-
-def _expected(content: Content) -> dict[str, _Facts]:
-    """What a whole stage holds."""
-    return {"context": _FOLDER} | {entry.path: _facts_of(entry) for entry in content.entries}
-
-
-def _facts_of(entry: Entry) -> _Facts:
-    """How something is staged.
-
-    A file's time comes of its content: web servers make ETags of time and size, and an edit that keeps both would go
-    unnoticed by browsers.
-    """
-    if entry.kind == "folder":
-        return _FOLDER
-    if entry.kind == "link":
-        return _Facts(stat.S_IFLNK, _YEAR_2000, entry.value)
-    mode = stat.S_IFREG | (0o755 if entry.executable else 0o644)
-    return _Facts(mode, _YEAR_2000 + int(entry.value[:16], 16) % _TWENTY_YEARS, entry.size)
-
-
-def _facts(path: Path) -> _Facts:
-    """What something in a stage is."""
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        return _Facts(stat.S_IFLNK, found.st_mtime, str(path.readlink()))
-    return _Facts(found.st_mode, found.st_mtime, found.st_size if stat.S_ISREG(found.st_mode) else 0)
-
-
-def _found(folder: Path) -> dict[str, _Facts]:
-    """What a stage holds; nothing if it is not there."""
-    paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
-    found = {path.relative_to(folder).as_posix(): path for path in paths}
-    found.pop(_FILES, None)
-    return {name: _facts(path) for name, path in found.items()}
 
 
 def _remove_unused(current: Path) -> None:
@@ -231,13 +218,14 @@ def _remove(folder: Path) -> None:
     try:
         folder.rename(removing / folder.name)
     finally:
-        shutil.rmtree(removing, ignore_errors=True)
+        _clear(removing)
 
 
-def _prove_links(content: Content, folder: Path) -> None:
-    """The docker provider follows links for their hash, and fails at one that leads nowhere."""
-    for entry in content.entries:
-        if entry.kind == "link" and not (folder / entry.path).exists():
-            problem = f"is a link to {entry.value}, which is not there, is ignored or lies outside of the build context"
-            mend = "leave it out by a line in .dockerignore, or let it lead to what is sent"
-            raise BuildContextError(image=content.image, path=str(entry.source), problem=problem, mend=mend)
+def _clear(folder: Path) -> None:
+    """Remove a folder of ours; one that its owner may not write to, as some are sent, is made writable first."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            with suppress(OSError):
+                if not Path(parent, name).is_symlink():
+                    Path(parent, name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -9,8 +9,9 @@ import posixpath
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -43,7 +44,8 @@ def digest(context: str, dockerfile: str) -> str:
     total = hashlib.sha256()
     try:
         _add(total, dockerfile, "Dockerfile", 0)
-        for name in _walk(context, IgnoreRules.parse(_ignore_file(context, dockerfile))):
+        rules = IgnoreRules.parse(_ignore_file(context, dockerfile))
+        for name in _walk(context, rules, rules.enter):
             path = posixpath.join(context, name)
             mode = os.lstat(path).st_mode
             if not stat.S_ISDIR(mode):
@@ -72,7 +74,7 @@ def archive(context: str, dockerfile: str) -> Archive:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked for the archive closes it
     try:
         with tarfile.open(fileobj=file, mode="w") as tar:
-            for member in _walk(context, rules):
+            for member in _walk(context, rules, partial(_enters, rules)):
                 _pack(tar, posixpath.join(context, member), member)
             if name.startswith("../"):
                 name = _pack_outsider(tar, dockerfile, text)
@@ -83,7 +85,7 @@ def archive(context: str, dockerfile: str) -> Archive:
     return Archive(file, name)
 
 
-def _walk(context: str, rules: IgnoreRules, folder: str = "") -> Iterator[str]:
+def _walk(context: str, rules: IgnoreRules, enter: Callable[[str], bool], folder: str = "") -> Iterator[str]:
     """Relative paths that are not ignored, a folder before what is in it, neighbours by name."""
     with os.scandir(posixpath.join(context, folder)) as scan:
         entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
@@ -92,8 +94,17 @@ def _walk(context: str, rules: IgnoreRules, folder: str = "") -> Iterator[str]:
         excluded = rules.exclude(name)
         if not excluded:
             yield name
-        if entry.is_dir(follow_symlinks=False) and (not excluded or rules.reinclude):
-            yield from _walk(context, rules, name)
+        if entry.is_dir(follow_symlinks=False) and (not excluded or enter(name)):
+            yield from _walk(context, rules, enter, name)
+
+
+def _enters(rules: IgnoreRules, folder: str) -> bool:
+    """Whether the archive searches an excluded folder: only where a pattern that re-includes begins with its name.
+
+    The digest, and a build by the docker command, search more (github.com/moby/go-archive beside
+    github.com/tonistiigi/fsutil).
+    """
+    return any(rule.reincludes and f"{rule.pattern}/".startswith(f"{folder}/") for rule in rules.rules)
 
 
 def _ignore_file(context: str, dockerfile: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from stack.content import context_paths
+from stack.context import context_paths
 from tests.conftest import Lab
 
 pytestmark = pytest.mark.lab

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.content import context_paths, read_content
+from stack.content import read_content
+from stack.context import context_paths
 from stack.errors import BuildContextError
 from stack.settings import ImageSettings
 
@@ -15,17 +16,13 @@ PLATFORM = "linux/amd64"
 AN_HOUR_AGO = 3600
 
 
-def checkout(folder: Path, *, umask: int = 0o022) -> Path:
-    before = os.umask(umask)
-    try:
-        (folder / "app" / "site").mkdir(parents=True)
-        (folder / "app" / "Dockerfile").write_text("FROM scratch\nCOPY site /site\n")
-        (folder / "app" / "site" / "index.html").write_text("hello")
-        (folder / "app" / "run.sh").write_text("#!/bin/sh\n")
-        (folder / "app" / "run.sh").chmod(0o777 & ~umask)
-        (folder / "app" / "latest").symlink_to("site")
-    finally:
-        os.umask(before)
+def checkout(folder: Path) -> Path:
+    (folder / "app" / "site").mkdir(parents=True)
+    (folder / "app" / "Dockerfile").write_text("FROM scratch\nCOPY site /site\n")
+    (folder / "app" / "site" / "index.html").write_text("hello")
+    (folder / "app" / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "app" / "run.sh").chmod(0o755)
+    (folder / "app" / "latest").symlink_to("site")
     return folder
 
 
@@ -40,7 +37,7 @@ def paths(folder: Path, image: ImageSettings) -> list[str]:
 class TestTag:
     def test_another_checkout_gives_the_same(self, tmp_path: Path) -> None:
         one = checkout(tmp_path / "one")
-        other = checkout(tmp_path / "other", umask=0o077)
+        other = checkout(tmp_path / "other")
         os.utime(other / "app" / "site" / "index.html", (1, 1))
         assert tag(one) == tag(other)
 
@@ -89,9 +86,7 @@ class TestTag:
         (folder / "Containerfile.dockerignore").write_text("run.sh\n")
         tags.append(tag(folder, image))
         assert len(set(tags)) == 3
-        staged = paths(folder, image)
-        assert staged[:2] == ["Dockerfile", "Dockerfile.dockerignore"]
-        assert "context/run.sh" not in staged
+        assert "run.sh" not in paths(folder, image)
 
 
 class TestEntries:
@@ -99,14 +94,14 @@ class TestEntries:
         (tmp_path / "Dockerfile").write_text("FROM scratch\n")
         (tmp_path / ".kube-registry").mkdir()
         (tmp_path / ".kube-registry" / "cache-app.json").write_text("{}")
-        assert paths(tmp_path, ImageSettings()) == ["context/Dockerfile"]
+        assert paths(tmp_path, ImageSettings()) == ["Dockerfile"]
 
     def test_a_dockerfile_that_is_found_through_a_link_is_one_entry(self, tmp_path: Path) -> None:
         folder = checkout(tmp_path)
         (folder / "app" / "site" / "Dockerfile").write_text("FROM scratch\n")
         image = ImageSettings(context="app", dockerfile="latest/Dockerfile")
         content = read_content("app", image, PLATFORM, folder)
-        assert content.dockerfile == "context/site/Dockerfile"
+        assert content.dockerfile == "site/Dockerfile"
         assert content.dockerfile in [entry.path for entry in content.entries]
 
 
@@ -114,18 +109,20 @@ class TestContextPaths:
     def test_a_file_in_an_excluded_folder_can_come_back(self, tmp_path: Path) -> None:
         app = checkout(tmp_path) / "app"
         (app / ".dockerignore").write_text("*\n!site/index.html\n")
-        assert context_paths(app, app / "Dockerfile") == [".dockerignore", "Dockerfile", "site/index.html"]
+        assert context_paths(app, app / "Dockerfile") == ["site", "site/index.html"]
 
-    def test_an_excluded_folder_is_not_searched_for_a_pattern_that_does_not_begin_with_it(self, tmp_path: Path) -> None:
+    def test_a_pattern_with_a_wildcard_brings_back_from_any_excluded_folder(self, tmp_path: Path) -> None:
         app = checkout(tmp_path) / "app"
+        (app / ".dockerignore").write_text("*\n!*/index.html\n")
+        assert context_paths(app, app / "Dockerfile") == ["site", "site/index.html"]
         (app / ".dockerignore").write_text("site\n!**/index.html\n")
-        assert "site/index.html" not in context_paths(app, app / "Dockerfile")
+        assert "site/index.html" in context_paths(app, app / "Dockerfile")
 
     def test_the_dockerfiles_own_ignore_file_is_asked_first(self, tmp_path: Path) -> None:
         app = checkout(tmp_path) / "app"
         (app / ".dockerignore").write_text("run.sh\n")
         (app / "Dockerfile.dockerignore").write_text("site\nlatest\n*ignore\n")
-        assert context_paths(app, app / "Dockerfile") == ["Dockerfile", "Dockerfile.dockerignore", "run.sh"]
+        assert context_paths(app, app / "Dockerfile") == ["Dockerfile", "run.sh"]
 
 
 class TestErrors:
@@ -166,8 +163,8 @@ class TestCache:
     def test_a_file_that_did_not_change_is_not_read_again(self, folder: Path, cache: Path) -> None:
         before = tag(folder)
         known = cache.read_text()
-        assert "context/site/index.html" in known
-        value = json.loads(known)["context/site/index.html"][-1]
+        assert "site/index.html" in known
+        value = json.loads(known)["site/index.html"][-1]
         cache.write_text(known.replace(value, "0" * 64))
         assert tag(folder) != before
 
@@ -183,7 +180,7 @@ class TestCache:
         tag(folder)
         assert not cache.exists() or "index.html" not in cache.read_text()
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"context/run.sh": 1}', '{"context/run.sh": []}', "\x00\xff"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"run.sh": 1}', '{"run.sh": []}', "\x00\xff"])
     @pytest.mark.usefixtures("later")
     def test_a_broken_one_is_an_empty_one(self, folder: Path, cache: Path, text: str) -> None:
         before = tag(folder)
