@@ -1,83 +1,148 @@
-"""What Docker's own configuration says of this machine: which daemon is meant, and which credential helpers work.
+"""What Docker's own configuration says of this machine: which daemon is meant, and whether its credential store works.
 
-Source: docker/cli, cli/config (config.json), cli/context/store (meta.json below the SHA-256 of a context's name),
-cli/config/credentials (the program docker-credential-NAME, asked `list` before every build).
+Source: docker/cli 28.5, cli/config (config.json), cli/context/store (meta.json below the SHA-256 of a context's name),
+cli/config/credentials (the program docker-credential-NAME).
 """
 
 import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stack.errors import DaemonError
+from cluster.daemon_address import USUAL_ADDRESS, daemon_address
+from stack.errors import DaemonError, DockerConfigError
 
-USUAL_HOSTS = ("unix:///var/run/docker.sock", f"unix://{Path.home()}/.docker/run/docker.sock")
+USUAL_HOSTS = (USUAL_ADDRESS, f"unix://{Path.home()}/.docker/run/docker.sock")
 """Where a daemon listens that nothing names."""
 
-HELPER_SECONDS = 5.0
-"""How long a credential helper may take to list what it keeps."""
+STORE_SECONDS = 60.0
+"""How long a credential store may take for one answer; a slower one is left to Docker, which waits without a bound."""
+
+_KINDS: dict[str, type[str | dict[str, Any]]] = {
+    "credsStore": str,
+    "currentContext": str,
+    "auths": dict,
+    "credHelpers": dict,
+}
+_WORDS: dict[type, str] = {str: "a string", dict: "an object"}
 
 
 def chosen_daemon(environment: Mapping[str, str]) -> str | None:
-    """Address of the daemon that DOCKER_HOST or the current docker context names; None for Docker's usual sockets.
+    """Return the address of the daemon that DOCKER_HOST or the current docker context names.
+
+    Args:
+        environment: the process's environment.
+
+    Returns:
+        unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT][/PATH]; None for Docker's usual sockets.
+
+    Raises:
+        DaemonAddressError: what names it is no such address.
+        DaemonError: the docker context does not exist.
+        DockerConfigError: Docker's config.json cannot be read.
+    """
+    if host := environment.get("DOCKER_HOST"):
+        return daemon_address(host, "DOCKER_HOST")
+    name = environment.get("DOCKER_CONTEXT") or docker_config(environment).get("currentContext") or "default"
+    if name == "default":
+        return None
+    try:
+        key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+        meta = json.loads((config_folder(environment) / "contexts" / "meta" / key / "meta.json").read_text())
+        host = str(meta["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = "there is no such docker context, `docker context ls` lists them"
+        raise DaemonError(host=f"docker context {name!r}", reason=reason) from error
+    return daemon_address(host, f"docker context {name!r}")
+
+
+def usual_daemon() -> str:
+    """Return the address of the daemon where nothing names one: the first of Docker's usual sockets that exists."""
+    return next((host for host in USUAL_HOSTS if Path(urlsplit(host).path).exists()), USUAL_HOSTS[0])
+
+
+def docker_config(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return Docker's config.json; empty where there is none.
 
     Args:
         environment: the process's environment.
 
     Raises:
-        DaemonError: there is no such docker context.
+        DockerConfigError: it cannot be read, or Docker does not take it.
     """
-    if host := environment.get("DOCKER_HOST"):
-        return host
-    name = environment.get("DOCKER_CONTEXT") or _config(environment).get("currentContext") or "default"
-    if name == "default":
-        return None
-    key = hashlib.sha256(str(name).encode()).hexdigest()
+    file = config_folder(environment) / "config.json"
     try:
-        meta = json.loads((_folder(environment) / "contexts" / "meta" / key / "meta.json").read_text())
-        return str(meta["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = "there is no such docker context, `docker context ls` lists them"
-        raise DaemonError(host=f"docker context {name!r}", reason=reason) from error
+        text = file.read_text()
+        config = json.loads(text) if text.strip() else None
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DockerConfigError(file=str(file), reason=getattr(error, "strerror", None) or str(error)) from error
+    if not isinstance(config, dict | None):
+        raise DockerConfigError(file=str(file), reason="it is no JSON object")
+    given = {name: value for name, value in (config or {}).items() if value is not None}
+    for name, kind in _KINDS.items():
+        if not isinstance(given.get(name, kind()), kind):
+            raise DockerConfigError(file=str(file), reason=f"{name} is not {_WORDS[kind]}")
+    return given
 
 
-def usual_daemon() -> str:
-    """Address of the daemon where nothing names one: the first of Docker's usual sockets that is there."""
-    return next((host for host in USUAL_HOSTS if Path(urlsplit(host).path).exists()), USUAL_HOSTS[0])
+def config_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of Docker's configuration."""
+    return Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
-def broken_helpers(environment: Mapping[str, str]) -> list[str]:
-    """Credential helpers that Docker is configured to ask and that do not answer; a build would fail for each.
+def broken_store(config: Mapping[str, Any]) -> str | None:
+    """Return the program of Docker's credential store if it does not list its logins: every build would fail.
+
+    Only `credsStore` is asked. A program of `credHelpers` that fails costs its own registry's login, no build
+    (docker/cli, configfile.GetAllCredentials).
 
     Args:
-        environment: the process's environment.
+        config: Docker's config.json.
     """
-    config = _config(environment)
-    helpers = config.get("credHelpers")
-    names = [config.get("credsStore"), *(helpers.values() if isinstance(helpers, dict) else ())]
-    programs = sorted({f"docker-credential-{name}" for name in names if name})
-    return [program for program in programs if not _works(program)]
+    store = config.get("credsStore")
+    if not store or _answers(store, "list", "unused"):
+        return None
+    return store_program(store)
 
 
-def _works(helper: str) -> bool:
+def config_without_store(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Docker's config.json without its credential store, and with every login that can be had without `list`.
+
+    A store may give single logins though it lists none: then it becomes the helper of each registry that
+    `docker login` has noted in `auths`.
+
+    Args:
+        config: Docker's config.json.
+    """
+    store = config["credsStore"]
+    noted = [host for host, login in config.get("auths", {}).items() if not (login or {}).get("auth")]
+    helpers = {host: store for host in noted if _answers(store, "get", host)}
+    kept = {name: value for name, value in config.items() if name != "credsStore"}
+    return {**kept, "credHelpers": {**helpers, **config.get("credHelpers", {})}}
+
+
+def store_program(store: str) -> str:
+    """Return the name of a credential store's program."""
+    return f"docker-credential-{store}"
+
+
+def _answers(store: str, verb: str, question: str) -> bool:
+    """Whether a credential store answers as Docker expects it; one that is slow does."""
+    program = shutil.which(store_program(store))
+    if not program:
+        return False
     try:
-        answer = subprocess.run([helper, "list"], capture_output=True, timeout=HELPER_SECONDS, check=True)
-        json.loads(answer.stdout)
+        done = subprocess.run(
+            [program, verb], input=question.encode(), capture_output=True, timeout=STORE_SECONDS, check=True
+        )
+        return isinstance(json.loads(done.stdout), dict | None)
+    except subprocess.TimeoutExpired:
+        return True
     except (OSError, subprocess.SubprocessError, ValueError):
         return False
-    return True
-
-
-def _config(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Docker's configuration; nothing where there is none that can be read."""
-    try:
-        return dict(json.loads((_folder(environment) / "config.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _folder(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")

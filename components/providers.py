@@ -1,14 +1,25 @@
 """The two providers, each told what it talks to; nothing is taken from the surroundings."""
 
+import atexit
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
-from cluster.docker_config import USUAL_HOSTS, broken_helpers, chosen_daemon, usual_daemon
+from cluster.config_copy import config_copy, remove_left_copy
+from cluster.docker_config import (
+    USUAL_HOSTS,
+    broken_store,
+    chosen_daemon,
+    config_without_store,
+    docker_config,
+    usual_daemon,
+)
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
 
@@ -16,7 +27,7 @@ _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
 
 
-_NO_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
+_COPY_OF_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
 """The engine's variable -> the provider's, which gets its value."""
 
 
@@ -57,21 +68,35 @@ def service_account(environment: Mapping[str, str]) -> str:
 
 
 def docker_provider() -> docker.Provider:
-    """The Docker daemon that DOCKER_HOST or the current docker context names; no registry credentials.
+    """The Docker daemon that DOCKER_HOST or the current docker context names, with the logins that Docker has.
 
-    The provider asks every credential helper that Docker is configured with before it builds, and fails if one does
-    not work, though our push needs none. Then it is given the home folder for Docker's, where no configuration is.
+    The provider lists Docker's credential store before it builds and fails if that does not work, though our push needs
+    no login. Then it reads a copy of Docker's configuration without the store, in the home folder, until this process
+    ends (ADR 0013).
+
+    Raises:
+        DaemonAddressError, DaemonError, DockerConfigError: Docker's own configuration cannot be used.
     """
-    broken = broken_helpers(os.environ)
-    opts = pulumi.ResourceOptions(env_var_mappings=_NO_DOCKER_CONFIG if broken else None)
+    config = docker_config(os.environ)
+    broken = broken_store(config)
+    opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG if broken else None)
     provider = docker.Provider("builder", host=told_daemon(os.environ), opts=opts)
+    remove_left_copy(Path.home())
     if broken:
-        pulumi.log.warn(
-            f"{', '.join(broken)} in Docker's config.json does not work, so this builds without any credentials: "
-            "to push takes none, but base images from a registry that wants some cannot be pulled",
-            provider,
-        )
+        copy = ExitStack()
+        kept = copy.enter_context(config_copy(Path.home(), config_without_store(config)))
+        atexit.register(copy.close)  # the engine builds until the program ends
+        pulumi.log.warn(_without_store(broken, kept=kept), provider)
     return provider
+
+
+def _without_store(program: str, *, kept: bool) -> str:
+    """Say what a credential store that does not work costs."""
+    cost = "This builds without the logins that only it has" if kept else "This builds without any login"
+    return (
+        f"{program}, the credsStore of Docker's config.json, does not list its logins. {cost}; pushing needs none. "
+        f"Fix: run `{program} list` and correct what it says, or remove credsStore from config.json."
+    )
 
 
 def told_daemon(environment: Mapping[str, str]) -> str:

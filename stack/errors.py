@@ -5,6 +5,8 @@
     ├── StackError                 Pulumi does not tell the settings of a stack
     ├── BuildContextError          the files of an image are not as a build needs them
     ├── DaemonError                no Docker daemon answers
+    ├── DaemonAddressError         what names the daemon is no address of one
+    ├── DockerConfigError          Docker's config.json cannot be used
     ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
     ├── PlanError                  Pulumi gives no plan of a stack
@@ -155,6 +157,39 @@ class DaemonError(KubeRegistryError):
         "host": "unix:///var/run/docker.sock",
         "reason": "[Errno 2] No such file or directory",
     }
+
+
+@dataclass(eq=False)
+class DaemonAddressError(KubeRegistryError):
+    """DOCKER_HOST or the docker context does not name a daemon's address."""
+
+    source: str
+    host: str
+    meant: str
+
+    sentence = (
+        "{source} is {host!r}, which is not of the form unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. "
+        "Fix: `export DOCKER_HOST={meant!r}`"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "source": "DOCKER_HOST",
+        "host": "docker",
+        "meant": "tcp://docker:2375",
+    }
+
+
+@dataclass(eq=False)
+class DockerConfigError(KubeRegistryError):
+    """Docker's config.json cannot be used."""
+
+    file: str
+    reason: str
+
+    sentence = (
+        "Docker's configuration {file} cannot be used: {reason}. "
+        "Fix: correct the file until `docker context ls` shows no warning"
+    )
+    example: ClassVar[dict[str, object]] = {"file": "/home/me/.docker/config.json", "reason": "it is no JSON object"}
 
 
 @dataclass(eq=False)

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from cluster.docker_config import broken_helpers, chosen_daemon
-from stack.errors import DaemonError
+from cluster import docker_config as subject
+from cluster.docker_config import broken_store, chosen_daemon, config_without_store, docker_config
+from stack.errors import DaemonAddressError, DaemonError, DockerConfigError
 
 
 def configured(folder: Path, config: object = None, contexts: dict[str, str] | None = None) -> dict[str, str]:
@@ -44,24 +46,114 @@ class TestDaemon:
         with pytest.raises(DaemonError, match="docker context 'gone': there is no such docker context"):
             chosen_daemon(configured(tmp_path, {"currentContext": "gone"}))
 
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "unix:///run/mine.sock",
+            "tcp://docker:2375",
+            "tcp://[::1]:2376/base",
+            "ssh://me@there:2222/run/docker.sock",
+        ],
+    )
+    def test_an_address_is_taken_as_it_is(self, address: str) -> None:
+        assert chosen_daemon({"DOCKER_HOST": address}) == address
 
-class TestHelpers:
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [
+            ("docker", "tcp://docker:2375"),
+            ("localhost:2375", "tcp://localhost:2375"),
+            ("tcp://", "tcp://localhost:2375"),
+            ("tcp://docker", "tcp://docker:2375"),
+            ("tcp://[::1]:", "tcp://[::1]:2375"),
+            (" tcp://docker:2375 ", "tcp://docker:2375"),
+            ("http://docker:2375", "tcp://docker:2375"),
+            ("unix://", "unix:///var/run/docker.sock"),
+            ("tcp://host:port", "unix:///var/run/docker.sock"),
+            ("tcp://[::1", "unix:///var/run/docker.sock"),
+            ("npipe:////./pipe/docker_engine", "unix:///var/run/docker.sock"),
+            ("fd://", "unix:///var/run/docker.sock"),
+            ("ssh://", "unix:///var/run/docker.sock"),
+            ("\udcff", "tcp://\udcff:2375"),
+        ],
+    )
+    def test_what_is_no_address_is_an_error_with_an_address_that_is_one(
+        self, tmp_path: Path, text: str, meant: str
+    ) -> None:
+        with pytest.raises(DaemonAddressError) as raised:
+            chosen_daemon({"DOCKER_HOST": text})
+        assert (raised.value.source, raised.value.host, raised.value.meant) == ("DOCKER_HOST", text, meant)
+        assert chosen_daemon({"DOCKER_HOST": meant}) == meant
+        with pytest.raises(DaemonAddressError) as raised:
+            chosen_daemon({**configured(tmp_path, contexts={"odd": text}), "DOCKER_CONTEXT": "odd"})
+        assert raised.value.source == "docker context 'odd'"
+
+
+class TestConfig:
+    @pytest.mark.parametrize("text", ["", " \n", "null", "{}", '{"credHelpers": null, "currentContext": null}'])
+    def test_an_empty_one_names_nothing(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "config.json").write_text(text)
+        assert chosen_daemon({"DOCKER_CONFIG": str(tmp_path)}) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        ["{", "[]", "7", '{"credHelpers": ["one"]}', '{"currentContext": 7}', '{"credsStore": {}}', '{"auths": "x"}'],
+    )
+    def test_one_that_docker_does_not_take_is_an_error_that_names_the_file(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "config.json").write_text(text)
+        for environment in ({"DOCKER_CONFIG": str(tmp_path)}, {"HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path)}):
+            with pytest.raises(DockerConfigError) as raised:
+                chosen_daemon(environment)
+            assert raised.value.file == str(tmp_path / "config.json")
+            assert raised.value.reason
+
+    def test_one_that_is_no_text_or_no_file_is_one_too(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_bytes(b"\xff")
+        with pytest.raises(DockerConfigError):
+            docker_config({"DOCKER_CONFIG": str(tmp_path)})
+        (tmp_path / "folder" / "config.json").mkdir(parents=True)
+        with pytest.raises(DockerConfigError):
+            docker_config({"DOCKER_CONFIG": str(tmp_path / "folder")})
+
+
+class TestStore:
     @pytest.fixture(autouse=True)
     def programs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
-    def test_those_that_list_what_they_keep_work(self, tmp_path: Path) -> None:
+    def test_one_that_lists_its_logins_works_whatever_the_helpers_of_single_registries_do(self, tmp_path: Path) -> None:
         helper(tmp_path, "good", "echo '{}'")
-        assert broken_helpers(configured(tmp_path, {"credsStore": "good"})) == []
+        helper(tmp_path, "acr-env", '[ "$1" = get ]')  # as Azure's: it does not know `list`
+        assert broken_store({"credsStore": "good", "credHelpers": {"acme.example": "acr-env", "x": "missing"}}) is None
 
-    def test_missing_failing_and_babbling_ones_do_not(self, tmp_path: Path) -> None:
-        helper(tmp_path, "failing", "echo pass store is uninitialized; exit 1")
-        helper(tmp_path, "babbling", "echo hello")
-        config = {"credsStore": "missing", "credHelpers": {"one.example": "failing", "other.example": "babbling"}}
-        broken = [f"docker-credential-{name}" for name in ("babbling", "failing", "missing")]
-        assert broken_helpers(configured(tmp_path, config)) == broken
+    def test_without_one_nothing_is_asked(self) -> None:
+        assert broken_store({"credHelpers": {"acme.example": "missing"}}) is None
+        assert broken_store({"credsStore": ""}) is None
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"credHelpers": null}', '{"credHelpers": ["one"]}'])
-    def test_a_configuration_that_cannot_be_read_names_none(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "config.json").write_text(text)
-        assert broken_helpers({"DOCKER_CONFIG": str(tmp_path)}) == []
+    @pytest.mark.parametrize("script", [None, "echo pass store is uninitialized; exit 1", "echo hello", "echo '[]'"])
+    def test_one_that_is_missing_fails_or_babbles_does_not_work(self, tmp_path: Path, script: str | None) -> None:
+        if script:
+            helper(tmp_path, "odd", script)
+        assert broken_store({"credsStore": "odd"}) == "docker-credential-odd"
+
+    def test_one_that_is_slow_works(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        helper(tmp_path, "slow", f"exec {shutil.which('sleep')} 600")
+        monkeypatch.setattr(subject, "STORE_SECONDS", 0.2)
+        assert broken_store({"credsStore": "slow"}) is None
+
+    def test_only_the_store_is_taken_away_and_what_it_gives_stays(self, tmp_path: Path) -> None:
+        helper(tmp_path, "half", 'read host; [ "$1 $host" = "get mine.example" ] && echo \'{"Username": "me"}\'')
+        own = {"auth": "bWU6c2VjcmV0"}
+        config = {
+            "credsStore": "half",
+            "credHelpers": {"acme.example": "acr-env"},
+            "auths": {"mine.example": {}, "gone.example": {}, "file.example": own},
+            "proxies": {"default": {"httpProxy": "http://proxy:3128"}},
+        }
+        assert broken_store(config) == "docker-credential-half"
+        kept = config_without_store(config)
+        assert kept == {
+            "auths": config["auths"],
+            "proxies": config["proxies"],
+            "credHelpers": {"acme.example": "acr-env", "mine.example": "half"},
+        }
