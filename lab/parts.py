@@ -20,6 +20,7 @@ PULUMI_VERSION = "3.274.1"
 LANGUAGE_HOST_VERSION = "3.68.0"
 KUBERNETES_PLUGIN_VERSION = "4.25.0"
 ACTIONLINT_VERSION = "1.7.12"
+BUILDX_VERSION = "0.38.2"
 
 _GIGABYTE = 10**9
 _PROBE_SECONDS = 20.0
@@ -207,6 +208,15 @@ ACTIONLINT = Part(
     programs=(Program("actionlint", ("-version",), (1, 7), (2,)),),
     builds=(GoProgram(name="actionlint", module="actionlint", package="github.com/rhysd/actionlint/cmd/actionlint"),),
     disk=_GIGABYTE,
+)
+
+BUILDX = Part(
+    name="buildx",
+    version=BUILDX_VERSION,
+    purpose="`docker build` as people have it today, which tests compare builds with",
+    programs=(Program("buildx"),),
+    builds=(GoProgram(name="buildx", module="buildx", package="github.com/docker/buildx/cmd/buildx"),),
+    disk=2 * _GIGABYTE,
 )
 
 PARTS = (KUBERNETES, REGISTRY, PULUMI)
