@@ -117,6 +117,22 @@ class TestSame:
             program.configure(images_app_dockerfile="Dockerfile")
 
 
+class TestRemarks:
+    def test_links_that_are_left_out_are_named_in_one_warning_and_change_no_tag(
+        self, program: Program, app: Path
+    ) -> None:
+        program.up()
+        before = program.preview()
+        program.configure(images_other_context="./app")
+        (app / ".#main.py").symlink_to("me@host.4711")
+        (app / "python3").symlink_to("/usr/bin/python3")
+        lines: list[str] = []
+        after = program.preview(lines.append)
+        assert {**after, "create": 0} == {**before, "create": 0}
+        (warning,) = {line.strip() for line in lines if "app/python3" in line}
+        assert "app/.#main.py" in warning
+
+
 class TestCacheMount:
     def test_the_third_image_holds_the_third_edit(self, lab: Lab, program: Program, app: Path) -> None:
         """A builder that compares times, as make and cargo do, sees every edit as newer than what it built before."""

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,6 +21,7 @@ from stack.staging import Staged, stage
 
 DAY = 24 * 3600
 EDITED = 1_800_000_000_123_456_789
+A_WHILE_AGO = 1_700_000_000
 UNSENT_DOCKERFILE = ".kube-registry.Dockerfile"
 NOBODY = 65534
 
@@ -76,6 +81,15 @@ def contents(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_text() for path in paths
     }
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a static server that answers If-Modified-Since."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class TestStage:
@@ -188,6 +202,17 @@ class TestTimes:
         assert staged(folder) == second
         assert times(folder / second.context)["site/deep/page"] == EDITED
         assert times(folder / first.context) == before
+
+    def test_a_server_that_compares_times_sends_every_edit(self, folder: Path, app: Path) -> None:
+        page, seen = app / "site" / "deep" / "page", "Thu, 01 Jan 1970 00:00:00 GMT"
+        for number, text in enumerate(["hello", "hallo", "hullo", "hello"]):
+            page.write_text(text)
+            os.utime(page, (A_WHILE_AGO + number, A_WHILE_AGO + number))
+            with served(folder / staged(folder).context) as address:
+                asked = Request(f"http://{address}/site/deep/page", headers={"If-Modified-Since": seen})
+                with urlopen(asked, timeout=10) as answer:  # noqa: S310 - a server of this test's
+                    assert answer.read().decode() == text
+                    seen = answer.headers["Last-Modified"]
 
 
 class TestModes:
