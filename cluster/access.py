@@ -1,23 +1,24 @@
 """The way to one API server: the stack's kube context, or a pod's service account, made into open connections.
 
-TLS and the meaning of a kubeconfig's fields are kubernetes_asyncio's.
+The meaning of a kubeconfig's fields is kubernetes_asyncio's, as far as they do not change with time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
 from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.client.rest import RESTClientObject
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config_from_dict
 from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
+from multidict import CIMultiDict
 
-from cluster.credentials import Ask, Credential, Credentials, read_token
+from cluster.connections import open_pool, way
+from cluster.credentials import Ask, Credential, Credentials, impersonation, read_token
 from cluster.exec_plugin import plugin_of
 from cluster.http_proxy import proxy_for
 from cluster.kubeconfig import Fields, KubeContext, paths, read, usable
@@ -31,18 +32,24 @@ class Shown:
     """What one request goes through, and what it shows there.
 
     Args:
-        rest: kubernetes_asyncio's HTTP client, with its connections.
+        session: the open connections.
+        way: aiohttp's arguments for the way there: an HTTP proxy, and the name that the certificate must have.
         credential: who asks.
+        acting_as: the headers of who is impersonated.
     """
 
-    rest: RESTClientObject
+    session: aiohttp.ClientSession
+    way: Mapping[str, Any]
     credential: Credential
+    acting_as: tuple[tuple[str, str], ...] = ()
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers that say who asks."""
-        authorization = self.credential.authorization
-        return {"Authorization": authorization} if authorization else {}
+    def headers(self) -> CIMultiDict[str]:
+        """The headers that say who asks, and as whom."""
+        headers = CIMultiDict(self.acting_as)
+        if self.credential.authorization:
+            headers["Authorization"] = self.credential.authorization
+        return headers
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Access:
     configuration: Configuration
     credentials: Credentials
     opened: AsyncExitStack
+    acting_as: tuple[tuple[str, str], ...] = ()
+    compressed: bool = True
     _last: Shown | None = None
 
     async def current(self) -> Shown:
@@ -81,23 +90,10 @@ class Access:
         if self._last and self._last.credential.certificate == credential.certificate:
             self._last = replace(self._last, credential=credential)
         else:
-            self._last = Shown(self._connections(credential.certificate), credential)
+            session = open_pool(self.configuration, credential.certificate, compressed=self.compressed)
+            self.opened.push_async_callback(session.close)
+            self._last = Shown(session, way(self.configuration), credential, self.acting_as)
         return self._last
-
-    def _connections(self, certificate: tuple[str, str] | None) -> RESTClientObject:
-        with TemporaryDirectory(prefix="kube-registry-") as folder:  # OpenSSL reads certificates from files only
-            if certificate:
-                files = [Path(folder, name) for name in ("client.crt", "client.key")]
-                for file, pem in zip(files, certificate, strict=True):
-                    file.write_text(pem)
-                self.configuration.cert_file, self.configuration.key_file = map(str, files)
-            rest = RESTClientObject(self.configuration)
-        guessing = rest.pool_manager
-        # The proxy is known by now; left to guess, aiohttp would find another one, and passwords in ~/.netrc.
-        rest.pool_manager = aiohttp.ClientSession(connector=guessing.connector)
-        guessing.detach()
-        self.opened.push_async_callback(rest.pool_manager.close)
-        return rest
 
 
 @asynccontextmanager
@@ -111,8 +107,7 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
     where = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
     with usable(where, kubeconfig):
         configuration = Configuration()
-        configuration.connection_pool_maxsize = 0  # no bound: a hundred pushes must not keep a question waiting
-        configuration.disable_strict_ssl_verification = True  # Go, and so kubectl, asks for less than Python 3.13
+        context = KubeContext({}, {})
         if settings.kube_context == IN_CLUSTER:
             ask = _service_account(configuration)
         else:
@@ -122,8 +117,10 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
             ask = _asked(configuration, context, where, kubeconfig)
         where = replace(where, cluster=configuration.host)
         configuration.proxy = proxy_for(configuration.host, configuration.proxy)
+        acting_as = impersonation(context.user)
     async with AsyncExitStack() as opened:
-        access = Access(where, kubeconfig, configuration, Credentials(ask), opened)
+        compressed = not context.cluster.get("disable-compression")
+        access = Access(where, kubeconfig, configuration, Credentials(ask), opened, acting_as, compressed)
         await access.current()
         yield access
 
@@ -143,14 +140,18 @@ def _service_account(configuration: Configuration) -> Ask:
 
 async def _load(configuration: Configuration, context: KubeContext) -> None:
     """Let kubernetes_asyncio read all that does not change with time."""
-    if not isinstance(context.cluster.get("server"), str):
+    server = context.cluster.get("server")
+    if not isinstance(server, str):
         raise ConfigException("its cluster names no server")
     user = {name: value for name, value in context.user.items() if name not in _ASKED_FOR}
+    if "username" in user or "password" in user:
+        user = {"username": "", "password": "", **user}
     provider = context.user.get("auth-provider")
     if provider:
         user["token"] = _id_token(provider)
+    whole = server if "://" in server else f"http://{server}"
     chosen = {
-        "clusters": [{"name": "chosen", "cluster": context.cluster}],
+        "clusters": [{"name": "chosen", "cluster": {**context.cluster, "server": whole}}],
         "users": [{"name": "chosen", "user": user}],
         "contexts": [{"name": "chosen", "context": {"cluster": "chosen", "user": "chosen"}}],
     }
@@ -158,15 +159,33 @@ async def _load(configuration: Configuration, context: KubeContext) -> None:
 
 
 def _asked(configuration: Configuration, context: KubeContext, where: Where, kubeconfig: str) -> Ask:
-    """Where the credentials come from, what changes with time before what is written down, as for kubectl."""
-    if context.user.get("exec"):
+    """Where the credentials come from, as for kubectl.
+
+    A token file counts before a token, and both before a plugin (client-go, plugin/pkg/client/auth/exec/exec.go,
+    UpdateTransportConfig). None are shown without TLS, where everybody could read them.
+    """
+    if not configuration.host.startswith("https://"):
+        return _none
+    if context.user.get("exec") and not any(context.user.get(name) for name in _BEFORE_A_PLUGIN):
         return plugin_of(context, where, kubeconfig).credential
     if context.user.get("tokenFile"):
-        return partial(read_token, Path(context.user["tokenFile"]))
+        return partial(read_token, Path(context.user["tokenFile"]), context.user.get("token"))
     return partial(_written_down, configuration)
 
 
+_BEFORE_A_PLUGIN = (
+    "token",
+    "tokenFile",
+    "username",
+    "password",
+    "client-certificate",
+    "client-certificate-data",
+)
 _ASKED_FOR = ("exec", "tokenFile", "auth-provider")
+
+
+async def _none() -> Credential:
+    return Credential()
 
 
 async def _written_down(configuration: Configuration) -> Credential:

@@ -6,10 +6,12 @@ kubernetes_asyncio reads credentials once; a push may outlast them, and an open 
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from kubernetes_asyncio.config import ConfigException
 
@@ -68,14 +70,52 @@ def stale_at(expires: datetime) -> float:
     return end - min(AHEAD_SECONDS, max(0.0, end - now) / 2)
 
 
-async def read_token(file: Path) -> Credential:
-    """The token in a file, which somebody else keeps fresh.
+async def read_token(file: Path, otherwise: str | None = None) -> Credential:
+    """The token in a file, which another program keeps fresh.
+
+    Args:
+        file: the file.
+        otherwise: the token to show where there is none in the file, as for client-go.
 
     Raises:
-        ConfigException: there is none in it.
-        OSError: it cannot be read.
+        ConfigException: there is no token.
+        OSError: the file cannot be read.
     """
-    token = (await asyncio.to_thread(file.read_text)).strip()
+    try:
+        token = (await asyncio.to_thread(file.read_text)).strip() or otherwise
+    except OSError:
+        if not otherwise:
+            raise
+        token = otherwise
     if not token:
         raise ConfigException(f"{file} is empty, there should be a token in it")
     return Credential(f"Bearer {token}", stale=time.time() + TOKEN_FILE_SECONDS)
+
+
+def impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The headers that have a request treated as another user's (client-go transport/round_trippers.go).
+
+    Args:
+        user: the user in the kubeconfig, with `as`, `as-uid`, `as-groups` and `as-user-extra`.
+
+    Raises:
+        ConfigException: they are not written down as they should be.
+    """
+    name, uid, groups, extra = (user.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra"))
+    if not name:
+        if uid or groups or extra:
+            raise ConfigException("its user has as-uid, as-groups or as-user-extra, which need `as`")
+        return ()
+    if not isinstance(groups or [], list) or not isinstance(extra or {}, dict):
+        raise ConfigException("as-groups of its user is no list, or as-user-extra no map of lists")
+    headers = [("Impersonate-User", name), *([("Impersonate-Uid", uid)] if uid else [])]
+    headers += [("Impersonate-Group", group) for group in groups or []]
+    for key, values in (extra or {}).items():
+        if not isinstance(values, list):
+            raise ConfigException(f"as-user-extra of its user has no list under {key}")
+        headers += [(f"Impersonate-Extra-{quote(key, safe=_IN_A_HEADERS_NAME)}", value) for value in values]
+    return tuple((header, str(value)) for header, value in headers)
+
+
+_IN_A_HEADERS_NAME = "!#$&'*+-.^_`|~"
+"""What may stand in a header's name besides letters and digits (RFC 9110, token), less % (client-go)."""

@@ -32,7 +32,14 @@ LOGIN_SECONDS = 120.0
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
-_CLUSTER_FIELDS = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
+_CLUSTER_FIELDS = (
+    "server",
+    "tls-server-name",
+    "insecure-skip-tls-verify",
+    "certificate-authority-data",
+    "proxy-url",
+    "disable-compression",
+)
 _CLUSTER_CONFIG = "client.authentication.k8s.io/exec"
 """Name of the cluster's extension that is meant for plugins."""
 

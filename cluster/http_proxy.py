@@ -1,14 +1,20 @@
 """The proxy on the way to an API server, by the rules that kubectl has.
 
-aiohttp's own rules would send kind's or the lab's API server on 127.0.0.1 through the proxy of the office, and know
-no networks in NO_PROXY (Go: golang.org/x/net/http/httpproxy).
+aiohttp's own rules would send kind's or the lab's API server on 127.0.0.1 through the proxy of the office, and Python's
+know no networks and no `*.` in NO_PROXY (Go: golang.org/x/net/http/httpproxy; client-go: tools/clientcmd/helpers.go).
 """
 
 import ipaddress
+import os
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 from kubernetes_asyncio.config import ConfigException
+
+SOCKS = ("socks5", "socks5h")
+"""Schemes of SOCKS5 proxies. For Go the two are one: the proxy looks the API server's name up."""
+
+_KNOWN = ("http", "https", *SOCKS)
+_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(server: str, proxy_url: str | None) -> str | None:
@@ -21,28 +27,61 @@ def proxy_for(server: str, proxy_url: str | None) -> str | None:
     Raises:
         ConfigException: it is of a kind that cannot be used.
     """
-    url, environment = urlsplit(server), getproxies_environment()
+    url = urlsplit(server)
     if proxy_url:
         return _usable(proxy_url, "proxy-url")
-    if url.scheme in environment and not _goes_direct(url.hostname or "", url.port, environment):
-        return _usable(environment[url.scheme], f"{url.scheme.upper()}_PROXY")
+    variable = f"{url.scheme.upper()}_PROXY"
+    proxy = _variable(variable)
+    if proxy and not _goes_direct(url.hostname or "", url.port or _PORTS.get(url.scheme, 0)):
+        return _usable(proxy, variable)
     return None
 
 
-def _goes_direct(host: str, port: int | None, environment: dict[str, str]) -> bool:
+def _variable(name: str) -> str:
+    """A variable of the environment in upper or else lower case; an empty one is not set."""
+    return os.environ.get(name) or os.environ.get(name.lower()) or ""
+
+
+def _goes_direct(host: str, port: int) -> bool:
     address = _address(host)
     if host == "localhost" or (address and address.is_loopback):
         return True
-    if address and any(address in network for network in _networks(environment.get("no", ""))):
+    rules = [rule.strip().lower() for rule in _variable("NO_PROXY").split(",")]
+    return any(rule and _exempts(rule, host, port) for rule in rules)
+
+
+def _exempts(rule: str, host: str, port: int) -> bool:
+    """Whether one part of NO_PROXY means that host: `*`, a network, an address or a domain, these two with a port."""
+    address = _address(host)
+    if rule == "*":
         return True
-    return bool(proxy_bypass(f"{host}:{port}" if port else host))
+    if "/" in rule:
+        network = _network(rule)
+        return bool(address and network and address in network)
+    name, wanted = _parted(rule)
+    if wanted not in ("", str(port)):
+        return False
+    if address or _address(name):
+        return address == _address(name)
+    name = name.removeprefix("*")
+    return host.endswith(name if name.startswith(".") else f".{name}") or host == name
+
+
+def _parted(rule: str) -> tuple[str, str]:
+    """A rule's host and its port, if it has one; an IPv6 address with a port stands in brackets."""
+    if rule.startswith("["):
+        host, _, port = rule[1:].partition("]:")
+        return host, port
+    host, colon, port = rule.partition(":")
+    return (host, port) if colon and ":" not in port else (rule, "")
 
 
 def _usable(proxy: str, source: str) -> str:
     whole = proxy if "://" in proxy else f"http://{proxy}"
     url = urlsplit(whole)
-    if url.scheme != "http":
-        raise ConfigException(f"{source} names a {url.scheme}:// proxy, {url.hostname}, only http:// ones can be used")
+    if url.scheme not in _KNOWN:
+        kinds = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
+        raise ConfigException(f"{source} names a {url.scheme}:// proxy, {url.hostname}; only {kinds} can be used")
     return whole
 
 
@@ -53,11 +92,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _networks(no_proxy: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    found = []
-    for part in no_proxy.split(","):
-        try:
-            found.append(ipaddress.ip_network(part.strip(), strict=False))
-        except ValueError:
-            continue
-    return found
+def _network(rule: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(rule, strict=False)
+    except ValueError:
+        return None

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from cluster.access import Access, Shown, open_access
-from cluster.translation import REQUEST_SECONDS, translated
+from cluster.translation import REQUEST_SECONDS, refusal, translated, words_of
 from stack.api_errors import CredentialsError, RefusedError, UnreachableError
 from stack.errors import Where
 from stack.settings import Settings
@@ -216,32 +216,40 @@ class KubeClient:
         request: str = "",
     ) -> Any:  # noqa: ANN401 - whatever `read` makes of it
         async def send(shown: Shown) -> Any:  # noqa: ANN401 - likewise
-            answer = await shown.rest.request(
+            shown_headers = shown.headers
+            shown_headers.update({"Content-Type": "application/json", **(headers or {})})
+            answer = await shown.session.request(
                 method,
-                f"{self.where.cluster}{path}",
-                query_params=dict(query or {}),
-                headers={**shown.headers, **(headers or {})},
-                body=body,
-                _request_timeout=REQUEST_SECONDS,
+                self._url(path, query or {}),
+                headers=shown_headers,
+                data=None if body is None else json.dumps(body),
+                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+                **shown.way,
             )
-            return read(answer.data)
+            data = await answer.read()
+            if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                raise refusal(self.where, sent, answer.status, words_of(data) or answer.reason or "no reason given")
+            return read(data)
 
-        return await self._ask(request or f"{method} {path}", send)
+        sent = request or f"{method} {path}"
+        return await self._ask(sent, send)
 
     async def _upgrade(
         self, shown: Shown, path: str, protocol: str, query: Mapping[str, str | Sequence[str]]
     ) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(REQUEST_SECONDS):
-            socket: aiohttp.ClientWebSocketResponse = await shown.rest.pool_manager.ws_connect(
-                f"{self.where.cluster}{path}?{urlencode(query, doseq=True)}",
+            socket: aiohttp.ClientWebSocketResponse = await shown.session.ws_connect(
+                self._url(path, query),
                 protocols=[protocol],
                 headers=shown.headers,
                 max_msg_size=LARGEST_MESSAGE,
                 compress=0,
-                proxy=shown.rest.proxy,
-                server_hostname=shown.rest.server_hostname,
+                **shown.way,
             )
             return socket
+
+    def _url(self, path: str, query: Mapping[str, str | Sequence[str]]) -> str:
+        return f"{self.where.cluster}{path}{'?' if query else ''}{urlencode(query, doseq=True)}"
 
 
 @asynccontextmanager

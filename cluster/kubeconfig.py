@@ -4,9 +4,10 @@ kubernetes_asyncio merges files too, but not after an empty one, and it looks fo
 that its cluster stands in. What the fields mean is left to it.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,30 +87,71 @@ def read(listed: str) -> Kubeconfig:
     Raises:
         ConfigException: one of them is no kubeconfig.
         OSError: one of them cannot be read.
-        YAMLError: one of them is no YAML.
     """
     files = tuple(file for part in listed.split(os.pathsep) if part and (file := Path(part).expanduser()).exists())
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for file in files:
-        content = yaml.safe_load(file.read_text()) or {}
-        if not isinstance(content, dict):
-            raise ConfigException(f"{file} is no kubeconfig")
-        for kind, field in _KINDS.items():
-            for entry in content.get(kind) or []:
-                if not isinstance(entry, dict) or not isinstance(entry.get(field) or {}, dict):
-                    raise ConfigException(f"{file} is no kubeconfig, see {kind} in it")
-                whole = _with_whole_paths(entry.get(field) or {}, file.absolute().parent)
-                entries[kind].setdefault(str(entry.get("name")), whole)
+        for kind, found in _entries(file.read_bytes(), str(file), file.absolute().parent).items():
+            entries[kind] = {**found, **entries[kind]}
     return Kubeconfig(files, entries)
 
 
+def _entries(data: bytes, source: str, folder: Path) -> dict[str, dict[str, Fields]]:
+    """The entries of one kubeconfig, by kind and name.
+
+    Args:
+        data: the kubeconfig.
+        source: where it is from, for errors.
+        folder: where its relative paths start.
+
+    Raises:
+        ConfigException: it is none, or has two entries of one name, which kubectl refuses, too.
+    """
+    content = _decoded(data, source) or {}
+    if not isinstance(content, dict):
+        raise ConfigException(f"{source} is no kubeconfig")
+    entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
+    for kind, field in _KINDS.items():
+        for entry in content.get(kind) or []:
+            if not isinstance(entry, dict) or not isinstance(entry.get(field) or {}, dict):
+                raise ConfigException(f"{source} is no kubeconfig, see {kind} in it")
+            name = str(entry.get("name"))
+            if name in entries[kind]:
+                raise ConfigException(f"{source} has two {kind} named {name}")
+            entries[kind][name] = _with_whole_paths(entry.get(field) or {}, folder)
+    return entries
+
+
+def _decoded(data: bytes, source: str) -> object:
+    """What a file holds: JSON, which may be indented by tabs, or YAML, with any line ends and byte order mark.
+
+    Raises:
+        ConfigException: it is neither. No part of the file is repeated, because it may be a secret.
+    """
+    try:
+        if data.lstrip().startswith(b"{"):
+            with suppress(ValueError):  # YAML in braces is fine, too
+                return json.loads(data)
+        return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except yaml.reader.ReaderError as error:
+        raise ConfigException(f"{source} is no text in UTF-8 or UTF-16, see byte {error.position}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", see line {mark.line + 1}" if mark else ""
+        raise ConfigException(f"{source} is neither YAML nor JSON{place}") from None
+
+
 def _with_whole_paths(fields: Fields, folder: Path) -> Fields:
-    """Relative paths are meant from the folder of the file that they stand in; a command without a slash is none."""
-    whole: Fields = {name: str(folder / fields[name]) for name in _PATHS if fields.get(name)}
-    plugin = fields.get("exec")
+    """An entry's fields less the empty ones, which kubectl does not tell from absent ones, with whole paths.
+
+    Relative ones start in the folder of the file that they stand in; a command without a slash is no path.
+    """
+    given = {name: value for name, value in fields.items() if value not in (None, "")}
+    whole: Fields = {name: str(folder / given[name]) for name in _PATHS if given.get(name)}
+    plugin = given.get("exec")
     if isinstance(plugin, dict) and "/" in str(plugin.get("command")):
         whole["exec"] = {**plugin, "command": str(folder / plugin["command"])}
-    return {**fields, **whole}
+    return {**given, **whole}
 
 
 @contextmanager

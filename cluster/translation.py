@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from kubernetes_asyncio.client.exceptions import ApiException, OpenApiException
+from kubernetes_asyncio.client.exceptions import OpenApiException
 from kubernetes_asyncio.config import ConfigException
 
 from stack.api_errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
@@ -41,24 +41,28 @@ def translated(where: Where, request: str) -> Iterator[None]:
     """
     try:
         yield
-    except ApiException as error:
-        raise refusal(where, request, error.status or 0, _message(error)) from error
     except aiohttp.WSServerHandshakeError as error:
         raise refusal(where, request, error.status, error.message) from error
     except aiohttp.ClientHttpProxyError as error:
         reason = f"the proxy answered {error.status} {error.message}"
         raise UnreachableError(where=where, reason=reason) from error
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise CertificateError(where=where, reason=one_line(error.certificate_error)) from error
-    except ssl.SSLCertVerificationError as error:
-        raise CertificateError(where=where, reason=one_line(error)) from error
     except TimeoutError as error:
         raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
     except LOWER as error:
+        if distrust := _distrust(error):
+            raise CertificateError(where=where, reason=one_line(distrust)) from error
         raise UnreachableError(where=where, reason=one_line(error)) from error
     except ValueError as error:
         reason = f"what answers {request} is no API server: {one_line(error)}"
         raise UnreachableError(where=where, reason=reason) from error
+
+
+def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """What is wrong with a certificate, if that is the cause; within an HTTPS proxy's TLS, asyncio buries it deep."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error
+    cause = error.__cause__ or error.__context__
+    return _distrust(cause) if cause else None
 
 
 def refusal(where: Where, request: str, status: int, words: str) -> RefusedError:
@@ -88,9 +92,9 @@ _MISSING_RIGHT = re.compile(
 """How the API server words a missing right (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
 
 
-def _message(error: ApiException) -> str:
-    """The API server's own words; its errors are Status objects with a message."""
+def words_of(answer: bytes) -> str:
+    """The API server's own words in a refusal, which is a Status object with a message; empty if there are none."""
     try:
-        return str(json.loads(error.body or b"")["message"])
+        return str(json.loads(answer)["message"])
     except (ValueError, KeyError, TypeError):
-        return error.reason or "no reason given"
+        return ""

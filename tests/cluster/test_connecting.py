@@ -1,11 +1,15 @@
 """Every way that a kubeconfig can lead to an API server, over real sockets and TLS."""
 
+import asyncio
 import base64
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster import credentials
 from cluster.http_proxy import proxy_for
@@ -21,6 +25,7 @@ from tests.cluster.connecting import (
     kubeconfig,
     run_proxy,
     serve,
+    server_tls,
     settings,
 )
 
@@ -43,6 +48,18 @@ async def both_ways(chosen: Settings) -> None:
             assert socket.protocol == PROTOCOL
             await socket.send_bytes(b"to the pod and back")
             assert await socket.receive_bytes(timeout=5) == b"to the pod and back"
+
+
+@contextmanager
+def asyncio_reports_nothing() -> Iterator[None]:
+    """Before Python 3.11.8, TLS that fails within TLS also is an error of the loop's own (cpython gh-113214)."""
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda *_: None)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(handler)
 
 
 class TestMerging:
@@ -101,6 +118,55 @@ class TestMerging:
         with pytest.raises(KubeconfigError, match="its cluster names no server"):
             async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))):
                 pass
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace(b"  ", b"\t"),
+            lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+            lambda text: text.decode().encode("utf-16"),
+            lambda text: yaml.safe_dump(json.loads(text)).replace(": ", ":\t").encode(),
+            lambda text: text.rstrip().removesuffix(b"}") + b", }",
+        ],
+        ids=["tabs", "Windows", "PowerShell", "tabs in YAML", "YAML in braces"],
+    )
+    async def test_what_kubectl_reads_is_read(
+        self, authority: pki.Authority, tmp_path: Path, change: Callable[[bytes], bytes]
+    ) -> None:
+        async with serve(authority) as api:
+            text = pki.kubeconfig(authority, pki.issue(authority, "eve"), server=api.url, kube_context="here")
+            (tmp_path / "config").write_bytes(change(text.encode()))
+            await both_ways(settings(tmp_path / "config"))
+            assert api.users == ["eve", "eve"]
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"apiVersion: v1\nusers:\n- token: s3cr3t\xe9\n", "is no text in UTF-8 or UTF-16, see byte 3"),
+            (b"apiVersion: v1\nusers: [s3cr3t\nclusters:\n", "neither YAML nor JSON, see line"),
+            (b"just s3cr3t", "is no kubeconfig"),
+            (b"users: [s3cr3t]", "is no kubeconfig, see users in it"),
+            (b"users: [{name: a, user: {}}, {name: a, user: {token: s3cr3t}}]", "has two users named a"),
+        ],
+    )
+    async def test_what_kubectl_does_not_read_is_one_sentence_that_repeats_nothing(
+        self, tmp_path: Path, data: bytes, words: str
+    ) -> None:
+        (tmp_path / "config").write_bytes(data)
+        with pytest.raises(KubeconfigError, match=words) as raised:
+            await both_ways(settings(tmp_path / "config"))
+        assert "s3cr3t" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    @pytest.mark.parametrize(("disabled", "accepted"), [(True, "identity"), (False, "gzip, deflate")])
+    async def test_answers_are_compressed_unless_disabled(
+        self, authority: pki.Authority, tmp_path: Path, accepted: str, *, disabled: bool
+    ) -> None:
+        async with serve(authority) as api:
+            cluster = cluster_of(api, authority, disable_compression=disabled)
+            async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))) as kube:
+                await kube.get("/version")
+            assert api.asked[0].headers["Accept-Encoding"].startswith(accepted)
 
 
 class TestTls:
@@ -226,32 +292,152 @@ class TestTokens:
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
             assert set(api.authorizations) == {"Bearer jwt"}
 
+    async def test_a_token_counts_where_its_file_is_gone(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            user = {"tokenFile": "gone", "token": "old"}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert set(api.authorizations) == {"Bearer old"}
+
+    async def test_a_token_counts_before_a_plugin(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async with serve(authority) as api:
+            plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"}
+            user = {"token": "t", "exec": plugin, "client-certificate-data": "", "username": None}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert set(api.authorizations) == {"Bearer t"}
+
+    @pytest.mark.parametrize("scheme", ["http://", ""])
+    async def test_no_credentials_are_shown_without_tls(self, tmp_path: Path, scheme: str) -> None:
+        async with serve(None) as api:
+            cluster = {"server": f"{scheme}{api.url.removeprefix('http://')}"}
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {"token": "t"})))
+            assert api.authorizations == [None, None]
+
+
+class TestImpersonation:
+    async def test_every_request_and_upgrade_says_as_whom_it_is_made(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        user = {
+            "token": "t",
+            "as": "system:admin",
+            "as-uid": "u-1",
+            "as-groups": ["system:masters", "dev"],
+            "as-user-extra": {"acme.example/scopes": ["view", "push"], "100%": ["x"]},
+        }
+        async with serve(authority) as api:
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster_of(api, authority), user)))
+            assert len(api.asked) == 2
+            for asked in api.asked:
+                assert asked.authorization == "Bearer t"
+                assert asked.headers.getall("Impersonate-User") == ["system:admin"]
+                assert asked.headers.getall("Impersonate-Uid") == ["u-1"]
+                assert asked.headers.getall("Impersonate-Group") == ["system:masters", "dev"]
+                assert asked.headers.getall("Impersonate-Extra-acme.example%2Fscopes") == ["view", "push"]
+                assert asked.headers.getall("Impersonate-Extra-100%25") == ["x"]
+
+    async def test_it_stays_when_credentials_are_renewed(self, authority: pki.Authority, tmp_path: Path) -> None:
+        token = tmp_path / "token"
+        token.write_text("first")
+        async with serve(authority) as api:
+            user = {"tokenFile": "token", "as": "eve"}
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority), user)
+            async with open_client(settings(file)) as kube:
+                token.write_text("second")
+                api.accepts = lambda asked: asked.authorization == "Bearer second"
+                await kube.get("/version")
+            assert [asked.headers.get("Impersonate-User") for asked in api.asked] == ["eve", "eve"]
+
+    @pytest.mark.parametrize(
+        ("user", "words"),
+        [
+            ({"as-groups": ["dev"]}, "which need `as`"),
+            ({"as": "eve", "as-groups": "dev"}, "as-groups of its user is no list"),
+            ({"as": "eve", "as-user-extra": {"scopes": "view"}}, "no list under scopes"),
+        ],
+    )
+    async def test_what_is_not_written_down_right_is_one_sentence(
+        self, tmp_path: Path, user: Fields, words: str
+    ) -> None:
+        with pytest.raises(KubeconfigError, match=words):
+            await both_ways(settings(kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, user)))
+
 
 class TestProxy:
+    @pytest.mark.parametrize("kind", ["http", "https", "socks5", "socks5h"])
     @pytest.mark.parametrize("source", ["proxy-url", "HTTPS_PROXY", "https_proxy"])
     async def test_requests_and_websockets_go_through_it(
-        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, kind: str
     ) -> None:
-        """The name is known to nobody, so whoever gets there came through the proxy."""
-        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url) as proxy:
+        """Only the proxy knows the name of the API server."""
+        tls = server_tls(authority, ("127.0.0.1",)) if kind == "https" else None
+        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url, kind, tls) as proxy:
             cluster = cluster_of(api, authority, server=f"https://{NAME}")
             if source == "proxy-url":
                 cluster["proxy-url"] = proxy.url
             else:
                 monkeypatch.setenv(source, proxy.url)
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {"token": "t"})))
-            for head in proxy.asked:
-                assert head.startswith(f"CONNECT {NAME}:443 ")
-                assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:secret').decode()}\r\n" in head
+            assert set(proxy.asked) == {f"{NAME}:443"}
+            assert set(proxy.shown) == {"me:s@cret" if kind.startswith("socks") else "me:s\u00e9cret"}
             assert api.authorizations == ["Bearer t"] * 2
 
-    async def test_tls_server_name_holds_behind_a_proxy_too(self, authority: pki.Authority, tmp_path: Path) -> None:
-        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url) as proxy:
-            cluster = cluster_of(
-                api, authority, server="https://192.0.2.1:6443", proxy_url=proxy.url, tls_server_name=NAME
-            )
-            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
-            assert proxy.asked[0].startswith("CONNECT 192.0.2.1:6443 ")
+    @pytest.mark.parametrize("kind", ["http", "https", "socks5"])
+    async def test_tls_settings_hold_behind_a_proxy_too(
+        self, authority: pki.Authority, tmp_path: Path, kind: str
+    ) -> None:
+        """The name that is checked, the client certificate that is shown, and another authority that is not trusted."""
+        (tmp_path / "config").write_text(
+            pki.kubeconfig(authority, pki.issue(authority, "eve"), server="https://192.0.2.1:6443", kube_context="here")
+        )
+        tls = server_tls(authority, ("127.0.0.1",)) if kind == "https" else None
+        async with serve(authority, names=(NAME,)) as api, run_proxy(api.url, kind, tls) as proxy:
+            content = json.loads((tmp_path / "config").read_text())
+            cluster = content["clusters"][0]["cluster"]
+            cluster |= {"proxy-url": proxy.url, "tls-server-name": NAME}
+            (tmp_path / "config").write_text(json.dumps(content))
+            await both_ways(settings(tmp_path / "config"))
+            assert set(proxy.asked) == {"192.0.2.1:6443"}
+            assert api.users == ["eve", "eve"]
+            del cluster["tls-server-name"]
+            (tmp_path / "config").write_text(json.dumps(content))
+            with asyncio_reports_nothing(), pytest.raises(CertificateError, match="IP address mismatch"):
+                await both_ways(settings(tmp_path / "config"))
+
+    async def test_an_https_proxy_is_trusted_as_the_api_server_is(
+        self, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        """As for Go: by the cluster's certificate authority."""
+        tls = server_tls(pki.found(tmp_path / "other"), ("127.0.0.1",))
+        async with serve(authority) as api, run_proxy(api.url, "https", tls) as proxy:
+            file = kubeconfig(tmp_path / "config", cluster_of(api, authority, proxy_url=proxy.url), {})
+            with pytest.raises(CertificateError, match="certificate verify failed"):
+                await both_ways(settings(file))
+            assert proxy.asked == []
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_a_proxy_that_is_not_there_is_named_without_its_password(
+        self, authority: pki.Authority, tmp_path: Path, kind: str
+    ) -> None:
+        cluster = {"server": "https://192.0.2.1", "proxy-url": f"{kind}://me:secret@127.0.0.1:1"}
+        file = kubeconfig(tmp_path / "config", cluster | {"certificate-authority": str(authority.certificate)}, {})
+        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1") as raised:
+            await both_ways(settings(file))
+        assert "secret" not in str(raised.value)
+
+    async def test_a_socks_proxy_that_refuses_says_why(self, authority: pki.Authority, tmp_path: Path) -> None:
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(3)
+            writer.write(b"\x05\x00")
+            await reader.readexactly(10)
+            writer.write(b"\x05\x02\x00\x01" + bytes(6))
+            writer.close()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            cluster = {"server": "https://192.0.2.1", "certificate-authority": str(authority.certificate)}
+            file = kubeconfig(tmp_path / "config", cluster | {"proxy-url": f"socks5://127.0.0.1:{port}"}, {})
+            with pytest.raises(UnreachableError, match=r"192\.0\.2\.1:443.* not allowed"):
+                await both_ways(settings(file))
 
     async def test_no_proxy_is_honoured(
         self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -279,6 +465,16 @@ class TestProxy:
             ("https://10.1.2.3:6443", "192.168.0.0/16, 10.1.2.3", False),
             ("https://[fd00::1]:6443", "fd00::/8", False),
             ("https://10.1.2.3:6443", "*", False),
+            ("https://10.1.2.3:6443", "10.1.2.3:6443", False),
+            ("https://10.1.2.3:6443", "10.1.2.3:443", True),
+            ("https://[fd00::1]:6443", "[fd00::1]:6443", False),
+            ("https://[fd00::1]:6443", "fd00::1", False),
+            ("https://api.a.example", "*.a.example", False),
+            ("https://a.example", "*.a.example, .a.example", True),
+            ("https://api.a.example", ".a.example:443", False),
+            ("https://api.a.example", "a.example:6443", True),
+            ("https://API.A.example", "a.EXAMPLE", False),
+            ("https://ba.example", "a.example", True),
             ("https://localhost:6443", "", False),
             ("https://[::1]:6443", "", False),
             ("https://a.example", "b.example", True),
@@ -292,13 +488,21 @@ class TestProxy:
         monkeypatch.setenv("NO_PROXY", no_proxy)
         assert proxy_for(server, None) == ("http://proxy.example:3128" if proxied else None)
 
-    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "https://me:secret@127.0.0.1:3128"])
-    async def test_a_proxy_of_another_kind_is_one_sentence_without_its_password(
-        self, tmp_path: Path, proxy: str
-    ) -> None:
-        file = kubeconfig(tmp_path / "config", {"server": "https://192.0.2.1", "proxy-url": proxy}, {})
-        with pytest.raises(KubeconfigError, match=r"proxy-url names a .* only http:// ones can be used") as raised:
-            await both_ways(settings(file))
+    def test_the_variables_are_kubectls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Upper case counts before lower case, an empty one is not set, and ALL_PROXY is none of them."""
+        monkeypatch.setenv("ALL_PROXY", "socks5://all.example")
+        assert proxy_for("https://a.example", None) is None
+        monkeypatch.setenv("https_proxy", "http://lower.example")
+        monkeypatch.setenv("HTTPS_PROXY", "")
+        assert proxy_for("https://a.example", None) == "http://lower.example"
+        monkeypatch.setenv("HTTPS_PROXY", "http://upper.example")
+        assert proxy_for("https://a.example", None) == "http://upper.example"
+        assert proxy_for("http://a.example", None) is None
+
+    async def test_a_proxy_of_another_kind_is_one_sentence_without_its_password(self, tmp_path: Path) -> None:
+        cluster = {"server": "https://192.0.2.1", "proxy-url": "socks4://me:secret@127.0.0.1:1080"}
+        with pytest.raises(KubeconfigError, match=r"proxy-url names a socks4:// proxy, 127\.0\.0\.1; only") as raised:
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
         assert "secret" not in str(raised.value)
 
     async def test_a_proxy_that_refuses_is_named(self, authority: pki.Authority, tmp_path: Path) -> None:

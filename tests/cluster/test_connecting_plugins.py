@@ -99,13 +99,14 @@ class TestProviders:
             {"name": "other"},
         ]
         async with serve(authority) as api:
-            cluster = cluster_of(api, authority, extensions=extensions)
+            cluster = cluster_of(api, authority, extensions=extensions, disable_compression=True)
             who = user(provideClusterInfo=True, installHint="Install gke-gcloud-auth-plugin")
             async with open_client(settings(kubeconfig(tmp_path / "config", cluster, who))) as kube:
                 await kube.get("/version")
             (run,) = program.runs
             data = base64.b64encode(authority.certificate.read_bytes()).decode()
-            told = {"server": api.url, "certificate-authority-data": data, "config": {"audience": "gke"}}
+            told = {"server": api.url, "certificate-authority-data": data, "disable-compression": True}
+            told["config"] = {"audience": "gke"}
             assert run["spec"]["cluster"] == told
             assert api.authorizations == ["Bearer ya29.a0"]
 

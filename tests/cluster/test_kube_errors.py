@@ -96,11 +96,8 @@ def made(kind: type[BaseException]) -> BaseException:
 class _Raising:
     """A connection whose every request ends in one error."""
 
-    proxy = server_hostname = None
-
     def __init__(self, error: BaseException) -> None:
         self.error = error
-        self.pool_manager = self
 
     async def request(self, *_: object, **__: object) -> None:
         raise self.error
@@ -109,9 +106,9 @@ class _Raising:
 
 
 class _AccessTo(Access):
-    def __init__(self, rest: Any) -> None:  # noqa: ANN401 - in place of a real one
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - in place of a real one
         self.where = WHERE
-        self.shown = Shown(rest, Credential())
+        self.shown = Shown(session, {}, Credential())
 
     async def current(self) -> Shown:
         return self.shown
