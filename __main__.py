@@ -8,7 +8,7 @@ import pulumi
 
 from cluster.push import PushPath
 from components.hooks import prove_preconditions
-from components.image import RegistryImage, report_differences
+from components.image import RegistryImage, report_differences, warn_of_secrets
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
 from stack.content import read_content
@@ -20,7 +20,9 @@ from stack.staging import stage
 def main() -> None:
     """Describe the stack to Pulumi."""
     config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
-    settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack())
+    secret = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
+    settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
+    warn_of_secrets(settings)
     prove_preconditions(settings)
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
     report_differences(staged)

@@ -5,13 +5,14 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pulumi
 import pulumi_docker as docker
 
 from components.registry import ClusterRegistry
 from stack.endpoints import parse_reference
+from stack.settings import Settings
 from stack.staging import Staged
 
 MOST_NAMED = 10
@@ -50,7 +51,7 @@ class RegistryImage(pulumi.ComponentResource):
                 "context": staged.context,
                 "dockerfile": staged.dockerfile,
                 "target": image.target,
-                "args": image.build_args,
+                "args": _secret(image.build_args) if settings.has_secret_build_args else image.build_args,
                 "platform": settings.platform,
             },
             opts=pulumi.ResourceOptions(
@@ -88,3 +89,17 @@ def report_differences(staged: Iterable[Staged]) -> None:
         pulumi.log.info(
             f"files that the umask hides from other users here are readable by every user in the image: {widened}"
         )
+
+
+def warn_of_secrets(settings: Settings) -> None:
+    """Warn, if build arguments are secret, that the images are no place for a secret."""
+    if settings.has_secret_build_args:
+        pulumi.log.warn(
+            "Build arguments are secret in this stack's config, and are kept secret in its state. In the registry they "
+            "are not: a build argument is part of the image's history, which every pod of the cluster can read."
+        )
+
+
+def _secret(build_args: Mapping[str, str]) -> dict[str, pulumi.Output[str]]:
+    """Build arguments of which the engine shows names and not values."""
+    return {name: pulumi.Output.secret(value) for name, value in build_args.items()}

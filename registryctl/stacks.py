@@ -3,24 +3,27 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic.alias_generators import to_snake
 
-from stack.errors import StackError
+from stack.errors import SettingsError, StackError
+from stack.names import short_name
 from stack.settings import Settings
 
 PULUMI_SECONDS = 60.0
 """How long `pulumi` may take to tell about a stack; its state may be far away."""
 
 _MENDS = {
-    "no stack named": "`pulumi stack ls` lists the stacks",
+    "no stack named": "`pulumi stack ls` lists the stacks, `pulumi stack init {name}` makes this one",
     "no stack selected": "name one with --stack, or choose one with `pulumi stack select`",
     "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
     "passphrase must be set": "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
@@ -47,7 +50,7 @@ class Stack:
     @property
     def short_name(self) -> str:
         """Its name as the program knows it."""
-        return self.name.rpartition("/")[2]
+        return short_name(self.name)
 
 
 async def find_stack(folder: Path, stack: str | None, given: Mapping[str, object]) -> Stack:
@@ -66,9 +69,12 @@ async def find_stack(folder: Path, stack: str | None, given: Mapping[str, object
     project = asked.project()
     name = stack or await asked.pulumi("stack", "--show-name")
     config: dict[str, Any] = json.loads(await asked.pulumi("config", "--json", "--show-secrets", "--stack", name))
-    values = {key: entry["value"] for key, entry in config.items()}
-    short = name.rpartition("/")[2]
-    return Stack(project, name, Settings.parse(values | _without_none(given), project=project, stack=short))
+    values = {key: entry["value"] for key, entry in config.items()} | _without_none(given)
+    secret = [key for key, entry in config.items() if entry.get("secret")]
+    try:
+        return Stack(project, name, Settings.parse(values, project=project, stack=name, secret=secret))
+    except SettingsError as error:
+        raise _from_outside(error, given, stack) from None
 
 
 async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
@@ -115,7 +121,18 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Set
     """
     no_build: dict[str, object] = {"images": {"none": {}}}  # a stack has images; here nothing is built
     config = {"kubeContext": kube_context, **no_build, **_without_none(given)}
-    return Settings.parse(config, project="kube-registry", stack=kube_context)
+    try:
+        return Settings.parse(config, project="kube-registry", stack=kube_context)
+    except SettingsError as error:
+        raise _from_outside(error, given, None) from None
+
+
+def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
+    """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
+    if given.get(error.key) is not None:
+        return replace(error, mend=f"another --{to_snake(error.key).replace('_', '-')}")
+    on_stack = f"pulumi config --stack {shlex.quote(stack)} " if stack else "pulumi config "
+    return replace(error, mend=error.mend.replace("pulumi config ", on_stack))
 
 
 def _without_none(given: Mapping[str, object]) -> dict[str, object]:
@@ -159,7 +176,8 @@ class _Asked:
                 await _end(running)
         if running.returncode != 0:
             reason = " ".join(err.decode(errors="replace").split()).removeprefix("error: ")
-            mends = [mend for words, mend in _MENDS.items() if words in reason]
+            name = shlex.quote(self.stack.removeprefix("stack "))
+            mends = [mend.format(name=name) for words, mend in _MENDS.items() if words in reason]
             raise self._error(reason, *mends or [f"`{' '.join(command)}` tells when it is right"])
         return out.decode().strip()
 

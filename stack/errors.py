@@ -125,7 +125,7 @@ class StackError(KubeRegistryError):
         "stack": "stack prod",
         "folder": "/home/me/kube-registry",
         "reason": "no stack named 'prod' found",
-        "mend": "`pulumi stack ls` lists the stacks",
+        "mend": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
     }
 
 

@@ -28,6 +28,15 @@ IN_CLUSTER: Final = "in-cluster"
 """The kube context that means the service account of the pod that we run in; no kubeconfig is asked for it."""
 
 
+PROBE_REPOSITORY: Final = "kube-registry/preflight"
+"""The repository of the preflight's own image, which no image of a stack may have."""
+
+
+def short_name(stack: str) -> str:
+    """The name of a stack within its project, without organization and project."""
+    return stack.rpartition("/")[2]
+
+
 def labels(component: str) -> dict[str, str]:
     """Kubernetes' recommended labels for one part of the program, which are its selector too."""
     return {

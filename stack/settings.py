@@ -4,34 +4,52 @@ A setting exists only where two real clusters need different values; all else is
 config block of Pulumi.yaml and the README's table are generated from here (`make schema`).
 """
 
-import difflib
 import json
-import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from stack.endpoints import Endpoints, derive_push_port
-from stack.errors import SettingsError
+from stack.names import short_name
+from stack.problems import Checked, first_problem
+from stack.repository import Repository
 
-_COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_Repository = Annotated[str, Field(pattern=rf"^{_COMPONENT}(/{_COMPONENT})*$")]
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTP]i?)?$"
+_QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
+"""More than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity that make whole bytes."""
 
 
-def _from_json(value: object) -> object:
-    """Pulumi hands structured config on as JSON text; fleet.yaml and tests as values."""
-    return json.loads(value) if isinstance(value, str) else value
+def as_text(value: object) -> object:
+    """The text of a number or truth value where text is meant; anything else as it is."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
-def _is_set(value: object) -> bool:
-    """Whether a key has a value: Pulumi has an empty one, or 0, for a key that was left out."""
-    return value is False or value not in (None, "", 0, "0")
+def from_json(value: object) -> object:
+    """Structured config, which Pulumi passes as JSON text and fleet.yaml as values. Numbers keep their own text."""
+    return json.loads(value, parse_int=str, parse_float=str) if isinstance(value, str) else value
+
+
+def with_values(section: object) -> object:
+    """A section without the keys that have no value; a section without value is empty."""
+    if isinstance(section, Mapping):
+        return {key: value for key, value in section.items() if value is not None}
+    return {} if section is None else section
+
+
+Text = Annotated[str, BeforeValidator(as_text)]
+"""What numbers and truth values are taken as where text is meant."""
 
 
 def _with_home(path: str) -> str:
@@ -52,24 +70,24 @@ class _Model(BaseModel):
 class ImageSettings(_Model):
     """How one image is built."""
 
-    context: str = _setting(
+    context: Text = _setting(
         "Folder of the build context, relative to the program.", "the path of a folder", "./app", default="."
     )
-    dockerfile: str = _setting(
+    dockerfile: Text = _setting(
         "Dockerfile, relative to the build context.", "the path of a file", "Dockerfile", default="Dockerfile"
     )
-    target: str | None = _setting(
+    target: Text | None = _setting(
         "Stage of the Dockerfile to build; the last one if not set.", "the name of a stage", "release", default=None
     )
-    build_args: dict[str, str] = _setting(
-        "Build arguments of the Dockerfile.", "a map of texts", "VERSION=1", default={}
+    build_args: Annotated[dict[Text, Text], BeforeValidator(with_values)] = _setting(
+        "Build arguments of the Dockerfile.", "a map of texts", "1", default={}
     )
 
 
 class Settings(_Model):
     """All that is chosen about one stack, checked."""
 
-    kube_context: str = _setting(
+    kube_context: Text = _setting(
         "Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of "
         "the pod that this runs in.",
         "the name of a kube context",
@@ -82,7 +100,7 @@ class Settings(_Model):
         "~/.kube/config",
         default=None,
     )
-    namespace: str = _setting(
+    namespace: Text = _setting(
         "Namespace that is made for the registry.",
         "at most 57 lower-case letters, digits and dashes",
         "kube-registry",
@@ -104,34 +122,34 @@ class Settings(_Model):
         ge=1024,
         le=65535,
     )
-    storage_size: str = _setting(
+    storage_size: Text = _setting(
         "Size of the registry's volume.",
-        "a quantity such as 500Mi or 10Gi",
+        "a quantity of more than zero, such as 500Mi or 10Gi",
         "10Gi",
         default="10Gi",
         pattern=_QUANTITY,
     )
-    storage_class: str | None = _setting(
+    storage_class: Text | None = _setting(
         "Storage class of the registry's volume; the cluster's default if not set.",
         "the name of a storage class",
         "standard",
         default=None,
     )
-    registry_image: str = _setting(
+    registry_image: Text = _setting(
         "Image of the registry, version 3.1 or newer.",
         "an image reference",
         "docker.io/library/registry:3.1.2",
         default="docker.io/library/registry:3.1.2",
         min_length=1,
     )
-    proxy_image: str = _setting(
+    proxy_image: Text = _setting(
         "Image of the node proxy: HAProxy 2.6 or newer, with a shell.",
         "an image reference",
         "docker.io/library/haproxy:3.2-alpine",
         default="docker.io/library/haproxy:3.2-alpine",
         min_length=1,
     )
-    platform: str = _setting(
+    platform: Text = _setting(
         "Platform that images are built for.",
         "linux/ and an architecture",
         "linux/arm64",
@@ -162,33 +180,51 @@ class Settings(_Model):
         "true",
         default=False,
     )
-    images: Annotated[dict[_Repository, ImageSettings], BeforeValidator(_from_json)] = _setting(
+    images: Annotated[
+        dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
+    ] = _setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
-        "at least one image, named by its repository: lower-case letters and digits, parted by single . _ - or /",
+        "at least one image, named by its repository: lower-case letters and digits, separated by single . _ - or /, "
+        "at most 239 characters",
         "./app",
         min_length=1,
     )
 
+    _images_are_secret: bool = PrivateAttr(default=False)
+
     @classmethod
-    def parse(cls, config: Mapping[str, object], *, project: str, stack: str) -> Self:
+    def parse(cls, config: Mapping[str, object], *, project: str, stack: str, secret: Collection[str] = ()) -> Self:
         """Settings from a stack's config.
 
         Args:
             config: key -> value as Pulumi writes them, the project's name before the key or not; keys of other
                 namespaces are passed over, and an empty value means not set.
             project: name of the Pulumi project.
-            stack: name of the stack; with the project it gives the push port that is used if none is set.
+            stack: name of the stack, as Pulumi takes it; with the project it gives the push port that is used if none
+                is set.
+            secret: the keys of the config whose values are secret: no error repeats them.
 
         Raises:
             SettingsError: a key is missing, unknown or has a value that is not allowed.
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
-        given = {key: value for key, value in own.items() if ":" not in key and _is_set(value)}
-        given.setdefault("pushPort", derive_push_port(project, stack))
+        given = {key: value for key, value in own.items() if ":" not in key and value not in (None, "")}
+        if given.get("pushPort") in (None, 0, "0"):  # Pulumi.yaml has 0 for one that was left out
+            given["pushPort"] = derive_push_port(project, short_name(stack))
+        hidden = {key.removeprefix(f"{project}:") for key in secret}
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(given, context=hidden)
         except ValidationError as error:
-            raise _first_problem(error) from None
+            raise first_problem(error, Checked(given, hidden, described(cls), described(ImageSettings))) from None
+
+    def model_post_init(self, context: Collection[str] | None, /) -> None:
+        """Remember what no field says: which values are secret."""
+        self._images_are_secret = "images" in (context or ())
+
+    @property
+    def has_secret_build_args(self) -> bool:
+        """Whether build arguments are secret. Pulumi marks the whole key `images`, so then all of them are."""
+        return self._images_are_secret and any(image.build_args for image in self.images.values())
 
     @property
     def proxy_namespace(self) -> str:
@@ -204,45 +240,3 @@ class Settings(_Model):
 def described(model: type[BaseModel] = Settings) -> dict[str, FieldInfo]:
     """The keys that exist, as Pulumi writes them, and what is known of each."""
     return {to_camel(name): field for name, field in model.model_fields.items()}
-
-
-def _first_problem(error: ValidationError) -> SettingsError:
-    """The first of pydantic's findings, as a sentence that ends with the line that mends it."""
-    first: Any = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part != "[key]"]
-    of_an_image = place[0] == "images" and len(place) > 2  # noqa: PLR2004 - images, a name, a setting of its own
-    fields = described(ImageSettings if of_an_image else Settings)
-    name = place[2] if of_an_image else place[0]
-    key = ".".join(place)
-    if name not in fields:
-        meant = _nearest(name, fields)
-        hint = f", {meant} is meant" if meant else f"; known are {', '.join(fields)}"
-        mend = [f"`pulumi config rm --path {_path(place)}`"]
-        mend += [f"`pulumi config set --path {_path([*place[:-1], meant])} {_example(fields[meant])}`"] if meant else []
-        return SettingsError(key=key, problem=f"there is no such setting{hint}", mend=" and ".join(mend))
-    allowed = dict(fields[name].json_schema_extra or {})["allowed"]  # type: ignore[arg-type]
-    found = "it is missing" if first["type"] == "missing" else f"{first['input']!r} is not allowed"
-    target = ["images", "app", "context"] if place[0] == "images" and not of_an_image else place
-    return SettingsError(
-        key=key,
-        problem=f"{found}, it takes {allowed}",
-        mend=f"`pulumi config set --path {_path(target)} {_example(fields[name])}`",
-    )
-
-
-def _nearest(name: str, known: Mapping[str, FieldInfo]) -> str | None:
-    """The known key that a misspelt one stands for, upper and lower case aside."""
-    by_lower = {key.lower(): key for key in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
-    return by_lower[found[0]] if found else None
-
-
-def _example(field: FieldInfo) -> str:
-    return str((field.examples or [""])[0])
-
-
-def _path(place: list[str]) -> str:
-    """A property path as `pulumi config --path` reads it, quoted for a shell where it needs to be."""
-    first, *rest = place
-    path = first + "".join(f".{part}" if part.isalnum() else f'["{part}"]' for part in rest)
-    return shlex.quote(path)

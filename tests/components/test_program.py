@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
@@ -19,6 +21,16 @@ PROGRAM = Path(__file__).parents[2] / "__main__.py"
 CONFIG = {
     "kube-registry:kubeContext": "nowhere",
     "kube-registry:images": json.dumps({"app": {"context": "./app"}, "team/other": {"context": "./app"}}),
+}
+SECRET = "s3cr3tOfNpm"  # noqa: S105 - of this test
+SECRET_MARK = rpc._special_secret_sig
+"""What marks a secret on the wire."""
+
+WITH_SECRETS = {
+    **CONFIG,
+    "kube-registry:images": json.dumps(
+        {"app": {"context": "./app", "buildArgs": {"NPM_TOKEN": SECRET, "NODE": 20}}, "b": {"context": "./app"}}
+    ),
 }
 WITH_PROXY = {**CONFIG, "kube-registry:nodeProxy": "true"}
 ROOT_USER = 0
@@ -44,6 +56,7 @@ class Registered:
     resources: dict[str, Any] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requests: list[Any] = field(default_factory=list)
 
     def of_type(self, token: str) -> list[dict[str, Any]]:
         return [resource.state for urn, resource in self.resources.items() if urn.split("::")[2].endswith(token)]
@@ -65,6 +78,7 @@ class Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802, ANN401 - the name and shape of a gRPC method
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self.record.providers[response.urn] = request.provider
+        self.record.requests.append(request)
         return response
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802, ANN401 - the name and shape of a gRPC method
@@ -78,7 +92,12 @@ def config() -> dict[str, str]:
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch, config: dict[str, str]) -> Iterator[Registered]:
+def secret_keys() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch, config: dict[str, str], secret_keys: list[str]) -> Iterator[Registered]:
     record = Registered()
     monkeypatch.chdir(PROGRAM.parent)
     monkeypatch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
@@ -92,7 +111,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, config: dict[str, str]) -> Itera
         monitor=Monitor(record),
         organization="organization",
     )
-    pulumi.runtime.set_all_config(config)
+    pulumi.runtime.set_all_config(config, secret_keys)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
@@ -234,3 +253,37 @@ class TestImages:
 
     def test_the_invented_uid_of_a_preview_is_in_no_output(self, registered: Registered) -> None:
         assert "invented" not in json.dumps(registered.outputs, default=str)
+
+
+def sent_build_args(registered: Registered) -> dict[str, Any]:
+    """The build arguments of the image app, as they are on the wire."""
+    inputs = [MessageToDict(each.object) for each in registered.requests if each.type == "docker:index/image:Image"]
+    return next(dict(each["build"]["args"]) for each in inputs if each["imageName"].split("/")[1].startswith("app:"))
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.get_records("setup") if "history" in record.message]
+
+
+@pytest.mark.parametrize("config", [WITH_SECRETS], ids=[""])
+class TestBuildArguments:
+    @pytest.mark.parametrize("secret_keys", [["kube-registry:images"]], ids=[""])
+    def test_if_the_images_are_secret_their_values_are_and_nothing_else_is(
+        self, registered: Registered, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        args = sent_build_args(registered)
+        assert {name: (SECRET_MARK in value.values(), value["value"]) for name, value in args.items()} == {
+            "NPM_TOKEN": (True, SECRET),
+            "NODE": (True, "20"),
+        }
+        assert sum(str(each.object).count(SECRET_MARK) for each in registered.requests) == len(args)
+        assert not {SECRET, SECRET_MARK} & set(re.split(r"\W", json.dumps(registered.outputs, default=str)))
+        (warning,) = warnings(caplog)
+        assert SECRET not in warning
+
+    def test_else_nothing_is_secret_and_nothing_is_warned_of(
+        self, registered: Registered, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert sent_build_args(registered) == {"NPM_TOKEN": SECRET, "NODE": "20"}
+        assert not any(SECRET_MARK in str(each.object) for each in registered.requests)
+        assert not warnings(caplog)

@@ -81,7 +81,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "mend"),
         [
-            ("no stack named 'nope' found", "`pulumi stack ls` lists the stacks"),
+            ("no stack named 'nope' found", "`pulumi stack ls` lists the stacks, `pulumi stack init nope` makes"),
             ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login` logs in"),
             ("something new", "`pulumi config --json --show-secrets --stack nope --non-interactive` tells when"),
         ],

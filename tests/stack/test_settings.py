@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cluster.probe_image import REPOSITORY
 from stack.errors import SettingsError
 from stack.settings import Settings
 
@@ -33,6 +34,54 @@ class TestSettings:
         assert settings.node_port == 30111
         assert settings.images["team/app"].build_args == {"A": "1"}
 
+    def test_where_text_is_meant_numbers_and_truth_values_are_text(self) -> None:
+        written = (
+            '{"app": {"context": 2024, "buildArgs": {"A": 20, "B": true, "C": 1.10, "D": 1e3, "E": "", "F": null}}}'
+        )
+        image = parse(images=written, namespace=2024).images["app"]
+        assert image.context == "2024"
+        assert image.build_args == {"A": "20", "B": "true", "C": "1.10", "D": "1e3", "E": ""}
+
+    def test_an_image_without_settings_has_the_defaults(self) -> None:
+        assert parse(images='{"app": null}') == parse(images={"app": {"target": None, "buildArgs": None}}) == parse()
+
+    @pytest.mark.parametrize("value", [0, "0", False, "false", "no", "off"])
+    def test_zero_is_false_and_not_what_was_left_out(self, value: object) -> None:
+        assert parse(preflight=value).preflight is False
+        assert "nodePort: '0' is not allowed" in refusal({"nodePort": "0"})
+
+    @pytest.mark.parametrize("size", ["10Ei", "500Mi", "1.5Gi", "0.5Gi", "10k", "1E", "10e9", "1073741824"])
+    def test_a_size_is_a_quantity_of_kubernetes(self, size: str) -> None:
+        assert parse(storageSize=size).storage_size == size
+
+    @pytest.mark.parametrize("size", ["0", 0, "0Gi", "0.0", "00", "10K", "-1Gi", "500m", "ten"])
+    def test_a_size_that_no_volume_can_have(self, size: object) -> None:
+        assert "it takes a quantity of more than zero" in refusal({"storageSize": size})
+
+    @pytest.mark.parametrize("name", [REPOSITORY, "a" * 256, "a" * 240, "team//app", "-a"])
+    def test_a_repository_that_cannot_be_pushed_or_is_the_preflights(self, name: str) -> None:
+        assert f"setting images.{name}: " in refusal({"images": {name: {}}})
+
+    def test_the_longest_repository_leaves_room_for_host_and_port(self) -> None:
+        name = "a" * 239
+        assert len(f"{parse(images={name: {}}).endpoints.pull_host}/{name}") == 255
+
+    def test_a_secret_is_in_no_error(self) -> None:
+        secret = ["kube-registry:images", "kube-registry:nodePort"]
+        for given in ({"nodePort": "hidden"}, {"images": "hidden"}, {"images": {"app": {"target": ["hidden"]}}}):
+            with pytest.raises(SettingsError) as raised:
+                Settings.parse({**LEAST, **given}, project="kube-registry", stack="dev", secret=secret)
+            assert "hidden" not in str(raised.value)
+
+    def test_build_arguments_are_secret_where_the_images_are(self) -> None:
+        whole = {**LEAST, "images": {"app": {"buildArgs": {"A": "1"}}}}
+        for secret, config, expected in ((["images"], whole, True), (["images"], LEAST, False), ([], whole, False)):
+            settings = Settings.parse(config, project="kube-registry", stack="dev", secret=secret)
+            assert settings.has_secret_build_args is expected
+
+    def test_the_push_port_is_that_of_the_stacks_own_name(self) -> None:
+        assert Settings.parse(LEAST, project="kube-registry", stack="acme/kube-registry/dev") == parse()
+
     def test_a_kubeconfig_in_the_home_folder_is_found_by_whoever_reads_it(self) -> None:
         assert parse(kubeconfig="~/.kube/config").kubeconfig == str(Path.home() / ".kube" / "config")
 
@@ -55,8 +104,9 @@ class TestSettings:
             ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/arm64"),
             ({"images": {}}, "images: {} is not allowed", "set --path images.app.context ./app"),
             ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
-            ({"images": {"App": {}}}, "images.App: 'App' is not allowed", "set --path images.app.context ./app"),
-            ({"images": {"app": {"context": 1}}}, "images.app.context: 1 is not allowed", "images.app.context ./app"),
+            ({"images": {"App": {}}}, "images.App: 'App' is not allowed", "set --path images.app.context ."),
+            ({"images": {"app": {"context": []}}}, "images.app.context: [] is not allowed", "images.app.context ./app"),
+            ({"storageSize": "0Gi"}, "storageSize: '0Gi' is not allowed", "set --path storageSize 10Gi"),
         ],
     )
     def test_a_bad_value_names_the_key_what_is_allowed_and_the_line_that_mends_it(
@@ -70,12 +120,12 @@ class TestSettings:
         ("given", "found", "mend"),
         [
             ({"nodeport": "30100"}, "nodeport: there is no such setting, nodePort is meant", "nodePort 30100"),
-            ({"kubecontxt": "a"}, "kubecontxt: there is no such setting, kubeContext is meant", "my-context"),
+            ({"kubecontxt": "a"}, "kubecontxt: there is no such setting, kubeContext is meant", "kubeContext a"),
             ({"retries": "3"}, "retries: there is no such setting; known are kubeContext,", "rm --path retries"),
             (
                 {"images": {"team/app": {"dockerFile": "x"}}},
                 "images.team/app.dockerFile: there is no such setting, dockerfile is meant",
-                """set --path 'images["team/app"].dockerfile' Dockerfile""",
+                """set --path 'images["team/app"].dockerfile' x""",
             ),
         ],
     )

@@ -1,0 +1,169 @@
+"""What pydantic finds wrong with a stack's config, as one sentence and the commands that correct it."""
+
+import difflib
+import json
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from stack.errors import SettingsError
+from stack.repository import allowed_name
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config that was checked, and what it was checked against.
+
+    Args:
+        config: key -> value, keys without the project's name.
+        secret: keys whose values are secret.
+        settings: the settings that exist, as Pulumi writes them.
+        of_image: those of one image.
+    """
+
+    config: Mapping[str, object]
+    secret: Collection[str]
+    settings: Mapping[str, FieldInfo]
+    of_image: Mapping[str, FieldInfo]
+
+    def known(self, place: list[str]) -> Mapping[str, FieldInfo]:
+        """The settings that exist beside a place."""
+        match place:
+            case ["images", _, _, *_]:
+                return self.of_image
+        return self.settings
+
+    def field(self, place: list[str]) -> FieldInfo:
+        """The setting that a place is, or is a part of."""
+        match place:
+            case ["images", _, key, *_]:
+                return self.of_image[key]
+        return self.settings[place[0]]
+
+
+def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
+    """The first of pydantic's findings.
+
+    Args:
+        error: all of them.
+        checked: the config that they are about.
+    """
+    found: Any = error.errors(include_url=False)[0]
+    place = [str(part) for part in found["loc"] if part != "[key]"]
+    if found["type"] == "extra_forbidden":
+        problem, commands = _unknown(place, found["input"], checked)
+    else:
+        is_name = "[key]" in found["loc"]
+        takes = _allowed(place[:1] if is_name else place, checked)
+        problem = f"{_found(found, place, checked)}, it takes {takes}"
+        commands = _renamed(place, checked) if is_name else _replaced(place, checked)
+    return SettingsError(key=".".join(place), problem=problem, mend=" and ".join(f"`{each}`" for each in commands))
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known key that a misspelt one stands for, upper and lower case aside."""
+    by_lower = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
+    return by_lower[found[0]] if found else None
+
+
+def example_command(key: str, settings: Mapping[str, FieldInfo], of_image: Mapping[str, FieldInfo]) -> str:
+    """The command that sets a missing key to an example of what it takes."""
+    return next(_replaced([key], Checked({}, (), settings, of_image)))
+
+
+def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
+    if found["type"] == "missing":
+        return "it is missing"
+    value = "its value, which is secret," if place[0] in checked.secret else repr(found["input"])
+    reason = f": {found['ctx']['error']}" if found["type"] == "value_error" and "[key]" in found["loc"] else ""
+    return f"{value} is not allowed{reason}"
+
+
+def _allowed(place: list[str], checked: Checked) -> str:
+    match place:
+        case ["images", _, "buildArgs", _]:
+            return "a text"
+        case ["images", _]:
+            return f"a map of {', '.join(checked.of_image)}"
+    return str(dict(checked.field(place).json_schema_extra or {})["allowed"])  # type: ignore[arg-type]
+
+
+def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, Iterator[str]]:
+    """A key that does not exist, and what sets the one that is meant."""
+    known = checked.known(place)
+    *above, name = place
+    meant = nearest(name, known)
+
+    def commands() -> Iterator[str]:
+        yield _rm(place)
+        if meant:
+            yield from _as_given([*above, meant], value, checked)
+
+    hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
+    return f"there is no such setting{hint}", commands()
+
+
+def _renamed(place: list[str], checked: Checked) -> Iterator[str]:
+    """An image under a name that is allowed, with the settings that it has."""
+    images: Any = checked.config["images"]
+    images = json.loads(images) if isinstance(images, str) else images
+    name = place[1]
+    target = ["images", allowed_name(name, images)]
+    given = images[name] or {"context": checked.of_image["context"].default}
+    yield _rm(place)
+    for key, value in given.items() if isinstance(given, Mapping) else ():
+        yield from _as_given([*target, str(key)], value, checked)
+
+
+def _as_given(place: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """What sets a place to a value that stands elsewhere: each key of a map, or an example where that is no text."""
+    match place, value:
+        case ["images", _, "buildArgs"], Mapping():
+            for key, each in value.items():
+                yield from _as_given([*place, str(key)], each, checked)
+        case [key, *_], _ if key in checked.secret:
+            yield f"pulumi config set --secret --path {_path(place)}"  # asks for the value
+        case _, str() | int() | float() if _fits_a_line(str(value)):
+            yield _set(place, value if isinstance(value, str) else json.dumps(value))
+        case _:
+            yield from _replaced(place, checked)
+
+
+def _replaced(place: list[str], checked: Checked) -> Iterator[str]:
+    """What sets a place to an example; first what removes the value that stands in the way of a map."""
+    match place:
+        case ["images"]:
+            target = ["images", "app", "context"]
+        case ["images", _]:
+            target = [*place, "context"]
+        case ["images", _, "buildArgs"]:
+            target = [*place, "VERSION"]
+        case _:
+            target = place
+    if target != place and checked.config.get(place[0]) is not None:
+        yield _rm(place)
+    yield _set(target, str((checked.field(target).examples or [""])[0]))
+
+
+def _fits_a_line(value: str) -> bool:
+    """Whether a command can hold a value, and Pulumi does not take it for an option."""
+    return value != "" and value.isprintable() and not value.startswith("-")
+
+
+def _set(place: list[str], value: str) -> str:
+    return f"pulumi config set --path {_path(place)} {shlex.quote(value)}"
+
+
+def _rm(place: list[str]) -> str:
+    return f"pulumi config rm --path {_path(place)}"
+
+
+def _path(place: list[str]) -> str:
+    """A property path as `pulumi config --path` reads it, quoted for a shell where it needs to be."""
+    first, *rest = (part if part.isalnum() else '["' + part.replace('"', '\\"') + '"]' for part in place)
+    return shlex.quote(first + "".join(part if part.startswith("[") else f".{part}" for part in rest))
