@@ -3,25 +3,21 @@
 Every setting may stand in the defaults or beside a stack's name; the JSON schema is docs/fleet.schema.json.
 """
 
-import difflib
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from fleet.entries import Entry, read_entries, read_yaml
 from stack.endpoints import PUSH_PORTS
 from stack.errors import SettingsError
 from stack.fleet_errors import FleetError
+from stack.names import short_name
+from stack.problems import nearest
 from stack.settings import Settings, described
 
 FILE = "fleet.yaml"
-
-STACK_NAME = r"^[A-Za-z0-9_.-]{1,100}$"
-"""What Pulumi takes as a stack's name (pulumi/pulumi sdk/go/common/tokens, StackName)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Member:
     """One stack of a fleet.
 
     Args:
-        name: of the stack.
+        name: of the stack, as Pulumi takes it.
         wave: stacks of a lower one are rolled out before it.
         labels: what it can be chosen by.
         config: its config, keys as Pulumi writes them, defaults and its own.
@@ -41,6 +37,11 @@ class Member:
     labels: Mapping[str, str]
     config: Mapping[str, object]
     settings: Settings
+
+    @property
+    def short_name(self) -> str:
+        """Its name within its project, which its config file has."""
+        return short_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -56,25 +57,6 @@ class Fleet:
     members: tuple[Member, ...]
 
 
-class Entry(BaseModel):
-    """One stack as it is written: beside these, any setting."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = Field(pattern=STACK_NAME, description="Name of the stack: letters, digits and _ . -")
-    wave: int = Field(default=1, ge=1, description="A wave begins when all stacks of the one before are well.")
-    labels: dict[str, str] = Field(default={}, description="What --label chooses stacks by.")
-
-
-class Content(BaseModel):
-    """The whole file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    defaults: dict[str, Any] = {}
-    stacks: list[Entry] = Field(min_length=1)
-
-
 def read_fleet(folder: Path) -> Fleet:
     """The fleet of a program.
 
@@ -82,14 +64,14 @@ def read_fleet(folder: Path) -> Fleet:
         folder: the program's, with Pulumi.yaml and fleet.yaml.
 
     Raises:
-        FleetError: one of them is missing or wrong, or two stacks have the same name or push port.
+        FleetError: one of them is missing or wrong, or two stacks have the same name, file or push port.
     """
-    project = _project(folder)
+    project = project_name(folder)
     file = folder / FILE
     if not file.exists():
         raise FleetError(str(file), "all of it", "it is not there", "`python -m registryctl fleet init` writes one")
-    content = _checked(file, _yaml(file))
-    members = [_member(file, project, content.defaults, entry) for entry in content.stacks]
+    defaults, entries = read_entries(file)
+    members = [_member(file, project, defaults, entry) for entry in entries]
     _prove_distinct(file, members)
     return Fleet(project, tuple(sorted(members, key=lambda member: member.wave)))
 
@@ -114,74 +96,81 @@ def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet
     return replace(fleet, members=meant)
 
 
-def _project(folder: Path) -> str:
+def project_name(folder: Path) -> str:
+    """The name of the Pulumi project in a folder.
+
+    Raises:
+        FleetError: there is none.
+    """
     file = folder / "Pulumi.yaml"
-    content = _yaml(file) if file.exists() else None
-    if not isinstance(content, dict) or "name" not in content:
-        mend = "run this in the folder of the program"
-        raise FleetError(str(file), "its name", "there is none, or the file is not there", mend)
+    content = read_yaml(file) if file.exists() else None
+    if not isinstance(content, Mapping) or not content.get("name"):
+        raise FleetError(str(file), "its name", "there is none", "run this in the folder of the program")
     return str(content["name"])
 
 
-def _yaml(file: Path) -> object:
-    try:
-        return yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "all of it"
-        problem = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error)
-        raise FleetError(str(file), place, f"it cannot be read: {problem}", "mend it there") from error
+def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults with what is a stack's own, map by map and key by key; a key of its own without value stays without.
 
-
-def _checked(file: Path, content: object) -> Content:
-    try:
-        return Content.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "all of it"
-        mend = "it has the keys defaults and stacks, each stack a name and settings (docs/fleet.schema.json)"
-        raise FleetError(str(file), place, first["msg"].lower(), mend) from None
+    Args:
+        defaults: what holds where the stack has nothing.
+        own: what the stack has.
+    """
+    both = {**defaults, **own}
+    for key, value in own.items():
+        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping):
+            both[key] = merged(defaults[key], value)
+    return both
 
 
 def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry) -> Member:
-    own = entry.model_extra or {}
-    for place, keys in (("defaults", defaults), (f"stack {entry.name}", own)):
-        _prove_known(file, place, keys)
-    config = {**defaults, **own}
-    if isinstance(defaults.get("images"), dict) and isinstance(own.get("images"), dict):
-        config["images"] = defaults["images"] | own["images"]
+    own, place = entry.model_extra or {}, f"stack {entry.name}"
+    _prove_known(file, "defaults", defaults)
+    _prove_known(file, place, own)
+    if entry.name.count("/") == 2 and entry.name.split("/")[1] != project:  # noqa: PLR2004 - organization/project/stack
+        raise FleetError(str(file), place, f"it is of another project, this one is {project}", "take it out")
+    given = merged(defaults, own)
     try:
-        settings = Settings.parse(config, project=project, stack=entry.name)
+        settings = Settings.parse(given, project=project, stack=entry.name)
     except SettingsError as error:
-        place = f"stack {entry.name}"
-        raise FleetError(str(file), place, f"setting {error.key}: {error.problem}", "mend it there") from error
-    return Member(entry.name, entry.wave, entry.labels, config, settings)
+        raise FleetError(str(file), place, f"setting {error.key}: {error.problem}", "correct it there") from error
+    return Member(entry.name, entry.wave, entry.labels, _config(given, settings), settings)
+
+
+def _config(given: Mapping[str, object], settings: Settings) -> dict[str, object]:
+    """What is set, as Pulumi's config has it: numbers and truth values as such, texts as they are written."""
+    checked = settings.model_dump(by_alias=True, exclude_unset=True)
+    of_stack = {key: value for key, value in given.items() if key in checked and value not in (None, "")}
+    return {key: value if isinstance(checked[key], str) else checked[key] for key, value in of_stack.items()}
 
 
 def _prove_known(file: Path, place: str, keys: Mapping[str, object]) -> None:
-    for key in keys:
+    for key in map(str, keys):
         if key not in described():
-            near = difflib.get_close_matches(key, described(), n=1)
-            mend = f"{near[0]} is meant" if near else f"known are {', '.join(described())}"
-            raise FleetError(str(file), place, f"there is no setting {key}", mend)
+            meant = nearest(key, described())
+            hint = f"{meant} is meant" if meant else f"known are {', '.join(described())}"
+            raise FleetError(str(file), place, f"there is no setting {key}", hint)
 
 
 def _prove_distinct(file: Path, members: list[Member]) -> None:
-    """Two stacks with one name are one to Pulumi; with one push port they cannot be pushed to at once."""
-    names: set[str] = set()
+    """Two stacks of one name have one file of config; with one push port they cannot be pushed to at once."""
+    names: dict[str, str] = {}
     ports: dict[int, str] = {}
     for member in members:
         place, port = f"stack {member.name}", member.settings.push_port
-        if member.name in names:
-            raise FleetError(str(file), place, "there are two of that name", "give one of them another")
+        if same := names.get(member.short_name):
+            problem = f"its config is in Pulumi.{member.short_name}.yaml, which stack {same} has, too"
+            if same == member.name:
+                problem = "there are two of that name"
+            raise FleetError(str(file), place, problem, "give one of them another name")
         if port in ports:
-            free = next(_free_ports(members))
+            free = next(free_push_ports(each.settings.push_port for each in members))
             problem = f"it has push port {port}, which stack {ports[port]} has, too"
             raise FleetError(str(file), place, problem, f"write `pushPort: {free}` below it, which is free")
-        names.add(member.name)
-        ports[port] = member.name
+        names[member.short_name] = ports[port] = member.name
 
 
-def _free_ports(members: list[Member]) -> Iterator[int]:
-    taken = {member.settings.push_port for member in members}
-    return (port for port in PUSH_PORTS if port not in taken)
+def free_push_ports(taken: Iterable[int]) -> Iterator[int]:
+    """The push ports that are left, smallest first."""
+    used = set(taken)
+    return (port for port in PUSH_PORTS if port not in used)

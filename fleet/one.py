@@ -60,20 +60,21 @@ async def left_alone(errand: Errand, member: Member) -> Outcome | None:
     commands = _commands(errand, member)
     heard = Heard(Course(member.name, errand.clock, errand.tell))
 
-    def as_it_should_be() -> bool:
-        last = commands.last_run()
-        wanted = message_of(member, errand.program.folder, errand.program_hash)
+    def as_it_should_be() -> Member | None:
+        last, known = commands.last_run(), commands.with_secrets()
+        wanted = message_of(known, errand.program.folder, errand.program_hash)
         if last is None or (last.kind, last.result, last.message) != ("update", "succeeded", wanted):
-            return False
+            return None
         commands.configure()
         heard.images = commands.images()
-        return True
+        return known
 
     try:
         async with asyncio.timeout(errand.deadline):
-            if not await held(as_it_should_be, commands.command.end):
+            known = await held(as_it_should_be, commands.command.end)
+            if known is None:
                 return None
-            wrong = await errand.healthy(member, heard.images) if errand.healthy else None
+            wrong = await errand.healthy(known, heard.images) if errand.healthy else None
     except (TimeoutError, automation.CommandError, KubeRegistryError):
         return None  # its own run says what is wrong
     if wrong:
@@ -89,10 +90,10 @@ async def carry_out(errand: Errand, member: Member) -> Outcome:
     wrong, lock = None, None
     try:
         async with asyncio.timeout(errand.deadline):
-            await _run(errand, commands, heard)
+            known = await _run(errand, commands, heard)
             if errand.healthy:
                 heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
-                wrong = await errand.healthy(member, heard.images)
+                wrong = await errand.healthy(known, heard.images)
     except TimeoutError:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
@@ -104,27 +105,29 @@ async def carry_out(errand: Errand, member: Member) -> Outcome:
     return _outcome(member, heard, result, error=wrong, lock=lock)
 
 
-async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> None:
-    loop, member, verb = asyncio.get_running_loop(), commands.member, errand.verb
+async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> Member:
+    """Run the verb; the stack with the secrets that it was run with."""
+    loop, verb = asyncio.get_running_loop(), errand.verb
 
-    def run() -> None:
-        message = f"registryctl fleet {verb}"
+    def run() -> Member:
+        known, message = commands.with_secrets(), f"registryctl fleet {verb}"
         if verb == "up":
-            message = message_of(member, errand.program.folder, errand.program_hash)
+            message = message_of(known, errand.program.folder, errand.program_hash)
         commands.configure()
         commands.run(verb, message, lambda event: loop.call_soon_threadsafe(heard, event))
+        return known
 
-    def create_and_run() -> None:
+    def create_and_run() -> Member:
         try:
-            run()
+            return run()
         except automation.StackNotFoundError:
             if verb in ("refresh", "destroy"):
-                return  # there is nothing yet
+                return commands.member  # there is nothing yet
             commands.create()
-            run()
+            return run()
 
     heard.course.say("registry", f"pulumi {verb}")
-    await held(create_and_run, commands.command.end)
+    return await held(create_and_run, commands.command.end)
 
 
 async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why: str) -> Outcome:

@@ -1,9 +1,9 @@
 """What `pulumi up` would do with one stack, as the engine tells it in a preview."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pulumi import automation
 
@@ -13,6 +13,8 @@ from fleet.inventory import Member
 from fleet.phases import error_of
 from fleet.pulumi import Program, StackCommands
 from stack.fleet_errors import PlanError, PlanTooLateError
+
+_T = TypeVar("_T")
 
 CREATED, CHANGED, REPLACED, DELETED, SAME = "create", "change", "replace", "delete", "keep"
 
@@ -57,6 +59,31 @@ class Plan:
     images: Mapping[str, str]
 
 
+async def read_secrets(program: Program, member: Member, *, seconds: float) -> Member:
+    """A stack of the fleet, its settings with the secrets that only its own file has.
+
+    Args:
+        program: the program.
+        member: the stack.
+        seconds: how long it may take.
+
+    Raises:
+        PlanError: Pulumi fails.
+        PlanTooLateError: it takes longer.
+        SettingsError: with them, its settings are not right.
+    """
+    commands = StackCommands(program, member, HeldCommand(program.command))
+
+    def ask() -> Member:
+        try:
+            return commands.with_secrets()
+        except automation.StackNotFoundError:
+            commands.create()
+            return commands.with_secrets()
+
+    return await _answered(commands, ask, [], seconds)
+
+
 async def read_plan(program: Program, member: Member, *, configure: bool, seconds: float) -> Plan:
     """Have Pulumi preview one stack; a stack that does not exist yet is made, empty, in Pulumi's state.
 
@@ -91,14 +118,20 @@ async def read_plan(program: Program, member: Member, *, configure: bool, second
         commands.run("preview", _MESSAGE, hear)
         return Plan(tuple(changes), images)
 
+    return await _answered(commands, ask, errors, seconds)
+
+
+async def _answered(commands: StackCommands, ask: Callable[[], _T], errors: Sequence[str], seconds: float) -> _T:
+    """What Pulumi answers; `errors` are those that it has reported as events when it fails."""
+    name = commands.member.name
     try:
         async with asyncio.timeout(seconds):
             return await held(ask, commands.command.end)
     except TimeoutError as error:
-        raise PlanTooLateError(stack=member.name, seconds=seconds) from error
+        raise PlanTooLateError(stack=name, seconds=seconds) from error
     except automation.CommandError as error:
         reason = errors[0] if errors else str(error).rpartition("error: ")[2]
-        raise PlanError(stack=member.name, reason=" ".join(reason.split())) from error
+        raise PlanError(stack=name, reason=" ".join(reason.split())) from error
 
 
 def change_of(event: automation.EngineEvent) -> Change | None:

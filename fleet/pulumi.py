@@ -7,7 +7,7 @@ Stack is not used, which selects; its commands after every update, three more pr
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import yaml
 from pulumi import automation
 
 from fleet.command import HeldCommand
-from fleet.inventory import Member
+from fleet.inventory import Member, merged
+from fleet.secrets import config_values, decrypted, kept_secrets
 from stack.fleet_errors import ProgramError
+from stack.settings import Settings
 
 _STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 """Has a preview, too, print its events as they come."""
@@ -80,7 +82,7 @@ class StackCommands:
     @property
     def file(self) -> Path:
         """Where the stack's config is kept."""
-        return self.program.folder / f"Pulumi.{self.member.name}.yaml"
+        return self.program.folder / f"Pulumi.{self.member.short_name}.yaml"
 
     def last_run(self) -> LastRun | None:
         """What was run last; None if nothing was.
@@ -98,21 +100,37 @@ class StackCommands:
     def configure(self) -> bool:
         """Bring the stack's file to what the fleet says; whether that changed it.
 
-        What else is in the file stays as it is. Keys of the project that the fleet does not set go.
+        What else is in the file stays as it is. Keys of the project that the fleet does not set go, unless they are
+        secret.
         """
-        wanted = {key: _plain(value) for key, value in self.member.config.items()}
-        found: Mapping[str, Any] = {}
-        if self.file.exists():
-            found = (yaml.safe_load(self.file.read_text()) or {}).get("config") or {}
-        own = {key: key.removeprefix(f"{self.program.project}:") for key in found}
-        kept = {name: _plain(found[key]) for key, name in own.items() if ":" not in name}
+        found = self._found()
+        secrets = kept_secrets(found, self.member.config)
+        wanted = {key: _plain(value) for key, value in merged(secrets, self.member.config).items()}
+        kept = {key: _plain(value) for key, value in found.items()}
         workspace = automation.LocalWorkspace(str(self.program.folder), pulumi_command=self.command)
-        if gone := [key for key, name in own.items() if name in kept.keys() - wanted.keys()]:
+        if gone := [f"{self.program.project}:{key}" for key in kept.keys() - wanted.keys()]:
             workspace.remove_all_config(self.member.name, gone)
-        if changed := {key: value for key, value in wanted.items() if kept.get(key) != value}:
+        changed = {key: value for key, value in wanted.items() if kept.get(key) != value}
+        if changed:
             values = {f"{self.program.project}:{key}": _as_pulumi_prints(value) for key, value in changed.items()}
             workspace.set_all_config_json(self.member.name, json.dumps(values))
         return bool(gone or changed)
+
+    def with_secrets(self) -> Member:
+        """The stack, its settings with the secrets that only its own file has; `pulumi` is run only if there are any.
+
+        Raises:
+            SettingsError: with them, its settings are not right.
+        """
+        secrets = kept_secrets(self._found(), self.member.config)
+        if not secrets:
+            return self.member
+        printed = self._run("config", "--json", "--show-secrets").stdout
+        plain = decrypted(secrets, config_values(printed, self.program.project))
+        config, project = merged(plain, self.member.config), self.program.project
+        return replace(
+            self.member, settings=Settings.parse(config, project=project, stack=self.member.name, secret=secrets.keys())
+        )
 
     def images(self) -> dict[str, str]:
         """The pull references that the last update has put out, by the images' names."""
@@ -142,6 +160,13 @@ class StackCommands:
     def release_line(self) -> str:
         """The command that does so."""
         return f"pulumi cancel --yes --stack {self.member.name}"
+
+    def _found(self) -> dict[str, Any]:
+        """What the stack's file has of this project's config, keys without the project's name."""
+        content = (yaml.safe_load(self.file.read_text()) if self.file.exists() else None) or {}
+        config = content.get("config") or {}
+        found = {key.removeprefix(f"{self.program.project}:"): value for key, value in config.items()}
+        return {key: value for key, value in found.items() if ":" not in key}
 
     def _run(self, *words: str, on_output: Callable[[str], None] | None = None) -> automation.CommandResult:
         args = [*words, "--stack", self.member.name]

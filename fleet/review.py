@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from fleet.changes import Changed, changed_files
 from fleet.inventory import Member
-from fleet.plan import DELETED, SAME, Change, Plan, read_plan
+from fleet.plan import DELETED, SAME, Change, Plan, read_plan, read_secrets
 from fleet.pulumi import Program
 from housekeeping.findings import unreached
 from stack.content import read_content
@@ -97,14 +97,21 @@ async def review(question: Question, members: Sequence[Member]) -> list[StackRev
 
 
 async def _review_stack(question: Question, member: Member) -> StackReview:
-    settings, said = member.settings, StackReview(member.name, member.settings.kube_context)
-    if unreachable := await unreached(settings):
-        return replace(said, unreachable=unreachable)
+    said = StackReview(member.name, member.settings.kube_context)
     try:
-        plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
-        images = await _images(question, member, plan)
+        if question.configure:
+            member = await read_secrets(question.program, member, seconds=question.seconds)
+        return await _review_known(question, member, said)
     except KubeRegistryError as error:
         return replace(said, failed=str(error))
+
+
+async def _review_known(question: Question, member: Member, said: StackReview) -> StackReview:
+    settings = member.settings
+    if unreachable := await unreached(settings):
+        return replace(said, unreachable=unreachable)
+    plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
+    images = await _images(question, member, plan)
     limits = Limits.of(settings, question.node_ports)
     kept = [change for change in plan.changes if change.what != DELETED]
     return replace(

@@ -1,23 +1,32 @@
 """The JSON schema of fleet.yaml, for editors: `python -m fleet.schema` writes it into docs/ (`make schema`)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleet.inventory import Entry
+from fleet.entries import Entry
 from stack.settings import Settings
+
+_YAML_TYPES = {
+    "string": ["string", "number", "boolean", "null"],
+    "integer": ["integer", "null"],
+    "boolean": ["boolean", "integer", "string", "null"],
+    "object": ["object", "null"],
+}
+"""JSON schema's types -> those that are taken for them in fleet.yaml."""
 
 FILE = Path(__file__).parent.parent / "docs" / "fleet.schema.json"
 
 
 def schema() -> dict[str, Any]:
-    """The schema: every setting is optional, in the defaults and beside a stack's name."""
+    """The schema: every setting is optional, in the defaults and below a stack's name."""
     settings, entry = Settings.model_json_schema(), Entry.model_json_schema()
-    of_settings = settings["properties"]
+    of_settings = _as_written(settings["properties"])
     stack = {
         "type": "object",
         "required": entry["required"],
-        "properties": entry["properties"] | of_settings,
+        "properties": _as_written(entry["properties"]) | of_settings,
         "additionalProperties": False,
     }
     return {
@@ -26,12 +35,30 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "required": ["stacks"],
         "properties": {
-            "defaults": {"type": "object", "properties": of_settings, "additionalProperties": False},
+            "defaults": {"type": ["object", "null"], "properties": of_settings, "additionalProperties": False},
             "stacks": {"type": "array", "minItems": 1, "items": stack},
         },
+        "patternProperties": {"^x-": True},
         "additionalProperties": False,
-        "$defs": settings["$defs"],
+        "$defs": _as_written(settings["$defs"]),
     }
+
+
+def _as_written(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Schemas by name, which take what YAML has for them: no value, and numbers and truth values for a text."""
+    return {name: _also(_YAML_TYPES, each) for name, each in schemas.items()}
+
+
+def _also(types: Mapping[str, list[str]], schema: Any) -> Any:  # noqa: ANN401 - a part of a JSON schema
+    if isinstance(schema, list):
+        return [_also(types, each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    whole = {key: _also(types, each) for key, each in schema.items() if key not in ("examples", "default")}
+    kind = schema.get("type")
+    return schema | whole | ({"type": types[kind]} if isinstance(kind, str) and kind in types else {})
 
 
 def text() -> str:

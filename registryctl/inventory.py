@@ -14,10 +14,12 @@ from rich.table import Table
 from cluster.kubeconfig import paths, read
 from cluster.translation import LOWER, one_line
 from fleet.draft import draft
-from fleet.inventory import FILE, Fleet, Member, chosen, read_fleet
+from fleet.inventory import FILE, Fleet, Member, chosen, project_name, read_fleet
+from fleet.plan import read_secrets
+from fleet.pulumi import Program, find_program
 from housekeeping.findings import examine
 from registryctl.interrupts import until_told
-from registryctl.stacks import deployed_images
+from registryctl.stacks import PULUMI_SECONDS, deployed_images
 from stack.errors import KubeRegistryError
 from stack.fleet_errors import FleetError
 
@@ -59,7 +61,7 @@ def init() -> None:
         raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error
     if not names:
         raise FleetError(str(file), "its stacks", f"{kubeconfig} has no kube contexts", "name another in $KUBECONFIG")
-    file.write_text(draft(names))
+    file.write_text(draft(names, project_name(Path.cwd())))
     typer.echo(f"{FILE} lists {len(names)} stacks; `python -m registryctl fleet list` shows them")
 
 
@@ -84,16 +86,17 @@ def list_stacks(
 
 def status(*, stacks: Stacks = None, label: Labels = None) -> None:
     """Look whether all is well with every stack: cluster, registry, images; exit status 1 if it is not."""
-    raise typer.Exit(asyncio.run(_status(meant(stacks, label).members)))
+    raise typer.Exit(asyncio.run(_status(meant(stacks, label))))
 
 
-async def _status(members: Sequence[Member]) -> int:
+async def _status(fleet: Fleet) -> int:
+    members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
     found: dict[str, list[str]] = {}
     room = asyncio.Semaphore(AT_ONCE)
 
     async def look(member: Member) -> None:
         async with room:
-            found[member.name] = await findings(member)
+            found[member.name] = await findings(program, member)
 
     async with until_told():
         async with asyncio.TaskGroup() as looks:
@@ -109,15 +112,16 @@ async def _status(members: Sequence[Member]) -> int:
     return int(len(found) < len(members) or any(found.values()))
 
 
-async def findings(member: Member) -> list[str]:
+async def findings(program: Program, member: Member) -> list[str]:
     """What is wrong with a stack, one sentence each."""
     try:
-        references = await deployed_images(Path.cwd(), member.name)
+        references = await deployed_images(program.folder, member.name)
+        known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
         return [str(error)]
     if references is None:
         return [f"it has put out no images yet; `python -m registryctl fleet up --stacks {member.name}` deploys it"]
-    return (await examine(member.settings, references)).sentences
+    return (await examine(known.settings, references)).sentences
 
 
 def _plain(member: Member) -> dict[str, object]:

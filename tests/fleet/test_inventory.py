@@ -1,15 +1,22 @@
 """fleet.yaml: what is inherited, what is refused and by which sentence, what is chosen."""
 
 import json
+import re
+import textwrap
 from pathlib import Path
+from typing import cast
 
 import pytest
+from pulumi import automation
 
 from fleet import schema
+from fleet.command import HeldCommand
 from fleet.draft import draft
 from fleet.inventory import chosen, read_fleet
+from fleet.pulumi import Program, StackCommands
 from stack.endpoints import derive_push_port
 from stack.fleet_errors import FleetError
+from stack.settings import ImageSettings
 
 LEAST = """
 defaults:
@@ -41,17 +48,29 @@ class TestRead:
         ("text", "words"),
         [
             ("stacks: [", "line 1: it cannot be read"),
-            ("stacks: []", "stacks: list should have at least 1 item"),
-            ("fleet: []", "stacks: field required"),
+            ("stacks: []", "stacks: it has none, it takes a list of stacks"),
+            ("fleets: []", "fleets: there is no such key"),
+            ("defaults: {}", "stacks: it has none"),
+            ("stacks: {a: b}", "stacks: {'a': 'b'} is not allowed"),
+            ("stacks: [a]", "stack number 1: 'a' is not allowed"),
+            (LEAST.replace("defaults:", "defaults: text\nx-y:"), "defaults: 'text' is not allowed"),
             ("- 1", "all of it"),
-            ("stacks: [{kubeContext: a}]", "stacks.0.name: field required"),
-            ("stacks: [{name: a/b, kubeContext: a}]", "stacks.0.name"),
-            (LEAST.replace("wave: 2", "wave: 0"), "stacks.0.wave"),
+            ("stacks: [{kubeContext: a}]", "stack number 1: name: it is missing"),
+            ("stacks: [{name: a b, kubeContext: a}]", "stack a b: name: 'a b' is not allowed"),
+            ("stacks: [{name: a/b/c/d, kubeContext: a}]", "stack a/b/c/d: name: "),
+            ("stacks: [{name: acme/other/prod, kubeContext: a}]", "it is of another project, this one is shop"),
+            (LEAST.replace("wave: 2", "wave: 0"), "stack eu: wave: '0' is not allowed, it takes a number from 1"),
+            (LEAST.replace("{region: eu}", "{region: [eu]}"), "stack eu: labels.region: ['eu'] is not allowed"),
+            (LEAST.replace("{region: eu}", "eu"), "stack eu: labels: 'eu' is not allowed, it takes a map of texts"),
             (LEAST.replace("nodePort", "nodeport"), "stack us: there is no setting nodeport; nodePort is meant"),
             (LEAST.replace("images: {app", "imgs: {app"), "defaults: there is no setting imgs"),
             (LEAST.replace("30200", "many"), "stack us: setting nodePort: 'many' is not allowed"),
             (LEAST.replace("kubeContext: prod-eu, ", ""), "stack eu: setting kubeContext: it is missing"),
             (LEAST.replace("name: us", "name: eu"), "stack eu: there are two of that name"),
+            (
+                LEAST.replace("name: eu", "name: acme/us"),
+                "stack us: its config is in Pulumi.us.yaml, which stack acme/us has, too",
+            ),
         ],
     )
     def test_what_is_wrong_is_told_with_its_place(self, tmp_path: Path, text: str, words: str) -> None:
@@ -59,6 +78,48 @@ class TestRead:
             read_fleet(written(tmp_path, text))
         assert words in str(raised.value)
         assert str(tmp_path / "fleet.yaml") in str(raised.value)
+        assert not re.search(r"\b(input|field|valid|extra|dictionary|string)\b", str(raised.value), re.IGNORECASE)
+
+    def test_an_image_is_that_of_the_defaults_with_what_is_the_stacks_own(self, tmp_path: Path) -> None:
+        text = """
+            x-args: &args {NODE: 20, DEBUG: true, PYTHON: 3.10, UMASK: 010, ANSWER: no, DAY: 2024-01-01}
+            defaults:
+              images: {app: {context: ./app, target: release, buildArgs: {<<: *args, ZONE: a}}, tool: {target: x}}
+            stacks:
+            - {name: eu, kubeContext: eu, images: {app: {target: , buildArgs: {REGION: eu, DEBUG: , ZONE: ""}}, tool: }}
+            """
+        (eu,) = read_fleet(written(tmp_path, textwrap.dedent(text))).members
+        args = {"NODE": "20", "PYTHON": "3.10", "UMASK": "010", "ANSWER": "no", "DAY": "2024-01-01"}
+        app = {"context": "./app", "buildArgs": {**args, "REGION": "eu", "ZONE": ""}}
+        assert eu.settings.images["app"] == ImageSettings.model_validate(app)
+        assert eu.settings.images["tool"] == ImageSettings()
+        assert eu.config["images"] == {"app": app, "tool": {}}
+
+    @pytest.mark.parametrize("empty", ["", "~", "null"])
+    def test_a_key_without_value_takes_the_default_away(self, tmp_path: Path, empty: str) -> None:
+        text = "defaults: {storageClass: fast, nodePort: 30111, images: {app: }}\nstacks: [{name: a, kubeContext: a, "
+        text += f"storageClass: {empty} , nodePort: {empty} , labels: {empty} , wave: {empty} }}]"
+        (member,) = read_fleet(written(tmp_path, text)).members
+        assert (member.settings.storage_class, member.settings.node_port) == (None, 30100)
+        assert member.config == {"kubeContext": "a", "images": {"app": {}}}
+        assert (member.labels, member.wave) == ({}, 1)
+
+    def test_a_quoted_null_is_a_text_and_truth_values_are_written_as_such(self, tmp_path: Path) -> None:
+        text = "defaults:\nx-a: [1]\nstacks: [{name: a, kubeContext: 'null', images: {app: }, "
+        text += "preflight: 0, retain: yes, nodePort: 30111, namespace: 2024, labels: {tier: 1, on: off}}]"
+        (member,) = read_fleet(written(tmp_path, text)).members
+        config = {"preflight": False, "retain": True, "nodePort": 30111, "namespace": "2024", "kubeContext": "null"}
+        assert member.config == {**config, "images": {"app": {}}}
+        assert member.settings.preflight is False
+        assert member.labels == {"tier": "1", "on": "off"}
+
+    @pytest.mark.parametrize("name", ["acme/prod", "acme/shop/prod"])
+    def test_a_stack_of_an_organisation_is_configured_by_its_own_name(self, tmp_path: Path, name: str) -> None:
+        fleet = read_fleet(written(tmp_path, LEAST.replace("name: us", f"name: {name}")))
+        member = next(each for each in fleet.members if each.name == name)
+        program = Program(tmp_path, "shop", cast("automation.PulumiCommand", None))
+        assert StackCommands(program, member, cast("HeldCommand", None)).file == tmp_path / "Pulumi.prod.yaml"
+        assert member.settings.push_port == derive_push_port("shop", "prod")
 
     def test_two_stacks_with_one_push_port_are_told_with_one_that_is_free(self, tmp_path: Path) -> None:
         with pytest.raises(FleetError) as raised:
@@ -89,10 +150,24 @@ class TestChosen:
 
 
 class TestWritten:
-    def test_a_draft_can_be_read_whatever_kube_contexts_are_called(self, tmp_path: Path) -> None:
-        names = ["prod", "arn:aws:eks:eu-west-1:1:cluster/shop", "prod!", "gke_a_b_c"]
-        fleet = read_fleet(written(tmp_path, draft(names)))
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["prod", "arn:aws:eks:eu-west-1:1:cluster/shop", "prod!", "gke_a_b_c", "Prod", "1.10", "no", "///"],
+            ["a-b", "a-b-2", "a/b"],
+            ["a/b", "a-b", "a-b-2"],
+            [
+                f"arn:aws:eks:eu-west-1:1:cluster/{'x' * 120}/{number % 7}!" + "." * (number // 7)
+                for number in range(300)
+            ],
+            [f"cluster-{number}" for number in range(300)],
+        ],
+    )
+    def test_a_draft_is_a_fleet_whatever_kube_contexts_are_called(self, tmp_path: Path, names: list[str]) -> None:
+        fleet = read_fleet(written(tmp_path, draft(names, "shop")))
         assert [member.settings.kube_context for member in fleet.members] == names
+        assert len({member.name.lower() for member in fleet.members}) == len(names)
+        assert len({member.settings.push_port for member in fleet.members}) == len(names)
 
     def test_the_schema_is_up_to_date_and_knows_settings_and_more(self) -> None:
         assert schema.FILE.read_text() == schema.text(), "run `make schema`"
