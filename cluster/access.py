@@ -21,7 +21,7 @@ from cluster.connections import open_pool, way
 from cluster.credentials import Ask, Credential, Credentials, impersonation, read_token
 from cluster.exec_plugin import plugin_of
 from cluster.http_proxy import proxy_for
-from cluster.kubeconfig import Fields, KubeContext, paths, read, usable
+from cluster.kubeconfig import Fields, KubeContext, named, read, usable
 from stack.errors import Where
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
@@ -103,7 +103,7 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
     Raises:
         KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
     """
-    kubeconfig = paths(settings.kubeconfig)
+    kubeconfig = named(settings.kubeconfig)
     where = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
     with usable(where, kubeconfig):
         configuration = Configuration()
@@ -111,7 +111,7 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
         if settings.kube_context == IN_CLUSTER:
             ask = _service_account(configuration)
         else:
-            context = (await asyncio.to_thread(read, kubeconfig)).kube_context(settings.kube_context)
+            context = (await asyncio.to_thread(read, settings.kubeconfig)).kube_context(settings.kube_context)
             await _load(configuration, context)
             where = replace(where, cluster=configuration.host)
             ask = _asked(configuration, context, where, kubeconfig)
@@ -143,6 +143,9 @@ async def _load(configuration: Configuration, context: KubeContext) -> None:
     server = context.cluster.get("server")
     if not isinstance(server, str):
         raise ConfigException("its cluster names no server")
+    for name in ("insecure-skip-tls-verify", "disable-compression"):
+        if not isinstance(context.cluster.get(name, False), bool):
+            raise ConfigException(f"{name} of its cluster is neither true nor false")
     user = {name: value for name, value in context.user.items() if name not in _ASKED_FOR}
     if "username" in user or "password" in user:
         user = {"username": "", "password": "", **user}

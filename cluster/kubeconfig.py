@@ -18,6 +18,7 @@ from kubernetes_asyncio.config import ConfigException
 from cluster.translation import LOWER, one_line
 from stack.api_errors import KubeconfigError
 from stack.errors import Where
+from stack.kubeconfig_setting import is_contents
 
 Fields = dict[str, Any]
 """One entry of a kubeconfig, in its own words (Kubernetes reference, kubeconfig v1)."""
@@ -41,14 +42,14 @@ class KubeContext:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Several files read as one; `read` makes it.
+    """Several files read as one, or the one in a stack's config; `read` makes it.
 
     Args:
-        files: those that are there, in order.
+        found: whether there is any.
         entries: "clusters", "users" and "contexts", each by name.
     """
 
-    files: tuple[Path, ...]
+    found: bool
     entries: Mapping[str, Mapping[str, Fields]]
 
     def kube_context(self, name: str) -> KubeContext:
@@ -57,7 +58,7 @@ class Kubeconfig:
         Raises:
             ConfigException: there is none, or it names a cluster or user that is not there.
         """
-        if not self.files:
+        if not self.found:
             raise ConfigException("there is no such file")
         if name not in self.entries["contexts"]:
             raise ConfigException(
@@ -73,27 +74,44 @@ class Kubeconfig:
         return self.entries[kind][str(name)]
 
 
-def paths(chosen: str | None) -> str:
-    """The files to read, as a list in the manner of $KUBECONFIG: the chosen ones, else where kubectl looks."""
-    return chosen or os.environ.get("KUBECONFIG") or "~/.kube/config"
+IN_CONFIG = "in the stack's config"
+"""What errors call a kubeconfig that the setting holds itself."""
 
 
-def read(listed: str) -> Kubeconfig:
-    """Read a list of files as one kubeconfig; of two entries with one name the first counts, as for kubectl.
+def named(setting: str | None) -> str:
+    """How errors name the kubeconfig that a setting means: its files, as a list in the manner of $KUBECONFIG.
 
     Args:
-        listed: the files, separated as in $KUBECONFIG; those that are not there are passed over.
+        setting: the setting `kubeconfig`; None for where kubectl looks.
+    """
+    if setting and is_contents(setting):
+        return IN_CONFIG
+    return setting or os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
+def read(setting: str | None) -> Kubeconfig:
+    """Read what a setting means: a kubeconfig, or a list of files as one.
+
+    Of two entries with one name the first counts, as for kubectl. Files that are not there are passed over. Relative
+    paths start in the folder of the file that they stand in; where there is none in the current one, which is the
+    program's, as for Pulumi's provider.
+
+    Args:
+        setting: the setting `kubeconfig`; None for where kubectl looks.
 
     Raises:
         ConfigException: one of them is no kubeconfig.
         OSError: one of them cannot be read.
     """
-    files = tuple(file for part in listed.split(os.pathsep) if part and (file := Path(part).expanduser()).exists())
+    if setting and is_contents(setting):
+        return Kubeconfig(found=True, entries=_entries(setting.encode(), "it", Path.cwd()))
+    listed = named(setting).split(os.pathsep)
+    files = [file for part in listed if part and (file := Path(part).expanduser()).exists()]
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for file in files:
         for kind, found in _entries(file.read_bytes(), str(file), file.absolute().parent).items():
             entries[kind] = {**found, **entries[kind]}
-    return Kubeconfig(files, entries)
+    return Kubeconfig(bool(files), entries)
 
 
 def _entries(data: bytes, source: str, folder: Path) -> dict[str, dict[str, Fields]]:

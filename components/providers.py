@@ -20,6 +20,7 @@ from cluster.docker_config import (
     docker_config,
     usual_daemon,
 )
+from stack.kubeconfig_setting import is_contents
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
 
@@ -36,11 +37,17 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
 
     The kube context identifies the cluster: another one replaces everything, another path of the same
     kubeconfig nothing. An empty kubeconfig lets the provider look where kubectl does; not given one, the SDK would
-    write down where this machine has it, and a refresh on another one would look for it there.
+    write down where this machine has it, and a refresh on another one would look for it there. A kubeconfig that the
+    config itself holds is a secret in the state, even if it is none in the config.
     """
+    kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
+    if settings.kube_context == IN_CLUSTER:
+        kubeconfig = service_account(os.environ)
+    elif settings.kubeconfig and is_contents(settings.kubeconfig):
+        kubeconfig = pulumi.Output.secret(settings.kubeconfig)
     return kubernetes.Provider(
         "cluster",
-        kubeconfig=service_account(os.environ) if settings.kube_context == IN_CLUSTER else settings.kubeconfig or "",
+        kubeconfig=kubeconfig,
         context=settings.kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from cluster.kubeconfig import paths, read
+from cluster.kubeconfig import named, read
 from cluster.translation import LOWER, one_line
 from fleet.draft import draft
 from fleet.inventory import FILE, Fleet, Member, chosen, project_name, read_fleet
@@ -53,9 +53,9 @@ def init() -> None:
     file = Path.cwd() / FILE
     if file.exists():
         raise FleetError(str(file), "all of it", "it is there already", "move it away, or edit it")
-    kubeconfig = paths(None)
+    kubeconfig = named(None)
     try:
-        names = list(read(kubeconfig).entries["contexts"])
+        names = list(read(None).entries["contexts"])
     except (*LOWER, yaml.YAMLError, ValueError) as error:
         mend = "`kubectl config get-contexts` tells when it is right"
         raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error

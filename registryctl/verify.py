@@ -23,8 +23,8 @@ from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack
 from registryctl.status import UNBROKEN, push_line
 from stack.endpoints import parse_reference
+from stack.kubeconfig_setting import is_contents
 from stack.names import IN_CLUSTER, REGISTRY
-from stack.settings import Settings
 
 
 def verify(
@@ -88,7 +88,7 @@ def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iter
     """The lines that mend it: what a registry believes to have it does not take anew, so that goes first."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
-        yield f"what takes it away, so that it can be pushed again, is {_in_pod(stack.settings, ['rm', '-rf', *files])}"
+        yield f"what takes it away, so that it can be pushed again, is {in_pod(stack, ['rm', '-rf', *files])}"
     damaged = {image.key: image.name for damage in found.damage for image in found.harmed(damage)}
     outputs = {name: parse_reference(text) for name, text in references.items()}
     keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
@@ -101,9 +101,16 @@ def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iter
         yield f"no output of the stack names {names}: push again what is needed, or let `registryctl gc` take it"
 
 
-def _in_pod(settings: Settings, command: list[str]) -> str:
-    """The line that runs a program beside the write door."""
-    chosen = ["--kubeconfig", settings.kubeconfig] if settings.kubeconfig else []
-    chosen += [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]
-    where = [*chosen, "--namespace", settings.namespace]
-    return shlex.join(["kubectl", "exec", *where, f"deployment/{REGISTRY}", "--container", "write", "--", *command])
+def in_pod(stack: Stack, command: list[str]) -> str:
+    """The line that runs a program next to the write door; a kubeconfig of the config is in a file meanwhile."""
+    settings, kubeconfig = stack.settings, stack.settings.kubeconfig
+    of_config = kubeconfig is not None and is_contents(kubeconfig)
+    where = [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]
+    where += ["--namespace", settings.namespace]
+    if kubeconfig and not of_config:
+        where = ["--kubeconfig", kubeconfig, *where]
+    words = ["kubectl", "exec", *where, f"deployment/{REGISTRY}", "--container", "write", "--", *command]
+    if not of_config:
+        return shlex.join(words)
+    get = shlex.join(["pulumi", "config", "get", "kubeconfig", "--stack", stack.name])
+    return f"(export KUBECONFIG=$(mktemp); {get} > $KUBECONFIG && {shlex.join(words)}; rm $KUBECONFIG)"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from stack.errors import SettingsError
+from stack.kubeconfig_setting import is_contents
 from stack.repository import allowed_name
 
 
@@ -79,7 +80,8 @@ def example_command(key: str, settings: Mapping[str, FieldInfo], of_image: Mappi
 def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
     if found["type"] == "missing":
         return "it is missing"
-    value = "its value, which is secret," if place[0] in checked.secret else repr(found["input"])
+    is_secret = place[0] in checked.secret or not checked.field(place[:1]).repr
+    value = "its value, which is secret," if is_secret else repr(found["input"])
     reason = f": {found['ctx']['error']}" if found["type"] == "value_error" and "[key]" in found["loc"] else ""
     return f"{value} is not allowed{reason}"
 
@@ -99,9 +101,14 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, It
     *above, name = place
     meant = nearest(name, known)
 
+    is_secret = place[0] in checked.secret or (meant == "kubeconfig" and is_contents(str(value)))
+
     def commands() -> Iterator[str]:
+        if meant and is_secret:
+            there = _path([*above, meant])
+            yield f"pulumi config get --path {_path(place)} | pulumi config set --secret --path {there}"
         yield _rm(place)
-        if meant:
+        if meant and not is_secret:
             yield from _as_given([*above, meant], value, checked)
 
     hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"

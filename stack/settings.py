@@ -6,7 +6,6 @@ config block of Pulumi.yaml and the README's table are generated from here (`mak
 
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -22,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from stack.endpoints import Endpoints, derive_push_port
+from stack.kubeconfig_setting import with_home
 from stack.names import short_name
 from stack.problems import Checked, first_problem
 from stack.repository import Repository
@@ -50,10 +50,6 @@ def with_values(section: object) -> object:
 
 Text = Annotated[str, BeforeValidator(as_text)]
 """What numbers and truth values are taken as where text is meant."""
-
-
-def _with_home(path: str) -> str:
-    return str(Path(path).expanduser())
 
 
 def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -94,11 +90,12 @@ class Settings(_Model):
         "my-context",
         min_length=1,
     )
-    kubeconfig: Annotated[str, AfterValidator(_with_home)] | None = _setting(
-        "Path of the kubeconfig file; $KUBECONFIG or ~/.kube/config if not set.",
-        "the path of a file",
+    kubeconfig: Annotated[str, AfterValidator(with_home)] | None = _setting(
+        "Path of the kubeconfig file, or a kubeconfig itself; $KUBECONFIG or ~/.kube/config if not set.",
+        "the path of a file, or the text of a kubeconfig",
         "~/.kube/config",
         default=None,
+        repr=False,
     )
     namespace: Text = _setting(
         "Namespace that is made for the registry.",

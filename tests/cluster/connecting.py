@@ -216,7 +216,7 @@ def kubeconfig(file: Path, cluster: Fields, user: Fields) -> Path:
 
 
 def settings(file: Path | str | None, kube_context: str = "here") -> Settings:
-    """A stack on that kube context; None leaves it to the surroundings which kubeconfig that is."""
+    """A stack on that kube context, with a path or a whole kubeconfig; None leaves it to the environment."""
     config: dict[str, Any] = {"kubeContext": kube_context, "images": {"app": {}}}
     if file is not None:
         config["kubeconfig"] = str(file)

@@ -14,6 +14,7 @@ import yaml
 from cluster import credentials
 from cluster.http_proxy import proxy_for
 from cluster.kube import open_client
+from cluster.kubeconfig import IN_CONFIG
 from lab import pki
 from stack.api_errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from stack.settings import Settings
@@ -167,6 +168,72 @@ class TestMerging:
             async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))) as kube:
                 await kube.get("/version")
             assert api.asked[0].headers["Accept-Encoding"].startswith(accepted)
+
+
+class TestInTheConfig:
+    """A kubeconfig that the setting holds itself, as Pulumi's own provider takes it."""
+
+    @pytest.mark.parametrize("written", [str, lambda text: yaml.safe_dump(json.loads(text))])
+    async def test_it_is_used(
+        self, authority: pki.Authority, written: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KUBECONFIG", "/nowhere")
+        async with serve(authority) as api:
+            text = pki.kubeconfig(authority, pki.issue(authority, "eve"), server=api.url, kube_context="here")
+            await both_ways(settings(written(text)))
+            assert api.users == ["eve", "eve"]
+
+    async def test_its_relative_paths_start_in_the_current_folder(
+        self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "token").write_text("t")
+        (tmp_path / "ca.crt").write_text(authority.certificate.read_text())
+        monkeypatch.chdir(tmp_path)
+        async with serve(authority) as api:
+            cluster = {"server": api.url, "certificate-authority": "ca.crt"}
+            file = kubeconfig(tmp_path / "config", cluster, {"tokenFile": "token"})
+            await both_ways(settings(file.read_text()))
+            assert set(api.authorizations) == {"Bearer t"}
+
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            (lambda text: text.replace('"here"', '"there"'), "it has no such kube context, it has there"),
+            (lambda text: text.replace('"user": "u"', '"user": "x"'), "its user 'x' is missing"),
+            (lambda text: text.replace('"server"', '"sever"'), "its cluster names no server"),
+            (lambda text: text.replace("{", "", 1), "it is neither YAML nor JSON"),
+            (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is no kubeconfig"),
+            (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which need `as`"),
+            (
+                lambda text: text.replace('"tls-', '"insecure-skip-tls-verify": "false", "tls-'),
+                "neither true nor false",
+            ),
+            (lambda text: text, "no certificate or crl found"),
+        ],
+    )
+    async def test_what_is_wrong_with_it_is_one_sentence_that_repeats_nothing(
+        self, tmp_path: Path, damage: Callable[[str], str], words: str
+    ) -> None:
+        secret = base64.b64encode(b"s3cr3t").decode()
+        data = base64.b64encode(b"-----BEGIN CERTIFICATE-----" + secret.encode()).decode()
+        cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": data, "tls-server-name": "x"}
+        user = {"token": secret, "client-certificate-data": data, "client-key-data": data}
+        text = kubeconfig(tmp_path / "config", cluster, user).read_text()
+        text = json.dumps(json.loads(damage(text)), indent=2) if damage(text).startswith("{") else damage(text)
+        with pytest.raises(KubeconfigError, match=words) as raised:
+            await both_ways(settings(text))
+        assert raised.value.kubeconfig == IN_CONFIG
+        for part in (secret, data, base64.b64encode(text.encode()).decode()[:20]):
+            assert part not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    async def test_a_plugin_that_fails_does_not_repeat_it(self, tmp_path: Path) -> None:
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "args": ["--key", "s3cr3t"]}
+        env = [{"name": "KEY", "value": "s3cr3t"}]
+        file = kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, {"exec": {**plugin, "env": env}})
+        with pytest.raises(KubeconfigError, match="ended with status 1") as raised:
+            await both_ways(settings(file.read_text()))
+        assert "s3cr3t" not in str(raised.value)
 
 
 class TestTls:

@@ -58,6 +58,12 @@ class Registered:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
 
+    def secrets(self) -> dict[str, list[str]]:
+        """The inputs that are secret, by the names of their resources."""
+        inputs = {each.name: rpc.deserialize_properties(each.object, keep_unknowns=True) for each in self.requests}
+        found = {name: [key for key, value in of.items() if rpc.is_rpc_secret(value)] for name, of in inputs.items()}
+        return {name: keys for name, keys in found.items() if keys}
+
     def of_type(self, token: str) -> list[dict[str, Any]]:
         return [resource.state for urn, resource in self.resources.items() if urn.split("::")[2].endswith(token)]
 
@@ -287,3 +293,23 @@ class TestBuildArguments:
         assert sent_build_args(registered) == {"NPM_TOKEN": SECRET, "NODE": "20"}
         assert not any(SECRET_MARK in str(each.object) for each in registered.requests)
         assert not warnings(caplog)
+
+
+IN_CONFIG = json.dumps({"users": [{"name": "u", "user": {"token": "s3cr3t"}}]}, indent=1)
+
+
+class TestKubeconfig:
+    @pytest.mark.parametrize("config", [{**CONFIG, "kube-registry:kubeconfig": IN_CONFIG}])
+    def test_one_in_the_config_is_a_secret_of_the_provider_and_nowhere_else(
+        self, registered: Registered, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert registered.secrets() == {"cluster": ["kubeconfig"]}
+        others = [value.state for urn, value in registered.resources.items() if not urn.endswith("::cluster")]
+        assert "s3cr3t" not in f"{others} {registered.outputs}"
+        assert "s3cr3t" not in "".join(capfd.readouterr())
+
+    @pytest.mark.parametrize("config", [{**CONFIG, "kube-registry:kubeconfig": "~/.kube/mine"}])
+    def test_a_path_stays_readable(self, registered: Registered) -> None:
+        assert not registered.secrets()
+        (provider,) = registered.of_type("pulumi:providers:kubernetes")
+        assert provider["kubeconfig"] == str(Path.home() / ".kube/mine")

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster.probe_image import REPOSITORY
 from stack.errors import SettingsError
@@ -81,6 +82,42 @@ class TestSettings:
 
     def test_the_push_port_is_that_of_the_stacks_own_name(self) -> None:
         assert Settings.parse(LEAST, project="kube-registry", stack="acme/kube-registry/dev") == parse()
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "apiVersion: v1\nusers: [{name: u, user: {token: s3cr3t}}]\n",
+            '{"users": [{"name": "u", "user": {"token": "s3cr3t"}}]}',
+        ],
+    )
+    def test_a_kubeconfig_itself_is_kept_and_not_shown(self, given: str) -> None:
+        settings = parse(kubeconfig=given)
+        assert yaml.safe_load(str(settings.kubeconfig))["users"] == [{"name": "u", "user": {"token": "s3cr3t"}}]
+        assert "s3cr3t" not in f"{settings!r} {settings}"
+
+    def test_a_kubeconfig_that_is_no_text_is_not_repeated(self) -> None:
+        with pytest.raises(SettingsError, match="which is secret, is not allowed, it takes the path") as raised:
+            parse(kubeconfig={"users": [{"name": "u", "user": {"token": "s3cr3t"}}]})
+        assert "s3cr3t" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("key", "meant", "value", "secret"),
+        [
+            ("kubeConfig", "kubeconfig", '{"users": [{"name": "u", "user": {"token": "s3cr3t"}}]}', ()),
+            ("kubeConfig", "kubeconfig", "/s3cr3t", ("kubeConfig",)),
+            ("nameSpace", "namespace", "s3cr3t", ("nameSpace",)),
+        ],
+    )
+    def test_a_secret_under_a_misspelt_key_is_moved_and_not_repeated(
+        self, key: str, meant: str, value: str, secret: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(SettingsError) as raised:
+            Settings.parse({**LEAST, key: value}, project="kube-registry", stack="dev", secret=secret)
+        assert f"`pulumi config get --path {key} | pulumi config set --secret --path {meant}`" in raised.value.mend
+        assert "s3cr3t" not in str(raised.value)
+
+    def test_a_path_under_a_misspelt_key_is_set_again(self) -> None:
+        assert "`pulumi config set --path kubeconfig /my/config`" in refusal({"kubeConfig": "/my/config"})
 
     def test_a_kubeconfig_in_the_home_folder_is_found_by_whoever_reads_it(self) -> None:
         assert parse(kubeconfig="~/.kube/config").kubeconfig == str(Path.home() / ".kube" / "config")
