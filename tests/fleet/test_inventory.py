@@ -8,12 +8,14 @@ from typing import cast
 
 import pytest
 from pulumi import automation
+from typer.testing import CliRunner
 
 from fleet import schema
 from fleet.command import HeldCommand
 from fleet.draft import draft
 from fleet.inventory import chosen, read_fleet
 from fleet.pulumi import Program, StackCommands
+from registryctl.verbs import app
 from stack.endpoints import derive_push_port
 from stack.fleet_errors import FleetError
 from stack.settings import ImageSettings
@@ -125,12 +127,26 @@ class TestRead:
         with pytest.raises(FleetError) as raised:
             read_fleet(written(tmp_path, LEAST.replace("{name", "{pushPort: 20000, name")))
         assert "stack us: it has push port 20000, which stack eu has, too" in str(raised.value)
-        assert "`pushPort: 20001`" in str(raised.value)
+        (line,) = re.findall(r"`(pushPort: \d+)`", str(raised.value))
+        corrected = LEAST.replace("{name: eu", "{pushPort: 20000, name: eu").replace("{name: us", f"{{{line}, name: us")
+        us, _ = read_fleet(written(tmp_path, corrected)).members
+        assert us.settings.push_port == 20001
 
-    def test_without_a_file_the_verb_that_writes_one_is_named(self, tmp_path: Path) -> None:
+    def test_without_a_file_the_command_that_is_printed_writes_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         written(tmp_path, "").joinpath("fleet.yaml").unlink()
-        with pytest.raises(FleetError, match="registryctl fleet init"):
+        with pytest.raises(FleetError) as raised:
             read_fleet(tmp_path)
+        (line,) = re.findall(r"`python -m registryctl ([^`]+)`", str(raised.value))
+        contexts: list[dict[str, object]] = [{"name": name, "context": {}} for name in ("a-b", "a-b-2", "a/b")]
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(json.dumps({"contexts": contexts, "clusters": [], "users": []}))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(app, line.split(), catch_exceptions=False)
+        assert done.exit_code == 0
+        assert len(read_fleet(tmp_path).members) == len(contexts)
 
 
 class TestChosen:
