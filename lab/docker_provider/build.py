@@ -1,12 +1,13 @@
 """Building an image and having the Docker engine push it, with every line that the engine says on the way.
 
-BuildKit is asked for without a session, which it wants for credentials and secrets only.
+As with the real provider, all logins are collected before a build, and one that fails to be had stops it.
 """
 
 import base64
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,12 +18,14 @@ from lab.docker_provider.context import archive, relative_dockerfile
 from lab.docker_provider.daemon import Daemon
 from lab.docker_provider.errors import ProviderError, RefusedError
 from lab.docker_provider.inputs import Image, Name
+from lab.docker_provider.logins import Logins
+from lab.docker_provider.session import build_session
 
 LAST_LINES = 20
 """How many of a failed build's own lines its error carries."""
 
 _TRACE = "moby.buildkit.trace"
-_NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode()
+_BUILDKIT = "2"
 
 _Say = Callable[[str], None]
 _Message = dict[str, Any]
@@ -38,9 +41,14 @@ def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> di
         push: whether to push; if not, `repoDigest` is the local image's id.
 
     Raises:
-        ProviderError: the build failed (it carries the build's last lines), or the push did.
+        ProviderError: a login cannot be had, the build failed (it carries the build's last lines), or the push did.
     """
-    image_id = _build(daemon, image, say)
+    logins, host = Logins.read(), Name.parse(image.name).repository.partition("/")[0]
+    every = {name: login.as_auth(name) for name, login in logins.every().items()}
+    own = logins.of(host).as_auth(host) if push else {}
+    session = build_session(daemon, logins) if image.builder == _BUILDKIT else nullcontext("")
+    with session as session_id:
+        image_id = _build(daemon, image, say, _encoded(every), session_id)
     return {
         "dockerfile": relative_dockerfile(image.context, image.dockerfile),
         "context": image.context,
@@ -48,11 +56,16 @@ def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> di
         "registryServer": image.registry_server,
         "imageName": image.name,
         "platform": image.platform,
-        "repoDigest": _push(daemon, image.name, say) if push else image_id,
+        "repoDigest": _push(daemon, image.name, say, _encoded(own)) if push else image_id,
     }
 
 
-def _build(daemon: Daemon, image: Image, say: _Say) -> str:
+def _encoded(logins: Mapping[str, object]) -> str:
+    """Logins as the Docker engine's headers carry them."""
+    return base64.urlsafe_b64encode(json.dumps(logins).encode()).decode()
+
+
+def _build(daemon: Daemon, image: Image, say: _Say, logins: str, session: str) -> str:
     """Build an image and return its id in the engine's store."""
     packed = archive(image.context, image.dockerfile)
     say("Starting Docker build")
@@ -66,8 +79,9 @@ def _build(daemon: Daemon, image: Image, say: _Say) -> str:
         "extrahosts": image.add_hosts,
         "version": image.builder,
         "rm": 1,
+        **({"session": session} if session else {}),
     }
-    headers = {"Content-Type": "application/x-tar"}
+    headers = {"Content-Type": "application/x-tar", "X-Registry-Config": logins}
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
     image_id = ""
     with packed.file as body:
@@ -85,14 +99,14 @@ def _build(daemon: Daemon, image: Image, say: _Say) -> str:
     return image_id
 
 
-def _push(daemon: Daemon, image_name: str, say: _Say) -> str:
+def _push(daemon: Daemon, image_name: str, say: _Say, login: str) -> str:
     """Have the engine push an image, and return its repository with the digest that the registry has it under."""
     say("Pushing Image to the registry")
     name = Name.parse(image_name)
     path = f"/images/{quote(name.repository)}/push?{urlencode({'tag': name.tag})}"
     digest = ""
     try:
-        for message in daemon.post(path, {"X-Registry-Auth": _NO_CREDENTIALS}):
+        for message in daemon.post(path, {"X-Registry-Auth": login}):
             digest = _report(message, say, "Digest", "Pushed image with digest {}") or digest
     except RefusedError:
         raise

@@ -3,6 +3,7 @@
 Speaks HTTP itself because the Docker SDK can neither ask for a BuildKit build nor break off one that is silent.
 """
 
+import io
 import json
 import os
 import socket
@@ -50,6 +51,20 @@ class Daemon:
             for line in _lines(_accepted(connection)):
                 if line.strip():
                     yield json.loads(line)
+
+    @contextmanager
+    def hijacked(
+        self, path: str, protocol: str, headers: Mapping[str, str]
+    ) -> Iterator[tuple[io.BufferedReader, socket.socket]]:
+        """A connection that the engine hands over to another protocol: what to read from, and what to write to.
+
+        Raises:
+            RefusedError: it does not.
+            ProviderError: it went away.
+        """
+        with self._talking(), self._connection() as connection:
+            connection.request("POST", path, headers={**headers, "Connection": "Upgrade", "Upgrade": protocol})
+            yield _accepted(connection).fp, connection.sock
 
     def cancel(self) -> None:
         """Break off everything under way; the engine ends a build whose client is gone."""

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ from lab.parts import REGISTRY
 from lab.progress import Progress
 from lab.toolchain import provide, tool
 from lab.waiting import wait_for
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 URN = f"urn:pulumi:dev::project::{IMAGE}::app"
@@ -120,13 +120,19 @@ def refused(*texts: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
     """The plugin, in a folder of its own; one process for all tests, because a new one each would take a minute."""
-    folder = tmp_path_factory.mktemp("program")
+    with started(tmp_path_factory.mktemp("program"), ENVIRONMENT) as plugin:
+        yield plugin
+
+
+@contextmanager
+def started(folder: Path, environment: dict[str, str]) -> Iterator[Plugin]:
+    """The plugin as a process in a folder."""
     engine = PulumiEngine()
     server = grpc.server(ThreadPoolExecutor(4))
     add_EngineServicer_to_server(engine, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    with subprocess.Popen(plugin_command(address), cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(plugin_command(address), cwd=folder, env=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout
         with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
             yield Plugin(folder, ResourceProviderStub(channel), engine.said)
@@ -189,12 +195,6 @@ def registry(tmp_path: Path) -> Iterator[str]:
         wait_for(lambda: answers(f"http://{address}/v2/"), "the registry to answer", log=log, seconds=30)
         yield address
         process.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:
