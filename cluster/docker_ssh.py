@@ -27,7 +27,7 @@ async def near_socket(host: str) -> AsyncIterator[str]:
     """A block in which a Unix socket leads to a daemon that is reached by ssh.
 
     Args:
-        host: ssh://[USER@]HOST[:PORT].
+        host: ssh://[USER@]HOST[:PORT][/PATH], PATH being the socket's on that machine.
 
     Yields:
         The socket's address, unix://PATH.
@@ -35,17 +35,21 @@ async def near_socket(host: str) -> AsyncIterator[str]:
     Raises:
         OSError: it cannot be reached so, in ssh's own words.
     """
-    whom = ssh_words(urlsplit(host))
-    ssh = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", *whom]
-    far = await _far_socket([*ssh, _SOCKET_OF_DOCKER], f"`ssh {shlex.join(whom)}`")
+    place = urlsplit(host)
+    whom = _ssh_words(place)
+    ssh = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
+    name = f"`ssh {shlex.join(whom)}`"
+    far = place.path.rstrip("/") or await _far_socket([*ssh, *whom, _SOCKET_OF_DOCKER], name)
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as folder:
         near = Path(folder, "docker.sock")
-        async with _started([*ssh, "-N", "-L", f"{near}:{far}"]) as forwarding:
+        async with _started([*ssh, "-N", "-L", f"{near}:{far}", *whom]) as forwarding:
 
             async def settled() -> bool | None:
                 return await asyncio.to_thread(near.exists) or forwarding.returncode is not None or None
 
             await poll(settled, seconds=CONNECT_SECONDS, pause=_PAUSE)
+            if forwarding.returncode is not None:
+                raise _error(name, await _last_words(forwarding))
             yield f"unix://{near}"
 
 
@@ -59,17 +63,22 @@ async def _far_socket(command: Sequence[str], name: str) -> str:
             raise OSError(f"{name} took longer than {CONNECT_SECONDS:.0f} s") from None
     if path := urlsplit(answer.decode().strip()).path:
         return path
-    raise OSError(f"{name}: {' '.join(said.decode(errors='replace').split()) or 'no answer'}")
+    raise _error(name, said)
 
 
-def ssh_words(place: SplitResult) -> list[str]:
-    """Whom `ssh` is to reach: its arguments for the user, the port and the host of an address.
+async def _last_words(process: Process) -> bytes:
+    assert process.stderr  # noqa: S101 - a pipe, see _started
+    return await process.stderr.read()
 
-    Args:
-        place: of the form ssh://[USER@]HOST[:PORT]; the port of another scheme is not one of ssh.
-    """
+
+def _error(name: str, said: bytes) -> OSError:
+    return OSError(f"{name}: {' '.join(said.decode(errors='replace').split()) or 'no answer'}")
+
+
+def _ssh_words(place: SplitResult) -> list[str]:
+    """Return the arguments of `ssh` for an address's port, user and host, which is never taken for an option."""
     at = f"{place.username}@{place.hostname}" if place.username else str(place.hostname)
-    return [*(["-p", str(place.port)] if place.scheme == "ssh" and place.port else []), at]
+    return [*(["-p", str(place.port)] if place.port else []), "--", at]
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         if probe is None:
             words = f"whether {line.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Line("docker", well=None, words=words)]
-        async with daemon_reaching(environment, place, probe, said.append):
+        async with daemon_reaching(environment, place, probe, said.append, tunnel.break_off):
             way = ", by way of a relay" if said else ""
             return [Line("docker", well=True, words=f"{line.words} reaches {place}{way}")]
 

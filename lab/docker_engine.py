@@ -60,7 +60,7 @@ class Site:
         run: the folder of its sockets; its path must be short.
         bridge: the network interface that its builds are plugged into.
         address: that of the bridge, with the length of its network.
-        far: whether it has a network of its own, as one in a virtual machine has, with no way out but a gateway.
+        far: whether it has a network of its own, with no way out.
     """
 
     state: Path = places.STATE / "docker"

@@ -194,20 +194,27 @@ class DockerConfigError(KubeRegistryError):
 
 @dataclass(eq=False)
 class DaemonReachError(KubeRegistryError):
-    """The Docker daemon does not reach the push address of this machine."""
+    """The Docker daemon does not reach the push address of this machine, and no relay carries it there."""
 
     host: str
     push_address: str
     reason: str
-    mend: str
 
-    sentence = "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}; {mend}"
+    sentence = (
+        "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}. A relay in the daemon's "
+        "network needs containers with `--network host`, and this port free on its loopback. "
+        "Fix: if the port is taken there, `pulumi config set pushPort {other_port}`"
+    )
     example: ClassVar[dict[str, object]] = {
-        "host": "ssh://me@builder",
+        "host": "tcp://docker:2375",
         "push_address": "localhost:21000",
-        "reason": "dial tcp 127.0.0.1:21000: connect: connection refused",
-        "mend": "`ssh -N -R 21000:localhost:21000 me@builder` carries it there; run `pulumi up` again while that runs",
+        "reason": "relay: cannot listen on 127.0.0.1:21000: Address in use",
     }
+
+    @property
+    def other_port(self) -> int:
+        """Another push port."""
+        return int(self.push_address.rpartition(":")[2]) + 1
 
 
 @dataclass(eq=False)

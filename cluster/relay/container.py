@@ -1,58 +1,94 @@
-"""The relay's container: in the daemon's own network, there for as long as somebody here holds its standard input."""
+"""The relay's container: in the daemon's own network, there for as long as this process holds its standard streams."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import cast
 
 import docker
 import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
+from docker.types import LogConfig
 
+from cluster.docker_stream import attached
+from cluster.relay.carry import carry
+from cluster.relay.frames import Frame, Kind, read_frames
 from cluster.relay.image import relay_archive, relay_image
-
-FAR_HOST = "host.docker.internal"
-"""What a Docker daemon in a machine of its own calls the host that it was started from."""
 
 START_SECONDS = 10.0
 END_SECONDS = 5.0
 
 _LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
-_FRAME_HEADER = 8
-"""Bytes before what an attached container says (Docker Engine API, ContainerAttach)."""
 
 
 @asynccontextmanager
-async def open_relay(client: docker.DockerClient, port: int) -> AsyncIterator[None]:
-    """Carry a port of the daemon's 127.0.0.1 to the same port of this host while the block runs.
+async def open_relay(
+    client: docker.DockerClient, host: str, environment: Mapping[str, str], port: int, lost: Callable[[OSError], None]
+) -> AsyncIterator[None]:
+    """Carry a port of the daemon's 127.0.0.1 to the same port of this process's while the block runs.
 
+    The connections come over the container's standard streams, so that the daemon needs no way back to this machine.
     The container ends by itself when this process does, killed or not.
 
     Args:
         client: the daemon; its own timeout bounds every question to it.
+        host: the same daemon, as unix://PATH or tcp://HOST:PORT.
+        environment: the process's environment.
         port: the push port.
+        lost: is called when the relay ends before the block does.
 
     Raises:
         DockerException, RequestException: the daemon does not take the image, or does not run the container.
         OSError: the relay cannot listen, or there is none for the daemon's architecture.
     """
-    container, attached = await asyncio.to_thread(_start, client, port)
+    container = await asyncio.to_thread(_create, client, port)
     try:
-        yield
+        async with attached(environment, host, str(container.id)) as (reader, writer):
+            frames = read_frames(reader)
+            await asyncio.to_thread(container.start)
+            await _wait_until_it_listens(frames)
+            carrying = asyncio.ensure_future(
+                _carry_until_lost(frames, writer, port, lost)
+            )  # no TaskGroup: see lease.py
+            try:
+                yield
+            finally:
+                carrying.cancel()
+                await asyncio.wait([carrying])
     finally:
-        await asyncio.shield(asyncio.to_thread(_end, container, attached))
+        await asyncio.shield(asyncio.to_thread(_end, container))
 
 
-def _start(client: docker.DockerClient, port: int) -> tuple[Container, socket.socket]:
+async def _wait_until_it_listens(frames: AsyncIterator[Frame]) -> None:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            kind, *_ = await anext(frames)
+    except TimeoutError:
+        raise OSError(f"it does not listen after {START_SECONDS:.0f} s") from None
+    except StopAsyncIteration:
+        raise OSError("it ended without a word") from None
+    assert kind is Kind.LISTENING  # noqa: S101 - the program and this code are of one commit
+
+
+async def _carry_until_lost(
+    frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port: int, lost: Callable[[OSError], None]
+) -> None:
+    error = OSError("the relay's container has ended")
+    try:
+        await carry(frames, relay, port)
+    except* (OSError, asyncio.IncompleteReadError) as group:
+        error = OSError("; ".join(str(each) for each in group.exceptions))
+    lost(error)
+
+
+def _create(client: docker.DockerClient, port: int) -> Container:
     image = _provide_image(client)
     name = f"kube-registry-relay-{port}"
     with suppress(NotFound):
         _remove(client.containers.get(name))
-    container = client.containers.create(
+    return client.containers.create(
         image,
-        [str(port), FAR_HOST],
+        [str(port)],
         name=name,
         labels=_LABELS,
         network_mode="host",
@@ -62,17 +98,8 @@ def _start(client: docker.DockerClient, port: int) -> tuple[Container, socket.so
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         user="65534:65534",
+        log_config=LogConfig(type="none"),  # its output is what is pushed
     )
-    attached: socket.socket | None = None
-    try:
-        file = container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-        attached = cast("socket.socket", getattr(file, "_sock", file))  # a file that is closed leaves its socket open
-        container.start()
-        _wait_until_it_listens(attached)
-    except BaseException:
-        _end(container, attached)
-        raise
-    return container, attached
 
 
 def _provide_image(client: docker.DockerClient) -> str:
@@ -86,23 +113,8 @@ def _provide_image(client: docker.DockerClient) -> str:
     return name
 
 
-def _wait_until_it_listens(attached: socket.socket) -> None:
-    """Raise OSError with what the relay said in place of "listening", or where it said nothing in time."""
-    attached.settimeout(START_SECONDS)
-    said = b""
-    while b"\n" not in said[_FRAME_HEADER:] and (more := attached.recv(4096)):
-        said += more
-    line = said[_FRAME_HEADER:].decode(errors="replace").strip()
-    if line != "listening":
-        raise OSError(line or "it ended without a word")
-
-
-def _end(container: Container, attached: socket.socket | None) -> None:
-    """Let go of its standard input, and see it gone; what does not go is removed."""
-    if attached is not None:
-        with suppress(OSError):
-            attached.shutdown(socket.SHUT_RDWR)
-        attached.close()
+def _end(container: Container) -> None:
+    """See it gone: it ends with its standard input; what does not go is removed."""
     with suppress(DockerException, requests.RequestException):
         container.wait(condition="removed", timeout=END_SECONDS)
     with suppress(DockerException, requests.RequestException):

@@ -1,37 +1,39 @@
 /*
- * relay PORT HOST: listens on 127.0.0.1:PORT and carries every connection to HOST:PORT.
+ * relay PORT: listens on 127.0.0.1:PORT and hands every connection over its own standard streams.
  *
- * It ends when its standard input does, so that it does not outlive whoever holds the other end, and on SIGTERM.
- * It says "listening" once it does, and ends with status 2 where it cannot.
+ * The streams carry frames, in network order: kind (8 bits), connection (24 bits), count (32 bits), then for DATA as
+ * many bytes as count says; cluster/relay/frames.py is the other end. Each side may send WINDOW bytes of a connection
+ * that the other has not yet credited, so a slow connection holds up no other, and no side has to stop reading.
+ *
+ * It ends when its standard input does, so that it does not outlive the process at the other end, and on SIGTERM. It
+ * ends with status 2 where it cannot listen.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { NEAR, FAR, SIDES, CONNECTIONS = 256, BUFFER = 64 * 1024 };
-
-struct flow { /* what was read from one side and is not yet written to the other */
-    size_t start, end;
-    int ended;  /* the side it comes from has no more */
-    int passed; /* and the other has been told */
-    char bytes[BUFFER];
-};
+enum { LISTENING, OPEN, DATA, END, RESET, CREDIT };
+enum { CONNECTIONS = 256, WINDOW = 1024 * 1024, PIECE = 64 * 1024, HEADER = 8, LAST_NUMBER = 0xffffff };
 
 struct connection {
-    int fds[SIDES];
-    struct flow from[SIDES];
-    struct addrinfo *addresses, *next; /* of the far side; those from next on are untried */
-    int connected;
+    uint32_t number;
+    int fd;
+    uint32_t credit;     /* how much more of it the other end takes */
+    uint32_t uncredited; /* written to the socket, the other end does not know yet */
+    size_t start, end;   /* what is still to be written to the socket */
+    int read_end, write_end, shut;
+    char bytes[WINDOW];
 };
 
-static const char *port, *host;
 static struct connection *connections[CONNECTIONS];
 
 static void on_term(int number) {
@@ -39,7 +41,7 @@ static void on_term(int number) {
     _exit(0); /* the first process of a container has to do this itself */
 }
 
-static int open_listener(void) {
+static int open_listener(const char *port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
     place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -51,134 +53,201 @@ static int open_listener(void) {
     return fd;
 }
 
-static void no_delay(int fd) {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-/* Begin to connect to the next address of the far side; 0 where there is none left. */
-static int connect_next(struct connection *c) {
-    while (c->next) {
-        struct addrinfo *address = c->next;
-        c->next = address->ai_next;
-        if (c->fds[FAR] >= 0) close(c->fds[FAR]);
-        c->fds[FAR] = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (c->fds[FAR] < 0) continue;
-        no_delay(c->fds[FAR]);
-        if (connect(c->fds[FAR], address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS) return 1;
+static void say(const char *bytes, size_t count) {
+    while (count > 0) {
+        ssize_t put = write(STDOUT_FILENO, bytes, count);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) exit(0);
+        bytes += put;
+        count -= (size_t)put;
     }
-    return 0;
 }
 
-/* Whether the far side answers, or another of its addresses is being tried. */
-static int finish_connecting(struct connection *c) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(c->fds[FAR], SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error) return connect_next(c);
-    return c->connected = 1;
+/* Send a frame; of DATA the bytes follow the header in the same buffer, which has room for it in front. */
+static void send_frame(int kind, uint32_t number, uint32_t count, char *frame) {
+    char header[HEADER];
+    uint32_t words[2] = {htonl((uint32_t)kind << 24 | number), htonl(count)};
+    memcpy(frame ? frame : header, words, HEADER);
+    say(frame ? frame : header, HEADER + (frame ? count : 0));
 }
 
 static void drop(int slot) {
-    struct connection *c = connections[slot];
-    for (int side = NEAR; side < SIDES; side++)
-        if (c->fds[side] >= 0) close(c->fds[side]);
-    if (c->addresses) freeaddrinfo(c->addresses);
-    free(c);
+    close(connections[slot]->fd);
+    free(connections[slot]);
     connections[slot] = NULL;
 }
 
+/* End a connection that broke on one side as broken on the other. */
+static void reset(int slot, int tell) {
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(connections[slot]->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    if (tell) send_frame(RESET, connections[slot]->number, 0, NULL);
+    drop(slot);
+}
+
 static void accept_into(int slot, int listener) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    static uint32_t last;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
     if (fd < 0) return;
-    struct connection *c = calloc(1, sizeof *c);
+    struct connection *c = malloc(sizeof *c);
     if (!c) {
         close(fd);
         return;
     }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    memset(c, 0, offsetof(struct connection, bytes));
+    last = last % LAST_NUMBER + 1;
+    c->number = last;
+    c->fd = fd;
+    c->credit = WINDOW;
     connections[slot] = c;
-    c->fds[NEAR] = fd;
-    c->fds[FAR] = -1;
-    no_delay(fd);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    if (getaddrinfo(host, port, &hints, &c->addresses) != 0) c->addresses = NULL;
-    c->next = c->addresses;
-    if (!connect_next(c)) drop(slot);
+    send_frame(OPEN, c->number, 0, NULL);
 }
 
-static int wants_read(const struct flow *f) { return !f->ended && f->end < BUFFER; }
-static int wants_write(const struct flow *f) { return f->start < f->end; }
-
-static short events(const struct connection *c, int side) {
-    if (!c->connected) return side == FAR ? POLLOUT : 0;
-    return (wants_read(&c->from[side]) ? POLLIN : 0) | (wants_write(&c->from[!side]) ? POLLOUT : 0);
+static int slot_of(uint32_t number) {
+    for (int slot = 0; slot < CONNECTIONS; slot++)
+        if (connections[slot] && connections[slot]->number == number) return slot;
+    return -1;
 }
 
-/* Read what there is, write what can be, pass the end on; 0 once the connection is broken. */
-static int carry(struct connection *c, int side) {
-    struct flow *f = &c->from[side];
-    if (wants_read(f)) {
-        ssize_t got = read(c->fds[side], f->bytes + f->end, BUFFER - f->end);
-        if (got < 0 && errno != EAGAIN && errno != EINTR) return 0;
-        if (got > 0) f->end += (size_t)got;
-        f->ended = got == 0;
+static short events(const struct connection *c) {
+    return (c->credit > 0 && !c->read_end ? POLLIN : 0) | (c->start < c->end ? POLLOUT : 0);
+}
+
+/* Hand on what the socket has; 0 where it is broken. */
+static int take(struct connection *c) {
+    static char frame[HEADER + PIECE];
+    ssize_t got = read(c->fd, frame + HEADER, c->credit < PIECE ? c->credit : PIECE);
+    if (got < 0) return errno == EAGAIN || errno == EINTR;
+    c->credit -= (uint32_t)got;
+    c->read_end = got == 0;
+    send_frame(got ? DATA : END, c->number, (uint32_t)got, got ? frame : NULL);
+    return 1;
+}
+
+/* Write to the socket what is there for it; 0 where it is broken. */
+static int give(struct connection *c) {
+    if (c->start < c->end) {
+        ssize_t put = write(c->fd, c->bytes + c->start, c->end - c->start);
+        if (put < 0) return errno == EAGAIN || errno == EINTR;
+        c->start += (size_t)put;
+        c->uncredited += (uint32_t)put;
+        if (c->start == c->end) c->start = c->end = 0;
+        if (c->uncredited >= WINDOW / 4) {
+            send_frame(CREDIT, c->number, c->uncredited, NULL);
+            c->uncredited = 0;
+        }
     }
-    if (wants_write(f)) {
-        ssize_t put = write(c->fds[!side], f->bytes + f->start, f->end - f->start);
-        if (put < 0 && errno != EAGAIN && errno != EINTR) return 0;
-        if (put > 0) f->start += (size_t)put;
-        if (f->start == f->end) f->start = f->end = 0;
-    }
-    if (f->ended && !f->passed && !wants_write(f)) {
-        shutdown(c->fds[!side], SHUT_WR);
-        f->passed = 1;
+    if (c->write_end && !c->shut && c->start == c->end) {
+        shutdown(c->fd, SHUT_WR);
+        c->shut = 1;
     }
     return 1;
 }
 
-/* 0 once nothing is left to do. */
-static int serve(struct connection *c) {
-    if (!c->connected) return finish_connecting(c);
-    if (!carry(c, NEAR) || !carry(c, FAR)) return 0;
-    return !(c->from[NEAR].passed && c->from[FAR].passed);
+static void serve(int slot, short happened) {
+    struct connection *c = connections[slot];
+    int whole = 1;
+    if (happened & (POLLIN | POLLERR | POLLHUP) && c->credit > 0 && !c->read_end) whole = take(c);
+    if (whole) whole = give(c);
+    if (!whole)
+        reset(slot, 1);
+    else if (c->read_end && c->shut)
+        drop(slot);
 }
 
-static void watch(struct pollfd *polled, int fd, short events) {
-    polled->fd = events ? fd : -1; /* poll would tell of a hang-up again and again */
-    polled->events = events;
-    polled->revents = 0;
+/* Keep bytes for a socket; there is room, because the other end keeps to the window. */
+static void keep(struct connection *c, const char *bytes, size_t count) {
+    if (c->end + count > WINDOW) {
+        memmove(c->bytes, c->bytes + c->start, c->end - c->start);
+        c->end -= c->start;
+        c->start = 0;
+    }
+    if (c->end + count > WINDOW) exit(3);
+    memcpy(c->bytes + c->end, bytes, count);
+    c->end += count;
+}
+
+static void obey(int kind, uint32_t number, uint32_t amount) {
+    int slot = slot_of(number);
+    if (slot < 0) return; /* it broke here, and the other end does not know yet */
+    if (kind == CREDIT) connections[slot]->credit += amount;
+    if (kind == END) {
+        connections[slot]->write_end = 1;
+        serve(slot, 0);
+    }
+    if (kind == RESET) reset(slot, 0);
+}
+
+static void receive_data(uint32_t number, const char *bytes, size_t count) {
+    int slot = slot_of(number);
+    if (slot < 0) return;
+    keep(connections[slot], bytes, count);
+    serve(slot, 0);
+}
+
+static size_t least(size_t one, size_t other) { return one < other ? one : other; }
+
+/* What the other end has sent, a piece at a time: headers may be cut anywhere, and so may data. */
+static void receive(const char *bytes, size_t count) {
+    static char header[HEADER];
+    static size_t have;
+    static uint32_t number, left; /* of the DATA frame under way */
+    while (count > 0) {
+        size_t used = least(count, left ? left : HEADER - have);
+        if (left) {
+            receive_data(number, bytes, used);
+            left -= (uint32_t)used;
+        } else {
+            memcpy(header + have, bytes, used);
+            have += used;
+        }
+        bytes += used;
+        count -= used;
+        if (have < HEADER) continue;
+        have = 0;
+        uint32_t words[2];
+        memcpy(words, header, HEADER);
+        number = ntohl(words[0]) & LAST_NUMBER;
+        int kind = (int)(ntohl(words[0]) >> 24);
+        if (kind == DATA)
+            left = ntohl(words[1]);
+        else
+            obey(kind, number, ntohl(words[1]));
+    }
 }
 
 int main(int count, char **words) {
-    if (count != 3) {
-        fprintf(stderr, "usage: relay PORT HOST\n");
+    if (count != 2) {
+        fprintf(stderr, "usage: relay PORT\n");
         return 2;
     }
-    port = words[1];
-    host = words[2];
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, on_term);
-    int listener = open_listener();
-    if (write(STDOUT_FILENO, "listening\n", 10) != 10) return 2;
+    int listener = open_listener(words[1]);
+    send_frame(LISTENING, 0, 0, NULL);
 
     for (;;) {
-        struct pollfd polled[2 + SIDES * CONNECTIONS], *sockets = polled + 2;
+        struct pollfd polled[2 + CONNECTIONS] = {{.fd = STDIN_FILENO, .events = POLLIN}}, *sockets = polled + 2;
         int empty = -1;
         for (int slot = 0; slot < CONNECTIONS; slot++) {
-            struct connection *c = connections[slot];
-            if (!c) empty = slot;
-            for (int side = NEAR; side < SIDES; side++)
-                watch(&sockets[SIDES * slot + side], c ? c->fds[side] : -1, c ? events(c, side) : 0);
+            short wanted = connections[slot] ? events(connections[slot]) : 0;
+            if (!connections[slot]) empty = slot;
+            sockets[slot].fd = wanted ? connections[slot]->fd : -1; /* else a hang-up would be reported again and again */
+            sockets[slot].events = wanted;
         }
-        watch(&polled[0], STDIN_FILENO, POLLIN);
-        watch(&polled[1], listener, empty >= 0 ? POLLIN : 0);
-        if (poll(polled, 2 + SIDES * CONNECTIONS, -1) < 0) continue;
+        polled[1].fd = empty >= 0 ? listener : -1;
+        polled[1].events = POLLIN;
+        if (poll(polled, 2 + CONNECTIONS, -1) < 0) continue;
 
-        char ignored[256];
-        if (polled[0].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return 0;
         for (int slot = 0; slot < CONNECTIONS; slot++)
-            if (connections[slot] && (sockets[SIDES * slot].revents || sockets[SIDES * slot + FAR].revents))
-                if (!serve(connections[slot])) drop(slot);
+            if (sockets[slot].revents) serve(slot, sockets[slot].revents);
         if (polled[1].revents) accept_into(empty, listener);
+        if (polled[0].revents) {
+            static char piece[PIECE];
+            ssize_t got = read(STDIN_FILENO, piece, sizeof piece);
+            if (got == 0 || (got < 0 && errno != EINTR)) return 0;
+            if (got > 0) receive(piece, (size_t)got);
+        }
     }
 }

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import asyncssh
 import pytest
 
-from cluster.docker_ssh import near_socket, ssh_words
+from cluster.docker_ssh import near_socket
 
 pytestmark = pytest.mark.anyio
 
@@ -68,18 +68,23 @@ async def test_what_ssh_says_is_told(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     elsewhere = host.rpartition(":")[0] + f":{port}"
-    with pytest.raises(OSError, match=f"`ssh -p {port} somebody@127.0.0.1`: .*Connection refused"):
+    with pytest.raises(OSError, match=f"`ssh -p {port} -- somebody@127.0.0.1`: .*Connection refused"):
         async with near_socket(elsewhere):
             pass
 
 
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("ssh://me@there", ["me@there"]),
-        ("ssh://me@there:2222", ["-p", "2222", "me@there"]),
-        ("tcp://there:2375", ["there"]),
-    ],
-)
-def test_the_port_of_another_scheme_is_not_one_of_ssh(address: str, words: list[str]) -> None:
-    assert ssh_words(urlsplit(address)) == words
+async def test_the_address_may_name_the_socket(host: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.sock"
+    async with await asyncio.start_unix_server(shout, other), near_socket(f"{host}{other}") as near:
+        reader, writer = await asyncio.open_unix_connection(urlsplit(near).path)
+        writer.write(b"hello\n")
+        assert await reader.read() == b"HELLO\n"
+        writer.close()
+
+
+async def test_a_host_is_never_an_option(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    with pytest.raises(OSError, match="ssh"):
+        async with near_socket(f"ssh://-oproxycommand=touch%20{made}"):
+            pass
+    assert not made.exists()

@@ -12,10 +12,12 @@ from rich.console import Console
 
 from cluster.push import PushPath
 from cluster.reach import daemon_reaching
-from lab import far_engine
+from lab import far_engine, images
+from lab.docker_engine import Engine
 from lab.progress import Progress
 from stack.endpoints import parse_reference
-from stack.errors import DaemonReachError
+from stack.errors import DaemonError, DaemonReachError
+from tests.docker_api import over_tcp
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
@@ -23,81 +25,118 @@ pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 DIGEST = f"sha256:{'0' * 64}"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def refusal(environment: dict[str, str], port: int) -> str:
-    async def reach() -> None:
-        async with daemon_reaching(environment, f"localhost:{port}", DIGEST, lambda _: None):
-            pass
-
-    with pytest.raises(DaemonReachError) as raised:
-        asyncio.run(reach())
-    return str(raised.value)
+async def reach(environment: dict[str, str], port: int) -> None:
+    async with daemon_reaching(environment, f"localhost:{port}", DIGEST, lambda _: None, lambda _: None):
+        pass
 
 
 class TestReach:
-    def test_a_daemon_that_finds_nobody_at_the_push_address_says_so(self, lab: Lab) -> None:
-        port = free_port()
-        text = refusal({"DOCKER_HOST": lab.env["DOCKER_HOST"]}, port)
-        assert f"does not reach localhost:{port} of this machine: " in text
-        before, _, after = text.partition("; by way of a relay: ")
-        assert "connection refused" in before
-        assert after
+    async def test_a_daemon_that_finds_no_registry_at_the_push_address_says_so(self, lab: Lab) -> None:
+        """It shares this machine's loopback, so that no relay can listen where the tunnel does."""
+        with socket.create_server(("127.0.0.1", 0)) as tunnel:
+            port = tunnel.getsockname()[1]
+            closing_all = asyncio.create_task(close_all(tunnel))
+            with pytest.raises(DaemonReachError) as raised:
+                await reach({"DOCKER_HOST": lab.env["DOCKER_HOST"]}, port)
+            closing_all.cancel()
+        assert raised.value.push_address == f"localhost:{port}"
+        assert "cannot listen" in raised.value.reason
 
-    async def test_an_image_is_not_pushed_by_a_daemon_that_does_not_reach_it(self, lab: Lab, program: Program) -> None:
+    async def test_an_image_is_not_pushed_by_a_daemon_that_is_not_there(self, lab: Lab, program: Program) -> None:
         program.up()
         settings = settings_of(lab)
         path = PushPath(settings, {"DOCKER_HOST": "tcp://127.0.0.1:1"})
-        with pytest.raises(DaemonReachError):
+        with pytest.raises(DaemonError) as raised:
             await path.take("image", lambda _: None)
+        assert raised.value.host == "tcp://127.0.0.1:1"
         with socket.create_server(("127.0.0.1", settings.push_port)):
             pass
 
-    @pytest.mark.parametrize("at", ["127.0.0.1:1", "me@127.0.0.1:1"])
-    def test_for_one_that_is_elsewhere_there_is_a_line_that_carries_it_there(self, at: str) -> None:
-        text = refusal({"DOCKER_HOST": f"tcp://{at}"}, 21000)
-        assert f"`ssh -N -R 21000:localhost:21000 {at.removesuffix(':1')}` carries it there" in text
+
+async def close_all(server: socket.socket) -> None:
+    """Accept connections and end them."""
+    server.settimeout(0)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(server)
+        connection.close()
 
 
 @pytest.fixture(scope="module")
-def far(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
-    """The same stack, built and pushed by an engine that is in a network of its own."""
+def engine() -> Iterator[Engine]:
+    """An engine in a network of its own, from which no way leads to this machine."""
     progress = Progress(Console(quiet=True))
-    engine = far_engine.up(progress)
-    assert program.state()["resources"]
-    yield new_program(Lab(lab.cluster, {**lab.env, "DOCKER_HOST": engine.host}), checkout, checkout)
+    yield far_engine.up(progress)
     far_engine.down(progress)
+
+
+@pytest.fixture(scope="module")
+def far(lab: Lab, checkout: Path, program: Program, engine: Engine) -> Program:
+    """The same stack, built and pushed by that engine."""
+    assert program.state()["resources"]
+    return new_program(Lab(lab.cluster, {**lab.env, "DOCKER_HOST": engine.host}), checkout, checkout)
 
 
 def edit(program: Program, text: str) -> None:
     (program.folder / "app" / "site" / "far.txt").write_text(text)
 
 
+async def pushed_lines(program: Program) -> list[str]:
+    """What an update says that pushes an image."""
+    lines: list[str] = []
+    await asyncio.to_thread(program.stack.up, on_output=lines.append)
+    return lines
+
+
+def in_registry(lab: Lab, program: Program) -> bool:
+    image = parse_reference(program.output("image"))
+    assert image.digest
+    return '"layers"' in lab.fetch(f"http://127.0.0.1:30100/v2/app/manifests/{image.digest}")
+
+
 class TestRelay:
-    """Simulated: what a virtual machine has of its own, this engine has in a namespace."""
+    """Simulated: what an engine in a container or a virtual machine has of its own, this one has in a namespace."""
 
-    def test_a_daemon_with_a_loopback_of_its_own_pushes_through_a_relay(self, lab: Lab, far: Program) -> None:
+    async def test_a_daemon_with_nothing_but_its_socket_pushes_through_a_relay(self, lab: Lab, far: Program) -> None:
         edit(far, "pushed from afar")
-        lines: list[str] = []
-        far.stack.up(on_output=lines.append)
+        lines = await pushed_lines(far)
         assert any("the Docker daemon has a loopback of its own; a relay there carries" in line for line in lines)
-        image = parse_reference(far.output("image"))
-        assert image.digest
-        assert '"layers"' in lab.fetch(f"http://127.0.0.1:30100/v2/app/manifests/{image.digest}")
+        assert in_registry(lab, far)
 
-    def test_the_relay_is_gone_when_the_tunnel_is(self, lab: Lab, far: Program) -> None:
-        with closing(docker.DockerClient(far.stack.workspace.env_vars["DOCKER_HOST"])) as client:
+    def test_the_relay_is_gone_when_the_tunnel_is(self, lab: Lab, engine: Engine) -> None:
+        with closing(docker.DockerClient(engine.host)) as client:
             assert client.containers.list(all=True) == []
         with socket.create_server(("127.0.0.1", settings_of(lab).push_port)):
             pass
 
-    def test_without_a_way_back_nothing_is_built_and_both_ways_are_told(self, far: Program) -> None:
+    async def test_so_does_one_at_a_tcp_address(self, lab: Lab, far: Program, engine: Engine) -> None:
+        edit(far, "pushed from a service beside a job")
+        async with over_tcp(engine) as host:
+            variables = far.stack.workspace.env_vars
+            far.stack.workspace.env_vars = {**variables, "DOCKER_HOST": host}
+            assert any("a relay there carries" in line for line in await pushed_lines(far))
+            far.stack.workspace.env_vars = variables
+        assert in_registry(lab, far)
+
+    async def test_a_push_of_many_layers_that_are_large_is_whole(self, lab: Lab, far: Program) -> None:
+        dockerfile = far.folder / "app" / "Dockerfile"
+        text = dockerfile.read_text()
+        layers = "".join(f"RUN head -c 40000000 /dev/urandom >/layer{number}\n" for number in range(5))
+        dockerfile.write_text(text.replace("EXPOSE", f"{layers}EXPOSE", 1))
+        await pushed_lines(far)  # it is read back, layer by layer
+        dockerfile.write_text(text)
+        assert in_registry(lab, far)
+
+    def test_where_the_port_is_taken_nothing_is_built_and_another_one_is_proposed(
+        self, lab: Lab, far: Program, engine: Engine
+    ) -> None:
         edit(far, "not pushed")
-        far_engine.close_gateway()
-        text = far.failing_up()
-        assert "connection refused; by way of a relay: " in text
+        port = settings_of(lab).push_port
+        with closing(docker.DockerClient(engine.host)) as client:
+            command = ["nc", "-l", "-s", "127.0.0.1", "-p", str(port)]
+            taken = client.containers.run(images.BUSYBOX, command, network_mode="host", detach=True)
+            text = far.failing_up()
+            taken.remove(force=True)
+        assert "cannot listen" in text
+        assert f"`pulumi config set pushPort {port + 1}`" in text
         assert "Traceback" not in text
         assert not far.state().get("pending_operations")

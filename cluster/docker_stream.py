@@ -1,0 +1,62 @@
+"""A stream that the Docker daemon's API hands over: an attached container's, both ways at once.
+
+The docker SDK gives it as a blocking socket, over TLS one that asyncio does not take.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from docker.utils import kwargs_from_env
+
+_READ_AHEAD = 1024 * 1024
+
+
+@asynccontextmanager
+async def attached(
+    environment: Mapping[str, str], host: str, container: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A block in which this process holds a container's standard input, output and error (ContainerAttach).
+
+    Args:
+        environment: the process's environment, which names TLS certificates as for Docker's client.
+        host: unix://PATH or tcp://HOST:PORT.
+        container: its id.
+
+    Raises:
+        OSError: the daemon is not there, or does not hand it over.
+    """
+    place = urlsplit(host)
+    if place.scheme == "unix":
+        opening = asyncio.open_unix_connection(place.path, limit=_READ_AHEAD)
+    else:
+        opening = asyncio.open_connection(place.hostname, place.port, ssl=_tls(environment), limit=_READ_AHEAD)
+    reader, writer = await opening
+    try:
+        base = "" if place.scheme == "unix" else place.path.rstrip("/")
+        path = f"{base}/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1"
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        if head.split()[1] not in ("101", "200"):
+            raise OSError(f"the Docker daemon does not attach: {head.splitlines()[0]}")
+        yield reader, writer
+    except asyncio.IncompleteReadError as error:
+        raise ConnectionResetError("the Docker daemon broke off") from error
+    finally:
+        writer.transport.abort()  # nothing that is left to be sent matters
+
+
+def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Return what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for, as the docker SDK reads them; None for plain TCP."""
+    wanted = kwargs_from_env(environment=environment).get("tls")
+    if not wanted:
+        return None
+    context = ssl.create_default_context(cafile=wanted.ca_cert)
+    if not wanted.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if wanted.cert:
+        context.load_cert_chain(*wanted.cert)
+    return context
