@@ -1,5 +1,6 @@
 """The docker provider that the program registers: which configuration of Docker it reads."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def registered() -> dict[str, str]:
+    asyncio.set_event_loop(asyncio.new_event_loop())  # which Pulumi's test decorator expects to find
     monitor = Monitor()
     mocks.set_mocks(Engine(), monitor=monitor, preview=False)
 
