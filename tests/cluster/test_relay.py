@@ -21,6 +21,7 @@ import pytest
 from docker.errors import NotFound
 from rich.console import Console
 
+from cluster.docker_ssh import near_socket
 from cluster.relay.carry import carry
 from cluster.relay.container import open_relay
 from cluster.relay.frames import WINDOW, Kind, frame, read_frames
@@ -29,7 +30,10 @@ from lab import docker_engine, far_engine, images, pki
 from lab.docker_engine import Engine
 from lab.progress import Progress
 from lab.waiting import wait_for
+from tests.cluster.test_docker_ssh import host
 from tests.docker_api import over_tcp
+
+__all__ = ["host"]
 
 PROGRAM = Path(__file__).parents[2] / "cluster/relay/relay-amd64"
 SECONDS = 20
@@ -302,6 +306,17 @@ async def test_so_it_does_over_tls(far: Engine, daemon: docker.DockerClient, tmp
         with pytest.raises(ConnectionResetError):
             async with open_relay(daemon, host, {}, port, lambda _: None):
                 pass
+
+
+@pytest.mark.lab
+@pytest.mark.anyio
+async def test_so_it_does_over_ssh(far: Engine, host: str) -> None:
+    path = far.host.removeprefix("unix://")
+    async with near_socket(f"{host}{path}") as near, await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with closing(await asyncio.to_thread(docker.DockerClient, near, timeout=30)) as client:
+            async with open_relay(client, near, {}, port, lambda _: None):
+                assert await asyncio.to_thread(ask, client, port) == "HELLO"
 
 
 @pytest.mark.lab
