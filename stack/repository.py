@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from stack.names import PROBE_REPOSITORY
 
 REPOSITORY_LENGTH = 255 - len("localhost:30100/")
-"""A reference may have 255 characters before its tag, where Docker 20.10 counts host and port and Docker 29 does not."""
+"""A reference may have 255 characters before its tag; Docker 20.10 counts host and port, Docker 29 does not."""
 
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 

@@ -12,7 +12,7 @@ from cluster.preconditions import prove_reach
 from stack.api_errors import CertificateError, CredentialsError
 from stack.errors import ClusterError
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, Program
+from tests.e2e.conftest import STACK, Lab, Program
 
 pytestmark = pytest.mark.lab
 
@@ -60,7 +60,7 @@ class TestOnTheEngine:
     @pytest.mark.parametrize(
         ("setting", "words"),
         [
-            ({"kubeContext": "nowhere"}, "it has no such kube context, it has lab-e2e"),
+            ({"kubeContext": "nowhere"}, f"it has no such kube context, it has lab-{STACK}"),
             ({"images.app.context": "./nowhere"}, "nowhere is not a folder"),
             ({"nodeprt": "30100"}, "there is no such setting, nodePort is meant"),
         ],
