@@ -72,11 +72,6 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def example_command(key: str, settings: Mapping[str, FieldInfo], of_image: Mapping[str, FieldInfo]) -> str:
-    """The command that sets a missing key to an example of what it takes."""
-    return next(_replaced([key], Checked({}, (), settings, of_image)))
-
-
 def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
     if found["type"] == "missing":
         return "it is missing"
@@ -100,19 +95,9 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, It
     known = checked.known(place)
     *above, name = place
     meant = nearest(name, known)
-
-    is_secret = place[0] in checked.secret or (meant == "kubeconfig" and is_contents(str(value)))
-
-    def commands() -> Iterator[str]:
-        if meant and is_secret:
-            there = _path([*above, meant])
-            yield f"pulumi config get --path {_path(place)} | pulumi config set --secret --path {there}"
-        yield _rm(place)
-        if meant and not is_secret:
-            yield from _as_given([*above, meant], value, checked)
-
+    commands = _moved(place, [*above, meant], value, checked) if meant else iter([_rm(place)])
     hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
-    return f"there is no such setting{hint}", commands()
+    return f"there is no such setting{hint}", commands
 
 
 def _renamed(place: list[str], checked: Checked) -> Iterator[str]:
@@ -120,25 +105,37 @@ def _renamed(place: list[str], checked: Checked) -> Iterator[str]:
     images: Any = checked.config["images"]
     images = json.loads(images) if isinstance(images, str) else images
     name = place[1]
-    target = ["images", allowed_name(name, images)]
-    given = images[name] or {"context": checked.of_image["context"].default}
-    yield _rm(place)
-    for key, value in given.items() if isinstance(given, Mapping) else ():
-        yield from _as_given([*target, str(key)], value, checked)
+    return _moved(place, ["images", allowed_name(name, images)], images[name], checked)
 
 
-def _as_given(place: list[str], value: object, checked: Checked) -> Iterator[str]:
-    """What sets a place to a value that stands elsewhere: each key of a map, or an example where that is no text."""
-    match place, value:
-        case ["images", _, "buildArgs"], Mapping():
+def _moved(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """What a place has, at another one. A secret is read before it is removed, and never shown."""
+    is_secret = place[0] in checked.secret or (target == ["kubeconfig"] and is_contents(str(value)))
+    if not is_secret:
+        yield _rm(place)
+    yield from _as_given(place, target, value, checked, is_secret=is_secret)
+    if is_secret:
+        yield _rm(place)
+
+
+def _as_given(
+    place: list[str], target: list[str], value: object, checked: Checked, *, is_secret: bool
+) -> Iterator[str]:
+    """What sets a target to the value of a place: each key of a map, or an example where it can have no such value."""
+    match target, value:
+        case ((["images", _] | ["images", _, "buildArgs"]), Mapping()) if value:
             for key, each in value.items():
-                yield from _as_given([*place, str(key)], each, checked)
-        case [key, *_], _ if key in checked.secret:
-            yield f"pulumi config set --secret --path {_path(place)}"  # asks for the value
+                yield from _as_given([*place, str(key)], [*target, str(key)], each, checked, is_secret=is_secret)
+        case ["images", _], _:
+            yield _set([*target, "context"], str(checked.of_image["context"].default))
+        case _, str() | int() | float() if is_secret:
+            yield f"pulumi config get --path {_path(place)} | pulumi config set --secret --path {_path(target)}"
         case _, str() | int() | float() if _fits_a_line(str(value)):
-            yield _set(place, value if isinstance(value, str) else json.dumps(value))
+            yield _set(target, value if isinstance(value, str) else json.dumps(value))
+        case ["images", _, key, *_], _ if key not in checked.of_image:
+            return  # another error, which is reported next
         case _:
-            yield from _replaced(place, checked)
+            yield from _replaced(target, checked)
 
 
 def _replaced(place: list[str], checked: Checked) -> Iterator[str]:
