@@ -38,7 +38,7 @@ class Entry:
         kind: what it is.
         source: where it is on this machine.
         mode: permission bits that the build gets; those of a link say nothing.
-        time: when it was modified, in nanoseconds since 1970; no part of the tag.
+        time: when it was modified, in nanoseconds since 1970, which no build knows a time before; no part of the tag.
         value: a file's sha256 in hex, a link's target, nothing of a folder.
         size: of a file, in bytes.
         widened: whether the umask hid it from others, who may read it in the image.
@@ -152,9 +152,9 @@ class _Reading:
             found = source.lstat()
             if stat.S_ISLNK(found.st_mode):
                 target = os.readlink(source)  # noqa: PTH115 - a Path drops a slash at the end, which counts
-                return Entry(path, "link", source, 0, found.st_mtime_ns, target)
+                return Entry(path, "link", source, 0, _time(found), target)
             if stat.S_ISDIR(found.st_mode):
-                return Entry(path, "folder", source, sent_mode(found.st_mode, self.umask), found.st_mtime_ns)
+                return Entry(path, "folder", source, sent_mode(found.st_mode, self.umask), _time(found))
             return self.file(path, source, found) if stat.S_ISREG(found.st_mode) else None
         except FileNotFoundError:
             return None
@@ -163,7 +163,12 @@ class _Reading:
         """A file; `found` is what was found of it just now."""
         mode, value = sent_mode(found.st_mode, self.umask), self.hashes.of(path, source, found)
         widened = bool(mode & ~found.st_mode)
-        return Entry(path, "file", source, mode, found.st_mtime_ns, value, found.st_size, widened=widened)
+        return Entry(path, "file", source, mode, _time(found), value, found.st_size, widened=widened)
+
+
+def _time(found: os.stat_result) -> int:
+    """The daemon takes a time before 1970 for 1970, and an archive that begins with one for a Dockerfile's text."""
+    return max(found.st_mtime_ns, 0)
 
 
 def _lost_links(found: list[Entry]) -> set[str]:

@@ -91,10 +91,10 @@ class TestJourney:
         before = os.umask(0o077)
         try:
             write_anew(program.folder, other)
+            assert (other / "app" / "Dockerfile").stat().st_mode & 0o777 == 0o600
+            assert new_program(lab, program.folder, other).preview() == {"same": RESOURCES}
         finally:
             os.umask(before)
-        assert (other / "app" / "Dockerfile").stat().st_mode & 0o777 == 0o600
-        assert new_program(lab, program.folder, other).preview() == {"same": RESOURCES}
 
     def test_a_preview_of_a_change_shows_it_and_opens_no_tunnel(self, lab: Lab, program: Program) -> None:
         (program.folder / "app" / "site" / "version").write_text("2\n")

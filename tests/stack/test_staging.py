@@ -169,12 +169,15 @@ class TestTimes:
     def test_everything_keeps_its_own(self, folder: Path, app: Path) -> None:
         os.utime(app / "run.sh", ns=(EDITED, EDITED))
         os.utime(app / "latest", ns=(EDITED + 1, EDITED + 1), follow_symlinks=False)
-        os.utime(app / "site" / "deep" / "page", ns=(0, -1_000_000_007))
         os.utime(app / "site", ns=(EDITED + 2, EDITED + 2))
         before = times(app)
         after = times(folder / staged(folder).context)
         assert after == {path: before[path] for path in after}
         assert after["run.sh"] == EDITED
+
+    def test_one_before_1970_is_1970_as_the_daemon_has_it(self, folder: Path, app: Path) -> None:
+        os.utime(app / ".dockerignore", ns=(0, -1_000_000_007))
+        assert times(folder / staged(folder).context)[".dockerignore"] == 0
 
     def test_they_are_no_part_of_the_tag(self, folder: Path, app: Path) -> None:
         before = staged(folder).tag
