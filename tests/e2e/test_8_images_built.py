@@ -40,7 +40,7 @@ def built(lab: Lab, program: Program) -> str:
     return settings_of(lab).endpoints.push_name("app", tag)
 
 
-def facts(members: dict[str, tarfile.TarInfo]) -> dict[str, tuple[bytes, str, int, int, str]]:
+def facts(members: dict[str, tarfile.TarInfo]) -> dict[str, tuple[bytes, str, int, str, int]]:
     """Kind, mode, size, time and target of each file; the lab's engine gives copied folders the time of the build."""
     return {
         name: (each.type, f"{each.mode:o}", each.size, each.linkname, 0 if each.isdir() else int(each.mtime))
