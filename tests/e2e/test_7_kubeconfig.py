@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,4 +58,19 @@ def test_it_serves_everywhere_and_is_printed_nowhere(lab: Lab, secret: Program, 
         assert "cannot be used with kubeconfig in the stack's config" in "".join(lines)
     assert pulumi("stack", "export") == 0
     printed = "".join([*lines, doctor.stdout, doctor.stderr])
+    assert not [each for each in credentials if each in printed]
+
+
+def test_a_fleet_finds_it_in_the_stacks_own_file(lab: Lab, secret: Program, credentials: set[str]) -> None:
+    """A rollout, the look at its health, and the review of a change."""
+    secret.up()
+    stack = {"name": STACK, "kubeContext": lab.cluster.kube_context, "images": {"app": {"context": "./app"}}}
+    (secret.folder / "fleet.yaml").write_text(yaml.safe_dump({"stacks": [stack]}))
+    printed = ""
+    for words in (["fleet", "up", "--report", "report.html"], ["fleet", "status"], ["preview"], ["fleet", "list"]):
+        done = secret.run(sys.executable, "-m", "registryctl", *words)
+        assert done.returncode == 0, done
+        printed += done.stdout + done.stderr
+    printed += (secret.folder / "report.html").read_text()
+    assert "secure" in (secret.folder / f"Pulumi.{STACK}.yaml").read_text()
     assert not [each for each in credentials if each in printed]
