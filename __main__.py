@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pulumi
 
+from cluster.docker_config import broken_store
 from cluster.push import PushPath
 from components.hooks import prove_preconditions
 from components.image import RegistryImage, report_differences, warn_of_secrets
@@ -26,8 +27,10 @@ def main() -> None:
     prove_preconditions(settings)
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
     report_differences(staged)
-    opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider()])
-    registry = ClusterRegistry("registry", settings, PushPath(settings, os.environ), opts)
+    broken = broken_store(os.environ)
+    opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider(broken)])
+    path = PushPath(settings, os.environ, broken.config if broken else None)
+    registry = ClusterRegistry("registry", settings, path, opts)
     images = {each.image: RegistryImage(each, registry, opts) for each in staged}
     pulumi.export("tagged", {name: image.tagged for name, image in images.items()})
     pulumi.export("images", references := {name: image.reference for name, image in images.items()})

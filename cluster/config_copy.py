@@ -1,4 +1,4 @@
-"""A copy of Docker's config.json for the docker provider, in the home folder, for as long as this process runs.
+"""A copy of Docker's config.json for the docker provider, in the home folder, while images are pushed.
 
 The provider reads `config.json` in the folder that its variable DOCKER_CONFIG names, and Pulumi can give that variable
 the value of another one only, so the folder is HOME (ADR 0013). Runs side by side share the file: each holds a lock on
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-_MARK = {"kube-registry": "a copy for the docker provider; it is removed when `pulumi up` ends"}
+_MARK = {"kube-registry": "a copy for the docker provider; it is removed when the push ends"}
 """Docker ignores names that it does not know (docker/cli, configfile.LoadFromReader)."""
 
 

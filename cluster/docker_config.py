@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,45 +97,57 @@ def config_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
-def broken_store(config: Mapping[str, Any]) -> str | None:
-    """Return the program of Docker's credential store if it does not list its logins: every build would fail.
+@dataclass(frozen=True)
+class BrokenStore:
+    """A credential store that does not list its logins, so that every build of the docker provider would fail.
+
+    Attributes:
+        program: its program.
+        config: Docker's config.json without it, with every other login.
+    """
+
+    program: str
+    config: Mapping[str, Any]
+
+
+def broken_store(environment: Mapping[str, str]) -> BrokenStore | None:
+    """Return Docker's credential store if it does not work.
 
     Only `credsStore` is asked. A program of `credHelpers` that fails costs its own registry's login, no build
     (docker/cli, configfile.GetAllCredentials).
 
     Args:
-        config: Docker's config.json.
+        environment: the process's environment.
+
+    Raises:
+        DockerConfigError: Docker's config.json cannot be read.
     """
+    config = docker_config(environment)
     store = config.get("credsStore")
     if not store or _answers(store, "list", "unused"):
         return None
-    return store_program(store)
+    return BrokenStore(_program(store), _without_store(config, store))
 
 
-def config_without_store(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Docker's config.json without its credential store, and with every login that can be had without `list`.
+def _without_store(config: Mapping[str, Any], store: str) -> dict[str, Any]:
+    """Return a config.json without its credential store, and with every login that can be had without `list`.
 
     A store may give single logins though it lists none: then it becomes the helper of each registry that
     `docker login` has noted in `auths`.
-
-    Args:
-        config: Docker's config.json.
     """
-    store = config["credsStore"]
     noted = [host for host, login in config.get("auths", {}).items() if not (login or {}).get("auth")]
     helpers = {host: store for host in noted if _answers(store, "get", host)}
     kept = {name: value for name, value in config.items() if name != "credsStore"}
     return {**kept, "credHelpers": {**helpers, **config.get("credHelpers", {})}}
 
 
-def store_program(store: str) -> str:
-    """Return the name of a credential store's program."""
+def _program(store: str) -> str:
     return f"docker-credential-{store}"
 
 
 def _answers(store: str, verb: str, question: str) -> bool:
     """Whether a credential store answers as Docker expects it; one that is slow does."""
-    program = shutil.which(store_program(store))
+    program = shutil.which(_program(store))
     if not program:
         return False
     try:

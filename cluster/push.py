@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
@@ -44,11 +45,19 @@ class PushPath:
     Args:
         settings: the stack; nothing is opened before the first verb.
         docker: environment that names the Docker daemon which is going to push; None where none is.
+        docker_config: what the docker provider is to find as config.json in the home folder while images are pushed;
+            None where it reads Docker's own.
     """
 
-    def __init__(self, settings: Settings, docker: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        docker: Mapping[str, str] | None = None,
+        docker_config: Mapping[str, Any] | None = None,
+    ) -> None:
         self._settings = settings
         self._docker = docker
+        self._docker_config = docker_config
         self._lock = asyncio.Lock()
         self._verdict: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
@@ -188,7 +197,8 @@ class PushPath:
         await self._open.aclose()
 
     async def _open_tunnel(self, say: Say) -> None:
-        from cluster.kube import open_client  # noqa: PLC0415 - see the module's docstring
+        from cluster.config_copy import config_copy  # noqa: PLC0415 - see the module's docstring
+        from cluster.kube import open_client  # noqa: PLC0415
         from cluster.lease import lease_held  # noqa: PLC0415
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
@@ -204,6 +214,10 @@ class PushPath:
             if self._docker is not None:
                 reaching = await self._daemon_reaching(tunnel, self._docker, say)
                 await opening.enter_async_context(reaching)
+            if self._docker_config is not None and not opening.enter_context(
+                config_copy(Path.home(), self._docker_config)
+            ):
+                say(f"{Path.home()}/config.json cannot be written, so this builds without any login")
             self._tunnel = tunnel
             self._open = opening.pop_all()
 

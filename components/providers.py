@@ -1,25 +1,16 @@
 """The two providers, each told what it talks to; nothing is taken from the surroundings."""
 
-import atexit
 import json
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
-from cluster.config_copy import config_copy, remove_left_copy
-from cluster.docker_config import (
-    USUAL_HOSTS,
-    broken_store,
-    chosen_daemon,
-    config_without_store,
-    docker_config,
-    usual_daemon,
-)
+from cluster.config_copy import remove_left_copy
+from cluster.docker_config import USUAL_HOSTS, BrokenStore, chosen_daemon, usual_daemon
 from stack.kubeconfig_setting import is_contents
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
@@ -30,6 +21,10 @@ _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _COPY_OF_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
 """The engine's variable -> the provider's, which gets its value."""
+
+_MARK_OF_COPY = ["-T"]
+"""Changes nothing: the provider adds it to every ssh of its own. The engine starts a provider with other variables only
+if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
 
 
 def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
@@ -74,36 +69,32 @@ def service_account(environment: Mapping[str, str]) -> str:
     )
 
 
-def docker_provider() -> docker.Provider:
+def docker_provider(broken: BrokenStore | None) -> docker.Provider:
     """The Docker daemon that DOCKER_HOST or the current docker context names, with the logins that Docker has.
 
     The provider lists Docker's credential store before it builds and fails if that does not work, though our push needs
-    no login. Then it reads a copy of Docker's configuration without the store, in the home folder, until this process
-    ends (ADR 0013).
+    no login. Then it reads a copy of Docker's configuration without the store, in the home folder, which is there while
+    images are pushed (ADR 0013).
+
+    Args:
+        broken: that store, where it does not work.
 
     Raises:
         DaemonAddressError, DaemonError, DockerConfigError: Docker's own configuration cannot be used.
     """
-    config = docker_config(os.environ)
-    broken = broken_store(config)
-    opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG if broken else None)
-    provider = docker.Provider("builder", host=told_daemon(os.environ), opts=opts)
     remove_left_copy(Path.home())
-    if broken:
-        copy = ExitStack()
-        kept = copy.enter_context(config_copy(Path.home(), config_without_store(config)))
-        atexit.register(copy.close)  # the engine builds until the program ends
-        pulumi.log.warn(_without_store(broken, kept=kept), provider)
-    return provider
-
-
-def _without_store(program: str, *, kept: bool) -> str:
-    """Say what a credential store that does not work costs."""
-    cost = "This builds without the logins that only it has" if kept else "This builds without any login"
-    return (
-        f"{program}, the credsStore of Docker's config.json, does not list its logins. {cost}; pushing needs none. "
-        f"Fix: run `{program} list` and correct what it says, or remove credsStore from config.json."
+    host = told_daemon(os.environ)
+    if broken is None:
+        return docker.Provider("builder", host=host)
+    opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG)
+    provider = docker.Provider("builder", host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
+    pulumi.log.warn(
+        f"{broken.program}, the credsStore of Docker's config.json, does not list its logins. This builds without the "
+        f"logins that only it has; pushing needs none. Fix: run `{broken.program} list` and correct what it says, or "
+        "remove credsStore from config.json.",
+        provider,
     )
+    return provider
 
 
 def told_daemon(environment: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ def configured_host(variables: Mapping[str, str]) -> str | None:
         ProviderError: the configuration asks for a connection that the stand-in does not speak.
     """
     config = {name.removeprefix("docker:config:"): value for name, value in variables.items()}
-    for name in ("caMaterial", "certMaterial", "keyMaterial", "certPath", "sshOpts", "registryAuth"):
+    for name in ("caMaterial", "certMaterial", "keyMaterial", "certPath", "registryAuth"):
         if config.get(name):
             raise ProviderError(
                 f"the offline stand-in for the Docker provider does not know docker:{name}; "

@@ -57,7 +57,7 @@ def test_runs_that_begin_and_end_at_one_moment_all_find_it(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", '{"auths": {}}'])
-def test_a_file_of_somebody_else_stays_as_it_is(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with config_copy(tmp_path, CONFIG) as kept:
         assert not kept
@@ -65,7 +65,7 @@ def test_a_file_of_somebody_else_stays_as_it_is(tmp_path: Path, text: str) -> No
     assert (tmp_path / "config.json").read_text() == text
 
 
-def test_another_configuration_waits_for_nobody_and_changes_nothing(tmp_path: Path) -> None:
+def test_another_configuration_does_not_wait_and_changes_nothing(tmp_path: Path) -> None:
     with config_copy(tmp_path, CONFIG), config_copy(tmp_path, {"auths": {}}) as kept:
         assert not kept
         assert found(tmp_path) == CONFIG

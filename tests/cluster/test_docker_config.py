@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import docker_config as subject
-from cluster.docker_config import broken_store, chosen_daemon, config_without_store, docker_config
+from cluster.docker_config import BrokenStore, broken_store, chosen_daemon, docker_config
 from stack.errors import DaemonAddressError, DaemonError, DockerConfigError
 
 
@@ -124,22 +124,24 @@ class TestStore:
     def test_one_that_lists_its_logins_works_whatever_the_helpers_of_single_registries_do(self, tmp_path: Path) -> None:
         helper(tmp_path, "good", "echo '{}'")
         helper(tmp_path, "acr-env", '[ "$1" = get ]')  # as Azure's: it does not know `list`
-        assert broken_store({"credsStore": "good", "credHelpers": {"acme.example": "acr-env", "x": "missing"}}) is None
+        config = {"credsStore": "good", "credHelpers": {"acme.example": "acr-env", "x": "missing"}}
+        assert broken_store(configured(tmp_path, config)) is None
 
-    def test_without_one_nothing_is_asked(self) -> None:
-        assert broken_store({"credHelpers": {"acme.example": "missing"}}) is None
-        assert broken_store({"credsStore": ""}) is None
+    def test_without_one_nothing_is_asked(self, tmp_path: Path) -> None:
+        assert broken_store(configured(tmp_path, {"credHelpers": {"acme.example": "missing"}})) is None
+        assert broken_store(configured(tmp_path, {"credsStore": ""})) is None
 
     @pytest.mark.parametrize("script", [None, "echo pass store is uninitialized; exit 1", "echo hello", "echo '[]'"])
     def test_one_that_is_missing_fails_or_babbles_does_not_work(self, tmp_path: Path, script: str | None) -> None:
         if script:
             helper(tmp_path, "odd", script)
-        assert broken_store({"credsStore": "odd"}) == "docker-credential-odd"
+        found = broken_store(configured(tmp_path, {"credsStore": "odd"}))
+        assert found == BrokenStore("docker-credential-odd", {"credHelpers": {}})
 
     def test_one_that_is_slow_works(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         helper(tmp_path, "slow", f"exec {shutil.which('sleep')} 600")
         monkeypatch.setattr(subject, "STORE_SECONDS", 0.2)
-        assert broken_store({"credsStore": "slow"}) is None
+        assert broken_store(configured(tmp_path, {"credsStore": "slow"})) is None
 
     def test_only_the_store_is_taken_away_and_what_it_gives_stays(self, tmp_path: Path) -> None:
         helper(tmp_path, "half", 'read host; [ "$1 $host" = "get mine.example" ] && echo \'{"Username": "me"}\'')
@@ -150,9 +152,9 @@ class TestStore:
             "auths": {"mine.example": {}, "gone.example": {}, "file.example": own},
             "proxies": {"default": {"httpProxy": "http://proxy:3128"}},
         }
-        assert broken_store(config) == "docker-credential-half"
-        kept = config_without_store(config)
-        assert kept == {
+        found = broken_store(configured(tmp_path, config))
+        assert found
+        assert found.config == {
             "auths": config["auths"],
             "proxies": config["proxies"],
             "credHelpers": {"acme.example": "acr-env", "mine.example": "half"},

@@ -142,7 +142,7 @@ async def test_serves_two_hundred_connections_side_by_side_and_as_many_after_the
 
 
 @pytest.mark.anyio
-async def test_one_that_nobody_reads_holds_up_no_other() -> None:
+async def test_one_that_is_not_read_holds_up_no_other() -> None:
     sent = os.urandom(3 * WINDOW)
     async with relay() as running:
         stuck = [await running.connect() for _ in range(2)]

@@ -1,14 +1,17 @@
 """The docker provider that the program registers: which configuration of Docker it reads."""
 
 import asyncio
-import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, rpc
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
+from cluster.config_copy import config_copy
+from cluster.docker_config import broken_store
 from components.providers import docker_provider
 from tests.cluster.test_docker_config import configured, helper
 
@@ -29,9 +32,11 @@ class Monitor(mocks.MockMonitor):
     def __init__(self) -> None:
         super().__init__(Engine())
         self.mappings: dict[str, str] = {}
+        self.inputs: dict[str, object] = {}
 
-    def RegisterResource(self, request: object) -> object:  # noqa: N802 - the name of a gRPC method
-        self.mappings |= getattr(request, "envVarMappings", {})
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - the name and shape of a gRPC method
+        self.mappings |= request.envVarMappings
+        self.inputs |= rpc.deserialize_properties(request.object)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
@@ -53,44 +58,42 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-@pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What is done when the program ends."""
-    ending: list[object] = []
-    monkeypatch.setattr("atexit.register", ending.append)
-    return ending
-
-
-def registered() -> dict[str, str]:
+def registered() -> tuple[dict[str, str], dict[str, object]]:
+    """The provider's variables and inputs."""
     asyncio.set_event_loop(asyncio.new_event_loop())  # which Pulumi's test decorator expects to find
     monitor = Monitor()
     mocks.set_mocks(Engine(), monitor=monitor, preview=False)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
-        docker_provider()
+        docker_provider(broken_store(os.environ))
 
     run()
-    return monitor.mappings
+    return monitor.mappings, {name: value for name, value in monitor.inputs.items() if name != "version"}
 
 
-def test_helpers_of_single_registries_change_nothing(home: Path, warnings: list[str], ends: list[object]) -> None:
+def test_helpers_of_single_registries_change_nothing(home: Path, warnings: list[str]) -> None:
     helper(home, "desktop", "echo '{}'")
     helper(home, "acr-env", '[ "$1" = get ]')
     configured(home / "docker", {"credsStore": "desktop", "credHelpers": {"a.example": "acr-env", "b.example": "none"}})
-    assert registered() == {}
-    assert warnings == ends == []
-    assert not (home / "config.json").exists()
+    assert registered() == ({}, {"host": ""})
+    assert warnings == []
 
 
-def test_a_broken_store_is_left_out_and_nothing_else(home: Path, warnings: list[str], ends: list[object]) -> None:
-    config = {"credsStore": "gone", "credHelpers": {"a.example": "acr-env"}, "auths": {"c.example": {"auth": "eDp5"}}}
-    configured(home / "docker", config)
-    assert registered() == {"HOME": "DOCKER_CONFIG"}
-    kept = json.loads((home / "config.json").read_text())
-    assert {name: kept.get(name) for name in config} == {**config, "credsStore": None}
+def test_a_broken_store_leads_the_provider_to_a_copy_by_a_change_that_the_engine_sees(
+    home: Path, warnings: list[str]
+) -> None:
+    configured(home / "docker", {"credsStore": "gone"})
+    mappings, inputs = registered()
+    assert mappings == {"HOME": "DOCKER_CONFIG"}
+    assert inputs != {"host": ""}
     assert len(warnings) == 1
     assert "docker-credential-gone" in warnings[0]
-    for end in ends:
-        end()  # type: ignore[operator]
+
+
+def test_what_a_killed_run_has_left_is_taken_away(home: Path) -> None:
+    with config_copy(home, {}):
+        left = (home / "config.json").read_text()
+    (home / "config.json").write_text(left)
+    registered()
     assert not (home / "config.json").exists()

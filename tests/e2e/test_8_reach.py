@@ -132,7 +132,7 @@ class TestRelay:
         edit(far, "not pushed")
         port = settings_of(lab).push_port
         with closing(docker.DockerClient(engine.host)) as client:
-            command = ["nc", "-l", "-s", "127.0.0.1", "-p", str(port)]
+            command = ["httpd", "-f", "-p", f"127.0.0.1:{port}"]
             taken = client.containers.run(images.BUSYBOX, command, network_mode="host", detach=True)
             text = far.failing_up()
             taken.remove(force=True)
