@@ -38,7 +38,7 @@ test-journey:
 test-rights:
 	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* 2>&1); status=$$?; echo "$$said"; exit $$status
 test-images:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_8_[fiopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest tests/e2e/test_8_[filopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
 test-lab:
 	@said=$$($(PYTHON) -m pytest tests/lab tests/e2e/test_8_node_proxy.py 2>&1); status=$$?; echo "$$said"; exit $$status
 test-demo:

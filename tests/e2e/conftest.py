@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from pulumi import automation
 
+from lab.parts import BUILDX
+from lab.toolchain import build
 from stack.settings import Settings
 from tests.conftest import CLUSTER, Lab
 
@@ -133,6 +135,12 @@ def deployed(program: Program) -> Program:
     """The program, deployed."""
     program.up()
     return program
+
+
+@pytest.fixture(scope="session")
+def buildx() -> None:
+    """BuildKit's own client, built where it is missing."""
+    build(BUILDX)
 
 
 @pytest.fixture(scope="module")

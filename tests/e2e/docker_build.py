@@ -8,16 +8,14 @@ from pathlib import Path
 
 import docker
 
-from lab.parts import BUILDX
-from lab.toolchain import build, tool
+from lab.toolchain import tool
 from tests.conftest import Lab
 
 BUILD_SECONDS = 120.0
 
 
 def docker_build(lab: Lab, image: str, context: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Build an image as `docker build` does; the status is the caller's to look at."""
-    build(BUILDX)
+    """Build an image as `docker build` does, by the fixture `buildx`; the caller looks at the status."""
     command = [str(tool("buildx")), "build", "--load", "--provenance=false", "--tag", image, *options, str(context)]
     # As a plugin it gets the daemon's address from the docker command, by itself from the environment.
     return subprocess.run(

@@ -73,7 +73,7 @@ def fill(app: Path) -> None:
     (app / "src" / "up").symlink_to("../key")
 
 
-@pytest.mark.usefixtures("deployed")
+@pytest.mark.usefixtures("deployed", "buildx")
 class TestSame:
     @pytest.fixture(autouse=True)
     def _folder(self, app: Path) -> None:

@@ -11,7 +11,7 @@ from stack.context import context_paths
 from tests.conftest import Lab
 from tests.e2e.docker_build import docker_build, files_of
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("buildx")]
 
 FILES = (
     "README.md",
