@@ -11,17 +11,17 @@ NAME = "far-docker"
 FAR = Site(places.STATE / NAME, places.RUN / NAME, bridge=NAME, address="10.118.0.1/24", far=True)
 
 
-def up(progress: Progress) -> Engine:
+def up(progress: Progress, site: Site = FAR) -> Engine:
     """Start the far engine and give it the lab's images. Idempotent.
 
     Raises:
         LabError: it did not start; the sentence names the log.
     """
-    engine = docker_engine.start(progress, FAR)
-    docker_engine.load_images(engine, FAR, progress)
+    engine = docker_engine.start(progress, site)
+    docker_engine.load_images(engine, site, progress)
     return engine
 
 
-def down(progress: Progress) -> None:
+def down(progress: Progress, site: Site = FAR) -> None:
     """End the far engine, and remove all that it made but its log. Idempotent."""
-    docker_engine.down(progress, FAR)
+    docker_engine.down(progress, site)

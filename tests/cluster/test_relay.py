@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -27,7 +28,7 @@ from cluster.relay.container import open_relay
 from cluster.relay.frames import WINDOW, Kind, frame, read_frames
 from cluster.relay.image import relay_archive, relay_image
 from lab import docker_engine, far_engine, images, pki
-from lab.docker_engine import Engine
+from lab.docker_engine import Engine, Site
 from lab.progress import Progress
 from lab.waiting import wait_for
 from tests.cluster.test_docker_ssh import host
@@ -237,9 +238,11 @@ def test_the_image_is_the_same_each_time() -> None:
 @pytest.fixture(scope="module")
 def far() -> Iterator[Engine]:
     """An engine in a network of its own, from which no way leads to this machine."""
-    progress = Progress(Console(quiet=True))
-    yield far_engine.up(progress)
-    far_engine.down(progress)
+    progress, folder = Progress(Console(quiet=True)), Path(tempfile.mkdtemp(prefix="relay-", dir="/run"))
+    site = Site(folder / "state", folder / "run", bridge="lab-relay", far=True)  # other tests' is in use meanwhile
+    yield far_engine.up(progress, site)
+    far_engine.down(progress, site)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
