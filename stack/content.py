@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,11 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
         BuildContextError: build context or Dockerfile is not there, a file cannot be read or has a name that no build
             takes, or the ignore file has a pattern that is none.
     """
-    context = (program / image.context).resolve()
-    if not context.is_dir():
-        raise BuildContextError(image=name, path=str(context), problem="is not a folder")
+    context = (program / image.context).absolute()
+    _prove(name, context, Path.is_dir, "is not a folder")
+    context = context.resolve()
     dockerfile = context / image.dockerfile
-    if not dockerfile.is_file():
-        raise BuildContextError(image=name, path=str(dockerfile), problem="is not a file")
+    _prove(name, dockerfile, Path.is_file, "is not a file")
     dockerfile = dockerfile.parent.resolve() / dockerfile.name
     with _one_sentence(name, context, dockerfile), remembered_hashes(program, name) as hashes:
         sent, left_out = _read(context, dockerfile, _Reading(hashes, read_umask()))
@@ -103,6 +102,15 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
     tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), build)
     place = next(entry.path for entry in entries if entry.source == dockerfile)
     return Content(name, tag, entries, place, left_out)
+
+
+def _prove(image: str, path: Path, is_right: Callable[[Path], bool], otherwise: str) -> None:
+    try:
+        problem = None if is_right(path) else otherwise
+    except OSError as error:  # a name that is too long, or a folder on the way that may not be entered
+        problem = f"cannot be read: {error.strerror}"
+    if problem:
+        raise BuildContextError(image=image, path=str(path), problem=problem)
 
 
 def _read(context: Path, dockerfile: Path, read: "_Reading") -> tuple[dict[str, Entry], tuple[Path, ...]]:
@@ -136,7 +144,8 @@ def _one_sentence(image: str, context: Path, dockerfile: Path) -> Iterator[None]
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         mend = "make it readable, or leave it out by a line in .dockerignore"
-        raise BuildContextError(image=image, path=str(error.filename), problem=problem, mend=mend) from error
+        path = str(error.filename or context)  # a disk that fails while it is read names no file
+        raise BuildContextError(image=image, path=path, problem=problem, mend=mend) from error
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,7 @@ class _Reading:
             if stat.S_ISDIR(found.st_mode):
                 return Entry(path, "folder", source, sent_mode(found.st_mode, self.umask), _time(found))
             return self.file(path, source, found) if stat.S_ISREG(found.st_mode) else None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def file(self, path: str, source: Path, found: os.stat_result) -> Entry:

@@ -80,9 +80,10 @@ def make_own_folder(program: Path) -> Path:
         OSError: it cannot be made.
     """
     folder = program / OWN_FOLDER
-    if not (folder / ".gitignore").exists():
+    ignored = folder / ".gitignore"
+    if not ignored.exists() or not ignored.stat().st_size:  # a full disk leaves an empty one
         folder.mkdir(exist_ok=True)
-        (folder / ".gitignore").write_text("*\n")
+        ignored.write_text("*\n")
     return folder
 
 
@@ -109,7 +110,7 @@ def _write(cache: Path, hashes: dict[str, _Facts]) -> None:
     """Write all or nothing."""
     try:
         make_own_folder(cache.parent.parent)
-        with tempfile.NamedTemporaryFile("w", dir=cache.parent, prefix=f"{cache.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile("w", dir=cache.parent, prefix="cache-", delete=False) as file:
             whole = Path(file.name)
             try:
                 json.dump(hashes, file)

@@ -10,7 +10,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-_SPACE = "\t\n\v\f\r \x85\xa0"
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""What Go takes for space (unicode.IsSpace); Python's own list is longer."""
+
 _IN_BRACKETS = r"(?:\\.|[^\\\]-])"
 _WELL_FORMED = re.compile(rf"(?:\\.|\[\^?(?:{_IN_BRACKETS}(?:-{_IN_BRACKETS})?)+\]|[^\\\[])*")
 """Go's filepath.Match, which Docker asks whether a pattern is one."""
@@ -20,6 +22,9 @@ _WILDCARDS = set("*[]?^\\")
 
 _REGEX_ONLY = re.compile(r"\\[A-Za-z0-9]|\[:")
 """What Docker hands on to Go's regular expressions, which give it a meaning that Python's do not know."""
+
+_REGEX_BESIDE_WILDCARDS = re.compile(r"\||\{[0-9]")
+"""What it hands on beside a wildcard: a choice, a repetition (github.com/moby/patternmatcher, escapeBytes)."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     """
     if not re.search(r"[*?\[\]\\]", pattern.removeprefix("**").removesuffix("**")):
         return _compiled_plain(pattern)
+    if _REGEX_BESIDE_WILDCARDS.search(pattern):
+        raise ValueError(f"{pattern!r} has | or a number in braces beside a wildcard, a regular expression for Docker")
     pieces = re.findall(r"\*\*/?|\\.|.", pattern)
     last = len(pieces) - 1
     translated = [_translated(piece, is_last=number == last) for number, piece in enumerate(pieces)]

@@ -72,7 +72,8 @@ def stage(content: Content, program: Path) -> Staged:
     except OSError as error:
         problem = f"cannot be staged: {error.strerror}"
         mend = "make room and rights for that folder beside Pulumi.yaml"
-        raise BuildContextError(image=content.image, path=str(error.filename), problem=problem, mend=mend) from error
+        path = str(error.filename or folder)  # a full disk names no file
+        raise BuildContextError(image=content.image, path=path, problem=problem, mend=mend) from error
     except _ChangedError as error:
         with suppress(OSError):
             forget_hashes(program, content.image)
@@ -176,7 +177,7 @@ def _copy(entry: Entry, target: Path) -> None:
     digest = hashlib.sha256()
     try:
         source = entry.source.open("rb")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise _ChangedError(entry.source) from error
     with source, target.open("xb") as copy:
         while chunk := source.read(_CHUNK):
@@ -191,11 +192,12 @@ def _earlier_files(stages: Path) -> dict[str, tuple[str, Path]]:
     records = sorted(stages.glob(f"*/{HASHES}"), key=_used)
     if not records:
         return {}
+    context = records[-1].parent / CONTEXT
     try:
-        context = records[-1].parent / CONTEXT
-        return {path: (value, context / path) for path, value in json.loads(records[-1].read_text()).items()}
+        hashes = json.loads(records[-1].read_text())
     except (OSError, ValueError):
         return {}
+    return {path: (value, context / path) for path, value in hashes.items()} if isinstance(hashes, dict) else {}
 
 
 def _used(record: Path) -> float:

@@ -39,6 +39,7 @@ CASES = {
     "comments and blanks": "# a.txt\n\n # no comment\n  a.txt  \n",
     "byte order mark": "\ufeffa.txt\n",
     "carriage returns": "a.txt\r\n*.md\r\n",
+    "blanks that are not ASCII": "a.txt\u3000\n\u2003*.md\u00a0\n",
     "a name is of the top": "node_modules\n",
     "a name at any depth": "**/node_modules\n",
     "a star stays in its folder": "*.md\n",

@@ -131,11 +131,17 @@ class TestErrors:
         [
             (ImageSettings(context="nowhere"), "nowhere is not a folder"),
             (ImageSettings(context="app", dockerfile="Containerfile"), "Containerfile is not a file"),
+            (ImageSettings(context="a" * 300), "cannot be read: File name too long"),
+            (ImageSettings(context="app", dockerfile="a" * 300), "cannot be read: File name too long"),
+            (ImageSettings(context="a\0b"), "is not a folder"),
+            (ImageSettings(context="app/itself"), "itself is not a folder"),
         ],
     )
     def test_missing_files_are_one_sentence(self, tmp_path: Path, image: ImageSettings, problem: str) -> None:
+        folder = checkout(tmp_path)
+        (folder / "app" / "itself").symlink_to("itself")
         with pytest.raises(BuildContextError, match=problem):
-            tag(checkout(tmp_path), image)
+            tag(folder, image)
 
     def test_a_wrong_pattern_names_its_file(self, tmp_path: Path) -> None:
         folder = checkout(tmp_path)
@@ -167,6 +173,11 @@ class TestCache:
         value = json.loads(known)["site/index.html"][-1]
         cache.write_text(known.replace(value, "0" * 64))
         assert tag(folder) != before
+
+    @pytest.mark.usefixtures("later")
+    def test_those_of_an_image_with_the_longest_name_are_kept(self, folder: Path) -> None:
+        read_content("a" * 239, ImageSettings(context="app"), PLATFORM, folder)
+        assert [file for file in (folder / ".kube-registry").iterdir() if "aaaa" in file.name]
 
     @pytest.mark.usefixtures("later")
     def test_a_change_that_keeps_size_and_time_is_noticed(self, folder: Path) -> None:

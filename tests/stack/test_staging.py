@@ -1,10 +1,11 @@
 import json
 import os
+import resource
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,17 @@ def checkout(folder: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return checkout(tmp_path)
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Files can be made here, and nothing be written to them, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -391,6 +403,13 @@ class TestReuse:
         monkeypatch.setattr(Path, "hardlink_to", refuse)
         assert times(folder / staged(folder).context) == before
 
+    @pytest.mark.parametrize("text", ["[]", "null", "{", '{"run.sh": 1}', '{"run.sh": null}'])
+    def test_where_it_does_not_say_what_it_holds_files_are_copied(self, folder: Path, app: Path, text: str) -> None:
+        stage_folder = (folder / staged(folder).dockerfile).parent
+        (stage_folder / "hashes.json").write_text(text)
+        (app / "more").write_text("more")
+        assert (folder / staged(folder).context / "run.sh").stat().st_nlink == 1
+
     def test_those_that_were_not_used_for_a_day_are_removed(self, folder: Path, app: Path) -> None:
         tags = []
         for text in ("old", "recent", "new"):
@@ -441,6 +460,29 @@ class TestErrors:
         with pytest.raises(BuildContextError) as raised:
             staged(folder)
         assert ".kube-registry" in raised.value.path
+
+    @pytest.mark.parametrize("in_place", [Path.mkdir, None], ids=["a folder", "a folder above it"])
+    def test_a_file_that_became_something_else(
+        self, folder: Path, app: Path, in_place: Callable[[Path], None] | None
+    ) -> None:
+        content = read(folder)
+        file = app / "site" / "deep" / "page"
+        if in_place:
+            file.unlink()
+            in_place(file)
+        else:
+            shutil.rmtree(file.parent)
+            file.parent.write_text("a file")
+        with pytest.raises(BuildContextError) as raised:
+            stage(content, folder)
+        assert (raised.value.path, raised.value.problem) == (str(file.resolve()), "changed while it was read")
+
+    def test_a_full_disk_is_named_by_the_folder_and_git_sees_none_of_it_later(self, folder: Path) -> None:
+        with no_room(), pytest.raises(BuildContextError) as raised:
+            staged(folder)
+        assert ".kube-registry" in raised.value.path
+        staged(folder)
+        assert (folder / ".kube-registry" / ".gitignore").read_text() == "*\n"
 
     def test_a_name_that_is_not_utf_8_can_be_printed(self, folder: Path, app: Path) -> None:
         (app / os.fsdecode(b"caf\xe9")).write_text("")
