@@ -18,7 +18,7 @@ from kubernetes_asyncio.config import ConfigException
 from cluster.translation import LOWER, one_line
 from stack.api_errors import KubeconfigError
 from stack.errors import Where
-from stack.kubeconfig_setting import is_contents
+from stack.kubeconfig_setting import is_contents, with_home
 
 Fields = dict[str, Any]
 """One entry of a kubeconfig, in its own words (Kubernetes reference, kubeconfig v1)."""
@@ -106,7 +106,7 @@ def read(setting: str | None) -> Kubeconfig:
     if setting and is_contents(setting):
         return Kubeconfig(found=True, entries=_entries(setting.encode(), "it", Path.cwd()))
     listed = named(setting).split(os.pathsep)
-    files = [file for part in listed if part and (file := Path(part).expanduser()).exists()]
+    files = [file for part in listed if part and (file := Path(with_home(part))).exists()]
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for file in files:
         for kind, found in _entries(file.read_bytes(), str(file), file.absolute().parent).items():

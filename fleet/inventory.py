@@ -141,7 +141,8 @@ def _config(given: Mapping[str, object], settings: Settings) -> dict[str, object
     """What is set, as Pulumi's config has it: numbers and truth values as such, texts as they are written."""
     checked = settings.model_dump(by_alias=True, exclude_unset=True)
     of_stack = {key: value for key, value in given.items() if key in checked and value not in (None, "")}
-    return {key: value if isinstance(checked[key], str) else checked[key] for key, value in of_stack.items()}
+    is_text = {key: isinstance(value, str) and isinstance(checked[key], str) for key, value in of_stack.items()}
+    return {key: value if is_text[key] else checked[key] for key, value in of_stack.items()}
 
 
 def _prove_known(file: Path, place: str, keys: Mapping[str, object]) -> None:
@@ -153,13 +154,18 @@ def _prove_known(file: Path, place: str, keys: Mapping[str, object]) -> None:
 
 
 def _prove_distinct(file: Path, members: list[Member]) -> None:
-    """Two stacks of one name have one file of config; with one push port they cannot be pushed to at once."""
+    """Two stacks of one name have one file of config; with one push port they cannot be pushed to at once.
+
+    Names that differ in upper and lower case only have one file on some machines.
+    """
     names: dict[str, str] = {}
     ports: dict[int, str] = {}
     for member in members:
-        place, port = f"stack {member.name}", member.settings.push_port
-        if same := names.get(member.short_name):
+        place, port, file_name = f"stack {member.name}", member.settings.push_port, member.short_name.lower()
+        if same := names.get(file_name):
             problem = f"its config is in Pulumi.{member.short_name}.yaml, which stack {same} has, too"
+            if short_name(same) != member.short_name:
+                problem += ", where upper and lower case are one"
             if same == member.name:
                 problem = "there are two of that name"
             raise FleetError(str(file), place, problem, "give one of them another name")
@@ -167,7 +173,7 @@ def _prove_distinct(file: Path, members: list[Member]) -> None:
             free = next(free_push_ports(each.settings.push_port for each in members))
             problem = f"it has push port {port}, which stack {ports[port]} has, too"
             raise FleetError(str(file), place, problem, f"write `pushPort: {free}` below it, which is free")
-        names[member.short_name] = ports[port] = member.name
+        names[file_name] = ports[port] = member.name
 
 
 def free_push_ports(taken: Iterable[int]) -> Iterator[int]:

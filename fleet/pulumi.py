@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pulumi import automation
 
 from fleet.command import HeldCommand
+from fleet.entries import read_yaml
 from fleet.inventory import Member, merged
 from fleet.secrets import config_values, decrypted, kept_secrets
 from stack.fleet_errors import ProgramError
@@ -163,8 +163,10 @@ class StackCommands:
 
     def _found(self) -> dict[str, Any]:
         """What the stack's file has of this project's config, keys without the project's name."""
-        content = (yaml.safe_load(self.file.read_text()) if self.file.exists() else None) or {}
-        config = content.get("config") or {}
+        content = read_yaml(self.file) if self.file.exists() else None
+        config = content.get("config") if isinstance(content, Mapping) else None
+        if not isinstance(config, Mapping):
+            return {}  # there is none yet, or `pulumi` says what is wrong with it
         found = {key.removeprefix(f"{self.program.project}:"): value for key, value in config.items()}
         return {key: value for key, value in found.items() if ":" not in key}
 

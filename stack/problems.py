@@ -38,6 +38,16 @@ class Checked:
                 return self.of_image
         return self.settings
 
+    def has(self, place: list[str]) -> bool:
+        """Whether a place has a value."""
+        found: Any = self.config
+        for part in place:
+            found = json.loads(found) if isinstance(found, str) else found
+            if not isinstance(found, Mapping) or found.get(part) in (None, ""):
+                return False
+            found = found[part]
+        return True
+
     def field(self, place: list[str]) -> FieldInfo:
         """The setting that a place is, or is a part of."""
         match place:
@@ -134,7 +144,7 @@ def _as_given(
             yield _set(target, value if isinstance(value, str) else json.dumps(value))
         case ["images", _, key, *_], _ if key not in checked.of_image:
             return  # another error, which is reported next
-        case _:
+        case _ if not checked.has(target):
             yield from _replaced(target, checked)
 
 

@@ -203,6 +203,11 @@ class TestInTheConfig:
             (lambda text: text.replace('"server"', '"sever"'), "its cluster names no server"),
             (lambda text: text.replace("{", "", 1), "it is neither YAML nor JSON"),
             (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is no kubeconfig"),
+            (
+                lambda _: base64.b64encode(b"clusters: []\nusers: [{user: {token: s3cr3t}}]").decode(),
+                "it is no kubeconfig",
+            ),
+            (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is no kubeconfig"),
             (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which need `as`"),
             (
                 lambda text: text.replace('"tls-', '"insecure-skip-tls-verify": "false", "tls-'),

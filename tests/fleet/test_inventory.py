@@ -29,6 +29,13 @@ stacks:
 """
 
 
+class Recording:
+    """A `pulumi` that does as it is told."""
+
+    def run(self, *_: object) -> automation.CommandResult:
+        return automation.CommandResult(stdout="", stderr="", code=0)
+
+
 def written(folder: Path, text: str) -> Path:
     (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
     (folder / "fleet.yaml").write_text(text)
@@ -69,6 +76,15 @@ class TestRead:
             (LEAST.replace("30200", "many"), "stack us: setting nodePort: 'many' is not allowed"),
             (LEAST.replace("kubeContext: prod-eu, ", ""), "stack eu: setting kubeContext: it is missing"),
             (LEAST.replace("name: us", "name: eu"), "stack eu: there are two of that name"),
+            (
+                LEAST.replace("name: us", "name: EU"),
+                "Pulumi.EU.yaml, which stack eu has, too, where upper and lower case are one",
+            ),
+            (f"{LEAST}defaults: {{}}", "line 7: it cannot be read: found a second key defaults"),
+            (LEAST.replace("nodePort: 30200", "images: {}"), "line 6: it cannot be read: found a second key images"),
+            (LEAST.replace("{tool:", "{~:"), "line 6: it cannot be read: found a key that is no text"),
+            (LEAST.replace("{tool:", "{[tool]:"), "line 6: it cannot be read: found a key that is no text"),
+            (LEAST.replace("images: {app:", "images: &all {app: *all, web:"), "line 3: it cannot be read"),
             (
                 LEAST.replace("name: eu", "name: acme/us"),
                 "stack us: its config is in Pulumi.us.yaml, which stack acme/us has, too",
@@ -114,6 +130,22 @@ class TestRead:
         assert member.config == {**config, "images": {"app": {}}}
         assert member.settings.preflight is False
         assert member.labels == {"tier": "1", "on": "off"}
+
+    def test_a_value_with_a_tag_is_written_as_its_text(self, tmp_path: Path) -> None:
+        tagged = "kubeContext: !!binary cHJvZC11cw==, storageSize: !!int 5, namespace: !!str 2024"
+        (_, eu) = read_fleet(written(tmp_path, LEAST.replace("kubeContext: prod-eu", tagged))).members
+        assert {"kubeContext": "prod-us", "storageSize": "5", "namespace": "2024"}.items() <= eu.config.items()
+
+    def test_a_stacks_own_file_is_read_as_text_too(self, tmp_path: Path) -> None:
+        file = written(tmp_path, LEAST) / "Pulumi.us.yaml"
+        program = Program(tmp_path, "shop", cast("automation.PulumiCommand", None))
+        member = read_fleet(tmp_path).members[0]
+        commands = StackCommands(program, member, cast("HeldCommand", Recording()))
+        file.write_text("config: {shop:kubeContext: prod-us, shop:images: {app: {buildArgs: {DAY: 2024-01-01}}}}")
+        assert commands.configure()
+        file.write_text("<<<<<<< mine\nconfig: {}\n")
+        with pytest.raises(FleetError, match="line 2: it cannot be read"):
+            commands.with_secrets()
 
     @pytest.mark.parametrize("name", ["acme/prod", "acme/shop/prod"])
     def test_a_stack_of_an_organisation_is_configured_by_its_own_name(self, tmp_path: Path, name: str) -> None:

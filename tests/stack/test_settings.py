@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,27 @@ class TestSettings:
         assert f"`pulumi config get --path {key} | pulumi config set --secret --path {meant}`" in raised.value.mend
         assert "s3cr3t" not in str(raised.value)
 
+    @pytest.mark.parametrize(
+        ("given", "place"),
+        [
+            ({"Images": ["./app"], "images": {"app": {"target": "release"}}}, "Images"),
+            ({"images": {"app": {"buildargs": ["V=1"], "buildArgs": {"V": "2"}}}}, "images.app.buildargs"),
+        ],
+    )
+    def test_what_is_set_does_not_go_for_a_misspelt_key_with_a_wrong_value(
+        self, given: dict[str, object], place: str
+    ) -> None:
+        sentence = refusal(given)
+        assert re.findall(r"`([^`]+)`", sentence) == [f"pulumi config rm --path {place}"]
+
     def test_a_path_under_a_misspelt_key_is_set_again(self) -> None:
         assert "`pulumi config set --path kubeconfig /my/config`" in refusal({"kubeConfig": "/my/config"})
 
     def test_a_kubeconfig_in_the_home_folder_is_found_by_whoever_reads_it(self) -> None:
         assert parse(kubeconfig="~/.kube/config").kubeconfig == str(Path.home() / ".kube" / "config")
+
+    def test_a_home_folder_that_is_not_known_is_a_path_that_is_not_there(self) -> None:
+        assert parse(kubeconfig="~nobody-here/config").kubeconfig == "~nobody-here/config"
 
     def test_an_empty_value_means_not_set(self) -> None:
         assert parse(storageClass="", namespace=None, pushPort="0") == parse()
