@@ -39,23 +39,38 @@ async def changed_files(program: Path, image: ImageSettings, base: str) -> Chang
     """
     context = (program / image.context).resolve()
     dockerfile = context / image.dockerfile
+    dockerfile = dockerfile.parent.resolve() / dockerfile.name
+    ignore = ignore_file(context, dockerfile)
+    build_files = [file for file in (dockerfile, ignore) if file]
     since = await _git(context, "merge-base", base, "HEAD")
     if since is None:
         return Changed(unknown=f"which files changed is not known: git has no common ancestor of {base} and HEAD here")
-    places = ("--", ".", str(dockerfile))
-    differing = await _git(context, "diff", "--name-only", "--relative", "-z", since.strip(), *places)
-    new = await _git(context, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
-    if differing is None or new is None:
+    inside = await _differing(context, since.strip(), ["."], relative=True)
+    outside = [str(file) for file in build_files if not file.is_relative_to(context)]
+    beside = await _differing(context, since.strip(), outside, relative=False) if outside else []
+    if inside is None or beside is None:
         return Changed(unknown="which files changed is not known: git cannot compare them")
-    ignore = ignore_file(context, dockerfile)
     rules = IgnoreRules.read(ignore)
-    always = {
-        file.relative_to(context).as_posix() for file in (dockerfile, ignore) if file and file.is_relative_to(context)
-    }
-    paths = {path for path in (differing + new).split("\0") if path}
-    return Changed(
-        tuple(sorted(path for path in paths if path in always or not rules.exclude(path))), since.strip()[:12]
-    )
+    always = {file.relative_to(context).as_posix() for file in build_files if file.is_relative_to(context)}
+    files = {path for path in inside if path in always or not rules.exclude(path)}
+    return Changed(tuple(sorted(files.union(beside))), since.strip()[:12])
+
+
+async def _differing(folder: Path, since: str, places: list[str], *, relative: bool) -> list[str] | None:
+    """The files in some places that differ from a commit or are new; None if git cannot compare them.
+
+    Args:
+        folder: where the places are looked for.
+        since: the commit.
+        places: files and folders.
+        relative: whether paths are relative to the folder, and none outside of it is named; else to the checkout.
+    """
+    of_folder, of_checkout = (["--relative"], []) if relative else ([], ["--full-name"])
+    differing = await _git(folder, "diff", "--name-only", *of_folder, "-z", since, "--", *places)
+    new = await _git(folder, "ls-files", "--others", "--exclude-standard", *of_checkout, "-z", "--", *places)
+    if differing is None or new is None:
+        return None
+    return [path for path in (differing + new).split("\0") if path]
 
 
 async def _git(folder: Path, *words: str) -> str | None:

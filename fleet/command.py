@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+import psutil
 from pulumi import automation
 from pulumi.automation.errors import create_command_error
 
@@ -118,9 +119,8 @@ class HeldCommand(automation.PulumiCommand):
 
 def _session(leader: int) -> list[int]:
     """The processes of a session, its leader first: plugins have process groups of their own and outlive the engine."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout
     found = {leader}
-    for pid in map(int, listed.split()):
+    for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:
                 found.add(pid)

@@ -12,7 +12,8 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 async def until_told() -> AsyncIterator[None]:
     """A block that the first Ctrl-C or SIGTERM leaves at once, closing what was opened in it.
 
-    Later ones are not heard, so that nothing is left half closed: all that closes has a bound of its own.
+    Later ones are not heard, so that nothing is left half closed: all that closes has a bound of its own. After a block
+    that ended by itself both have their meaning of before, for a question that follows.
     """
     loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), False
     assert task is not None  # noqa: S101 - a coroutine runs in a task
@@ -23,8 +24,7 @@ async def until_told() -> AsyncIterator[None]:
             told = True
             loop.call_soon_threadsafe(task.cancel)
 
-    for each in _ENDS:
-        signal.signal(each, tell)
+    before = {each: signal.signal(each, tell) for each in _ENDS}
     try:
         yield
     except asyncio.CancelledError:
@@ -32,5 +32,5 @@ async def until_told() -> AsyncIterator[None]:
             raise
         task.uncancel()
     finally:
-        for each in _ENDS:
-            signal.signal(each, signal.SIG_IGN)
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_IGN if told else handler)

@@ -2,6 +2,7 @@
 
 import os
 import select
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,13 @@ def test_it_is_told_as_by_ctrl_c_and_ends_by_itself(tmp_path: Path) -> None:
     assert not command.killed
 
 
-def test_after_the_grace_it_is_killed_with_plugins_of_other_process_groups(tmp_path: Path) -> None:
+def test_after_the_grace_it_is_killed_with_plugins_of_other_process_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()  # a slim image has a shell, and no ps
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     command = pulumi(tmp_path, STUBBORN, grace=0.1)
     plugins: list[int] = []
 

@@ -100,6 +100,15 @@ class TestChangedFiles:
         self.git(checkout, "checkout", "change")
         assert asyncio.run(changed_files(checkout, IMAGE, "main")).files == ()
 
+    def test_a_dockerfile_outside_of_the_build_context_is_named_and_so_is_its_ignore_file(self, checkout: Path) -> None:
+        image = ImageSettings(context="./app", dockerfile="../elsewhere")
+        (checkout / "elsewhere").write_text("2")
+        (checkout / "elsewhere.dockerignore").write_text("site/b\n")
+        (checkout / "app" / "site" / "b").write_text("2")
+        (checkout / "app" / "notes.txt").write_text("2")
+        changed = asyncio.run(changed_files(checkout, image, "main"))
+        assert changed.files == ("elsewhere", "elsewhere.dockerignore", "notes.txt")
+
     def test_without_a_base_it_says_that_it_does_not_know(self, checkout: Path) -> None:
         changed = asyncio.run(changed_files(checkout, IMAGE, "origin/nowhere"))
         assert "not known: git has no common ancestor of origin/nowhere and HEAD" in changed.unknown
