@@ -135,7 +135,14 @@ async def program_in_pod(kube: KubeClient, doing: str, command: Sequence[str]) -
         yield Program(kube, doing, socket)
 
 
-async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> list[str]:
+async def run_in_pod(
+    kube: KubeClient,
+    doing: str,
+    command: Sequence[str],
+    *,
+    seconds: float,
+    check: Callable[[], object] = lambda: None,
+) -> list[str]:
     """The lines that a program prints.
 
     It gets a line on its standard input twice a second, and none any more once this has ended, for whatever reason: a
@@ -146,6 +153,7 @@ async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, se
         doing: what it is run for, as errors tell it.
         command: the program and its arguments.
         seconds: how long it may take.
+        check: is called before each of those lines; what it raises ends this.
 
     Raises:
         ExecError: there is no pod, the program cannot be run, has failed or took too long.
@@ -157,7 +165,7 @@ async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, se
             program_in_pod(kube, doing, command) as program,
             asyncio.TaskGroup() as group,
         ):
-            beating = group.create_task(_beat(program))
+            beating = group.create_task(_beat(program, check))
             lines = [line async for line in program.lines()]
             beating.cancel()
     except TimeoutError:
@@ -167,8 +175,9 @@ async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, se
     return lines
 
 
-async def _beat(program: Program) -> None:
+async def _beat(program: Program, check: Callable[[], object]) -> None:
     with suppress(ConnectionError):  # of which the lines tell
         while not program.socket.closed:
+            check()
             await program.tell("")
             await asyncio.sleep(BEAT_SECONDS)

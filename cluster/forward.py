@@ -5,13 +5,14 @@ Owns neither end; who opened them closes them.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
 
 from cluster.frames import HEADER, PROTOCOL, Channel, FramingError, check_port, unwrap
-from cluster.near import PIECE, NearEnd
+from cluster.near import PIECE, NearEnd, reset
 
 LINGER_SECONDS = 10.0
 """How long the pod may be silent once the local program has ended its side, before the connection is given up."""
@@ -37,7 +38,14 @@ class Traffic:
     received: int = 0
 
 
-async def carry(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, *, port: int, traffic: Traffic) -> None:
+async def carry(
+    near: NearEnd,
+    socket: aiohttp.ClientWebSocketResponse,
+    *,
+    port: int,
+    traffic: Traffic,
+    may_pass: Callable[[], bool],
+) -> None:
     """Carry until either side ends.
 
     Args:
@@ -45,6 +53,7 @@ async def carry(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, *, port:
         socket: the open WebSocket.
         port: the pod's port, which the node repeats first on either channel.
         traffic: is kept up to date.
+        may_pass: is asked before each message is passed on; when it says no, its owner has cancelled this task.
 
     Raises:
         FramingError: the node sent something that the protocol does not allow.
@@ -59,9 +68,9 @@ async def carry(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, *, port:
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     failure: Exception | None = None
     async with asyncio.TaskGroup() as ways:
-        up = ways.create_task(_up(near, socket, traffic))
+        up = ways.create_task(_up(near, socket, traffic, may_pass))
         try:
-            await _down(socket, carrier, near, port, traffic)
+            await _down(socket, carrier, near, port, traffic, may_pass=may_pass)
         except (FramingError, NodeError) as error:
             failure = error
         up.cancel()
@@ -69,7 +78,9 @@ async def carry(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, *, port:
         raise failure
 
 
-async def _up(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, traffic: Traffic) -> None:
+async def _up(
+    near: NearEnd, socket: aiohttp.ClientWebSocketResponse, traffic: Traffic, may_pass: Callable[[], bool]
+) -> None:
     """Carry to the node.
 
     There is no half-close: the local program's end cannot be passed on, so the WebSocket stays open until the pod
@@ -77,6 +88,8 @@ async def _up(near: NearEnd, socket: aiohttp.ClientWebSocketResponse, traffic: T
     """
     with suppress(ConnectionError):
         while (message := await near.message()) is not None:
+            if not may_pass():
+                return
             await socket.send_bytes(message)  # type: ignore[arg-type] # it takes any buffer, and copies it
             traffic.sent += len(message) - HEADER
     heard = -1
@@ -92,6 +105,8 @@ async def _down(
     near: NearEnd,
     port: int,
     traffic: Traffic,
+    *,
+    may_pass: Callable[[], bool],
 ) -> None:
     """Carry from the node."""
     for channel in (Channel.DATA, Channel.ERROR):
@@ -102,6 +117,8 @@ async def _down(
         channel, data = unwrap(message)
         if channel is Channel.ERROR:
             raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))
+        if not may_pass():
+            return
         traffic.received += len(data)
         try:
             await _hand_over(data, near, carrier)
@@ -123,6 +140,12 @@ async def _hand_over(data: memoryview, near: NearEnd, carrier: asyncio.Transport
         await near.drain()
     finally:
         carrier.resume_reading()
+
+
+def cut(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """End the far end of a connection at once, without what is still to be sent."""
+    if carrier := _carrier(socket):
+        reset(carrier)
 
 
 def _carrier(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | None:

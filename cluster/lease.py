@@ -1,186 +1,205 @@
 """The lease: pushes share a registry, a garbage collection has it alone.
 
 A collection marks what is in use and then removes the rest; what is pushed in between would be removed with it. So
-whoever pushes and whoever collects stand in one Lease of the registry's namespace while they do. The annotation lists
-them, because a Lease by itself has room for one; it is written by compare and swap, so two never enter at once.
+every push and every collection holds the Lease of the registry's namespace meanwhile. The object is changed by compare
+and swap, so two that exclude each other never enter at once.
 
-A holder renews its entry. One whose entry has not changed for DURATION_SECONDS by the clock of whoever waits is dead
-and is struck out; clocks of different machines are never compared (as client-go's leader election).
+A holder renews its entry. The others remove an entry that has not changed for DURATION_SECONDS; a holder that could not
+renew its own for LOST_SECONDS stops before that. The write door is opened with a lease only (tunnel.py, ADR 0019).
 """
 
 import asyncio
 import getpass
-import json
+import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any
 from uuid import uuid4
 
+from cluster.holders import Holder, Holders, Watch, lease_object, read_holders, timestamp
 from cluster.kube import KubeClient
 from cluster.polling import poll
 from stack.api_errors import RefusedError
-from stack.errors import KubeRegistryError
-from stack.housekeeping_errors import LeaseHeldError
-from stack.names import REGISTRY, labels
-
-DURATION_SECONDS = 30.0
-"""After that time without a sign of life a holder is taken for dead."""
+from stack.errors import KubeRegistryError, Where
+from stack.housekeeping_errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
+from stack.names import REGISTRY
 
 LOST_SECONDS = 20.0
-"""After that time without being heard a holder takes itself for dead, and stops: well before others do."""
+"""A holder that could not renew for that long stops: well before others take it for dead."""
 
 RENEW_SECONDS = 5.0
-"""How often a holder gives a sign of life."""
+"""How often a holder renews its entry."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits for others: a dead holder is struck out by then. A hook has 300 s for all that it waits for."""
+"""How long one waits for others: a dead holder is removed by then. A hook has 300 s for all that it waits for."""
 
 _PAUSE = 1.0
-_HOLDERS = "kube-registry/holders"
 _PATH = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-
-
-@dataclass(frozen=True)
-class Holder:
-    """An entry of the lease.
-
-    Args:
-        who: user, machine and what they do, for people.
-        alone: whether it shares the registry with nobody.
-        renewed: when it last gave a sign of life, by its own clock.
-    """
-
-    who: str
-    alone: bool
-    renewed: str
-
-    def bars(self, other: "Holder") -> bool:
-        """Whether one of the two has to wait for the other's end."""
-        return self.alone or other.alone
-
-
-Holders = Mapping[str, Holder]
-"""Those that hold a lease, by an id of their own."""
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Counts the time in which the machine sleeps: on Linux the first, on macOS the second, time.monotonic() on neither."""
 
 
 @dataclass
-class Watch:
-    """Who among the holders is alive, as one that looks again and again can tell."""
+class Lease:
+    """A holder's own view of its entry; `lease_held` makes it.
 
-    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+    Args:
+        where: the registry.
+        ends: reading of the clock from which on the entry may have been removed; infinite for one that never is.
+    """
 
-    def alive(self, holders: Holders, now: float) -> dict[str, Holder]:
-        """Those that have given a sign of life within DURATION_SECONDS, or were not seen for that long yet.
+    where: Where
+    ends: float = math.inf
+    _lost: bool = False
+    _stops: list[Callable[[], object]] = field(default_factory=list)
 
-        Args:
-            holders: as the lease has them now.
-            now: seconds of a clock that only goes on.
+    def held(self) -> bool:
+        """Return whether it is still held; if not, what it was held for is stopped. Cheap: asked for every message."""
+        if self._lost or _now() >= self.ends:
+            self.lose()
+        return not self._lost
+
+    def check(self) -> None:
+        """Return if it is still held.
+
+        Raises:
+            LeaseLostError: it was not renewed in time, or its entry was removed.
         """
-        self._seen = {
-            key: seen if (seen := self._seen.get(key)) and seen[0] == holder.renewed else (holder.renewed, now)
-            for key, holder in holders.items()
-        }
-        return {key: holder for key, holder in holders.items() if now - self._seen[key][1] < DURATION_SECONDS}
+        if not self.held():
+            raise LeaseLostError(where=self.where)
+
+    def lose(self) -> None:
+        """Hold it no longer, and stop what it was held for."""
+        stops = self._stops[:]
+        self.give_back()
+        for stop in stops:
+            stop()
+
+    def give_back(self) -> None:
+        """Hold it no longer; what it was held for has ended."""
+        self._lost = True
+        self._stops.clear()
+
+    def when_lost(self, stop: Callable[[], object]) -> None:
+        """Have something called, once, when it is lost.
+
+        Raises:
+            LeaseLostError: it is lost already.
+        """
+        self.check()
+        self._stops.append(stop)
 
 
 @asynccontextmanager
-async def lease_held(
-    kube: KubeClient, doing: str, *, alone: bool, say: Callable[[str], None], lost: Callable[[], object]
-) -> AsyncIterator[None]:
+async def lease_held(kube: KubeClient, doing: str, *, alone: bool, say: Callable[[str], None]) -> AsyncIterator[Lease]:
     """Hold the registry's lease, alone or with others who share it.
 
     Args:
         kube: client of the registry's cluster.
-        doing: what others who wait are told that we do.
-        alone: whether to keep everybody else out.
-        say: told for whom is waited.
-        lost: called once if the lease cannot be kept any longer; what it is held for has to stop then.
+        doing: what we do, for others who have to wait.
+        alone: whether to keep all others out.
+        say: gets a line that names those who have to be waited for.
 
     Raises:
         LeaseHeldError: others did not end within WAIT_SECONDS.
+        LeaseUnreadableError: the Lease object is not ours.
         ForbiddenError: a right is missing.
     """
-    key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, _now())
-    await _enter(kube, key, mine, say)
-    task = asyncio.ensure_future(_keep(kube, key, mine, lost))  # no TaskGroup: another task may end it than began it
+    key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, timestamp())
     try:
-        yield
+        lease = await _enter(kube, key, mine, say)
+        task = asyncio.ensure_future(_keep(kube, key, mine, lease))  # no TaskGroup: another task may end it
+        try:
+            yield lease
+        finally:
+            lease.give_back()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        with suppress(KubeRegistryError):  # whoever waits takes it over
-            await _change(kube, lambda holders: {other: holders[other] for other in holders if other != key})
+        with suppress(KubeRegistryError, TimeoutError):  # others remove the entry then
+            async with asyncio.timeout(RENEW_SECONDS):
+                await _change(kube, lambda holders: _without(holders, key) if key in holders else None)
 
 
 async def lease_holders(kube: KubeClient) -> Holders:
-    """Those that stand in the lease, dead or alive."""
-    return _holders(await kube.find(f"{_PATH.format(namespace=kube.where.namespace)}/{REGISTRY}"))
+    """Return all entries of the lease, of dead holders too.
+
+    Raises:
+        LeaseUnreadableError: the Lease object is not ours.
+    """
+    return _read(kube, await kube.find(f"{_PATH.format(namespace=kube.where.namespace)}/{REGISTRY}"))
 
 
-async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], None]) -> None:
+async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], None]) -> Lease:
     watch, told = Watch(), ""
     barring: list[str] = []
 
     def entered(holders: Holders) -> Holders | None:
-        alive = watch.alive(holders, time.monotonic())
-        barring[:] = sorted(holder.who for holder in alive.values() if holder.bars(mine))
-        return None if barring else {**alive, key: replace(mine, renewed=_now())}
+        others = _without(watch.alive(holders, time.monotonic()), key)  # ours is there if only its answer was lost
+        barring[:] = sorted(holder.who for holder in others.values() if holder.bars(mine))
+        return None if barring else {**others, key: replace(mine, renewed=timestamp())}
 
-    async def enter() -> bool | None:
+    async def enter() -> Lease | None:
         nonlocal told
+        began = _now()
         if await _change(kube, entered):
-            return True
+            return Lease(kube.where, began + LOST_SECONDS)
         if told != (told := ", ".join(barring)):
             say(f"waiting for {told}, at most {WAIT_SECONDS:.0f} s")
         return None
 
-    if not await poll(enter, seconds=WAIT_SECONDS, pause=_PAUSE):
+    lease = await poll(enter, seconds=WAIT_SECONDS, pause=_PAUSE)
+    if lease is None:
         raise LeaseHeldError(where=kube.where, holders=tuple(barring), seconds=WAIT_SECONDS)
+    return lease
 
 
-async def _keep(kube: KubeClient, key: str, mine: Holder, lost: Callable[[], object]) -> None:
-    """Give signs of life until it is in vain."""
+async def _keep(kube: KubeClient, key: str, mine: Holder, lease: Lease) -> None:
+    """Renew the entry, and remove those of the dead, until that fails for LOST_SECONDS."""
+    watch = Watch()
 
     def renewed(holders: Holders) -> Holders | None:
-        return {**holders, key: replace(mine, renewed=_now())} if key in holders else None
+        if key not in holders:
+            return None
+        return {**watch.alive(holders, time.monotonic()), key: replace(mine, renewed=timestamp())}
 
-    heard = time.monotonic()
-    while time.monotonic() - heard < LOST_SECONDS:
-        await asyncio.sleep(RENEW_SECONDS)
-        began = time.monotonic()
-        with suppress(KubeRegistryError, TimeoutError):
-            async with asyncio.timeout(RENEW_SECONDS):
-                if not await _change(kube, renewed):
-                    break  # struck out
-                heard = began
-    lost()
+    try:
+        while (left := lease.ends - _now()) > 0:
+            await asyncio.sleep(min(RENEW_SECONDS, left))
+            if (began := _now()) >= lease.ends:
+                break  # asleep meanwhile: others may have entered
+            with suppress(KubeRegistryError, TimeoutError):
+                async with asyncio.timeout(min(RENEW_SECONDS, lease.ends - began)):
+                    if not await _change(kube, renewed):
+                        break  # removed
+                    lease.ends = began + LOST_SECONDS
+    finally:
+        lease.lose()
 
 
 async def _change(kube: KubeClient, change: Callable[[Holders], Holders | None]) -> bool:
-    """Change who holds the lease, against what is there at that very moment; whether it was to be changed.
+    """Change the entries by compare and swap; return whether they were changed.
 
     Args:
         kube: client of the registry's cluster.
-        change: what shall be there in place of what is; None if it is to stay. Asked again if somebody was faster.
+        change: returns what shall be there in place of what is; None if it is to stay. Called again after a conflict.
     """
     path = _PATH.format(namespace=kube.where.namespace)
     while True:
         found = await kube.find(f"{path}/{REGISTRY}")
-        wanted = change(_holders(found))
+        wanted = change(_read(kube, found))
         if wanted is None:
             return False
         try:
             if found is None:
-                await kube.create(path, _lease(wanted, {}))
+                await kube.create(path, lease_object(wanted, {}))
             else:
                 version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-                await kube.replace(f"{path}/{REGISTRY}", _lease(wanted, version))
+                await kube.replace(f"{path}/{REGISTRY}", lease_object(wanted, version))
         except RefusedError as error:
             if error.status == HTTPStatus.CONFLICT:
                 continue
@@ -188,27 +207,19 @@ async def _change(kube: KubeClient, change: Callable[[Holders], Holders | None])
         return True
 
 
-def _holders(lease: Mapping[str, Any] | None) -> Holders:
-    text = (lease or {}).get("metadata", {}).get("annotations", {}).get(_HOLDERS, "{}")
-    return {key: Holder(**entry) for key, entry in json.loads(text).items()}
+def _read(kube: KubeClient, found: dict[str, object] | None) -> Holders:
+    try:
+        return read_holders(found)
+    except ValueError as error:
+        raise LeaseUnreadableError(where=kube.where, reason=str(error)) from error
 
 
-def _lease(holders: Holders, version: Mapping[str, str]) -> dict[str, Any]:
-    """The object; its spec is for those who look at it with kubectl."""
-    entries = json.dumps({key: asdict(holder) for key, holder in holders.items()}, indent=1)
-    spec: dict[str, Any] = {"leaseDurationSeconds": int(DURATION_SECONDS), "renewTime": _now()}
-    if holders:
-        spec["holderIdentity"] = ", ".join(sorted(holder.who for holder in holders.values()))
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": REGISTRY, "labels": labels("lease"), "annotations": {_HOLDERS: entries}, **version},
-        "spec": spec,
-    }
+def _without(holders: Holders, key: str) -> dict[str, Holder]:
+    return {other: holder for other, holder in holders.items() if other != key}
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)
 
 
 def _user() -> str:

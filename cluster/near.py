@@ -70,10 +70,7 @@ class NearEnd(asyncio.BufferedProtocol):
 
     def reset(self) -> None:
         """End it as an error to the program; to it, an abort alone is an end like any other."""
-        if not self.transport.is_closing():
-            no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
-        self.transport.abort()
+        reset(self.transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to serve it."""
@@ -111,3 +108,11 @@ class NearEnd(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """It has caught up."""
         self._may_write.set()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection as an error to its peer, without what is still to be sent, in the kernel too."""
+    if not transport.is_closing():
+        no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+    transport.abort()

@@ -12,13 +12,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
-from stack.housekeeping_errors import LeaseLostError
 from stack.registry_errors import ContentMissingError, PreflightError, PreflightToldError
 from stack.settings import Settings
 
@@ -202,13 +200,12 @@ class PushPath:
         from cluster.lease import lease_held  # noqa: PLC0415
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
-        say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
-            opened = open_tunnel(kube, self._settings.push_port, seconds=ANSWER_SECONDS)
+            lease = await opening.enter_async_context(lease_held(kube, "pulumi up", alone=False, say=say))
+            say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
+            opened = open_tunnel(kube, self._settings.push_port, lease, seconds=ANSWER_SECONDS)
             tunnel = await opening.enter_async_context(opened)
-            end = partial(tunnel.break_off, LeaseLostError(where=kube.where))
-            await opening.enter_async_context(lease_held(kube, "pulumi up", alone=False, say=say, lost=end))
             await self._prove_room(tunnel)
             await self._prove_nodes(tunnel, say)
             if self._docker is not None:

@@ -2,6 +2,9 @@
 
 One WebSocket per TCP connection, so that a slow one does not hold up the others; the pod is chosen anew for each,
 so that a restarted pod serves the next. Kubernetes RBAC on pods/portforward is the permission to write.
+
+A tunnel to the write door takes a lease, and carries bytes only while that is held; without one it leads to the read
+door, which refuses every write by itself.
 """
 
 import asyncio
@@ -16,15 +19,17 @@ from http import HTTPStatus
 import aiohttp
 
 from cluster.dial import dial
-from cluster.forward import NodeError, Traffic, carry
+from cluster.forward import NodeError, Traffic, carry, cut
 from cluster.frames import FramingError
 from cluster.kube import KubeClient
+from cluster.lease import Lease
 from cluster.near import NearEnd
 from cluster.pods import explain, is_lost, registry_pods
 from cluster.polling import poll
 from stack.api_errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from stack.errors import KubeRegistryError
-from stack.names import WRITE_PORT
+from stack.housekeeping_errors import LeaseLostError
+from stack.names import READ_PORT, WRITE_PORT
 from stack.tunnel_errors import (
     PodGoneError,
     PushPortBusyError,
@@ -52,6 +57,7 @@ class _Link:
     task: asyncio.Task[None]
     traffic: Traffic = field(default_factory=Traffic)
     pod: str | None = None
+    socket: aiohttp.ClientWebSocketResponse | None = None
     strikes: int = 0
     cause: KubeRegistryError | None = None
 
@@ -63,7 +69,7 @@ class Tunnel:
     Args:
         kube: client of the cluster that it leads to.
         port: the push port that it listens on, on 127.0.0.1.
-        door: the pod's port that it leads to.
+        lease: under which it leads to the write door; None if it leads to the read door.
         reconnects: connections that found another pod than the one before, or a pod only after they were refused.
         trouble: what went wrong last since the registry was last asked to prove itself.
         broken: why it carries nothing any more.
@@ -71,7 +77,7 @@ class Tunnel:
 
     kube: KubeClient
     port: int
-    door: int = WRITE_PORT
+    lease: Lease | None
     reconnects: int = 0
     trouble: KubeRegistryError | None = None
     broken: KubeRegistryError | None = None
@@ -125,6 +131,8 @@ class Tunnel:
         link = _Link(task)
         self._links.append(link)
         try:
+            if self.lease:
+                self.lease.check()
             if self.broken:
                 raise self.broken
             await self._carry(link, near)
@@ -163,6 +171,8 @@ class Tunnel:
         self.broken = cause
         for link in self._links:
             link.cause = cause
+            if link.socket:
+                cut(link.socket)
             link.task.cancel()
 
     async def end_connections(self) -> None:
@@ -192,12 +202,14 @@ class Tunnel:
                 link.task.cancel()
 
     async def _carry(self, link: _Link, near: NearEnd) -> None:
-        async with dial(self.kube, self.port, self._note, door=self.door) as line:
+        door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
+        async with dial(self.kube, self.port, self._note, door=door) as line:
             if line.tries > 1 or line.pod != (self._pod or line.pod):
                 self.reconnects += 1
             self._pod = link.pod = line.pod
+            link.socket = line.socket
             try:
-                await carry(near, line.socket, port=self.door, traffic=link.traffic)
+                await carry(near, line.socket, port=door, traffic=link.traffic, may_pass=may_pass)
             except FramingError as error:
                 raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
             except NodeError as error:
@@ -226,21 +238,24 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def open_tunnel(kube: KubeClient, port: int, *, seconds: float, door: int = WRITE_PORT) -> AsyncIterator[Tunnel]:
-    """A tunnel on 127.0.0.1 whose registry has answered, closed at the end with all its connections.
+async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, seconds: float) -> AsyncIterator[Tunnel]:
+    """Open a tunnel on 127.0.0.1 whose registry has answered; closed at the end with all its connections.
 
     Args:
         kube: client of the registry's cluster.
         port: the push port; 0 lets the system choose one.
+        lease: the lease under which it leads to the write door; None for a tunnel to the read door.
         seconds: how long the registry may take to answer through it.
-        door: the pod's port.
 
     Raises:
+        LeaseLostError: the lease is not held any more.
         PushPortBusyError: another program listens there.
         TunnelForbiddenError: a right is missing.
         TunnelError: the registry did not answer through it.
     """
-    tunnel = Tunnel(kube, port, door)
+    tunnel = Tunnel(kube, port, lease)
+    if lease:
+        lease.when_lost(lambda: tunnel.break_off(LeaseLostError(where=kube.where)))
     try:
         server = await asyncio.get_running_loop().create_server(lambda: NearEnd(tunnel.serve), "127.0.0.1", port)
     except OSError as error:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cluster.exec import run_in_pod
+from cluster.holders import DURATION_SECONDS, Holder, Holders
 from cluster.kube import KubeClient
-from cluster.lease import DURATION_SECONDS, RENEW_SECONDS, Holder, Holders, lease_holders
+from cluster.lease import RENEW_SECONDS, lease_holders
 from cluster.nodes import pulling_nodes
 from cluster.preflight import left_probes
 from cluster.proofs import proof_key, recall
@@ -15,7 +16,7 @@ from cluster.push import ANSWER_SECONDS
 from cluster.rights import Right, lacking
 from cluster.tunnel import open_tunnel
 from housekeeping.storage import Room, read_room
-from stack.names import READ_PORT, REGISTRY
+from stack.names import REGISTRY, WRITE_PORT
 from stack.settings import Settings
 from stack.supported import unsupported
 
@@ -104,8 +105,15 @@ async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
     if settings.node_port not in ports:
         problem = f"no Service {REGISTRY} has node port {settings.node_port}; `pulumi up` makes it"
         return [Line("read door", well=False, words=problem)]
-    async with open_tunnel(kube, 0, seconds=ANSWER_SECONDS, door=READ_PORT):
+    async with open_tunnel(kube, 0, None, seconds=ANSWER_SECONDS):
         return [Line("read door", well=True, words=f"answers, on node port {settings.node_port}")]
+
+
+async def write_door(kube: KubeClient) -> list[Line]:
+    """Whether the write door answers; asked in its pod, as a tunnel to it would take the lease."""
+    ask = ["wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{WRITE_PORT}/v2/"]
+    await run_in_pod(kube, "asking the write door", ask, seconds=_REGISTRY_SECONDS)
+    return [Line("write door", well=True, words="answers in its pod")]
 
 
 async def nodes(kube: KubeClient, settings: Settings) -> list[Line]:
@@ -134,8 +142,8 @@ async def lease(kube: KubeClient) -> list[Line]:
         before = holders
         await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
         holders = await lease_holders(kube)
-        return list(_holders(kube, holders, {key for key in holders if holders[key] == before.get(key)}))
-    return list(_holders(kube, holders, set()))
+        return list(_holders(holders, {key for key in holders if holders[key] == before.get(key)}))
+    return list(_holders(holders, set()))
 
 
 async def probes(kube: KubeClient) -> list[Line]:
@@ -155,18 +163,19 @@ def age(of: timedelta) -> str:
     return f"{max(of.total_seconds(), 0):.0f} s"
 
 
-def _holders(kube: KubeClient, holders: Holders, dead: set[str]) -> Iterator[Line]:
+def _holders(holders: Holders, dead: set[str]) -> Iterator[Line]:
+    """One line for each; a dead one needs no cure, and to delete the Lease would end the work of the others."""
     for key, holder in holders.items():
+        words = f"{holder.who} holds it"
         if key in dead:
             since = age(timedelta(seconds=_seconds_since(holder)))
-            line = f"kubectl delete lease {REGISTRY} --namespace {kube.where.namespace}"
-            words = f"{holder.who} has died, heard last {since} ago; whoever pushes next strikes it out, or `{line}`"
-            yield Line("lease", well=False, words=words)
-        else:
-            yield Line("lease", well=True, words=f"{holder.who} holds it")
+            words = (
+                f"{holder.who} died {since} ago; the next that waits for it removes it after {DURATION_SECONDS:.0f} s"
+            )
+        yield Line("lease", well=True, words=words)
     if not holders:
-        yield Line("lease", well=True, words="nobody holds it")
+        yield Line("lease", well=True, words="it has no holder")
 
 
 def _seconds_since(holder: Holder) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(holder.renewed)).total_seconds()
+    return (datetime.now(UTC) - holder.renewed_at).total_seconds()

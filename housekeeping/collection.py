@@ -9,22 +9,24 @@ from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cluster.door import open_door
 from cluster.exec import run_in_pod
 from cluster.kube import KubeClient
-from cluster.lease import lease_held
+from cluster.lease import Lease, lease_held
 from cluster.registry import RegistryClient
 from housekeeping.images import Image
-from housekeeping.inventory import Look, look, write_door
+from housekeeping.inventory import Look, look
 from housekeeping.plan import Keep, Plan, plan
-from housekeeping.storage import read_storage
+from housekeeping.storage import read_files, read_storage
 from housekeeping.usage import Use
 from stack.errors import Where
-from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError
+from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError, WrittenMeanwhileError
 
 SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
 
 _SWEEP = """\
+read -r -t 5 beat || exit 1
 registry garbage-collect /etc/distribution/write.yml </dev/null >/dev/null &
 job=$!
 while grep -qs . /proc/$job/cmdline; do
@@ -32,7 +34,7 @@ while grep -qs . /proc/$job/cmdline; do
 done
 wait $job
 """
-"""It must not go on alone: once its lease is lost, somebody else may push. So it ends when nobody waits for it."""
+"""It must neither begin nor go on alone: once its lease is lost, others may push. Each beat says that it is held."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +85,24 @@ async def collect(
     Raises:
         LeaseHeldError: somebody pushes and does not end.
         DamagedManifestsError: as for `draw_up`.
-        LeaseLostError: the API server was not reached for too long.
+        LeaseLostError: the API server was not reached for too long, or this machine was asleep.
+        WrittenMeanwhileError: the volume is written to without the lease.
         ClusterError: something failed half-way; the next collection finishes it.
     """
 
-    async def work() -> Collected:
-        async with write_door(kube) as registry:
+    async def work(lease: Lease) -> Collected:
+        files = await read_files(kube)
+        async with open_door(kube, lease) as registry:
             before = await look(kube, registry, outputs)
             among = {image.key for image in agreed.doomed}
             going = draw_up(kube.where, before, keep, among=among)
             await _delete(registry, going, say)
         if going.frees:  # or the registry may be empty, which its own collection takes for an error
             say("the registry removes what nothing needs")
-            await run_in_pod(kube, "the garbage collection", ["sh", "-c", _SWEEP], seconds=SWEEP_SECONDS)
+            if written := (await read_files(kube)).items() - files.items():
+                raise WrittenMeanwhileError(where=kube.where, count=len(written))
+            sweep, check = ["sh", "-c", _SWEEP], lease.check
+            await run_in_pod(kube, "the garbage collection", sweep, seconds=SWEEP_SECONDS, check=check)
         after = await read_storage(kube)
         freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
         return Collected(going.doomed, freed, after.room.free)
@@ -103,14 +110,16 @@ async def collect(
     return await _alone(kube, work, say)
 
 
-async def _alone(kube: KubeClient, work: Callable[[], Awaitable[Collected]], say: Callable[[str], None]) -> Collected:
+async def _alone(
+    kube: KubeClient, work: Callable[[Lease], Awaitable[Collected]], say: Callable[[str], None]
+) -> Collected:
     """Do something while nobody pushes; stop at once if that cannot be warranted any longer."""
     try:
         async with asyncio.timeout(None) as scope:
             loop = asyncio.get_running_loop()
-            end = lambda: scope.reschedule(loop.time())  # noqa: E731
-            async with lease_held(kube, "registryctl gc", alone=True, say=say, lost=end):
-                return await work()
+            async with lease_held(kube, "registryctl gc", alone=True, say=say) as lease:
+                lease.when_lost(lambda: scope.reschedule(loop.time()))
+                return await work(lease)
     except TimeoutError:
         if scope.expired():
             raise LeaseLostError(where=kube.where) from None

@@ -49,6 +49,7 @@ async def consult(
             "registry": partial(checks.distribution, kube),
             "volume": partial(checks.volume, kube),
             "read door": partial(checks.read_door, kube, settings),
+            "write door": partial(checks.write_door, kube),
             "docker": partial(_docker, kube, settings, environment),
         }
         around: dict[str, Check] = {
@@ -62,6 +63,7 @@ async def consult(
             inside = {
                 "volume": partial(_unseen, "volume"),
                 "read door": partial(_unseen, "read door"),
+                "write door": partial(_unseen, "write door"),
                 "docker": partial(_docker_alone, environment, NO_REGISTRY),
             }
         looked = await several(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
@@ -72,7 +74,10 @@ async def consult(
     return [line for subject in _ORDER for line in told.get(subject, [])]
 
 
-_ORDER = ("cluster", "rights", "registry", "volume", "read door", "images", "nodes", "docker", "lease", "probe pods")
+_ORDER = (
+    *("cluster", "rights", "registry", "volume", "read door", "write door"),
+    *("images", "nodes", "docker", "lease", "probe pods"),
+)
 
 
 async def _line(named: tuple[str, Check]) -> list[Line]:
@@ -92,12 +97,11 @@ async def _unseen(subject: str) -> list[Line]:
 
 
 def _images(found: Findings, references: Mapping[str, str], push_again: Callable[[list[str]], str]) -> Iterator[Line]:
-    """The write door, through which images are read back, and each image."""
+    """Whether each image is there; one line if they cannot be read back."""
     if found.registry:
         words = found.registry if found.running else NO_REGISTRY
-        yield Line("write door", well=False if found.running else None, words=words)
+        yield Line("images", well=False if found.running else None, words=words)
         return
-    yield Line("write door", well=True, words="answers through the tunnel")
     for name, reference in references.items():
         missing = ", ".join(found.missing[name])
         words = f"{missing}; `{push_again([name])}` pushes it again" if missing else f"{reference} is there"
@@ -105,13 +109,13 @@ def _images(found: Findings, references: Mapping[str, str], push_again: Callable
 
 
 async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str, str]) -> list[Line]:
-    """Whether the Docker daemon reaches the push address, asked as a push asks it."""
+    """Whether the Docker daemon reaches the push address, asked as a push asks it, but of the read door."""
     (line,) = await _daemon(environment)
     if not line.well:
         return [line]
     place, said = settings.endpoints.push_address, list[str]()
     async with (
-        open_tunnel(kube, settings.push_port, seconds=ANSWER_SECONDS) as tunnel,
+        open_tunnel(kube, settings.push_port, None, seconds=ANSWER_SECONDS) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         probe = await registry.tagged(REPOSITORY, TAG)

@@ -9,12 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.contents import missing_content
+from cluster.door import open_door
 from cluster.kube import KubeClient, open_client
 from cluster.preconditions import prove_reach
-from cluster.push import ANSWER_SECONDS
 from cluster.readiness import wait_ready
-from cluster.registry import open_registry
-from cluster.tunnel import open_tunnel
 from stack.api_errors import ForbiddenError
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
@@ -85,7 +83,7 @@ async def unreached(settings: Settings) -> str | None:
 
 
 async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Missing:
-    """Read images back through a tunnel of their own.
+    """Read images back through the read door.
 
     Args:
         kube: client of the registry's cluster.
@@ -95,10 +93,7 @@ async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Miss
         KubeRegistryError: the registry cannot be asked, which is never taken for missing.
     """
     found = {}
-    async with (
-        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
+    async with open_door(kube, None) as registry:
         for image, text in references.items():
             deployed = parse_reference(text)
             found[image] = await missing_content(registry, deployed.repository, str(deployed.digest))

@@ -1,13 +1,10 @@
 """The inventory of a registry: what lies on its volume, what that means, and who uses it, at one moment."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cluster.kube import KubeClient
-from cluster.push import ANSWER_SECONDS
-from cluster.registry import RegistryClient, open_registry
-from cluster.tunnel import open_tunnel
+from cluster.registry import RegistryClient
 from housekeeping.images import Image, images
 from housekeeping.manifests import Manifests, read_manifests
 from housekeeping.storage import Storage, read_storage
@@ -27,16 +24,6 @@ class Look:
     storage: Storage
     manifests: Manifests
     images: tuple[Image, ...]
-
-
-@asynccontextmanager
-async def write_door(kube: KubeClient) -> AsyncIterator[RegistryClient]:
-    """A client of the write door, through a tunnel of its own."""
-    async with (
-        open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
-        yield registry
 
 
 async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:

@@ -35,6 +35,8 @@ exit 0
 """
 """POSIX, but for `stat -c`, which GNU and BusyBox have."""
 
+_FILES = f"cd {V2} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %y %n' {{}} +"
+
 _ROOM = re.compile(r"room .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
 _TIME = r"(?P<time>\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4})"
 """Of both `stat`s; the parts of a second tell which of two pushes was the later."""
@@ -91,6 +93,20 @@ async def read_storage(kube: KubeClient) -> Storage:
         ForbiddenError: a right is missing, `create` on `pods/exec` among them.
     """
     return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
+
+
+async def read_files(kube: KubeClient) -> Mapping[str, str]:
+    """List every file of the volume, uploads that are not finished too: path -> bytes and time of the last change.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        ExecError: it cannot be listed.
+        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+    """
+    lines = await run_in_pod(kube, "listing its files", ["sh", "-c", _FILES], seconds=LIST_SECONDS)
+    return {path: state for state, _, path in (line.partition(" ./") for line in lines)}
 
 
 async def read_room(kube: KubeClient) -> Room:

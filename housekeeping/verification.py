@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from cluster.door import open_door
 from cluster.exec import Program, program_in_pod
 from cluster.kube import KubeClient
 from cluster.registry import ANY_MANIFEST
 from housekeeping.damage import Damage, diagnose
 from housekeeping.images import Image
-from housekeeping.inventory import Look, read_contents, write_door
+from housekeeping.inventory import Look, read_contents
 from housekeeping.parts import Needs, Part, needs
 from stack.names import READ_PORT
 
@@ -89,7 +90,7 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
 
 
 async def _contents(kube: KubeClient) -> Look:
-    async with write_door(kube) as registry:
+    async with open_door(kube, None) as registry:
         return await read_contents(kube, registry)
 
 

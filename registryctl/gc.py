@@ -11,10 +11,11 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
+from cluster.door import open_door
 from cluster.kube import open_client
 from housekeeping.collection import Collected, collect, draw_up
 from housekeeping.images import unique_bytes
-from housekeeping.inventory import Look, look, write_door
+from housekeeping.inventory import Look, look
 from housekeeping.plan import Keep, Plan
 from housekeeping.usage import Use
 from registryctl.images import image_table, stack_uses
@@ -91,7 +92,7 @@ async def _look(name: str | None, rule: Keep) -> _Seen | None:
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
-        async with open_client(stack.settings) as kube, write_door(kube) as registry:
+        async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
             found = await look(kube, registry, outputs)
             seen = _Seen(stack, outputs, found, draw_up(kube.where, found, rule))
     return seen

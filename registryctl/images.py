@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from cluster.door import open_door
 from cluster.kube import open_client
 from housekeeping.images import Image, unique_bytes
-from housekeeping.inventory import Look, look, write_door
+from housekeeping.inventory import Look, look
 from housekeeping.usage import Use, output_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack
@@ -42,7 +43,7 @@ async def _images(name: str | None, *, as_json: bool) -> None:
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
-        async with open_client(stack.settings) as kube, write_door(kube) as registry:
+        async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
             seen = await look(kube, registry, outputs)
         if as_json:
             typer.echo(json.dumps(as_object(seen), indent=2))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.kube import KubeClient, open_client
+from cluster.lease import lease_held
 from cluster.nodes import proxy_mode
 from cluster.preflight import Verdicts, examine_nodes
 from cluster.probe import PULLED, Verdict
@@ -32,7 +33,11 @@ async def _preflight(stack: str | None) -> int:
     failing: list[Verdict] | None = None
     async with until_told():
         settings = await stack_settings(Path.cwd(), stack, {})
-        async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=ANSWER_SECONDS) as tunnel:
+        async with (
+            open_client(settings) as kube,
+            lease_held(kube, "registryctl preflight", alone=False, say=console.print) as lease,
+            open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
+        ):
             verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
             console.print(await _table(kube, verdicts))
         failing = [verdict for verdict in verdicts.values() if verdict is not PULLED]

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +13,11 @@ from cluster.lease import lease_held
 from cluster.push import ANSWER_SECONDS, until
 from cluster.tunnel import Tunnel, open_tunnel
 from registryctl.interrupts import until_told
-from registryctl.live import keep_true, totals, watched
+from registryctl.live import keep_true, show_waits, totals, watched
 from registryctl.stacks import kube_context_settings, stack_settings
 from stack.api_errors import RefusedError
 from stack.endpoints import Endpoints
 from stack.errors import Where
-from stack.housekeeping_errors import LeaseLostError
 from stack.names import REGISTRY
 
 
@@ -50,16 +48,17 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
         else:
             settings = await stack_settings(Path.cwd(), stack, given)
         with watched(console) as live:
-            waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(ANSWER_SECONDS)}"
-            live.update(waits, refresh=True)
-            async with open_client(settings) as kube:
+            say = show_waits(console, live)
+            async with (
+                open_client(settings) as kube,
+                lease_held(kube, "registryctl tunnel", alone=False, say=say) as lease,
+            ):
                 node_port = await _node_port(kube)
-                async with open_tunnel(kube, settings.push_port, seconds=ANSWER_SECONDS) as opened:
-                    end = partial(opened.break_off, LeaseLostError(where=kube.where))
-                    say = partial(live.update, refresh=True)
-                    async with lease_held(kube, "registryctl tunnel", alone=False, say=say, lost=end):
-                        _say_open(console, kube.where, settings.endpoints, node_port)
-                        await keep_true(live, opened)
+                waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(ANSWER_SECONDS)}"
+                live.update(waits, refresh=True)
+                async with open_tunnel(kube, settings.push_port, lease, seconds=ANSWER_SECONDS) as opened:
+                    _say_open(console, kube.where, settings.endpoints, node_port)
+                    await keep_true(live, opened)
     if opened is not None:
         console.print(f"closed: {totals(opened)}")
 

@@ -31,7 +31,9 @@
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which
         ├── LeaseHeldError         others use it, and what is to be done bears nobody beside it
-        ├── LeaseLostError         its lease could not be kept
+        ├── LeaseLostError         its lease was not renewed in time
+        ├── LeaseUnreadableError   its lease lists no holders
+        ├── WrittenMeanwhileError  something was written during a collection
         ├── ExecError              a program in its pod failed
         ├── DamagedManifestsError  nobody can tell which blobs its manifests need
         └── TunnelError            the port-forward to the write door

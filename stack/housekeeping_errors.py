@@ -36,13 +36,52 @@ class LeaseHeldError(ClusterError):
 
 @dataclass(eq=False)
 class LeaseLostError(ClusterError):
-    """The lease could not be kept, as the API server was not reached for a while."""
+    """The lease was not renewed in time: the API server did not answer, or this machine was asleep."""
 
     sentence = (
-        "the lease of the registry in {where} could not be kept, so the work was stopped half-way; "
-        "nothing is lost, start it again when the cluster answers"
+        "the lease of the registry in {where} was not renewed in time, so the work was stopped half-way: the API "
+        "server did not answer, this machine was asleep, or the Lease was deleted; nothing is lost, start it again "
+        "when the cluster answers"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE}
+
+
+@dataclass(eq=False)
+class LeaseUnreadableError(ClusterError):
+    """The Lease object lists no holders that this version can read.
+
+    Args:
+        reason: what it says in place of them.
+    """
+
+    reason: str
+
+    sentence = (
+        "the Lease `registry` in {where} cannot be read: {reason}; when nothing pushes and nothing collects garbage, "
+        "`kubectl delete lease registry --namespace {where.namespace}` removes it, and the next push makes another"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "reason": "annotation kube-registry/holders lists no holders: 'edited'",
+    }
+
+
+@dataclass(eq=False)
+class WrittenMeanwhileError(ClusterError):
+    """Something was written to the volume while garbage was collected, so the registry's own collection was not run.
+
+    Args:
+        count: how many files are new or changed.
+    """
+
+    count: int
+
+    sentence = (
+        "something wrote {count} files to the volume of the registry in {where} without its lease while garbage was "
+        "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the room of what "
+        "was removed is not freed yet; when that push has ended, `registryctl gc` frees it"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "count": 3}
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cluster.kube import open_client
+from cluster.lease import lease_held
 from cluster.near import NearEnd
 from cluster.pods import choose, registry_pods
 from cluster.polling import poll
@@ -49,13 +50,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
         if not await poll(ready, seconds=READY_SECONDS, pause=_PAUSE):
             raise LabError(f"The registry was not ready {READY_SECONDS:.0f} s after the first connection to it.")
-        tunnel = Tunnel(kube, settings.push_port)
-        try:
-            loop = asyncio.get_running_loop()
-            async with await loop.create_server(lambda: NearEnd(tunnel.serve), sock=listener) as server:
-                await server.serve_forever()
-        finally:
-            await tunnel.end_connections()
+        async with lease_held(kube, "a bench", alone=False, say=print) as lease:
+            tunnel = Tunnel(kube, settings.push_port, lease)
+            try:
+                loop = asyncio.get_running_loop()
+                async with await loop.create_server(lambda: NearEnd(tunnel.serve), sock=listener) as server:
+                    await server.serve_forever()
+            finally:
+                await tunnel.end_connections()
 
 
 async def _first_connection(listener: socket.socket) -> None:

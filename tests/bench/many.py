@@ -11,17 +11,16 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from cluster.kube import open_client
 from cluster.probe_image import probe_config
 from cluster.registry import RegistryClient
 from cluster.several import several
-from housekeeping.inventory import write_door
 from lab.commands import run_logged
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT
 from tests.bench import edits, table
 from tests.bench.life import COMMAND_SECONDS, LOG, Lab, Life, begin, end, expect, run_module, seconds
 from tests.bench.places import STACK, copy_ours, settings
+from tests.writing import pushing
 
 IMAGES, LAYERS, REPOSITORIES = 500, 10, 50
 LAYER = 4096
@@ -66,7 +65,7 @@ def _lines(lab: Lab, repetitions: int, progress: Progress) -> Iterator[tuple[str
 
 
 async def _pushed(work: Callable[[RegistryClient], Awaitable[object]]) -> None:
-    async with open_client(settings()) as kube, write_door(kube) as registry:
+    async with pushing(settings()) as registry:
         await work(registry)
 
 

@@ -12,7 +12,7 @@ from cluster.kube import KubeClient, open_client
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
 from tests.cluster.fake_api import FakeApi, FakePod, run_fake_api, settings_for
-from tests.cluster.local import PATIENCE_SECONDS
+from tests.cluster.local import PATIENCE_SECONDS, held
 from tests.cluster.target import Target, run_target
 
 
@@ -62,7 +62,7 @@ async def kube(api: FakeApi, authority: pki.Authority, tmp_path: Path) -> AsyncI
 @pytest.fixture
 async def tunnel(kube: KubeClient) -> AsyncIterator[Tunnel]:
     """An open tunnel to that one's pod."""
-    async with open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+    async with open_tunnel(kube, 0, held(kube), seconds=PATIENCE_SECONDS) as tunnel:
         yield tunnel
 
 

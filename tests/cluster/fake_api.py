@@ -1,6 +1,7 @@
 """A fake API server on loopback that speaks the real protocol, and whose answers and node a test chooses."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -82,6 +83,9 @@ class FakeApi:
         list_refusals: the same for requests for the list of pods.
         deaf: whether every request waits for ever.
         looks: how often the list of pods was asked for.
+        lease: the registry's Lease, or None.
+        lease_looks: how often that was asked for.
+        lease_answers: the statuses that the next changes of it answer with, which are made all the same.
         upgrades: the pods to which a forward was asked for, refused ones too.
     """
 
@@ -93,6 +97,9 @@ class FakeApi:
     list_refusals: Iterator[Refusal] = field(default_factory=lambda: iter([]))
     deaf: bool = False
     looks: int = 0
+    lease: dict[str, Any] | None = None
+    lease_looks: int = 0
+    lease_answers: Iterator[int] = field(default_factory=lambda: iter([]))
     upgrades: list[str] = field(default_factory=list)
 
     async def list_pods(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +135,34 @@ class FakeApi:
         await self.node(Forward(ws, request.transport, name, int(request.query["ports"]), pod.target))
         return ws
 
+    async def get_lease(self, _: web.Request) -> web.StreamResponse:
+        self.lease_looks += 1
+        return web.json_response(self.lease) if self.lease else Refusal(HTTPStatus.NOT_FOUND).response()
+
+    async def put_lease(self, request: web.Request) -> web.StreamResponse:
+        lease = await request.json()
+        before, known = lease["metadata"].get("resourceVersion"), (self.lease or {"metadata": {}})["metadata"]
+        if before != known.get("resourceVersion"):
+            return Refusal(HTTPStatus.CONFLICT, "the object has been modified").response()
+        lease["metadata"]["resourceVersion"] = str(int(before or 0) + 1)
+        self.lease = lease
+        if status := next(self.lease_answers, None):
+            return Refusal(status).response()
+        return web.json_response(lease)
+
+    def hold_lease(self, **entries: dict[str, Any]) -> None:
+        """Have the lease list these entries and no others."""
+        version = (self.lease or {"metadata": {}})["metadata"].get("resourceVersion", "0")
+        annotations = {"kube-registry/holders": json.dumps(entries)}
+        self.lease = {"metadata": {"annotations": annotations, "resourceVersion": str(int(version) + 1)}}
+
+    @property
+    def holders(self) -> dict[str, Any]:
+        """The entries of the lease."""
+        assert self.lease
+        entries: dict[str, Any] = json.loads(self.lease["metadata"]["annotations"]["kube-registry/holders"])
+        return entries
+
     @property
     def host(self) -> str:
         """The URL with nothing but host and port."""
@@ -140,7 +175,10 @@ async def run_fake_api(authority: pki.Authority | None = None) -> AsyncIterator[
     api = FakeApi("")
     app = web.Application()
     pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
     app.add_routes([web.get(pods, api.list_pods), web.get(f"{pods}/{{pod}}/portforward", api.port_forward)])
+    app.add_routes([web.get(f"{leases}/registry", api.get_lease), web.put(f"{leases}/registry", api.put_lease)])
+    app.add_routes([web.post(leases, api.put_lease)])
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import pytest
 
+from cluster.kube import KubeClient
+from cluster.lease import Lease
 from cluster.polling import poll
 from cluster.tunnel import Tunnel
 from stack.errors import KubeRegistryError
@@ -17,6 +19,11 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 15.0
 """How long anything may take before a test calls it a hang."""
+
+
+def held(kube: KubeClient) -> Lease:
+    """A lease that is never lost."""
+    return Lease(kube.where)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ the framing makes more of the bytes, they count as more.
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from fcntl import ioctl
 from pathlib import Path
 from termios import FIONREAD, TIOCOUTQ
@@ -23,7 +23,7 @@ from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
 from tests.cluster import fake_node
 from tests.cluster.fake_api import FakeApi, settings_for
-from tests.cluster.local import PATIENCE_SECONDS, connected, settled, until
+from tests.cluster.local import PATIENCE_SECONDS, connected, held, settled, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -80,9 +80,16 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     """Those of the connection that was opened last."""
     ends = Ends()
 
-    async def looked_at(near: NearEnd, ws: aiohttp.ClientWebSocketResponse, *, port: int, traffic: Traffic) -> None:
+    async def looked_at(
+        near: NearEnd,
+        ws: aiohttp.ClientWebSocketResponse,
+        *,
+        port: int,
+        traffic: Traffic,
+        may_pass: Callable[[], bool],
+    ) -> None:
         ends.accepted, ends.upgraded = near.transport.get_extra_info("socket"), ws.get_extra_info("socket")
-        await carry(near, ws, port=port, traffic=traffic)
+        await carry(near, ws, port=port, traffic=traffic, may_pass=may_pass)
 
     monkeypatch.setattr(tunnelling, "carry", looked_at)
     return ends
@@ -97,7 +104,7 @@ def server(request: pytest.FixtureRequest) -> FakeApi:
 @pytest.fixture
 async def tunnel(server: FakeApi, ends: Ends, authority: pki.Authority, tmp_path: Path) -> AsyncIterator[Tunnel]:
     settings = settings_for(server.server, authority, tmp_path)
-    async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+    async with open_client(settings) as kube, open_tunnel(kube, 0, held(kube), seconds=PATIENCE_SECONDS) as tunnel:
         del ends.accepted, ends.upgraded
         yield tunnel
 

@@ -1,8 +1,34 @@
-"""Who of the lease's holders is alive, as one that waits for them can tell."""
+"""The lease: who may enter, who is alive, and that not a byte passes a tunnel whose lease is not held."""
 
-from cluster.lease import DURATION_SECONDS, LOST_SECONDS, RENEW_SECONDS, Holder, Watch
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import holders as holding
+from cluster import lease as leasing
+from cluster.holders import DURATION_SECONDS, Holder, Watch
+from cluster.kube import KubeClient
+from cluster.lease import LOST_SECONDS, RENEW_SECONDS, lease_held
+from cluster.tunnel import Tunnel, open_tunnel
+from lab import pki
+from stack.housekeeping_errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
+from tests.cluster.fake_api import KUBE_CONTEXT, NAMESPACE, FakeApi, FakePod, settings_for
+from tests.cluster.local import PATIENCE_SECONDS, until, unused_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 MOMENT = DURATION_SECONDS / 10
+GC = {"who": "registryctl gc of ada@laptop", "alone": True, "renewed": "2026-01-01T00:00:00.000000Z"}
+PUSH = {"who": "pulumi up of ada@laptop", "alone": False, "renewed": "2026-01-01T00:00:00.000000Z"}
 
 
 def holder(renewed: str, *, alone: bool = False) -> Holder:
@@ -43,3 +69,296 @@ class TestHolder:
 
 def test_a_holder_stops_before_anybody_takes_it_for_dead() -> None:
     assert LOST_SECONDS + 2 * RENEW_SECONDS <= DURATION_SECONDS
+
+
+def held(kube: KubeClient, *, alone: bool = False, say: Callable[[str], None] = print) -> Any:  # noqa: ANN401
+    return lease_held(kube, "a test", alone=alone, say=say)
+
+
+class TestEntries:
+    async def test_fields_of_a_newer_version_are_read_and_written_back(self, api: FakeApi, kube: KubeClient) -> None:
+        newer = {**PUSH, "version": "9.0", "paths": ["a"]}
+        api.hold_lease(newer=newer)
+        async with held(kube):
+            assert len(api.holders) == 2
+            assert api.holders["newer"] == newer
+        assert api.holders == {"newer": newer}
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "edited",
+            "[]",
+            "null",
+            '{"a": "b"}',
+            '{"a": {}}',
+            '{"a": {"who": "x", "alone": true, "renewed": "soon"}}',
+            '{"a": {"who": "x", "alone": true, "renewed": "2026-01-01T00:00:00"}}',
+        ],
+    )
+    async def test_a_lease_that_lists_no_holders_is_one_error(
+        self, api: FakeApi, kube: KubeClient, written: str
+    ) -> None:
+        api.hold_lease()
+        assert api.lease
+        api.lease["metadata"]["annotations"]["kube-registry/holders"] = written
+        with pytest.raises(LeaseUnreadableError, match=f"kubectl delete lease registry --namespace {NAMESPACE}"):
+            async with held(kube):
+                pass
+
+    async def test_a_lease_without_annotations_has_no_holders(self, api: FakeApi, kube: KubeClient) -> None:
+        api.lease = {"metadata": {"resourceVersion": "7"}}
+        async with held(kube, alone=True):
+            assert len(api.holders) == 1
+
+    async def test_one_whose_answer_was_lost_does_not_wait_for_itself(self, api: FakeApi, kube: KubeClient) -> None:
+        api.lease_answers = iter([409])  # as a request that is sent again after its answer was lost
+        async with asyncio.timeout(5), held(kube, alone=True):
+            assert len(api.holders) == 1
+        assert api.holders == {}
+
+    async def test_one_that_gives_up_leaves_no_entry(
+        self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leasing, "WAIT_SECONDS", 0.1)
+        api.hold_lease(gc=GC)
+        said = list[str]()
+        with pytest.raises(LeaseHeldError):
+            async with held(kube, say=said.append):
+                pass
+        assert api.holders == {"gc": GC}
+        assert said == [f"waiting for {GC['who']}, at most 0 s"]
+
+    async def test_one_that_is_cancelled_while_it_enters_leaves_no_entry(self, api: FakeApi, kube: KubeClient) -> None:
+        api.hold_lease(gc=GC)
+
+        async def enter() -> None:
+            async with held(kube):
+                pass
+
+        entering = asyncio.create_task(enter())
+        await until(lambda: api.lease_looks > 0)
+        api.hold_lease()
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert api.holders == {}
+
+
+class TestDeadBesideLiving:
+    async def test_one_that_lives_removes_one_that_is_dead_and_goes_on(
+        self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(holding, "DURATION_SECONDS", 0.5)
+        monkeypatch.setattr(leasing, "RENEW_SECONDS", 0.1)
+        api.hold_lease(dead=PUSH)
+        async with held(kube) as lease:
+            await until(lambda: "dead" not in api.holders)
+            (mine,) = api.holders.values()
+            await until(lambda: [mine] != list(api.holders.values()))
+            assert lease.held()
+
+    async def test_one_that_was_removed_stops(
+        self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leasing, "RENEW_SECONDS", 0.05)
+        stopped = asyncio.Event()
+        async with held(kube) as lease:
+            lease.when_lost(stopped.set)
+            api.hold_lease(gc=GC)
+            async with asyncio.timeout(5):
+                await stopped.wait()
+            with pytest.raises(LeaseLostError):
+                lease.check()
+        assert api.holders == {"gc": GC}
+
+
+@dataclass
+class Clock:
+    """The machine's clock, and how long it has slept, of which time.monotonic() does not know."""
+
+    slept: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._real = time.clock_gettime
+
+    def gettime(self, clock: int) -> float:
+        return self._real(clock) + self.slept
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "clock_gettime", clock.gettime)
+    return clock
+
+
+@dataclass
+class Registry:
+    """What a registry has got of uploads; to anything else it answers that it is one."""
+
+    port: int = 0
+    got: bytes = b""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if head.startswith(b"PUT"):
+                    while data := await reader.read(64 * 1024):
+                        self.got += data
+                    return
+                if head.startswith(b"GET /slow"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789")
+                    await self.answers.wait()
+                    writer.write(b"0123456789")
+                    continue
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+@pytest.fixture
+async def registry(api: FakeApi) -> AsyncIterator[Registry]:
+    registry = Registry()
+    async with await asyncio.start_server(registry.serve, "127.0.0.1", 0) as server:
+        registry.port = server.sockets[0].getsockname()[1]
+        api.pods = [FakePod("registry-1", registry.port)]
+        yield registry
+
+
+@asynccontextmanager
+async def asking(port: int, line: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(f"{line} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 1000\r\n\r\n".encode())
+        yield reader, writer
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """What still came of a connection before it was reset."""
+    came = b""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with suppress(ConnectionResetError):
+            while data := await reader.read(64 * 1024):
+                came += data
+    return came
+
+
+@pytest.mark.usefixtures("no_pauses", "registry")
+class TestAsleep:
+    """The machine sleeps for longer than the lease, so that another may hold it when it wakes."""
+
+    @pytest.fixture
+    async def tunnel(self, kube: KubeClient) -> AsyncIterator[Tunnel]:
+        async with held(kube) as lease, open_tunnel(kube, 0, lease, seconds=PATIENCE_SECONDS) as tunnel:
+            yield tunnel
+
+    async def test_not_a_byte_of_a_push_passes_after_it_wakes(
+        self, registry: Registry, clock: Clock, tunnel: Tunnel
+    ) -> None:
+        async with asking(tunnel.port, "PUT /v2/app/blobs/uploads/1") as (reader, writer):
+            writer.write(b"a" * 500)
+            await until(lambda: len(registry.got) == 500)
+            clock.slept = 40.0
+            writer.write(b"b" * 500)
+            assert await ended(reader) == b""
+        assert registry.got == b"a" * 500
+        assert isinstance(tunnel.broken, LeaseLostError)
+
+    async def test_nor_one_of_an_answer(self, registry: Registry, clock: Clock, tunnel: Tunnel) -> None:
+        async with asking(tunnel.port, "GET /slow") as (reader, _):
+            await reader.readuntil(b"0123456789")
+            clock.slept = 40.0
+            registry.answers.set()
+            assert await ended(reader) == b""
+
+    async def test_nor_one_of_a_new_connection(self, api: FakeApi, clock: Clock, tunnel: Tunnel) -> None:
+        clock.slept, before = 40.0, len(api.upgrades)
+        async with asking(tunnel.port, "PUT /v2/app/manifests/1") as (reader, _):
+            assert await ended(reader) == b""
+        assert len(api.upgrades) == before
+
+    async def test_a_nap_shorter_than_that_does_no_harm(self, registry: Registry, clock: Clock, tunnel: Tunnel) -> None:
+        async with asking(tunnel.port, "PUT /v2/app/blobs/uploads/1") as (_, writer):
+            clock.slept = LOST_SECONDS - 2 * RENEW_SECONDS
+            writer.write(b"a" * 500)
+            await until(lambda: len(registry.got) == 500)
+
+    async def test_it_is_given_back_all_the_same(self, api: FakeApi, kube: KubeClient, clock: Clock) -> None:
+        async with held(kube):
+            clock.slept = 40.0
+        assert api.holders == {}
+
+
+RUN_TUNNEL = """
+import sys
+from cluster import lease
+from registryctl.__main__ import main
+lease.LOST_SECONDS, lease.RENEW_SECONDS = 1.0, 0.2
+main()
+"""
+
+
+@asynccontextmanager
+async def registryctl_tunnel(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`registryctl tunnel`, whose lease lasts a second."""
+    words = ("tunnel", "--kube-context", KUBE_CONTEXT, "--push-port", str(port), "--namespace", NAMESPACE)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RUN_TUNNEL, *words),
+        env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        await process.wait()
+
+
+async def is_open(process: asyncio.subprocess.Process) -> None:
+    assert process.stdout
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for line in process.stdout:
+            if line.startswith(b"open: "):
+                return
+    pytest.fail("it did not open")
+
+
+class TestVerb:
+    async def test_it_listens_only_once_it_holds_the_lease(
+        self, api: FakeApi, registry: Registry, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        settings_for(api.server, authority, tmp_path)
+        port = unused_port()
+        api.hold_lease(gc=GC)
+        async with registryctl_tunnel(tmp_path, port) as process:
+            await until(lambda: api.lease_looks > 1)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+            api.hold_lease()
+            await is_open(process)
+            assert [entry["alone"] for entry in api.holders.values()] == [False]
+            async with asking(port, "PUT /v2/app/blobs/uploads/1") as (_, writer):
+                writer.write(b"a" * 500)
+                await until(lambda: len(registry.got) == 500)
+
+    async def test_one_that_was_stopped_for_longer_than_the_lease_passes_not_a_byte_more(
+        self, api: FakeApi, registry: Registry, authority: pki.Authority, tmp_path: Path
+    ) -> None:
+        settings_for(api.server, authority, tmp_path)
+        port = unused_port()
+        async with AsyncExitStack() as opened:
+            process = await opened.enter_async_context(registryctl_tunnel(tmp_path, port))
+            await is_open(process)
+            reader, writer = await opened.enter_async_context(asking(port, "PUT /v2/app/blobs/uploads/1"))
+            writer.write(b"a" * 500)
+            await until(lambda: len(registry.got) == 500)
+            process.send_signal(signal.SIGSTOP)
+            stopped = time.monotonic()
+            writer.write(b"b" * 500)
+            await until(lambda: time.monotonic() - stopped > 1.5)
+            process.send_signal(signal.SIGCONT)
+            assert await ended(reader) == b""
+            assert await process.wait() == 1
+        assert registry.got == b"a" * 500

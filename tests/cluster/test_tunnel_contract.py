@@ -18,7 +18,7 @@ from stack.names import WRITE_PORT, labels
 from stack.settings import Settings
 from stack.tunnel_errors import TunnelProtocolError
 from tests.cluster.fake_api import FakeApi, FakePod, settings_for
-from tests.cluster.local import PATIENCE_SECONDS, asked, connected, send, settled, until
+from tests.cluster.local import PATIENCE_SECONDS, asked, connected, held, send, settled, until
 from tests.cluster.target import SCRIPT, Target, answer, given
 from tests.conftest import Lab
 
@@ -114,7 +114,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 async def tunnel(site: Site) -> AsyncIterator[Tunnel]:
-    async with open_client(site.settings) as kube, open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+    async with open_client(site.settings) as kube, open_tunnel(kube, 0, held(kube), seconds=PATIENCE_SECONDS) as tunnel:
         yield tunnel
 
 
@@ -226,7 +226,7 @@ async def test_another_protocol_is_refused_by_the_node_without_a_word(
 async def test_closing_twice_is_as_good_as_once(site: Site) -> None:
     async with (
         open_client(site.settings) as kube,
-        open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel,
+        open_tunnel(kube, 0, held(kube), seconds=PATIENCE_SECONDS) as tunnel,
         connected(tunnel, "echo") as (reader, writer),
     ):
         writer.write(b"before\n")
@@ -245,7 +245,10 @@ async def test_a_cancelled_holder_leaves_neither_listener_nor_task_nor_connectio
     opened: asyncio.Future[Tunnel] = asyncio.get_running_loop().create_future()
 
     async def hold() -> None:
-        async with open_client(site.settings) as kube, open_tunnel(kube, 0, seconds=PATIENCE_SECONDS) as tunnel:
+        async with (
+            open_client(site.settings) as kube,
+            open_tunnel(kube, 0, held(kube), seconds=PATIENCE_SECONDS) as tunnel,
+        ):
             opened.set_result(tunnel)
             await asyncio.Event().wait()
 

@@ -16,7 +16,7 @@ from stack.tunnel_errors import PushPortBusyError, TunnelError, TunnelForbiddenE
 from tests.cluster import fake_node
 from tests.cluster.fake_api import FakeApi, Refusal, settings_for
 from tests.cluster.fake_node import DATA, ERROR, sends
-from tests.cluster.local import PATIENCE_SECONDS, connected, until, unused_port
+from tests.cluster.local import PATIENCE_SECONDS, connected, held, until, unused_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
 
@@ -33,7 +33,7 @@ class TestOpening:
         with socket.create_server(("127.0.0.1", 0)) as holder:
             port = holder.getsockname()[1]
             with pytest.raises(PushPortBusyError) as raised:
-                async with open_tunnel(kube, port, seconds=PATIENCE_SECONDS):
+                async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS):
                     pass
         error = raised.value
         assert (error.where, error.push_port) == (kube.where, port)
@@ -44,7 +44,7 @@ class TestOpening:
         port = unused_port()
         for _ in range(2):
             async with (
-                open_tunnel(kube, port, seconds=PATIENCE_SECONDS) as tunnel,
+                open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS) as tunnel,
                 connected(tunnel, "echo") as (_, writer),
             ):
                 writer.write(b"open\n")
@@ -111,7 +111,7 @@ class TestOpening:
             assert isinstance(await self.failure(kube, PATIENCE_SECONDS), CertificateError)
 
     async def opened(self, kube: KubeClient, seconds: float) -> bool:
-        async with open_tunnel(kube, 0, seconds=seconds):
+        async with open_tunnel(kube, 0, held(kube), seconds=seconds):
             return True
 
     async def failure(self, kube: KubeClient, seconds: float) -> KubeRegistryError:

@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from cluster.kube import open_client
 from cluster.push import PushPath
-from cluster.registry import open_registry
-from cluster.tunnel import open_tunnel
 from stack.content import read_content
 from stack.endpoints import parse_reference
 from stack.settings import ImageSettings, Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
+from tests.writing import pushing
 
 pytestmark = pytest.mark.lab
 
@@ -155,11 +153,7 @@ def write_anew(checkout: Path, folder: Path) -> None:
 
 async def push_blob(settings: Settings, blob: bytes) -> None:
     """Upload one blob through a tunnel of its own."""
-    async with (
-        open_client(settings) as kube,
-        open_tunnel(kube, port=0, seconds=20) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
+    async with pushing(settings) as registry:
         await registry.put_blob("by/hand", blob)
 
 

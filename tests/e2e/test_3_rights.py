@@ -42,6 +42,7 @@ from tests.e2e.access import (
     manifest,
 )
 from tests.e2e.conftest import CHECKOUT, Lab, Program
+from tests.writing import tunnelled
 
 pytestmark = pytest.mark.lab
 
@@ -174,7 +175,7 @@ class TestPusher:
 
     def test_they_suffice_for_the_tunnel(self, access: Access) -> None:
         async def push() -> None:
-            async with open_client(access.settings(PUSHER)) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
+            async with tunnelled(access.settings(PUSHER)) as (_, tunnel):
                 await asyncio.to_thread(push_blob, tunnel.port)
 
         asyncio.run(push())
@@ -304,7 +305,7 @@ def push_blob(port: int | str, blob: bytes = b"pushed by hand") -> None:
 
 
 async def ask_nodes(settings: Settings, *, afresh: bool) -> None:
-    async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
+    async with tunnelled(settings) as (kube, tunnel):
         await examine_nodes(kube, settings, tunnel.address, afresh=afresh)
 
 
@@ -314,7 +315,7 @@ def forget_lease(access: Access) -> None:
 
 
 async def hold_lease(settings: Settings) -> None:
-    async with open_client(settings) as kube, lease_held(kube, "a test", alone=False, say=print, lost=print):
+    async with open_client(settings) as kube, lease_held(kube, "a test", alone=False, say=print):
         pass
 
 
@@ -322,5 +323,5 @@ async def ready_then_tunnel(settings: Settings, *, ready: bool) -> None:
     async with open_client(settings) as kube:
         if ready:
             await wait_ready(kube, seconds=2)
-        async with open_tunnel(kube, 0, seconds=5):
+        async with open_tunnel(kube, 0, None, seconds=5):
             pass

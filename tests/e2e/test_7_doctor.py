@@ -1,22 +1,19 @@
 """`registryctl doctor` on a real cluster, whole and broken in many ways: each is told, and what mends it."""
 
 import asyncio
-import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cluster.kube import open_client
 from cluster.probe import PROBE
-from housekeeping.inventory import write_door
 from stack.endpoints import parse_reference
 from stack.names import REGISTRY
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, Program
+from tests.writing import pushing
 
 pytestmark = pytest.mark.lab
 
@@ -62,7 +59,7 @@ def test_an_image_that_is_gone_is_named_with_the_line_that_pushes_it(deployed: P
     app = parse_reference(deployed.output("images")["app"])
 
     async def delete_tag() -> None:
-        async with open_client(settings) as kube, write_door(kube) as registry:
+        async with pushing(settings) as registry:
             await registry.delete(app.repository, str(app.tag))
 
     asyncio.run(delete_tag())
@@ -100,23 +97,6 @@ def test_a_service_that_is_gone_is_told_though_the_nodes_have_pulled_before(lab:
     assert status == 1
     assert to_mend(told).keys() == {"read door"}
     assert doctor(deployed)[0] == 0
-
-
-@pytest.fixture
-def dead_holder(lab: Lab) -> Iterator[str]:
-    who = "registryctl gc of ada@laptop"
-    entry = {"dead": {"who": who, "alone": True, "renewed": "2026-01-01T00:00:00.000000Z"}}
-    made = json.dumps({"metadata": {"annotations": {"kube-registry/holders": json.dumps(entry)}}})
-    lab.kubectl("patch", "lease", REGISTRY, "--namespace", NAMESPACE, "--type=merge", "--patch", made)
-    yield who
-    lab.kubectl("delete", "lease", REGISTRY, "--namespace", NAMESPACE, "--ignore-not-found")
-
-
-def test_a_holder_of_the_lease_that_has_died_is_told(deployed: Program, dead_holder: str) -> None:
-    status, told = doctor(deployed)
-    assert status == 1
-    assert to_mend(told).keys() == {"lease"}
-    assert told["lease"][1].startswith(f"{dead_holder} has died")
 
 
 def test_a_cluster_that_does_not_answer_is_told_and_docker_is_looked_at(

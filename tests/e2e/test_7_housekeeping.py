@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,11 @@ import pytest
 from rich.filesize import decimal
 
 from cluster.contents import missing_content
+from cluster.door import open_door
 from cluster.kube import open_client
-from cluster.lease import lease_held, lease_holders
 from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
 from cluster.probe_image import probe_config
-from cluster.push import PushPath
 from housekeeping.collection import Collected, collect
-from housekeeping.inventory import write_door
 from housekeeping.plan import Keep, Plan
 from housekeeping.storage import V2
 from lab.cluster import known as plan_of
@@ -26,6 +23,7 @@ from stack.endpoints import parse_reference
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_8_registry import pulled
+from tests.writing import pushing
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
@@ -50,7 +48,7 @@ def heap(deployed: Program, settings: Settings) -> Iterator[dict[str, str]]:
 
 def push(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
     async def put() -> str:
-        async with open_client(settings) as kube, write_door(kube) as registry:
+        async with pushing(settings) as registry:
             return await registry.put_image(repository, tag, probe_config(settings.platform), layer)
 
     return asyncio.run(put())
@@ -58,7 +56,7 @@ def push(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
 
 def lacking(settings: Settings, repository: str, digest: str) -> list[str]:
     async def ask() -> list[str]:
-        async with open_client(settings) as kube, write_door(kube) as registry:
+        async with open_client(settings) as kube, open_door(kube, None) as registry:
             return await missing_content(registry, repository, digest)
 
     return asyncio.run(ask())
@@ -217,51 +215,6 @@ class TestGc:
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1
         assert "no pod" in done.stderr
-
-
-@pytest.mark.usefixtures("deployed")
-class TestLease:
-    async def test_a_push_waits_for_a_collection_and_says_for_whom(self, settings: Settings) -> None:
-        told, path = asyncio.Event(), PushPath(settings)
-
-        def say(words: str) -> None:
-            if words.startswith("waiting for registryctl gc of "):
-                told.set()
-
-        async with asyncio.timeout(60), open_client(settings) as kube, asyncio.TaskGroup() as group:
-            async with lease_held(kube, "registryctl gc", alone=True, say=say, lost=told.clear):
-                taking = group.create_task(path.take("push", say))
-                await told.wait()
-                assert not taking.done()
-            await taking
-            assert [holder.alone for holder in (await lease_holders(kube)).values()] == [False]
-            await path.give_back("push")
-            assert await lease_holders(kube) == {}
-
-    async def test_a_collection_waits_for_every_push(self, settings: Settings, deployed: Program) -> None:
-        command = [sys.executable, "-m", "registryctl", "gc", "--keep", "1", "--yes", "--stack", deployed.stack.name]
-        said = list[str]()
-        async with asyncio.timeout(60), open_client(settings) as kube:
-            old = await asyncio.to_thread(push, settings, "garbage", "old", b"old")
-            await asyncio.to_thread(push, settings, "garbage", "new", b"new")
-            async with (
-                lease_held(kube, "pulumi up", alone=False, say=said.append, lost=said.clear),
-                lease_held(kube, "registryctl tunnel", alone=False, say=said.append, lost=said.clear),
-            ):
-                assert said == []  # they do not wait for one another
-                collecting = await asyncio.create_subprocess_exec(
-                    *command, cwd=deployed.folder, env=deployed.stack.workspace.env_vars, stdout=asyncio.subprocess.PIPE
-                )
-                assert collecting.stdout
-                async for line in collecting.stdout:
-                    if line.startswith(b"waiting for pulumi up of "):
-                        assert b", registryctl tunnel of " in line
-                        break
-                else:
-                    pytest.fail("it did not wait")
-                assert await asyncio.to_thread(lacking, settings, "garbage", old) == []
-            rest, _ = await collecting.communicate()
-        assert b"images are gone" in rest
 
 
 class TestHarmed:

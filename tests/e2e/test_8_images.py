@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.kube import open_client
-from cluster.registry import open_registry
-from cluster.tunnel import open_tunnel
 from lab.cluster import known as plan_of
 from stack.endpoints import Reference, parse_reference
 from stack.names import image_urn
 from stack.settings import Settings
 from tests.e2e.conftest import STACK, Lab, Program, settings_of
+from tests.writing import pushing
 
 pytestmark = pytest.mark.lab
 
@@ -51,11 +49,7 @@ def image(program: Program, name: str = "app") -> Reference:
 
 
 async def delete_manifest(settings: Settings, repository: str, digest: str) -> None:
-    async with (
-        open_client(settings) as kube,
-        open_tunnel(kube, 0, seconds=20) as tunnel,
-        open_registry(tunnel.address, kube.where) as registry,
-    ):
+    async with pushing(settings) as registry:
         await registry.delete(repository, digest)
 
 

@@ -3,25 +3,23 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from cluster import preflight
-from cluster.kube import KubeClient, open_client
+from cluster.kube import KubeClient
 from cluster.nodes import Node, pulling_nodes
 from cluster.preflight import examine_nodes, prove_nodes
 from cluster.probe import ARCHITECTURE, PROBE, PULLED, probe_pod
 from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.push import PushPath
 from cluster.registry import open_registry
-from cluster.tunnel import open_tunnel
 from stack.names import selector
 from stack.registry_errors import PreflightError, PreflightToldError
 from stack.settings import Settings
 from tests.e2e.conftest import STACK, Lab, Program
+from tests.writing import tunnelled
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
@@ -37,13 +35,6 @@ def anyio_backend() -> str:
 def deployed(program: Program) -> Program:
     program.up()
     return program
-
-
-@asynccontextmanager
-async def tunnelled(settings: Settings) -> AsyncIterator[tuple[KubeClient, str]]:
-    """A client, and where an open tunnel listens."""
-    async with open_client(settings) as kube, open_tunnel(kube, 0, seconds=20) as tunnel:
-        yield kube, tunnel.address
 
 
 @pytest.fixture
@@ -66,8 +57,8 @@ def probes(lab: Lab) -> list[str]:
 
 class TestMemory:
     async def test_what_an_update_has_proven_is_not_asked_again(self, settings: Settings, asked: list[str]) -> None:
-        async with tunnelled(settings) as (kube, address):
-            verdicts = await examine_nodes(kube, settings, address, afresh=False)
+        async with tunnelled(settings) as (kube, tunnel):
+            verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=False)
         assert [verdict is PULLED for verdict in verdicts.values()] == [True, True]
         assert asked == []
 
@@ -81,9 +72,9 @@ class TestMemory:
             return [replace(node, runtime="new://1") if node.name == changed.name else node for node in found]
 
         monkeypatch.setattr(preflight, "pulling_nodes", with_a_new_runtime)
-        async with tunnelled(settings) as (kube, address):
-            await examine_nodes(kube, settings, address, afresh=False)
-            await examine_nodes(kube, settings, address, afresh=False)
+        async with tunnelled(settings) as (kube, tunnel):
+            await examine_nodes(kube, settings, tunnel.address, afresh=False)
+            await examine_nodes(kube, settings, tunnel.address, afresh=False)
         assert asked == [changed.name]
         assert same.name not in asked
 
@@ -91,15 +82,15 @@ class TestMemory:
         self, lab: Lab, settings: Settings, asked: list[str]
     ) -> None:
         by_proxy = settings.model_copy(update={"node_proxy": True})
-        async with tunnelled(settings) as (kube, address):
-            await examine_nodes(kube, by_proxy, address, afresh=True)
+        async with tunnelled(settings) as (kube, tunnel):
+            await examine_nodes(kube, by_proxy, tunnel.address, afresh=True)
             asked.clear()
-            await examine_nodes(kube, settings, address, afresh=False)
+            await examine_nodes(kube, settings, tunnel.address, afresh=False)
         assert sorted(asked) == [node.name for node in lab.cluster.nodes]
 
     async def test_by_hand_all_are_asked(self, lab: Lab, settings: Settings, asked: list[str]) -> None:
-        async with tunnelled(settings) as (kube, address):
-            await examine_nodes(kube, settings, address, afresh=True)
+        async with tunnelled(settings) as (kube, tunnel):
+            await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert sorted(asked) == [node.name for node in lab.cluster.nodes]
         assert probes(lab) == []
 
@@ -120,16 +111,16 @@ class TestRefusal:
 
     async def test_nodes_of_another_architecture_are_not_asked(self, settings: Settings, asked: list[str]) -> None:
         other = settings.model_copy(update={"platform": "linux/s390x"})
-        async with tunnelled(other) as (kube, address):
+        async with tunnelled(other) as (kube, tunnel):
             with pytest.raises(PreflightError, match=ARCHITECTURE.words):
-                await prove_nodes(kube, other, address, print)
+                await prove_nodes(kube, other, tunnel.address, print)
         assert asked == []
 
     async def test_a_quota_against_the_pods_is_told_as_such(self, lab: Lab, settings: Settings) -> None:
         lab.kubectl("create", "quota", "no-more", "--namespace", "kube-registry", "--hard=pods=1")
         try:
-            async with tunnelled(settings) as (kube, address):
-                verdicts = await examine_nodes(kube, settings, address, afresh=True)
+            async with tunnelled(settings) as (kube, tunnel):
+                verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
         finally:
             lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry")
         assert all("no probe pod allowed" in verdict.words for verdict in verdicts.values())
@@ -140,22 +131,22 @@ class TestNothingStays:
     async def test_what_a_broken_off_run_left_is_swept_away(
         self, lab: Lab, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with tunnelled(settings) as (kube, address):
+        async with tunnelled(settings) as (kube, tunnel):
             left = probe_pod(lab.cluster.nodes[0].name, f"localhost:30100/{REPOSITORY}:{TAG}", "left")
             await kube.create("/api/v1/namespaces/kube-registry/pods", left)
             assert len(probes(lab)) == 1
             monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
-            await examine_nodes(kube, settings, address, afresh=True)
+            await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert probes(lab) == []
 
     async def test_a_run_that_is_broken_off_removes_its_pods(self, lab: Lab, settings: Settings) -> None:
         with pytest.raises(TimeoutError):
-            async with tunnelled(settings) as (kube, address), asyncio.timeout(0.4):
-                await examine_nodes(kube, settings, address, afresh=True)
+            async with tunnelled(settings) as (kube, tunnel), asyncio.timeout(0.4):
+                await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert probes(lab) == []
 
     async def test_the_repository_keeps_one_image(self, settings: Settings) -> None:
-        async with tunnelled(settings) as (kube, address), open_registry(address, kube.where) as registry:
+        async with tunnelled(settings) as (kube, tunnel), open_registry(tunnel.address, kube.where) as registry:
             other = await store_probe(registry, "linux/arm64")
             own = await store_probe(registry, settings.platform)
             assert await registry.tagged(REPOSITORY, TAG) == own

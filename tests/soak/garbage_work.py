@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.contents import missing_content
+from cluster.door import open_door
 from cluster.kube import open_client
 from cluster.push import PushPath
 from cluster.registry import open_registry
 from housekeeping.collection import collect, draw_up
-from housekeeping.inventory import look, write_door
+from housekeeping.inventory import look
 from housekeeping.plan import Keep
 from housekeeping.usage import Use, output_uses
 from lab.errors import LabError
@@ -75,6 +76,6 @@ async def _push(settings: Settings, docker_host: str, name: str, repository: str
 
 async def _collect(settings: Settings, outputs: list[Use]) -> None:
     async with open_client(settings) as kube:
-        async with write_door(kube) as registry:
+        async with open_door(kube, None) as registry:
             seen = await look(kube, registry, outputs)
         await collect(kube, outputs, _KEEP, draw_up(kube.where, seen, _KEEP), print)
