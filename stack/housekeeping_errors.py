@@ -39,9 +39,9 @@ class LeaseLostError(ClusterError):
     """The lease was not renewed in time: the API server did not answer, or this machine was asleep."""
 
     sentence = (
-        "the lease of the registry in {where} was not renewed in time, so the work was stopped half-way: the API "
-        "server did not answer, this machine was asleep, or the Lease was deleted; nothing is lost, start it again "
-        "when the cluster answers"
+        "the lease of the registry in {where} was not renewed in time, so the work was stopped halfway: the API "
+        "server did not answer, this machine was asleep, or the Lease was deleted; nothing is lost. "
+        "Fix: start it again when the cluster answers"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE}
 
@@ -57,8 +57,8 @@ class LeaseUnreadableError(ClusterError):
     reason: str
 
     sentence = (
-        "the Lease `registry` in {where} cannot be read: {reason}; when nothing pushes and nothing collects garbage, "
-        "`kubectl delete lease registry --namespace {where.namespace}` removes it, and the next push makes another"
+        "the Lease `registry` in {where} cannot be read: {reason}. Fix: make sure that nothing pushes and nothing "
+        "collects garbage, then `kubectl delete lease registry --namespace {where.namespace}`; the next push makes it"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
@@ -78,8 +78,8 @@ class WrittenMeanwhileError(ClusterError):
 
     sentence = (
         "something wrote {count} files to the volume of the registry in {where} without its lease while garbage was "
-        "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the room of what "
-        "was removed is not freed yet; when that push has ended, `registryctl gc` frees it"
+        "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the space of what "
+        "was removed is not freed yet. Fix: when that push has ended, `registryctl gc`"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 3}
 
