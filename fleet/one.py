@@ -11,6 +11,7 @@ from fleet.command import GRACE_SECONDS, HeldCommand
 from fleet.fingerprint import message_of
 from fleet.held import held
 from fleet.inventory import Member
+from fleet.lock import locked
 from fleet.outcome import Outcome, Result
 from fleet.phases import Course, Heard, Tell, first_line
 from fleet.pulumi import Program, StackCommands
@@ -98,9 +99,10 @@ async def carry_out(errand: Errand, member: Member) -> Outcome:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
         return await _cancelled(errand, commands, heard, "because the whole run was told to end")
+    except automation.ConcurrentUpdateError as error:
+        wrong = str(locked(member.name, str(error), commands.release_line))
     except (automation.CommandError, KubeRegistryError) as error:
         wrong = heard.error or _sentence(error)
-        lock = commands.release_line if isinstance(error, automation.ConcurrentUpdateError) else None
     result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changes else Result.UNCHANGED
     return _outcome(member, heard, result, error=wrong, lock=lock)
 

@@ -56,6 +56,22 @@ class RunCancelledError(KubeRegistryError):
 
 
 @dataclass(eq=False)
+class StackLockedError(KubeRegistryError):
+    """Another update holds the stack."""
+
+    stack: str
+    holder: str
+    fix: str
+
+    sentence = "stack {stack} is locked by {holder}. Fix: {fix}"
+    example: ClassVar[dict[str, object]] = {
+        "stack": "prod",
+        "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
+        "fix": "wait until that update has ended, then run this again",
+    }
+
+
+@dataclass(eq=False)
 class PlanError(KubeRegistryError):
     """Pulumi gives no plan of a stack."""
 
