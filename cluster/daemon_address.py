@@ -4,12 +4,15 @@ The client adds a missing scheme and port and trims blanks (docker/cli 28.5, opt
 provider's too, do not (docker/docker 28.5, client.ParseHostURL).
 """
 
+import re
 from urllib.parse import urlsplit
 
 from stack.errors import DaemonAddressError
 
 USUAL_ADDRESS = "unix:///var/run/docker.sock"
 """Where Docker's client looks first."""
+
+_PASSWORD = re.compile(r"(://[^:@/]*):.*@")
 
 DOCKER_PORT = 2375
 """Docker's own, where an address names none."""
@@ -27,17 +30,20 @@ def daemon_address(text: str, source: str) -> str:
     """
     meant = _completed(text.strip())
     if meant != text:
-        raise DaemonAddressError(source=source, host=text, meant=meant or USUAL_ADDRESS)
+        raise DaemonAddressError(source=source, host=_PASSWORD.sub(r"\1:***@", text), meant=meant or USUAL_ADDRESS)
     return text
 
 
 def _completed(text: str) -> str | None:
     """Return the address that Docker's client makes of a text; None if it makes none."""
     scheme, found, rest = text.partition("://")
+    scheme = scheme.lower()
+    if text.startswith("/"):  # Docker's client makes a place on localhost of it, which is never meant
+        return f"unix://{text}"
     if scheme == "unix" and found:
         return f"unix://{rest}" if rest else USUAL_ADDRESS
     if scheme == "ssh" and found:
-        return text if _is_ssh(text) else None
+        return _completed_ssh(f"ssh://{rest}")
     if found and scheme not in ("tcp", "http", "https"):
         return None
     return _completed_tcp(f"tcp://{rest if found else text}")
@@ -49,16 +55,23 @@ def _completed_tcp(text: str) -> str | None:
         host, port = place.hostname, place.port
     except ValueError:
         return None
-    if host and port:
+    if port == 0:
+        return None
+    if host and port and place.username is None:
         return text
-    return f"tcp://{place.netloc.rstrip(':') if host else 'localhost'}:{port or DOCKER_PORT}{place.path}"
+    there = place.netloc.rpartition("@")[2].rstrip(":") if host else "localhost"
+    return f"tcp://{there}{'' if host and port else f':{port or DOCKER_PORT}'}{place.path}"
 
 
-def _is_ssh(text: str) -> bool:
-    """Whether it is ssh://[USER@]HOST[:PORT][/PATH] (docker/cli, connhelper/ssh.NewSpec)."""
+def _completed_ssh(text: str) -> str | None:
+    """Return ssh://[USER@]HOST[:PORT][/PATH], without a password (docker/cli, connhelper/ssh.NewSpec)."""
     try:
         place = urlsplit(text)
         _ = place.port
     except ValueError:
-        return False
-    return bool(place.hostname) and place.password is None and not place.query and not place.fragment
+        return None
+    if not place.hostname or place.query or place.fragment:
+        return None
+    if place.password is None:
+        return text
+    return f"ssh://{place.username}@{place.netloc.rpartition('@')[2]}{place.path}"

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.daemon_address import USUAL_ADDRESS, daemon_address
-from stack.errors import DaemonError, DockerConfigError
+from stack.errors import DaemonError, DaemonTlsError, DockerConfigError
 
 USUAL_HOSTS = (USUAL_ADDRESS, f"unix://{Path.home()}/.docker/run/docker.sock")
 """Where a daemon listens that nothing names."""
@@ -29,6 +29,7 @@ _KINDS: dict[str, type[str | dict[str, Any]]] = {
     "auths": dict,
     "credHelpers": dict,
 }
+_WITHIN: dict[str, type[str | dict[str, Any]]] = {"auths": dict, "credHelpers": str}
 _WORDS: dict[type, str] = {str: "a string", dict: "an object"}
 
 
@@ -44,6 +45,7 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
     Raises:
         DaemonAddressError: what names it is no such address.
         DaemonError: the docker context does not exist.
+        DaemonTlsError: the docker context has TLS certificates.
         DockerConfigError: Docker's config.json cannot be read.
     """
     if host := environment.get("DOCKER_HOST"):
@@ -51,13 +53,17 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
     name = environment.get("DOCKER_CONTEXT") or docker_config(environment).get("currentContext") or "default"
     if name == "default":
         return None
+    contexts = config_folder(environment) / "contexts"
     try:
         key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-        meta = json.loads((config_folder(environment) / "contexts" / "meta" / key / "meta.json").read_text())
-        host = str(meta["Endpoints"]["docker"]["Host"])
+        endpoint = json.loads((contexts / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
+        host, verify = str(endpoint["Host"]), "" if endpoint.get("SkipTLSVerify") else "1"
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = "there is no such docker context, `docker context ls` lists them"
         raise DaemonError(host=f"docker context {name!r}", reason=reason) from error
+    certificates = contexts / "tls" / key / "docker"
+    if certificates.is_dir():
+        raise DaemonTlsError(context=name, host=host, folder=str(certificates), verify=verify)
     return daemon_address(host, f"docker context {name!r}")
 
 
@@ -89,6 +95,10 @@ def docker_config(environment: Mapping[str, str]) -> dict[str, Any]:
     for name, kind in _KINDS.items():
         if not isinstance(given.get(name, kind()), kind):
             raise DockerConfigError(file=str(file), reason=f"{name} is not {_WORDS[kind]}")
+    for name, kind in _WITHIN.items():
+        for host, value in given.get(name, {}).items():
+            if not isinstance(value, kind | None):
+                raise DockerConfigError(file=str(file), reason=f"{name} of {host} is not {_WORDS[kind]}")
     return given
 
 

@@ -6,6 +6,7 @@
     ├── BuildContextError          the files of an image are not as a build needs them
     ├── DaemonError                no Docker daemon answers
     ├── DaemonAddressError         what names the daemon is no address of one
+    ├── DaemonTlsError             the docker context has TLS certificates
     ├── DockerConfigError          Docker's config.json cannot be used
     ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
@@ -177,6 +178,27 @@ class DaemonAddressError(KubeRegistryError):
         "source": "DOCKER_HOST",
         "host": "docker",
         "meant": "tcp://docker:2375",
+    }
+
+
+@dataclass(eq=False)
+class DaemonTlsError(KubeRegistryError):
+    """The docker context has TLS certificates, which the docker provider takes from the environment only."""
+
+    context: str
+    host: str
+    folder: str
+    verify: str
+
+    sentence = (
+        "docker context {context!r} reaches {host} with TLS certificates, which the docker provider takes from the "
+        "environment only. Fix: `export DOCKER_HOST={host!r} DOCKER_TLS_VERIFY={verify} DOCKER_CERT_PATH={folder!r}`"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "context": "build",
+        "host": "tcp://build.example:2376",
+        "folder": "/home/me/.docker/contexts/tls/94c8d7b2/docker",
+        "verify": "1",
     }
 
 

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from docker.utils import kwargs_from_env
 
 from cluster import docker_config as subject
 from cluster.docker_config import BrokenStore, broken_store, chosen_daemon, docker_config
-from stack.errors import DaemonAddressError, DaemonError, DockerConfigError
+from stack.errors import DaemonAddressError, DaemonError, DaemonTlsError, DockerConfigError
 
 
 def configured(folder: Path, config: object = None, contexts: dict[str, str] | None = None) -> dict[str, str]:
@@ -74,6 +77,9 @@ class TestDaemon:
             ("npipe:////./pipe/docker_engine", "unix:///var/run/docker.sock"),
             ("fd://", "unix:///var/run/docker.sock"),
             ("ssh://", "unix:///var/run/docker.sock"),
+            ("tcp://host:0", "unix:///var/run/docker.sock"),
+            ("/run/docker.sock", "unix:///run/docker.sock"),
+            ("TCP://docker:2375", "tcp://docker:2375"),
             ("\udcff", "tcp://\udcff:2375"),
         ],
     )
@@ -88,6 +94,40 @@ class TestDaemon:
             chosen_daemon({**configured(tmp_path, contexts={"odd": text}), "DOCKER_CONTEXT": "odd"})
         assert raised.value.source == "docker context 'odd'"
 
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [("ssh://me:s3cr:3t@there/run/x", "ssh://me@there/run/x"), ("tcp://me:s3cr@3t@there:1", "tcp://there:1")],
+    )
+    def test_a_password_in_an_address_is_not_repeated(self, text: str, meant: str) -> None:
+        with pytest.raises(DaemonAddressError) as raised:
+            chosen_daemon({"DOCKER_HOST": text})
+        assert raised.value.meant == meant
+        assert chosen_daemon({"DOCKER_HOST": meant}) == meant
+        assert "3" not in str(raised.value)
+
+    @pytest.mark.parametrize("skip", [False, True])
+    def test_a_context_with_certificates_is_an_error_whose_command_gives_them_to_everybody(
+        self, tmp_path: Path, *, skip: bool
+    ) -> None:
+        environment = configured(tmp_path, {"currentContext": "far"}, {"far": "tcp://far:2376"})
+        (meta,) = tmp_path.glob("contexts/meta/*/meta.json")
+        endpoint = {"Host": "tcp://far:2376", "SkipTLSVerify": skip}
+        meta.write_text(json.dumps({"Name": "far", "Endpoints": {"docker": endpoint}}))
+        folder = tmp_path / "contexts" / "tls" / meta.parent.name / "docker"
+        folder.mkdir(parents=True)
+        for name in ("ca.pem", "cert.pem", "key.pem"):
+            (folder / name).touch()
+        with pytest.raises(DaemonTlsError) as raised:
+            chosen_daemon(environment)
+        (line,) = re.findall("`(export [^`]+)`", str(raised.value))
+        done = subprocess.run(["sh", "-c", f"{line}; env -0"], capture_output=True, text=True, check=True)
+        exported = dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
+        assert chosen_daemon({**environment, **exported}) == "tcp://far:2376"
+        asked = kwargs_from_env(environment=exported)
+        assert asked["base_url"] == "tcp://far:2376"
+        assert asked["tls"].cert == (str(folder / "cert.pem"), str(folder / "key.pem"))
+        assert asked["tls"].verify is not skip
+
 
 class TestConfig:
     @pytest.mark.parametrize("text", ["", " \n", "null", "{}", '{"credHelpers": null, "currentContext": null}'])
@@ -97,7 +137,17 @@ class TestConfig:
 
     @pytest.mark.parametrize(
         "text",
-        ["{", "[]", "7", '{"credHelpers": ["one"]}', '{"currentContext": 7}', '{"credsStore": {}}', '{"auths": "x"}'],
+        [
+            "{",
+            "[]",
+            "7",
+            '{"credHelpers": ["one"]}',
+            '{"currentContext": 7}',
+            '{"credsStore": {}}',
+            '{"auths": "x"}',
+            '{"auths": {"acme.example": "x"}}',
+            '{"credHelpers": {"acme.example": {}}}',
+        ],
     )
     def test_one_that_docker_does_not_take_is_an_error_that_names_the_file(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "config.json").write_text(text)
