@@ -4,6 +4,7 @@ The meaning of a kubeconfig's fields is kubernetes_asyncio's, as far as they do 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from cluster.kubeconfig import Fields, KubeContext, named, read, usable
 from stack.errors import Where
 from stack.names import IN_CLUSTER
 from stack.settings import Settings
+
+_LOGIN = re.compile("//[^/]*@")
+"""A name and a password within a URL, which no error may repeat."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,9 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
         else:
             context = (await asyncio.to_thread(read, settings.kubeconfig)).kube_context(settings.kube_context)
             await _load(configuration, context)
-            where = replace(where, cluster=configuration.host)
+            where = replace(where, cluster=_LOGIN.sub("//", configuration.host))
             ask = _asked(configuration, context, where, kubeconfig)
-        where = replace(where, cluster=configuration.host)
+        where = replace(where, cluster=_LOGIN.sub("//", configuration.host))
         configuration.proxy = proxy_for(configuration.host, configuration.proxy)
         acting_as = impersonation(context.user)
     async with AsyncExitStack() as opened:
@@ -138,14 +142,23 @@ def _service_account(configuration: Configuration) -> Ask:
     return partial(read_token, Path(SERVICE_TOKEN_FILENAME))
 
 
+_KINDS: Mapping[str, type[bool | str]] = {
+    "insecure-skip-tls-verify": bool,
+    "disable-compression": bool,
+    "tls-server-name": str,
+    "proxy-url": str,
+}
+_WORDS = {bool: "neither true nor false", str: "no text"}
+
+
 async def _load(configuration: Configuration, context: KubeContext) -> None:
     """Let kubernetes_asyncio read all that does not change with time."""
     server = context.cluster.get("server")
     if not isinstance(server, str):
         raise ConfigException("its cluster names no server")
-    for name in ("insecure-skip-tls-verify", "disable-compression"):
-        if not isinstance(context.cluster.get(name, False), bool):
-            raise ConfigException(f"{name} of its cluster is neither true nor false")
+    for name, kind in _KINDS.items():
+        if not isinstance(context.cluster.get(name, kind()), kind):
+            raise ConfigException(f"{name} of its cluster is {_WORDS[kind]}")
     user = {name: value for name, value in context.user.items() if name not in _ASKED_FOR}
     if "username" in user or "password" in user:
         user = {"username": "", "password": "", **user}

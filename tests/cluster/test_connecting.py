@@ -120,6 +120,22 @@ class TestMerging:
             async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))):
                 pass
 
+    @pytest.mark.parametrize("field", ["tls-server-name", "proxy-url"])
+    @pytest.mark.parametrize("value", [5, True, ["x"]])
+    async def test_a_field_of_a_cluster_that_is_no_text_is_one_sentence(
+        self, tmp_path: Path, field: str, value: object
+    ) -> None:
+        cluster = {"server": "https://127.0.0.1:1", field: value}
+        with pytest.raises(KubeconfigError, match=f"{field} of its cluster is no text"):
+            await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
+
+    async def test_a_password_in_the_servers_address_is_not_repeated(self, tmp_path: Path) -> None:
+        file = kubeconfig(tmp_path / "config", {"server": "https://me:s3cr3t@127.0.0.1:1"}, {})
+        with pytest.raises(UnreachableError) as raised:
+            await both_ways(settings(file))
+        assert raised.value.where.cluster == "https://127.0.0.1:1"
+        assert "s3cr3t" not in str(raised.value)
+
     @pytest.mark.parametrize(
         "change",
         [
