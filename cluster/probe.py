@@ -1,6 +1,6 @@
 """One node asked whether it can pull: the pod that asks, and what its status answers; pure.
 
-The verdict is the container's status. The image holds nothing that could run, so a container that could not be
+The verdict is the status of the container PROBE. The image holds nothing that could run, so a container that could not be
 started was pulled: nothing else is waited for.
 
 Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
@@ -19,7 +19,16 @@ PROBE = "preflight"
 RUN = "kube-registry/run"
 """Label of the probe pods of one preflight."""
 
-_NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "InvalidImageName", "ErrImageNeverPull")
+_AFTER_PULL = (
+    "CreateContainerConfigError",
+    "PreCreateHookError",
+    "CreateContainerError",
+    "PreStartHookError",
+    "RunContainerError",
+    "PostStartHookError",
+    "CrashLoopBackOff",
+)
+"""Reasons that a kubelet gives only once the image is there; any other means that it is not."""
 
 
 @dataclass(frozen=True)
@@ -106,18 +115,25 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
 
 
 def verdict(pod: Object) -> Verdict | None:
-    """What a probe pod's status tells: PULLED, or why it cannot; None while that is not known."""
+    """Return what a probe pod's status says of its own container: PULLED, or why not; None while that is not known.
+
+    Containers that admission has added are passed over: their images come from elsewhere.
+    """
     status: Mapping[str, Any] = pod["status"]
     if status.get("phase") == "Failed" and not status.get("containerStatuses"):
         return Verdict(f"the node takes no pod: {status.get('reason')}", "room on the node")
     for container in status.get("containerStatuses", []):
-        waiting = container["state"].get("waiting", {})
-        reason = waiting.get("reason", ON_ITS_WAY[0])
-        if reason in _NOT_PULLED:
-            return meaning(waiting.get("message", reason))
-        if container.get("imageID") or reason not in ON_ITS_WAY:
-            return PULLED
+        if container["name"] == PROBE:
+            return _of_container(container)
     return None
+
+
+def _of_container(status: Mapping[str, Any]) -> Verdict | None:
+    waiting = status["state"].get("waiting", {})
+    reason = waiting.get("reason", ON_ITS_WAY[0])
+    if reason not in (*ON_ITS_WAY, *_AFTER_PULL):
+        return meaning(waiting.get("message") or reason)
+    return PULLED if status.get("imageID") or reason in _AFTER_PULL else None
 
 
 def refused(message: str) -> Verdict:

@@ -4,13 +4,24 @@ from typing import Any
 
 import pytest
 
-from cluster.probe import ARCHITECTURE, NODE_PROXY, PULLED, RUNTIME, UNKNOWN, meaning, probe_pod, refused, verdict
+from cluster.probe import (
+    ARCHITECTURE,
+    NODE_PROXY,
+    PROBE,
+    PULLED,
+    RUNTIME,
+    UNKNOWN,
+    meaning,
+    probe_pod,
+    refused,
+    verdict,
+)
 
 HEAD = 'failed to pull and unpack image "localhost:30100/kube-registry/preflight:probe": failed to do request: Head '
 
 
 def pod(*, phase: str = "Pending", image_id: str = "", **state: object) -> dict[str, Any]:
-    return {"status": {"phase": phase, "containerStatuses": [{"imageID": image_id, "state": state}]}}
+    return {"status": {"phase": phase, "containerStatuses": [{"name": PROBE, "imageID": image_id, "state": state}]}}
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -23,6 +34,9 @@ class TestVerdict:
         [
             pod(**waiting("RunContainerError", "exec: /nothing: no such file")),
             pod(**waiting("CreateContainerError")),
+            pod(**waiting("CreateContainerConfigError")),
+            pod(**waiting("CrashLoopBackOff")),
+            pod(image_id="sha256:1", **waiting("ContainerCreating")),
             pod(phase="Failed", image_id="sha256:1", terminated={"reason": "StartError"}),
             pod(phase="Running", image_id="sha256:1", running={}),
         ],
@@ -35,6 +49,33 @@ class TestVerdict:
     )
     def test_one_that_is_on_its_way_is_waited_for(self, status: dict[str, Any]) -> None:
         assert verdict(status) is None
+
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "ImageInspectError",
+            "SignatureValidationFailed",
+            "RegistryUnavailable",
+            "InvalidImageName",
+            "ErrImageNeverPull",
+            "AReasonOfANewerKubelet",
+        ],
+    )
+    def test_a_reason_that_does_not_come_after_a_pull_is_no_pull(self, reason: str) -> None:
+        assert verdict(pod(**waiting(reason, "its words"))) == meaning("its words")
+        assert verdict(pod(**waiting(reason))) == meaning(reason)
+
+    def test_the_container_of_the_preflight_is_asked_and_no_sidecar(self) -> None:
+        status = pod(**waiting("ErrImagePull", "its words"))
+        sidecar = {"name": "a-sidecar", "imageID": "sha256:2", "state": {"running": {}}}
+        status["status"]["containerStatuses"].insert(0, sidecar)
+        assert verdict(status) == meaning("its words")
+        assert verdict({"status": {"phase": "Running", "containerStatuses": [sidecar]}}) is None
+
+    def test_a_container_that_the_kubelet_has_lost_proves_nothing(self) -> None:
+        assert verdict(pod(terminated={"reason": "ContainerStatusUnknown"})) is not PULLED
 
     def test_a_node_that_takes_no_pod_says_why(self) -> None:
         told = verdict({"status": {"phase": "Failed", "reason": "OutOfpods"}})
