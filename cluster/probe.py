@@ -1,7 +1,7 @@
 """One node asked whether it can pull: the pod that asks, and what its status answers; pure.
 
-The verdict is the status of the container PROBE. The image holds nothing that could run, so a container that could not be
-started was pulled: nothing else is waited for.
+The verdict is the status of the container PROBE. The image holds nothing that could run, so a container that could
+not be started was pulled: nothing else is waited for.
 
 Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
 """
