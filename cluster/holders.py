@@ -84,21 +84,22 @@ def read_holders(lease: Mapping[str, Any] | None) -> Holders:
         raise ValueError(f"annotation {_HOLDERS} lists no holders: {text!r}") from error
 
 
-def lease_object(holders: Holders, version: Mapping[str, str]) -> dict[str, Any]:
+def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the Lease object with these holders; its spec is for people who look at it with kubectl.
 
     Args:
         holders: all of them.
-        version: the resourceVersion that it replaces; empty if it is created.
+        found: the object as it is, of which all else is kept; None if there is none.
     """
     entries = json.dumps({key: _entry(holder) for key, holder in holders.items()}, indent=1)
+    metadata = (found or {}).get("metadata", {"name": REGISTRY, "labels": labels("lease")})
     spec: dict[str, Any] = {"leaseDurationSeconds": int(DURATION_SECONDS), "renewTime": timestamp()}
     if holders:
         spec["holderIdentity"] = ", ".join(sorted(holder.who for holder in holders.values()))
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": REGISTRY, "labels": labels("lease"), "annotations": {_HOLDERS: entries}, **version},
+        "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), _HOLDERS: entries}},
         "spec": spec,
     }
 

@@ -196,10 +196,9 @@ async def _change(kube: KubeClient, change: Callable[[Holders], Holders | None])
             return False
         try:
             if found is None:
-                await kube.create(path, lease_object(wanted, {}))
+                await kube.create(path, lease_object(wanted, None))
             else:
-                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-                await kube.replace(f"{path}/{REGISTRY}", lease_object(wanted, version))
+                await kube.replace(f"{path}/{REGISTRY}", lease_object(wanted, found))
         except RefusedError as error:
             if error.status == HTTPStatus.CONFLICT:
                 continue

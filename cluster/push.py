@@ -183,7 +183,7 @@ class PushPath:
 
     async def _have_tunnel(self, say: Say) -> bool:
         """Open the tunnel if it is not open, or not any more; whether it was."""
-        if self._tunnel and self._tunnel.broken:
+        if self._tunnel and not self._tunnel.is_open():
             await self._close_tunnel()
         if self._tunnel:
             return False

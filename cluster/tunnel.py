@@ -90,6 +90,10 @@ class Tunnel:
         """Where it listens."""
         return f"127.0.0.1:{self.port}"
 
+    def is_open(self) -> bool:
+        """Return whether it still carries bytes: it was not broken off, and its lease is held at this moment."""
+        return (self.lease is None or self.lease.held()) and self.broken is None
+
     @property
     def traffic(self) -> Traffic:
         """Bytes that all its connections have carried, ended ones too."""
@@ -131,10 +135,8 @@ class Tunnel:
         link = _Link(task)
         self._links.append(link)
         try:
-            if self.lease:
-                self.lease.check()
-            if self.broken:
-                raise self.broken
+            if not self.is_open():
+                raise self.broken or LeaseLostError(where=self.kube.where)
             await self._carry(link, near)
         except KubeRegistryError as error:
             self._note(error)

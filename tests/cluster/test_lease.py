@@ -111,6 +111,17 @@ class TestEntries:
         async with held(kube, alone=True):
             assert len(api.holders) == 1
 
+    async def test_what_others_have_written_to_the_object_stays(self, api: FakeApi, kube: KubeClient) -> None:
+        api.hold_lease()
+        assert api.lease
+        api.lease["metadata"] |= {"labels": {"team": "a"}, "finalizers": ["a/b"]}
+        api.lease["metadata"]["annotations"]["note"] = "c"
+        async with held(kube):
+            pass
+        metadata = api.lease["metadata"]
+        assert (metadata["labels"], metadata["finalizers"]) == ({"team": "a"}, ["a/b"])
+        assert metadata["annotations"]["note"] == "c"
+
     async def test_one_whose_answer_was_lost_does_not_wait_for_itself(self, api: FakeApi, kube: KubeClient) -> None:
         api.lease_answers = iter([409])  # as a request that is sent again after its answer was lost
         async with asyncio.timeout(5), held(kube, alone=True):
@@ -282,6 +293,12 @@ class TestAsleep:
             clock.slept = LOST_SECONDS - 2 * RENEW_SECONDS
             writer.write(b"a" * 500)
             await until(lambda: len(registry.got) == 500)
+
+    async def test_it_is_known_to_be_over_before_anything_is_sent(self, clock: Clock, tunnel: Tunnel) -> None:
+        assert tunnel.is_open()
+        clock.slept = 40.0
+        assert not tunnel.is_open()
+        assert isinstance(tunnel.broken, LeaseLostError)
 
     async def test_it_is_given_back_all_the_same(self, api: FakeApi, kube: KubeClient, clock: Clock) -> None:
         async with held(kube):
