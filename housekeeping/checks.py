@@ -29,7 +29,7 @@ RIGHTS = (
     *(Right("list", resource, "batch", everywhere=True) for resource in ("jobs", "cronjobs")),
     *(Right(verb, f"pods/{way}") for way in ("portforward", "exec") for verb in ("get", "create")),
     *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update")),
-    *(Right("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims")),
+    *(Right("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims", "namespaces")),
     Right("list", "events"),
     Right("get", "deployments", "apps"),
 )

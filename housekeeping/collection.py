@@ -5,7 +5,7 @@ had named, and the next one finishes the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +17,7 @@ from cluster.registry import RegistryClient
 from housekeeping.images import Image
 from housekeeping.inventory import Look, look
 from housekeeping.plan import Keep, Plan, plan
+from housekeeping.protection import Protection
 from housekeeping.storage import read_files, read_storage
 from housekeeping.usage import Use
 from stack.errors import Where
@@ -71,7 +72,14 @@ def draw_up(where: Where, seen: Look, keep: Keep, *, among: Container[str] | Non
 
 
 async def collect(
-    kube: KubeClient, outputs: Iterable[Use], keep: Keep, agreed: Plan, say: Callable[[str], None]
+    kube: KubeClient,
+    outputs: Iterable[Use],
+    keep: Keep,
+    agreed: Plan,
+    say: Callable[[str], None],
+    *,
+    protect: Sequence[Protection] = (),
+    helm: bool = False,
 ) -> Collected:
     """Remove what was agreed upon and is still of no use, and give its room back.
 
@@ -81,6 +89,8 @@ async def collect(
         keep: as for `plan`.
         agreed: the plan that a person has seen; nothing else goes.
         say: told of every step.
+        protect: as for `look`.
+        helm: as for `look`.
 
     Raises:
         LeaseHeldError: somebody pushes and does not end.
@@ -93,7 +103,7 @@ async def collect(
     async def work(lease: Lease) -> Collected:
         files = await read_files(kube)
         async with open_door(kube, lease) as registry:
-            before = await look(kube, registry, outputs)
+            before = await look(kube, registry, outputs, protect=protect, helm=helm)
             among = {image.key for image in agreed.doomed}
             going = draw_up(kube.where, before, keep, among=among)
             await _delete(registry, going, say)

@@ -1,25 +1,20 @@
 """The images of a registry: what each is, how large, since when, and who uses it.
 
-An image is a manifest with all that hangs on it: an index with its children, a subject with its referrers. What is
-shared with other images is counted once for the registry and as "shared" for each.
+An image is a manifest with all that hangs on it. What is shared with other images is counted once for the registry and
+as "shared" for each.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
-from housekeeping.manifests import Manifest, Manifests
+from housekeeping.manifests import Manifests
+from housekeeping.protection import Protection
+from housekeeping.roots import Key, Known, Root, roots
 from housekeeping.storage import Storage
 from housekeeping.usage import Use
-
-_REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
-"""A tag that names what belongs to a manifest, where the registry lists no referrers itself.
-
-Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds ".sig" and the like.
-"""
 
 PREFLIGHT = "the preflight"
 """Who uses the image that nodes prove their pull with."""
@@ -35,9 +30,9 @@ class Image:
         tags: that name it, the newest first.
         pushed: when it was, or its newest tag.
         platforms: that it runs on.
-        manifests: digests of its own manifest and of all that hang on it.
+        manifests: its own manifest and all that hang on it, in any repository.
         parts: digest of each blob that it needs, manifests too -> bytes on the volume; those that are gone are missing.
-        users: workloads that use it.
+        users: workloads that use it, and what protects it.
         nodes: on which pods use it.
     """
 
@@ -46,7 +41,7 @@ class Image:
     tags: tuple[str, ...]
     pushed: datetime
     platforms: tuple[str, ...]
-    manifests: frozenset[str]
+    manifests: frozenset[Key]
     parts: Mapping[str, int]
     users: tuple[str, ...]
     nodes: tuple[str, ...]
@@ -67,22 +62,24 @@ class Image:
         return sum(self.parts.values())
 
 
-def images(storage: Storage, manifests: Manifests, uses: Iterable[Use]) -> list[Image]:
+def images(
+    storage: Storage, manifests: Manifests, uses: Iterable[Use], protections: Iterable[Protection] = ()
+) -> list[Image]:
     """Every image of a registry, by repository, the newest first.
 
     Args:
         storage: what lies on its volume.
         manifests: what its manifests say.
         uses: who uses what.
+        protections: what stays, whoever uses it.
     """
-    used: defaultdict[str, list[Use]] = defaultdict(list)
+    used: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:
-        used[use.repository].append(use)
-    found = [
-        image
-        for repository, of in manifests.items()
-        for image in _of_repository(storage, repository, of, used[repository])
-    ]
+        if key := _used(use, storage):
+            used[key].append(use)
+    known = {(repository, digest): manifest for repository, of in manifests.items() for digest, manifest in of.items()}
+    patterns = list(protections)
+    found = [_image(storage, known, root, used, patterns) for root in roots(storage, known)]
     return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
 
 
@@ -97,72 +94,36 @@ def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
     return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in known}
 
 
-def _of_repository(
-    storage: Storage, repository: str, of: Mapping[str, Manifest | None], uses: list[Use]
-) -> Iterator[Image]:
-    """An image for each manifest that stands for itself: a tag names it, or it hangs on nothing that is there."""
-    tags = storage.tags.get(repository, {})
-    subjects = {name: subject for name in tags if (subject := _subject(name)) and subject in of}
-    direct = _direct(of, [(subject, tags[name].digest) for name, subject in subjects.items()])
-    hanging = {digest for each in direct.values() for digest in each}
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(tags.keys() - subjects.keys(), key=lambda name: tags[name].pushed, reverse=True):
-        names[tags[name].digest].append(name)
-    for digest, manifest in of.items():
-        if digest in names or digest not in hanging:
-            named, members = names[digest], _with_all(digest, direct)
-            mine = [use for use in uses if (use.digest in members if use.digest else use.tag in named)]
-            users = {use.user for use in mine} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
-            needed = {part for each in members for part in _blobs(each, of)}
-            yield Image(
-                repository=repository,
-                digest=digest,
-                tags=tuple(named),
-                pushed=tags[named[0]].pushed if named else storage.manifests[repository][digest],
-                platforms=manifest.platforms if manifest else (),
-                manifests=members,
-                parts={part: storage.blobs[part] for part in needed if part in storage.blobs},
-                users=tuple(sorted(users)),
-                nodes=tuple(sorted({use.node for use in mine if use.node})),
-            )
+def _image(
+    storage: Storage, known: Known, root: Root, used: Mapping[Key, list[Use]], protections: Iterable[Protection]
+) -> Image:
+    (repository, digest), tags, manifest = root.key, root.tags, known[root.key]
+    uses = [use for key in root.members for use in used.get(key, ())]
+    users = {use.user for use in uses} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
+    users |= {f"protected by {each.by}" for each in protections if each.covers(repository, tags, digest)}
+    needed = {part for key in root.members for part in _blobs(key, known)}
+    return Image(
+        repository=repository,
+        digest=digest,
+        tags=tags,
+        pushed=storage.tags[repository][tags[0]].pushed if tags else storage.manifests[repository][digest],
+        platforms=manifest.platforms if manifest else (),
+        manifests=root.members,
+        parts={part: storage.blobs[part] for part in needed if part in storage.blobs},
+        users=tuple(sorted(users)),
+        nodes=tuple(sorted({use.node for use in uses if use.node})),
+    )
 
 
-def _subject(tag: str) -> str | None:
-    """The manifest of which a tag tells something, by its form."""
-    found = _REFERRERS.fullmatch(tag)
-    return f"sha256:{found['hex']}" if found else None
+def _used(use: Use, storage: Storage) -> Key | None:
+    """The manifest that is used; None if the registry has none by that name."""
+    if use.digest:
+        return use.repository, use.digest
+    tag = storage.tags.get(use.repository, {}).get(use.tag or "")
+    return (use.repository, tag.digest) if tag else None
 
 
-def _direct(of: Mapping[str, Manifest | None], told: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
-    """Each manifest of a repository, with those that hang on it: an index's children, and what tells of it.
-
-    Args:
-        of: digest -> manifest.
-        told: pairs of a subject and what tells of it by a tag.
-    """
-    found: dict[str, list[str]] = {
-        digest: [child for child in manifest.children if child in of] if manifest else []
-        for digest, manifest in of.items()
-    }
-    for digest, manifest in of.items():
-        if manifest and manifest.subject in found:
-            found[manifest.subject].append(digest)
-    for subject, digest in told:
-        found[subject] += [digest] if digest in of else []
-    return found
-
-
-def _with_all(digest: str, direct: Mapping[str, list[str]]) -> frozenset[str]:
-    """A manifest with all that hang on it, and on those."""
-    found, waiting = {digest}, [digest]
-    while waiting:
-        more = set(direct[waiting.pop()]) - found
-        found |= more
-        waiting += more
-    return frozenset(found)
-
-
-def _blobs(digest: str, of: Mapping[str, Manifest | None]) -> Iterator[str]:
-    yield digest
-    if manifest := of[digest]:
+def _blobs(key: Key, known: Known) -> Iterator[str]:
+    yield key[1]
+    if manifest := known[key]:
         yield from manifest.blobs

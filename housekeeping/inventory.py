@@ -1,14 +1,17 @@
 """The inventory of a registry: what lies on its volume, what that means, and who uses it, at one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.kube import KubeClient
 from cluster.registry import RegistryClient
 from housekeeping.images import Image, images
+from housekeeping.kinds import Unlisted
 from housekeeping.manifests import Manifests, read_manifests
+from housekeeping.protection import Protection
+from housekeeping.references import names_of
 from housekeeping.storage import Storage, read_storage
-from housekeeping.usage import Use, read_uses
+from housekeeping.usage import Use, read_usage
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,13 @@ class Look:
         storage: what lies on the volume.
         manifests: what its manifests say.
         images: what it means, and who uses what.
+        unlisted: what of the cluster could not be looked at.
     """
 
     storage: Storage
     manifests: Manifests
     images: tuple[Image, ...]
+    unlisted: tuple[Unlisted, ...] = ()
 
 
 async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
@@ -41,17 +46,27 @@ async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
     return Look(storage, manifests, tuple(images(storage, manifests, ())))
 
 
-async def look(kube: KubeClient, registry: RegistryClient, outputs: Iterable[Use]) -> Look:
+async def look(
+    kube: KubeClient,
+    registry: RegistryClient,
+    outputs: Iterable[Use],
+    *,
+    protect: Sequence[Protection] = (),
+    helm: bool = False,
+) -> Look:
     """Look at everything that is stored and used.
 
     Args:
         kube: client of the registry's cluster.
         registry: a door of the registry.
         outputs: uses that the cluster does not know: images of a stack's outputs.
+        protect: what stays, whoever uses it; annotations add to it.
+        helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
         ClusterError: something cannot be asked, or may not be.
     """
     seen = await read_contents(kube, registry)
-    uses = [*await read_uses(kube), *outputs]  # read last: what has found a user meanwhile is in use
-    return replace(seen, images=tuple(images(seen.storage, seen.manifests, uses)))
+    usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last: it may have changed
+    found = images(seen.storage, seen.manifests, [*usage.uses, *outputs], [*protect, *usage.protections])
+    return replace(seen, images=tuple(found), unlisted=usage.unlisted)

@@ -62,9 +62,9 @@ def needs(seen: Look) -> Needs:
 
 def _parts(seen: Look, image: Image) -> Iterator[Part]:
     """All that an image needs, its manifests too."""
-    for digest in image.manifests:
-        manifest = seen.manifests[image.repository][digest]
+    for repository, digest in image.manifests:
+        manifest = seen.manifests[repository][digest]
         for each in (digest, *(manifest.children if manifest else ())):
-            yield Part(image.repository, each, is_manifest=True, size=seen.storage.blobs.get(each, 0))
+            yield Part(repository, each, is_manifest=True, size=seen.storage.blobs.get(each, 0))
         for blob, size in (manifest.blobs if manifest else {}).items():
-            yield Part(image.repository, blob, is_manifest=False, size=size)
+            yield Part(repository, blob, is_manifest=False, size=size)

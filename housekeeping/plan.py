@@ -61,12 +61,12 @@ def plan(
     doomed = [image for image in known if image.key not in kept and (among is None or image.key in among)]
     going = {image.key for image in doomed}
     staying = [image for image in known if image.key not in going]
-    safe = {(image.repository, digest) for image in staying for digest in image.manifests}
+    safe = {key for image in staying for key in image.manifests}
     manifests: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for image in doomed:
-        for digest in (image.digest, *sorted(image.manifests)):
-            if (image.repository, digest) not in safe:
-                manifests[image.repository][digest] = None
+        for repository, digest in ((image.repository, image.digest), *sorted(image.manifests)):
+            if (repository, digest) not in safe:
+                manifests[repository][digest] = None
     needed = {part for image in staying for part in image.parts}
     return Plan(
         tuple(doomed),

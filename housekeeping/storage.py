@@ -24,16 +24,25 @@ V2 = f"{_ROOT}/docker/registry/v2"
 
 _DF = 'echo "room $(df -Pk . | tail -n 1)"'
 _LIST = f"""\
+export LC_ALL=C
 cd {_ROOT} || exit
 {_DF}
-cd {V2} 2>/dev/null || exit 0
-find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
- -o -name link -exec stat -c 'link %y %n' {{}} +
-find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {{}} +
-find blobs -name data -exec stat -c 'blob %s %n' {{}} +
-exit 0
+list() {{
+  stat docker >/dev/null || return
+  cd {V2} || return
+  find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
+   -o -name link -exec stat -c 'link %y %n' {{}} +
+  find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {{}} +
+  find blobs -name data -exec stat -c 'blob %s %n' {{}} +
+}}
+{{ errors=$(list 2>&1 >&3 | grep -v ': No such file or directory$'); }} 3>&1
+[ -z "$errors" ] || {{ echo "$errors" | head -n 3 >&2; exit 1; }}
 """
-"""POSIX, but for `stat -c`, which GNU and BusyBox have."""
+"""POSIX, but for `stat -c`, which GNU and BusyBox have.
+
+What is gone is no error: it was removed meanwhile, or the registry is empty. What cannot be read is one: a folder that
+is left out would look as if nothing in it were needed.
+"""
 
 _FILES = f"cd {V2} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %y %n' {{}} +"
 

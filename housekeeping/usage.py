@@ -1,40 +1,32 @@
-"""Who in a cluster uses which image: pods, what would make pods, and what a rollback would bring back.
+"""Who in a cluster uses which image: what runs, what would run, and what any other object names.
 
-Every object that may hold a pod's spec is read whole, and each image in it that is pulled from a node's own loopback is
-a use, whatever its port: a use too many keeps an image for longer, one too few would lose it.
+Every object is read whole, and each of its strings that names an image of the registry is a use, wherever in the object
+it stands: an operator passes images in environment variables, a pipeline in arguments, GitOps in custom resources. A
+use too many keeps an image for longer, one too few would lose it. ADR 0021.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from http import HTTPStatus
 
 from cluster.kube import KubeClient
+from cluster.paging import pages
 from cluster.pods import Object
 from cluster.several import several
+from housekeeping.helm import release_texts
+from housekeeping.kinds import AT_ONCE, HELM, PLAIN, WORKLOADS, Kind, Unlisted, custom_kinds, reason_of
+from housekeeping.protection import ANNOTATION, Protection, annotated
+from housekeeping.references import Names, finder
+from housekeeping.roots import Key
+from stack.api_errors import RefusedError
 from stack.endpoints import parse_reference
+from stack.names import labels
 
-_CORE, _APPS, _BATCH = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
-_KINDS = {
-    "Pod": f"{_CORE}/pods",
-    "ReplicationController": f"{_CORE}/replicationcontrollers",
-    "Deployment": f"{_APPS}/deployments",
-    "ReplicaSet": f"{_APPS}/replicasets",
-    "DaemonSet": f"{_APPS}/daemonsets",
-    "StatefulSet": f"{_APPS}/statefulsets",
-    "ControllerRevision": f"{_APPS}/controllerrevisions",
-    "Job": f"{_BATCH}/jobs",
-    "CronJob": f"{_BATCH}/cronjobs",
-}
-"""Kind -> where all of it is listed. ReplicaSets and ControllerRevisions that exist are kept for a rollback."""
+_OWNERS = 10
+"""How many owners are gone up; objects may own each other."""
 
-_PAGE = "500"
-"""Objects of one answer: ten thousand pods in one would be a hundred megabytes."""
-
-_IMAGE_KEYS = ("image", "imageID", "reference")
-"""A container's image, the one that a container's status names, and that of an image volume (KEP-4639)."""
-
-_LOOPBACK = ("localhost:", "127.0.0.1:")
+Find = Callable[[Iterable[str]], frozenset[Key]]
+"""Finds the manifests that the texts of one object name."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +48,23 @@ class Use:
     node: str | None
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a cluster says about the images of its registry.
+
+    Args:
+        uses: who uses what.
+        protections: what annotations protect.
+        unlisted: kinds that could not be looked at, whose uses are not known.
+    """
+
+    uses: tuple[Use, ...]
+    protections: tuple[Protection, ...]
+    unlisted: tuple[Unlisted, ...]
+
+
 def output_uses(stack: str, references: Mapping[str, str]) -> list[Use]:
-    """The uses of a stack's outputs, which somebody may deploy at any time.
+    """The uses of a stack's outputs, which may be deployed at any time.
 
     Args:
         stack: its name.
@@ -67,72 +74,135 @@ def output_uses(stack: str, references: Mapping[str, str]) -> list[Use]:
     return [Use(image.repository, image.tag, image.digest, f"output of {stack}", None) for image in used]
 
 
-async def read_uses(kube: KubeClient) -> list[Use]:
-    """All uses in all namespaces.
+async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> Usage:
+    """Read all uses in all namespaces.
 
     Args:
         kube: client of the registry's cluster.
+        names: what the images of the registry are called.
+        helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
-        ForbiddenError: something may not be listed, so nobody can say what is not used.
+        ForbiddenError: workloads may not be listed, without which nothing is known to be unused.
     """
-    listed = await several(partial(_listed, kube), _KINDS.values(), at_once=len(_KINDS))
-    return uses(dict(zip(_KINDS, listed, strict=True)))
+    custom, silent = await custom_kinds(kube)
+    kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]
+    find = finder(names)
+    read = await several(lambda kind: _read(kube, kind, find), kinds, at_once=AT_ONCE)
+    traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
+    namespace = await _namespace(kube)
+    unlisted = [*silent, *(each for each in (*read, namespace) if isinstance(each, Unlisted))]
+    protections = [*(namespace if isinstance(namespace, list) else ()), *_protections(traces.values())]
+    return Usage(tuple(_uses(traces)), tuple(protections), tuple(unlisted))
 
 
-def uses(objects: Mapping[str, list[Object]]) -> list[Use]:
-    """The uses that objects tell of.
+@dataclass(frozen=True)
+class _Trace:
+    """What is kept of an object.
 
     Args:
-        objects: kind -> all objects of it.
+        name: kind, namespace and name.
+        owner: uid of its controller; None if it has none.
+        node: on which it runs, if it is a pod.
+        images: that it names.
+        protects: the patterns of its annotation.
     """
-    kinds = {each["metadata"]["uid"]: (kind, each) for kind, listed in objects.items() for each in listed}
-    found = {
-        _use(text, _user(kind, each, kinds), each.get("spec", {}).get("nodeName") if kind == "Pod" else None): None
-        for kind, listed in objects.items()
-        for each in listed
-        for text in _images(each)
-    }
-    return [use for use in found if use]
+
+    name: str
+    owner: str | None
+    node: str | None
+    images: frozenset[Key]
+    protects: str
 
 
-async def _listed(kube: KubeClient, path: str) -> list[Object]:
-    page = await kube.get(path, limit=_PAGE)
-    listed = list(page["items"])
-    while token := page["metadata"].get("continue"):
-        page = await kube.get(path, limit=_PAGE, **{"continue": token})
-        listed += page["items"]
-    return listed
-
-
-def _images(value: object) -> Iterator[str]:
-    """Every image in an object that is pulled from a loopback."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            if isinstance(each, str):
-                text = each.rpartition("://")[2]  # some runtimes tell an image's scheme
-                if key in _IMAGE_KEYS and text.startswith(_LOOPBACK):
-                    yield text
-            else:
-                yield from _images(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _images(each)
-
-
-def _use(text: str, user: str, node: str | None) -> Use | None:
+async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] | Unlisted:
+    """The traces of all objects of a kind, by uid."""
+    found: dict[str, _Trace] = {}
     try:
-        image = parse_reference(text)
-    except ValueError:
-        return None  # nothing that a registry has
-    tag = None if image.digest else image.tag or "latest"
-    return Use(image.repository, tag, image.digest, user, node)
+        async for page in pages(kube, kind.path, limit=kind.page, **kind.query):
+            for each in page:
+                trace = _trace(kind, each, [] if _is_record(kube, kind, each) else _texts(kind, each), find)
+                found[each["metadata"].get("uid") or trace.name] = trace
+    except RefusedError as error:
+        if kind.needed:
+            raise
+        if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):  # its definition was removed
+            return Unlisted(kind.resource, reason_of(error))
+    return found
 
 
-def _user(kind: str, each: Object, kinds: Mapping[str, tuple[str, Object]]) -> str:
+async def _namespace(kube: KubeClient) -> list[Protection] | Unlisted:
+    """What the annotation of the registry's Namespace protects."""
+    name = kube.where.namespace
+    try:
+        found = await kube.get(f"/api/v1/namespaces/{name}")
+    except RefusedError as error:
+        return Unlisted(f"namespaces/{name}", reason_of(error))
+    return annotated(_annotations(found).get(ANNOTATION, ""), f"Namespace {name}")
+
+
+def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
+    metadata = of["metadata"]
+    owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
+    namespace = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    return _Trace(
+        f"{kind.name} {namespace}{metadata['name']}",
+        owners[0] if owners else None,
+        of["spec"].get("nodeName") if kind.name == "Pod" else None,
+        find(texts),
+        str(_annotations(of).get(ANNOTATION, "")),
+    )
+
+
+def _annotations(of: Object) -> Mapping[str, str]:
+    return of["metadata"].get("annotations") or {}
+
+
+def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
+    """Whether it is a ConfigMap of the registry itself, which says nothing of what is needed."""
+    mine = {"app.kubernetes.io/name": labels("")["app.kubernetes.io/name"]}.items()
+    metadata = of["metadata"]
+    inside = kind.name == "ConfigMap" and metadata.get("namespace") == kube.where.namespace
+    return inside and mine <= (metadata.get("labels") or {}).items()
+
+
+def _texts(kind: Kind, of: Object) -> Iterator[str]:
+    """Every string of an object, but of `managedFields`, which repeats field names; of a Secret only the release."""
+    if kind is not HELM:
+        managed = {**of["metadata"], "managedFields": None}
+        yield from _strings({**of, "metadata": managed})
+    yield from release_texts(of, encoded=kind is HELM)
+
+
+def _strings(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting += each.values()
+            yield from (key for key in each if ":" in key)
+        elif isinstance(each, list):
+            waiting += each
+
+
+def _uses(traces: Mapping[str, _Trace]) -> Iterator[Use]:
+    for uid, trace in traces.items():
+        for repository, digest in sorted(trace.images):
+            yield Use(repository, None, digest, _user(uid, traces), trace.node)
+
+
+def _user(uid: str, traces: Mapping[str, _Trace]) -> str:
     """The workload that a person knows: a pod's is the Deployment of its ReplicaSet."""
-    metadata: dict[str, Any] = each["metadata"]
-    owners = [owner["uid"] for owner in metadata.get("ownerReferences", []) if owner.get("controller")]
-    if owners and owners[0] in kinds:
-        return _user(*kinds[owners[0]], kinds)
-    return f"{kind} {metadata['namespace']}/{metadata['name']}"
+    trace = traces[uid]
+    for _ in range(_OWNERS):
+        if trace.owner is None or trace.owner not in traces:
+            break
+        trace = traces[trace.owner]
+    return trace.name
+
+
+def _protections(traces: Iterable[_Trace]) -> Iterator[Protection]:
+    for trace in traces:
+        yield from annotated(trace.protects, trace.name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +18,9 @@ from housekeeping.collection import Collected, collect, draw_up
 from housekeeping.images import unique_bytes
 from housekeeping.inventory import Look, look
 from housekeeping.plan import Keep, Plan
+from housekeeping.protection import Protection
 from housekeeping.usage import Use
-from registryctl.images import image_table, stack_uses
+from registryctl.images import image_table, not_looked_at, stack_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, find_stack
 from registryctl.status import UNBROKEN
@@ -36,18 +38,28 @@ def gc(
     ] = NEWEST,
     *,
     older_than: Annotated[str, typer.Option(help="Only what was pushed longer ago, as 90m, 12h, 7d or 2w.")] = "0m",
+    protect: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Images that stay: app, app:v1, team/*; repeatable.")
+    ] = None,
+    helm: Annotated[
+        bool, typer.Option("--helm", help="Read Helm's releases too, which are Secrets, in all namespaces.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove images that nobody uses, and free their room on the volume."""
     if stack == "":
         raise typer.BadParameter("--stack takes a name.")
-    rule = Keep(keep, duration(older_than))
+    if "" in (protect or ()):
+        raise typer.BadParameter("--protect takes a pattern.")
+    asked = _Asked(Keep(keep, duration(older_than)), tuple(protect or ()), helm)
     console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
-    seen = asyncio.run(_look(stack, rule))
+    seen = asyncio.run(_look(stack, asked))
     if seen is None:  # told to end
         raise typer.Exit(1)
     going = seen.plan
+    for line in (*_idle(seen.look, asked), *not_looked_at(seen.look)):
+        console.print(line)
     if not going.frees:
         console.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
         return
@@ -59,7 +71,21 @@ def gc(
         return
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
-    asyncio.run(_collect(console, seen, rule, going))
+    asyncio.run(_collect(console, seen, asked))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a person wants to stay."""
+
+    rule: Keep
+    patterns: tuple[str, ...]
+    helm: bool
+
+    @property
+    def protections(self) -> list[Protection]:
+        """The patterns, with where they are from."""
+        return [Protection(pattern, f"--protect {pattern}") for pattern in self.patterns]
 
 
 @dataclass(frozen=True)
@@ -87,22 +113,32 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
 
 
-async def _look(name: str | None, rule: Keep) -> _Seen | None:
+def _idle(seen: Look, asked: _Asked) -> Iterator[str]:
+    """A line for each pattern that protects nothing: it may be misspelt."""
+    users = {user for image in seen.images for user in image.users}
+    for each in asked.protections:
+        if f"protected by {each.by}" not in users:
+            yield f"{each.by} matches no image"
+
+
+async def _look(name: str | None, asked: _Asked) -> _Seen | None:
     seen: _Seen | None = None
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
         async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
-            found = await look(kube, registry, outputs)
-            seen = _Seen(stack, outputs, found, draw_up(kube.where, found, rule))
+            found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
+            seen = _Seen(stack, outputs, found, draw_up(kube.where, found, asked.rule))
     return seen
 
 
-async def _collect(console: Console, seen: _Seen, rule: Keep, agreed: Plan) -> None:
+async def _collect(console: Console, seen: _Seen, asked: _Asked) -> None:
     told = "broken off; nothing that is used was touched, and the next `registryctl gc` finishes it"
     done: Collected | None = None
     async with until_told(), open_client(seen.stack.settings) as kube:
-        done = await collect(kube, seen.outputs, rule, agreed, console.print)
+        done = await collect(
+            kube, seen.outputs, asked.rule, seen.plan, console.print, protect=asked.protections, helm=asked.helm
+        )
         told = (
             f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
             f"{decimal(done.free)} are free in {kube.where}"

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ from registryctl.status import UNBROKEN
 
 LISTED = 2
 """How many workloads or nodes a row names; --json names all."""
+
+GRANT = "kubectl apply --filename docs/rbac/uses.yaml"
+"""What lets a housekeeper see what other objects than workloads name."""
 
 DIGEST_LETTERS = 19
 """Of a digest, as other tools shorten it."""
@@ -50,6 +54,8 @@ async def _images(name: str | None, *, as_json: bool) -> None:
         else:
             if seen.images:
                 console.print(image_table(seen.images, unique_bytes(seen.images)))
+            for line in not_looked_at(seen):
+                console.print(line)
             console.print(f"{totals(seen)} in {kube.where}")
 
 
@@ -84,6 +90,17 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
     return table
 
 
+def not_looked_at(seen: Look) -> Iterator[str]:
+    """The kinds of objects whose uses are not known, and what to do about it."""
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for each in seen.unlisted:
+        reasons[each.reason].append(each.resource)
+    for reason, resources in sorted(reasons.items()):
+        yield f"not looked at ({reason}), so what only these name counts as unused: {', '.join(sorted(resources))}"
+    if "forbidden" in reasons:
+        yield f"Fix: `{GRANT}`, with your custom resources in it, or protect images by `--protect PATTERN`"
+
+
 def totals(seen: Look) -> str:
     """How much there is, and how much room for more."""
     stored = sum(seen.storage.blobs.values())
@@ -109,6 +126,7 @@ def as_object(seen: Look) -> dict[str, object]:
             }
             for image in seen.images
         ],
+        "notLookedAt": {each.resource: each.reason for each in seen.unlisted},
         "storedBytes": sum(seen.storage.blobs.values()),
         "usedBytes": seen.storage.room.used,
         "freeBytes": seen.storage.room.free,

@@ -217,6 +217,25 @@ class TestGc:
         assert "no pod" in done.stderr
 
 
+class TestUnreadable:
+    @pytest.mark.parametrize("words", [("images",), ("verify",), ("gc", "--keep", "1", "--yes")])
+    def test_a_folder_that_cannot_be_read_is_an_error(
+        self, lab: Lab, deployed: Program, settings: Settings, words: tuple[str, ...]
+    ) -> None:
+        digest = push(settings, "unreadable", "v1", os.urandom(64))
+        (folder,) = plan_of(lab.cluster.name).volumes.rglob("repositories/unreadable")
+        mode = folder.stat().st_mode
+        folder.chmod(0)
+        try:
+            done = deployed.registryctl(*words)
+        finally:
+            folder.chmod(mode)
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert "unreadable: Permission denied" in done.stderr
+        assert lacking(settings, "unreadable", digest) == []
+
+
 class TestHarmed:
     """A registry whose files are not as it left them; the last tests, for nothing is whole behind them."""
 

@@ -1,19 +1,24 @@
 """`registryctl verify` on a real cluster: damage of every kind is found, named, and mended by the lines it prints."""
 
+import asyncio
+import json
 import os
 import shlex
 import shutil
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from cluster.registry import digest_of
+from cluster.probe_image import probe_config
+from cluster.registry import CONFIG, LAYER, MANIFEST, digest_of
 from lab.cluster import known as plan_of
 from lab.toolchain import tool
 from stack.endpoints import parse_reference
 from stack.settings import Settings
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_7_housekeeping import push
+from tests.writing import pushing
 
 pytestmark = pytest.mark.lab
 
@@ -49,6 +54,35 @@ def take_away(program: Program, said: str) -> None:
     kubectl, *words = line_after(TAKES_AWAY, said)
     done = program.run(str(tool(kubectl)), *words)
     assert done.returncode == 0, done.stderr
+
+
+async def push_odd(settings: Settings) -> dict[str, str]:
+    """Manifests that the registry takes and that are no plain images; tag -> digest."""
+    index = "application/vnd.oci.image.index.v1+json"
+    async with pushing(settings) as registry:
+        config = await registry.put_blob("odd", probe_config("linux/amd64"))
+        layer = {"mediaType": LAYER, **await registry.put_blob("odd", os.urandom(64))}
+        image: dict[str, object] = {"mediaType": MANIFEST, "config": {"mediaType": CONFIG, **config}}
+        plain = await registry.put_image("odd", "plain", b"{}", b"x")
+        child = {"mediaType": MANIFEST, "size": 1, "digest": plain}
+        unknown = {"os": "unknown", "architecture": "unknown"}
+        runs = {**child, "platform": {"os": "linux", "architecture": "amd64"}}
+        odd: dict[str, dict[str, object]] = {
+            "no-layers": {**image, "layers": None},
+            "no-subject": {**image, "layers": [layer], "subject": None},
+            "no-children": {"mediaType": index, "manifests": None},
+            "attested": {"mediaType": index, "manifests": [runs, {**child, "platform": unknown}]},
+            "no-platform": {"mediaType": index, "manifests": [{**child, "platform": None}]},
+            "a-list": {**image, "config": {"mediaType": CONFIG, **await registry.put_blob("odd", b"[]")}, "layers": []},
+        }
+        found = {"plain": plain}
+        for tag, manifest in odd.items():
+            body, kind = json.dumps({"schemaVersion": 2, **manifest}).encode(), str(manifest["mediaType"])
+            path = f"/v2/odd/manifests/{tag}"
+            async with registry.http.put(path, data=body, headers={"Content-Type": kind}) as answer:
+                assert answer.status == HTTPStatus.CREATED, await answer.text()
+            found[tag] = digest_of(body)
+        return found
 
 
 class TestVerify:
@@ -96,6 +130,20 @@ class TestVerify:
         take_away(deployed, said)
         assert "is not known to repository three" in verify(deployed)[1]
         push(settings, "three", "v1", layer)
+        assert verify(deployed)[0] == 0
+
+    def test_odd_manifests_are_counted_and_stop_nothing(self, deployed: Program, settings: Settings) -> None:
+        digests = asyncio.run(push_odd(settings))
+        assert verify(deployed)[0] == 0
+        done = deployed.registryctl("images", "--json")
+        assert done.returncode == 0, done.stderr
+        seen = {image["tags"][0]: image for image in json.loads(done.stdout)["images"] if image["repository"] == "odd"}
+        assert seen.keys() == digests.keys()
+        assert seen["attested"]["platforms"] == ["linux/amd64"]
+        assert seen["no-layers"]["platforms"] == ["linux/amd64"]
+        assert seen["no-children"]["platforms"] == []
+        done = deployed.registryctl("gc", "--keep", "9", "--yes")
+        assert done.returncode == 0, done.stderr
         assert verify(deployed)[0] == 0
 
     def test_an_empty_blob_is_missed_too(self, lab: Lab, deployed: Program, settings: Settings) -> None:

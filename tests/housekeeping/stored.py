@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from housekeeping.images import Image, images
 from housekeeping.manifests import Manifest
+from housekeeping.protection import Protection
 from housekeeping.storage import Room, Storage, Tag
 from housekeeping.usage import Use
 
@@ -47,5 +48,24 @@ def listed(
     manifests: Mapping[str, Manifest], tags: Mapping[str, tuple[str, int]], uses: Sequence[Use] = ()
 ) -> tuple[Storage, list[Image]]:
     """The images of one repository, "app"."""
-    stored = storage(manifests, tags)
-    return stored, images(stored, {"app": {digest(name): manifest for name, manifest in manifests.items()}}, uses)
+    return listed_in({"app": (manifests, tags)}, uses)
+
+
+def listed_in(
+    repositories: Mapping[str, tuple[Mapping[str, Manifest], Mapping[str, tuple[str, int]]]],
+    uses: Sequence[Use] = (),
+    protections: Sequence[Protection] = (),
+) -> tuple[Storage, list[Image]]:
+    """The images of several repositories, each with its manifests and tags."""
+    each = [storage(manifests, tags, name) for name, (manifests, tags) in repositories.items()]
+    stored = Storage(
+        room=Room(0, 0),
+        manifests={name: of for one in each for name, of in one.manifests.items()},
+        tags={name: of for one in each for name, of in one.tags.items()},
+        blobs={part: size for one in each for part, size in one.blobs.items()},
+    )
+    known = {
+        name: {digest(of): manifest for of, manifest in manifests.items()}
+        for name, (manifests, _) in repositories.items()
+    }
+    return stored, images(stored, known, uses, protections)

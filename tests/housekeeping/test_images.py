@@ -1,8 +1,13 @@
 """What belongs to an image, and who uses it."""
 
+import pytest
+
 from housekeeping.images import unique_bytes
+from housekeeping.manifests import Manifest
+from housekeeping.plan import Keep, plan
+from housekeeping.protection import Protection
 from housekeeping.usage import Use
-from tests.housekeeping.stored import digest, image, index, listed
+from tests.housekeeping.stored import NOW, digest, image, index, listed, listed_in
 
 
 def use(**by: str | None) -> Use:
@@ -13,7 +18,7 @@ class TestImages:
     def test_an_index_and_its_children_are_one_image(self) -> None:
         _, (found,) = listed({"all": index("amd", "arm"), "amd": image("x"), "arm": image("y")}, {"v1": ("all", 1)})
         assert found.name == "app:v1"
-        assert found.manifests == {digest("all"), digest("amd"), digest("arm")}
+        assert found.manifests == {("app", digest(name)) for name in ("all", "amd", "arm")}
         assert found.size == 3 * 1 + 2 * 10
 
     def test_a_child_that_has_a_tag_is_an_image_too(self) -> None:
@@ -22,18 +27,61 @@ class TestImages:
 
     def test_a_referrer_belongs_to_its_subject(self) -> None:
         _, (found,) = listed({"app": image("x"), "sig": image("s", subject="app")}, {"v1": ("app", 1)})
-        assert digest("sig") in found.manifests
+        assert ("app", digest("sig")) in found.manifests
 
     def test_so_does_one_that_is_told_by_its_tag(self) -> None:
         tag = digest("app").replace(":", "-") + ".sig"
         _, (found,) = listed({"app": image("x"), "sig": image("s")}, {"v1": ("app", 1), tag: ("sig", 0)})
         assert found.tags == ("v1",)
-        assert digest("sig") in found.manifests
+        assert ("app", digest("sig")) in found.manifests
 
     def test_a_referrer_whose_subject_is_gone_stands_for_itself(self) -> None:
         tag = digest("gone").replace(":", "-")
         _, (found,) = listed({"sig": image("s", subject="gone")}, {tag: ("sig", 1)})
         assert found.name == f"app:{tag}"
+
+    @pytest.mark.parametrize(
+        "signature", [(image("s"), digest("app").replace(":", "-") + ".sig"), (image("s", subject="app"), "any")]
+    )
+    def test_a_referrer_of_another_repository_stays_and_goes_with_its_subject(
+        self, signature: tuple[Manifest, str]
+    ) -> None:
+        manifest, tag = signature
+        repositories = {
+            "app": ({"app": image("x"), "other": image("y")}, {"v1": ("app", 9), "v2": ("other", 1)}),
+            "signatures": ({"sig": manifest}, {tag: ("sig", 8)} if "-" in tag else {}),
+        }
+        stored, found = listed_in(repositories, [use(tag="v1")])
+        assert {each.name for each in found} == {"app:v1", "app:v2"}
+        assert plan(stored, found, Keep(newest=1), NOW).doomed == ()
+        stored, found = listed_in(repositories)
+        going = plan(stored, found, Keep(newest=1), NOW)
+        assert going.manifests == {"app": (digest("app"),), "signatures": (digest("sig"),)}
+
+    def test_a_referrer_of_two_repositories_stays_while_one_subject_does(self) -> None:
+        signed = {"app": image("x")}
+        tag = digest("app").replace(":", "-") + ".sig"
+        repositories = {
+            "app": (signed, {"v1": ("app", 1)}),
+            "copy": (signed, {"v1": ("app", 1)}),
+            "signatures": ({"sig": image("s")}, {tag: ("sig", 1)}),
+        }
+        stored, found = listed_in(repositories, [use(tag="v1")])
+        assert plan(stored, found, Keep(newest=0), NOW).manifests == {"copy": (digest("app"),)}
+
+    def test_a_manifest_never_hangs_on_itself(self) -> None:
+        tag = digest("app").replace(":", "-") + ".self"
+        _, (found,) = listed({"app": image("x", subject="app")}, {tag: ("app", 1)})
+        assert found.tags == (tag,)
+
+    def test_manifests_that_hang_on_each_other_are_one_image(self) -> None:
+        ring = {"all": Manifest({}, (digest("one"),), digest("one"), ()), "one": image("x")}
+        _, (found,) = listed(ring, {})
+        assert found.manifests == {("app", digest("all")), ("app", digest("one"))}
+        tags = {digest(of).replace(":", "-"): (by, 1) for of, by in (("a", "b"), ("b", "a"))}
+        _, (found,) = listed({"a": image("x"), "b": image("y")}, tags)
+        assert found.manifests == {("app", digest("a")), ("app", digest("b"))}
+        assert found.tags
 
     def test_the_newest_tag_names_it(self) -> None:
         _, (found,) = listed({"app": image("x")}, {"old": ("app", 9), "new": ("app", 1), "older": ("app", 20)})
@@ -58,6 +106,32 @@ class TestUsers:
     def test_one_of_another_repository_is_no_use(self) -> None:
         _, (found,) = listed({"app": image("x")}, {"v1": ("app", 1)}, [use(repository="web", tag="v1")])
         assert found.users == ()
+
+
+class TestProtections:
+    @pytest.mark.parametrize(
+        ("pattern", "protected"),
+        [
+            ("app", {"app:v1", "app:v2"}),
+            ("app:v1", {"app:v1"}),
+            ("app:v*", {"app:v1", "app:v2"}),
+            ("app:latest", {"app:v2"}),
+            ("team/*", {"team/web:v1"}),
+            ("*:v1", {"app:v1", "team/web:v1"}),
+            ("web", set()),
+            (f"app@{digest('a')}", {"app:v1"}),
+        ],
+    )
+    def test_a_pattern_covers_repositories_tags_and_digests(self, pattern: str, protected: set[str]) -> None:
+        repositories = {
+            "app": ({"a": image("x"), "b": image("y")}, {"v1": ("a", 9), "v2": ("b", 1), "latest": ("b", 2)}),
+            "team/web": ({"w": image("z")}, {"v1": ("w", 1)}),
+        }
+        stored, found = listed_in(repositories, [], [Protection(pattern, "--protect it")])
+        assert {each.name for each in found if each.users == ("protected by --protect it",)} == protected
+        assert {each.name for each in plan(stored, found, Keep(newest=0), NOW).doomed} == {
+            each.name for each in found if each.name not in protected
+        }
 
 
 class TestUniqueBytes:

@@ -84,15 +84,16 @@ def test_whatever_there_is_what_stays_is_whole(
     manifests, tags, uses = registry
     stored, found = listed(manifests, tags, uses)  # type: ignore[arg-type]
     going = plan(stored, found, Keep(newest, timedelta(days=days)), NOW)
-    gone = set(going.manifests.get("app", ()))
+    gone = {("app", each) for each in going.manifests.get("app", ())}
     staying = [each for each in found if each not in going.doomed]
     for each in staying:
         assert not each.manifests & gone
         assert not each.parts.keys() & going.freed.keys()
     there = {tag for tag, (name, _) in tags.items() if name in manifests}
     assert {tag for each in staying for tag in each.tags} >= {use.tag for use in uses} & there
-    used = {use.digest for use in uses if use.digest} & stored.manifests["app"].keys()
+    used = {("app", use.digest) for use in uses if use.digest in stored.manifests["app"]}
     assert not used & gone
-    assert gone == {digest for each in going.doomed for digest in each.manifests} - {
-        digest for each in staying for digest in each.manifests
+    assert gone == {key for each in going.doomed for key in each.manifests} - {
+        key for each in staying for key in each.manifests
     }
+    assert {key for each in found for key in each.manifests} == {("app", each) for each in stored.manifests["app"]}

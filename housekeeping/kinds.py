@@ -1,0 +1,159 @@
+"""The kinds of objects that may name an image, and where a cluster lists them.
+
+Nodes, Events and the other kinds of Kubernetes itself are left out: Nodes and Events name every image there ever was,
+the others none. Secrets are read only where a person asks for Helm's releases.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from cluster.kube import KubeClient
+from cluster.paging import PAGE
+from cluster.several import several
+from stack.api_errors import RefusedError
+
+AT_ONCE = 8
+"""Requests at a time."""
+
+_BUILT_IN = frozenset(
+    {
+        "apps",
+        "autoscaling",
+        "batch",
+        "extensions",
+        "policy",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "custom.metrics.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "external.metrics.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "metrics.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+"""API groups of Kubernetes itself, and those of its metrics; what they list that names an image stands below."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objects.
+
+    Args:
+        name: as objects have it, such as CronJob.
+        resource: as rights have it, such as cronjobs.batch.
+        path: where all of it is listed.
+        needed: whether nothing can be said of uses without it.
+        query: which of its objects are asked for.
+        page: how many are asked for at a time.
+    """
+
+    name: str
+    resource: str
+    path: str
+    needed: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
+    page: int = PAGE
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """What could not be looked at.
+
+    Args:
+        resource: as rights have it.
+        reason: why, in few words.
+    """
+
+    resource: str
+    reason: str
+
+
+def _workloads(group: str, path: str, names: Iterable[str]) -> list[Kind]:
+    suffix = f".{group}" if group else ""
+    return [Kind(name, f"{name.lower()}s{suffix}", f"{path}/{name.lower()}s", needed=True) for name in names]
+
+
+WORKLOADS = (
+    *_workloads("", "/api/v1", ("Pod", "ReplicationController")),
+    *_workloads(
+        "apps", "/apis/apps/v1", ("Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "ControllerRevision")
+    ),
+    *_workloads("batch", "/apis/batch/v1", ("Job", "CronJob")),
+)
+"""What runs images. ReplicaSets and ControllerRevisions that exist are kept for a rollback."""
+
+PLAIN = (
+    Kind("PodTemplate", "podtemplates", "/api/v1/podtemplates"),
+    Kind("ConfigMap", "configmaps", "/api/v1/configmaps"),
+)
+
+HELM = Kind(
+    "Secret",
+    "secrets",
+    "/api/v1/secrets",
+    query={"labelSelector": "owner=helm", "fieldSelector": "type=helm.sh/release.v1"},
+    page=50,  # each has up to a megabyte
+)
+"""Helm's releases, each revision that `helm rollback` may bring back."""
+
+
+async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
+    """Find the kinds that a cluster has beside those of Kubernetes itself: custom resources, aggregated APIs.
+
+    Args:
+        kube: client of the cluster.
+
+    Returns:
+        Those that can be listed, and the API groups that do not say what they have.
+
+    Raises:
+        UnreachableError: the API server does not answer.
+    """
+    groups = (await kube.get("/apis")).get("groups") or []
+    asked = [
+        (group["name"], version["groupVersion"])
+        for group in groups
+        if group["name"] not in _BUILT_IN
+        for version in group.get("versions") or []
+    ]
+    found: dict[str, Kind] = {}
+    silent: dict[str, Unlisted] = {}
+    for kinds, unlisted in await several(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
+        for kind in kinds:
+            found.setdefault(kind.resource, kind)  # the preferred version stands first
+        if unlisted:
+            silent.setdefault(unlisted.resource, unlisted)
+    return list(found.values()), list(silent.values())
+
+
+async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:
+    try:
+        resources = (await kube.get(f"/apis/{version}")).get("resources") or []
+    except RefusedError as error:
+        gone = error.status == HTTPStatus.NOT_FOUND
+        return [], None if gone else Unlisted(f"*.{group}", reason_of(error))
+    return [
+        Kind(each["kind"], f"{each['name']}.{group}", f"/apis/{version}/{each['name']}")
+        for each in resources
+        if "list" in (each.get("verbs") or ()) and "/" not in each["name"]
+    ], None
+
+
+def reason_of(error: RefusedError) -> str:
+    """Why something may not be listed, in few words."""
+    return "forbidden" if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}"
