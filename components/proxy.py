@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.annotations import FORCE, OURS
 from components.hooks import namespace_hooks
 from stack.names import NODE_PROXY, READ_PORT, VIRTUAL_NODES, labels
 from stack.settings import Settings
@@ -54,14 +55,18 @@ class NodeProxy(pulumi.ComponentResource):
         own = settings.model_copy(update={"namespace": settings.proxy_namespace})
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={"name": own.namespace, "labels": {**labels("namespace"), **_PRIVILEGED}},
+            metadata={
+                "name": own.namespace,
+                "labels": {**labels("namespace"), **_PRIVILEGED},
+                "annotations": FORCE,
+            },
             opts=pulumi.ResourceOptions(parent=self, hooks=namespace_hooks(name, own)),
         )
         metadata = {
             "name": NODE_PROXY,
             "namespace": own.namespace,
             "labels": labels(NODE_PROXY),
-            "annotations": {"pulumi.com/skipAwait": "true"},
+            "annotations": OURS,
         }
         config = kubernetes.core.v1.ConfigMap(
             f"{name}-config",

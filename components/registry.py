@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from cluster.push import PushPath
+from components.annotations import FORCE, OURS
 from components.fences import RESTRICTED, read_door_only
 from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
 from components.hosting import tell_of_registry
@@ -15,10 +16,6 @@ from components.proxy import NodeProxy
 from components.workload import config_files, deployment_spec
 from stack.names import READ_PORT, REGISTRY, RETAINED, labels
 from stack.settings import Settings
-
-_NO_AWAIT = {"pulumi.com/skipAwait": "true"}
-_TAKE_OVER = {"pulumi.com/patchForce": "true"}
-"""A claim that a stack has left behind is the next one's, also where that one has chosen another size."""
 
 
 class ClusterRegistry(pulumi.ComponentResource):
@@ -47,7 +44,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             metadata={
                 "name": settings.namespace,
                 "labels": {**labels("namespace"), **RESTRICTED},
-                "annotations": {RETAINED: "true"} if settings.retain else {},
+                "annotations": {**FORCE, RETAINED: "true"} if settings.retain else FORCE,
             },
             opts=pulumi.ResourceOptions(
                 parent=self, hooks=namespace_hooks(name, settings), retain_on_delete=settings.retain
@@ -77,7 +74,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
         return kubernetes.core.v1.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata={**self._metadata(), "annotations": {**_NO_AWAIT, **_TAKE_OVER}},
+            metadata=self._metadata(),
             spec={
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": self.settings.storage_class,
@@ -128,7 +125,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             "name": REGISTRY,
             "namespace": self.settings.namespace,
             "labels": labels("registry"),
-            "annotations": _NO_AWAIT,
+            "annotations": OURS,
         }
 
     def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
