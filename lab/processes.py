@@ -159,6 +159,8 @@ def _marked(mark: str) -> list[Process]:
 
 def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Files that this process itself was given, such as the lock of `flock FILE make up`.
+    inherited = [opened for each in Path("/proc/self/fd").iterdir() if (opened := int(each.name)) not in (0, 1, 2)]
     return os.posix_spawn(
         program,
         list(command),
@@ -167,6 +169,7 @@ def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, opened) for opened in inherited),
         ],
         setsid=True,
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and that would be inherited

@@ -54,6 +54,15 @@ def test_its_environment_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert names == {b"PATH", b"HOME", processes.MARK.encode()}
 
 
+def test_an_open_file_of_its_parent_is_not_kept_open(tmp_path: Path) -> None:
+    """`flock FILE make up` would hold the lock for as long as the lab runs."""
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)  # noqa: FBT003 - takes no keyword
+        process = start(tmp_path)
+        opened = {each.readlink() for each in Path(f"/proc/{process.pid}/fd").iterdir()}
+    assert opened == {Path("/dev/null"), tmp_path / "logs" / "sleeper.log"}
+
+
 def test_a_program_that_forks_is_its_child(tmp_path: Path) -> None:
     process = start(tmp_path, "sh", "-c", "sleep 600; true", forks=True)
     command = Path(f"/proc/{process.pid}/cmdline")
