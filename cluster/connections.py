@@ -12,6 +12,7 @@ from kubernetes_asyncio.client import Configuration
 from yarl import URL
 
 from cluster.http_proxy import SOCKS
+from stack.names import USER_AGENT
 
 
 def open_pool(
@@ -34,7 +35,7 @@ def open_pool(
         connector: aiohttp.TCPConnector = SocksConnector(proxy, tls)
     else:
         connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-    headers = {} if compressed else {"Accept-Encoding": "identity"}
+    headers = {"User-Agent": USER_AGENT, **({} if compressed else {"Accept-Encoding": "identity"})}
     return aiohttp.ClientSession(connector=connector, headers=headers)
 
 

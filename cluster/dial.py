@@ -113,7 +113,7 @@ class _Dialler:
         raise AssertionError("the last try raises")
 
     async def _ready_pod(self) -> str | None:
-        pods = await registry_pods(self.kube)
+        pods = await registry_pods(self.kube.once)
         pod = choose(pods)
         if pod is None:
             self._note(TunnelError(where=self.kube.where, push_port=self.push_port, reason=explain(pods)))

@@ -11,15 +11,16 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 
 from cluster.access import Access, Shown, open_access
-from cluster.translation import REQUEST_SECONDS, refusal, translated, words_of
+from cluster.retries import retrying
+from cluster.translation import REQUEST_SECONDS, refusal, seconds_of, translated, words_of
 from stack.api_errors import CredentialsError, RefusedError, UnreachableError
 from stack.errors import Where
 from stack.settings import Settings
@@ -51,10 +52,25 @@ def _an_object(data: bytes) -> dict[str, Any]:
 class KubeClient:
     """Open connections to one API server; `open_client` makes it and closes it.
 
-    All that is asked may end in a KubeconfigError, too, where credentials have to be asked for anew and cannot be had.
+    Any method may also raise KubeconfigError, if credentials have expired and cannot be renewed. A request that fails
+    in a way that passes by itself is sent again (retries.py), a WebSocket is not.
+
+    Args:
+        access: connections and credentials.
+        ends: when requests are sent again no more, by time.monotonic(); None for PATIENCE_SECONDS after each begins.
     """
 
     access: Access
+    ends: float | None = None
+
+    def until(self, ends: float) -> Self:
+        """Return the same client for a wait that ends then, by time.monotonic()."""
+        return replace(self, ends=ends)
+
+    @property
+    def once(self) -> Self:
+        """The same client for callers that try again themselves: every request is sent once."""
+        return self.until(0.0)
 
     @property
     def where(self) -> Where:
@@ -199,7 +215,8 @@ class KubeClient:
         }
 
         try:
-            await self._send("GET", path, query=query, headers=upgrade, request=refused.request)
+            send = self.once._send  # noqa: SLF001 - our own
+            await send("GET", path, query=query, headers=upgrade, request=refused.request)
         except RefusedError as explained:
             if explained.status == refused.status:
                 raise explained from refused
@@ -228,11 +245,13 @@ class KubeClient:
             )
             data = await answer.read()
             if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                raise refusal(self.where, sent, answer.status, words_of(data) or answer.reason or "no reason given")
+                words = words_of(data) or answer.reason or "no reason given"
+                retry_after = seconds_of(answer.headers.get("Retry-After", ""))
+                raise refusal(self.where, sent, answer.status, words, retry_after)
             return read(data)
 
         sent = request or f"{method} {path}"
-        return await self._ask(sent, send)
+        return await retrying(method, self.ends)(self._ask, sent, send)
 
     async def _upgrade(
         self, shown: Shown, path: str, protocol: str, query: Mapping[str, str | Sequence[str]]

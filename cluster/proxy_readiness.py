@@ -1,5 +1,6 @@
 """Waiting until the node proxy listens on every node that pulls, with the reason in words where it does not."""
 
+import time
 from dataclasses import replace
 
 from cluster.kube import KubeClient
@@ -28,6 +29,7 @@ async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) 
     Raises:
         NotReadyError: some node had none by then, or something has kept it from that for longer than is usual.
     """
+    kube = kube.until(time.monotonic() + seconds)
 
     async def look() -> Standing:
         daemon_set = await kube.get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{NODE_PROXY}")

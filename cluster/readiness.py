@@ -3,6 +3,7 @@
 Asked anew on every update, because a resource that exists says nothing about the pod behind it.
 """
 
+import time
 from typing import Any
 
 from cluster.kube import KubeClient
@@ -18,6 +19,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
         NotReadyError: it was not after `seconds`, or something has kept it from it for longer than is usual; with the
             reason that its claim, pod or container gives.
     """
+    kube = kube.until(time.monotonic() + seconds)
 
     async def look() -> Standing:
         deployment = await _get(kube, "/apis/apps/v1", f"deployments/{REGISTRY}")

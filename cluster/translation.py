@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -65,15 +66,20 @@ def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
     return _distrust(cause) if cause else None
 
 
-def refusal(where: Where, request: str, status: int, words: str) -> RefusedError:
-    """What a refusal means, told from its status and the API server's own words."""
+def refusal(where: Where, request: str, status: int, words: str, retry_after: float = 0.0) -> RefusedError:
+    """Return what a refusal means by its status and the API server's own words; it asks for that many seconds."""
     if status == HTTPStatus.UNAUTHORIZED:
         return CredentialsError(where=where, request=request, status=status, reason=words)
     missing = _MISSING_RIGHT.search(words)
     if status == HTTPStatus.FORBIDDEN and missing:
-        right = {name: found or "" for name, found in missing.groupdict().items()}
+        right: dict[str, Any] = {name: found or "" for name, found in missing.groupdict().items()}
         return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
-    return RefusedError(where=where, request=request, status=status, reason=words)
+    return RefusedError(where=where, request=request, status=status, reason=words, retry_after=retry_after)
+
+
+def seconds_of(retry_after: str) -> float:
+    """Return the seconds of a Retry-After header, which the API server writes as a whole number; 0 for any other."""
+    return float(retry_after) if retry_after.isdecimal() else 0.0
 
 
 def one_line(error: Exception) -> str:

@@ -189,7 +189,7 @@ class Tunnel:
         """Count against each connection what would keep it still for ever; cut it when that is no passing thing."""
         causes: dict[str, KubeRegistryError]
         try:
-            pods = await registry_pods(self.kube)
+            pods = await registry_pods(self.kube.once)
         except UnreachableError as error:
             causes = dict.fromkeys((str(link.pod) for link in still), error)
         except KubeRegistryError:
@@ -220,7 +220,7 @@ class Tunnel:
     async def _explain_end(self, pod: str, words: str) -> TunnelError:
         """What the end of a connection means: the pod is gone, or what the node said of it."""
         with suppress(KubeRegistryError):  # what the node said is what counts
-            pods = await registry_pods(self.kube)
+            pods = await registry_pods(self.kube.once)
             if is_lost(pod, pods):
                 return self._gone(pod, f"{words}; {explain(pods)}")
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")

@@ -1,6 +1,6 @@
 """What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from stack.errors import HERE, ClusterError
@@ -80,11 +80,19 @@ class CertificateError(UnreachableError):
 
 @dataclass(eq=False)
 class RefusedError(ClusterError):
-    """The API server understood the request and refused it."""
+    """The API server understood the request and refused it.
+
+    Args:
+        request: method and path.
+        status: of its answer.
+        reason: its words.
+        retry_after: how many seconds later it wants to be asked again; 0 if it does not say.
+    """
 
     request: str
     status: int
     reason: str
+    retry_after: float = field(default=0.0, kw_only=True)
 
     sentence = "{where} refused {request} with status {status}: {reason}"
     example: ClassVar[dict[str, object]] = {

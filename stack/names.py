@@ -2,6 +2,9 @@
 
 from typing import Final
 
+USER_AGENT: Final = "kube-registry/0.1.0"
+"""Name and version by which API servers and their logs know us."""
+
 REGISTRY: Final = "registry"
 """Name of the registry's Deployment, Service, claim and ConfigMap: the namespace tells them from others."""
 

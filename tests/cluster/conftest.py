@@ -7,6 +7,7 @@ import pytest
 from tenacity import wait_none
 
 from cluster import dial as dialling
+from cluster import retries
 from cluster import tunnel as tunnelling
 from cluster.kube import KubeClient, open_client
 from cluster.tunnel import Tunnel, open_tunnel
@@ -72,3 +73,10 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialling, "_BACK_OFF", wait_none())
     for module in (dialling, tunnelling):
         monkeypatch.setattr(module, "_PAUSE", 0.01)
+
+
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are sent once."""
+    for name in ("PATIENCE_SECONDS", "CONNECT_SECONDS"):
+        monkeypatch.setattr(retries, name, 0.0)

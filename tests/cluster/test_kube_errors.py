@@ -25,7 +25,7 @@ from stack.api_errors import ForbiddenError, KubeconfigError, RefusedError, Unre
 from stack.errors import ClusterError, Where
 from tests.cluster.connecting import PROTOCOL, kubeconfig, serve, settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_patience")]
 WHERE = Where(cluster="https://10.0.0.1", kube_context="here", namespace="kube-registry")
 
 NOT_OURS = {
