@@ -5,7 +5,7 @@ had named, and the next one finishes the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,12 +16,13 @@ from cluster.lease import Lease, lease_held
 from cluster.registry import RegistryClient
 from housekeeping.images import Image
 from housekeeping.inventory import Look, look
+from housekeeping.kinds import Unlisted
 from housekeeping.plan import Keep, Plan, plan
 from housekeeping.protection import Protection
 from housekeeping.storage import read_files, read_storage
 from housekeeping.usage import Use
 from stack.errors import Where
-from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError, WrittenMeanwhileError
+from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError, UsesUnknownError, WrittenMeanwhileError
 
 SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
@@ -80,6 +81,7 @@ async def collect(
     *,
     protect: Sequence[Protection] = (),
     helm: bool = False,
+    unlisted: Collection[Unlisted] = (),
 ) -> Collected:
     """Remove what was agreed upon and is still of no use, and give its room back.
 
@@ -91,10 +93,12 @@ async def collect(
         say: told of every step.
         protect: as for `look`.
         helm: as for `look`.
+        unlisted: what could not be looked at, as that person has seen.
 
     Raises:
         LeaseHeldError: somebody pushes and does not end.
         DamagedManifestsError: as for `draw_up`.
+        UsesUnknownError: more cannot be looked at now.
         LeaseLostError: the API server was not reached for too long, or this machine was asleep.
         WrittenMeanwhileError: the volume is written to without the lease.
         ClusterError: something failed half-way; the next collection finishes it.
@@ -104,6 +108,8 @@ async def collect(
         files = await read_files(kube)
         async with open_door(kube, lease) as registry:
             before = await look(kube, registry, outputs, protect=protect, helm=helm)
+            if more := [str(each) for each in before.unlisted if each not in unlisted]:
+                raise UsesUnknownError(where=kube.where, kinds=tuple(more))
             among = {image.key for image in agreed.doomed}
             going = draw_up(kube.where, before, keep, among=among)
             await _delete(registry, going, say)

@@ -11,10 +11,13 @@ from http import HTTPStatus
 from cluster.kube import KubeClient
 from cluster.paging import PAGE
 from cluster.several import several
-from stack.api_errors import RefusedError
+from stack.api_errors import RefusedError, UnreachableError
 
 AT_ONCE = 8
 """Requests at a time."""
+
+FORBIDDEN = "forbidden"
+"""Why a kind is not listed whose listing was not granted."""
 
 _BUILT_IN = frozenset(
     {
@@ -57,7 +60,7 @@ class Kind:
         name: as objects have it, such as CronJob.
         resource: as rights have it, such as cronjobs.batch.
         path: where all of it is listed.
-        needed: whether nothing can be said of uses without it.
+        needed: whether it is an error if it may not be listed.
         query: which of its objects are asked for.
         page: how many are asked for at a time.
     """
@@ -81,6 +84,10 @@ class Unlisted:
 
     resource: str
     reason: str
+
+    def __str__(self) -> str:
+        """As errors name it."""
+        return f"{self.resource} ({self.reason})"
 
 
 def _workloads(group: str, path: str, names: Iterable[str]) -> list[Kind]:
@@ -106,6 +113,7 @@ HELM = Kind(
     "Secret",
     "secrets",
     "/api/v1/secrets",
+    needed=True,  # it was asked for
     query={"labelSelector": "owner=helm", "fieldSelector": "type=helm.sh/release.v1"},
     page=50,  # each has up to a megabyte
 )
@@ -144,9 +152,8 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
 async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:
     try:
         resources = (await kube.get(f"/apis/{version}")).get("resources") or []
-    except RefusedError as error:
-        gone = error.status == HTTPStatus.NOT_FOUND
-        return [], None if gone else Unlisted(f"*.{group}", reason_of(error))
+    except (RefusedError, UnreachableError) as error:
+        return [], None if is_gone(error) else Unlisted(f"*.{group}", reason_of(error))
     return [
         Kind(each["kind"], f"{each['name']}.{group}", f"/apis/{version}/{each['name']}")
         for each in resources
@@ -154,6 +161,14 @@ async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind]
     ], None
 
 
-def reason_of(error: RefusedError) -> str:
-    """Why something may not be listed, in few words."""
-    return "forbidden" if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}"
+def is_gone(error: RefusedError | UnreachableError) -> bool:
+    """Whether there is nothing to list: a definition was removed, or its objects are only made, never kept."""
+    none = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    return isinstance(error, RefusedError) and error.status in none
+
+
+def reason_of(error: RefusedError | UnreachableError) -> str:
+    """Why something could not be listed, in few words."""
+    if isinstance(error, UnreachableError):
+        return "no answer"
+    return FORBIDDEN if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}"

@@ -7,18 +7,17 @@ use too many keeps an image for longer, one too few would lose it. ADR 0021.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from cluster.kube import KubeClient
 from cluster.paging import pages
 from cluster.pods import Object
 from cluster.several import several
 from housekeeping.helm import release_texts
-from housekeeping.kinds import AT_ONCE, HELM, PLAIN, WORKLOADS, Kind, Unlisted, custom_kinds, reason_of
+from housekeeping.kinds import AT_ONCE, HELM, PLAIN, WORKLOADS, Kind, Unlisted, custom_kinds, is_gone, reason_of
 from housekeeping.protection import ANNOTATION, Protection, annotated
 from housekeeping.references import Names, finder
 from housekeeping.roots import Key
-from stack.api_errors import RefusedError
+from stack.api_errors import RefusedError, UnreachableError
 from stack.endpoints import parse_reference
 from stack.names import labels
 
@@ -123,10 +122,10 @@ async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] |
             for each in page:
                 trace = _trace(kind, each, [] if _is_record(kube, kind, each) else _texts(kind, each), find)
                 found[each["metadata"].get("uid") or trace.name] = trace
-    except RefusedError as error:
+    except (RefusedError, UnreachableError) as error:
         if kind.needed:
             raise
-        if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):  # its definition was removed
+        if not is_gone(error):
             return Unlisted(kind.resource, reason_of(error))
     return found
 
@@ -136,7 +135,7 @@ async def _namespace(kube: KubeClient) -> list[Protection] | Unlisted:
     name = kube.where.namespace
     try:
         found = await kube.get(f"/api/v1/namespaces/{name}")
-    except RefusedError as error:
+    except (RefusedError, UnreachableError) as error:
         return Unlisted(f"namespaces/{name}", reason_of(error))
     return annotated(_annotations(found).get(ANNOTATION, ""), f"Namespace {name}")
 

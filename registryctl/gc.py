@@ -17,6 +17,7 @@ from cluster.kube import open_client
 from housekeeping.collection import Collected, collect, draw_up
 from housekeeping.images import unique_bytes
 from housekeeping.inventory import Look, look
+from housekeeping.kinds import FORBIDDEN
 from housekeeping.plan import Keep, Plan
 from housekeeping.protection import Protection
 from housekeeping.usage import Use
@@ -24,6 +25,8 @@ from registryctl.images import image_table, not_looked_at, stack_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, find_stack
 from registryctl.status import UNBROKEN
+from stack.errors import Where
+from stack.housekeeping_errors import UsesUnknownError
 
 NEWEST = 3
 """How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
@@ -69,6 +72,9 @@ def gc(
     console.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
     if dry_run:
         return
+    silent = tuple(str(each) for each in seen.look.unlisted if each.reason != FORBIDDEN)
+    if yes and silent:
+        raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
     asyncio.run(_collect(console, seen, asked))
@@ -92,6 +98,7 @@ class _Asked:
 class _Seen:
     """A registry as it was before anybody was asked."""
 
+    where: Where
     stack: Stack
     outputs: list[Use]
     look: Look
@@ -128,7 +135,7 @@ async def _look(name: str | None, asked: _Asked) -> _Seen | None:
         outputs = await stack_uses(stack)
         async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
             found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
-            seen = _Seen(stack, outputs, found, draw_up(kube.where, found, asked.rule))
+            seen = _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
     return seen
 
 
@@ -137,7 +144,14 @@ async def _collect(console: Console, seen: _Seen, asked: _Asked) -> None:
     done: Collected | None = None
     async with until_told(), open_client(seen.stack.settings) as kube:
         done = await collect(
-            kube, seen.outputs, asked.rule, seen.plan, console.print, protect=asked.protections, helm=asked.helm
+            kube,
+            seen.outputs,
+            asked.rule,
+            seen.plan,
+            console.print,
+            protect=asked.protections,
+            helm=asked.helm,
+            unlisted=seen.look.unlisted,
         )
         told = (
             f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "

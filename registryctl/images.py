@@ -16,6 +16,7 @@ from cluster.door import open_door
 from cluster.kube import open_client
 from housekeeping.images import Image, unique_bytes
 from housekeeping.inventory import Look, look
+from housekeeping.kinds import FORBIDDEN
 from housekeeping.usage import Use, output_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, deployed_images, find_stack
@@ -97,7 +98,7 @@ def not_looked_at(seen: Look) -> Iterator[str]:
         reasons[each.reason].append(each.resource)
     for reason, resources in sorted(reasons.items()):
         yield f"not looked at ({reason}), so what only these name counts as unused: {', '.join(sorted(resources))}"
-    if "forbidden" in reasons:
+    if FORBIDDEN in reasons:
         yield f"Fix: `{GRANT}`, with your custom resources in it, or protect images by `--protect PATTERN`"
 
 

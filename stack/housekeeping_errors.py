@@ -119,3 +119,26 @@ class DamagedManifestsError(ClusterError):
         "`registryctl verify` names them, and what mends them"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 1}
+
+
+@dataclass(eq=False)
+class UsesUnknownError(ClusterError):
+    """Kinds of objects could not be listed although they may be, so what they use is not known.
+
+    Args:
+        kinds: resource and reason of each.
+    """
+
+    kinds: tuple[str, ...]
+
+    sentence = (
+        "{listed} in {where} could not be listed, so images that only these name are not known and nothing more is "
+        "removed. Fix: `kubectl get apiservices` shows which API does not answer; then `registryctl gc`, without --yes "
+        "to decide without these kinds"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "kinds": ("*.acme.example (status 503)",)}
+
+    @property
+    def listed(self) -> str:
+        """All kinds."""
+        return ", ".join(self.kinds)

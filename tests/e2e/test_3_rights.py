@@ -192,6 +192,25 @@ class TestHousekeeper:
             assert done.returncode == 0, done.stdout + done.stderr
         assert access.idle(HOUSEKEEPER, since) == DIAGNOSIS
 
+    def test_kinds_that_may_not_be_listed_are_named_until_they_may(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
+        program = program_of(HOUSEKEEPER)
+        said = program.registryctl("gc", "--dry-run").stdout
+        assert re.search(r"^not looked at \(forbidden\).*: configmaps, podtemplates$", said, re.MULTILINE), said
+        refused = program.registryctl("gc", "--dry-run", "--helm")
+        assert refused.returncode == 1
+        assert f"does not let {HOUSEKEEPER} list secrets" in refused.stderr
+        for more in ("uses", "helm"):
+            access.admin("apply", "--filename", "-", given=manifest(more))
+        try:
+            done = program.registryctl("gc", "--dry-run", "--helm")
+        finally:
+            for more in ("uses", "helm"):
+                access.admin("delete", "--filename", "-", given=manifest(more))
+        assert done.returncode == 0, done.stderr
+        assert "not looked at" not in done.stdout
+
     def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
         done = program_of(NOBODY).registryctl("images")
         assert done.returncode == 1

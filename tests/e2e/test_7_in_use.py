@@ -166,3 +166,35 @@ class TestInUse:
         with applied(lab, [secret]):
             assert "charted:v1" not in deployed.registryctl("gc", "--keep", "1", "--helm", "--dry-run").stdout
             assert "charted:v1" in deployed.registryctl("gc", "--keep", "1", "--dry-run").stdout
+
+    def test_an_api_that_does_not_answer_stops_what_nobody_watches(
+        self, lab: Lab, deployed: Program, settings: Settings
+    ) -> None:
+        two_of(settings, "silent")
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "silent"},
+            "spec": {"ports": [{"port": 443}]},
+        }
+        api = {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1.silent.example"},
+            "spec": {
+                "group": "silent.example",
+                "version": "v1",
+                "groupPriorityMinimum": 10,
+                "versionPriority": 10,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": "silent", "namespace": "default"},
+            },
+        }
+        with applied(lab, [service, api]):
+            done = deployed.registryctl("gc", "--keep", "1", "--yes")
+            asked = deployed.registryctl("gc", "--keep", "1", given="n\n")
+        assert done.returncode == 1
+        assert "*.silent.example (status 503)" in done.stderr
+        assert "*.silent.example" in asked.stdout
+        assert "Remove them" in asked.stderr
+        assert "silent:v1" in listed(deployed)

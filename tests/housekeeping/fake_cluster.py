@@ -28,6 +28,7 @@ class FakeCluster:
         refusals: API path -> what every request for it is refused with.
         groups: API group -> version -> resource -> kind; all may be listed.
         annotations: of the registry's Namespace.
+        broken: API paths whose requests are broken off.
         expired: API paths whose next `continue` is too old.
         asked: the paths that were asked for.
     """
@@ -37,6 +38,7 @@ class FakeCluster:
     refusals: dict[str, int] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=lambda: CUSTOM)
     annotations: dict[str, str] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     expired: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
@@ -47,6 +49,9 @@ class FakeCluster:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.asked.append(path)
+        if path in self.broken:
+            assert request.transport
+            request.transport.close()
         if path in self.refusals:
             return Refusal(self.refusals[path], "no").response()
         if path == f"/api/v1/namespaces/{NAMESPACE}":

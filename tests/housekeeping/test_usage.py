@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster import retries
 from cluster.kube import open_client
 from housekeeping.kinds import Unlisted
 from housekeeping.manifests import Manifest
@@ -37,6 +38,7 @@ async def cluster() -> AsyncIterator[FakeCluster]:
 @pytest.fixture
 def read(cluster: FakeCluster, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Read":
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.1)
     return Read(cluster, authority, tmp_path)
 
 
@@ -235,6 +237,10 @@ class TestUnlisted:
     async def test_so_is_a_group_that_does_not_say_what_it_has(self, cluster: FakeCluster, read: Read) -> None:
         cluster.refusals |= {"/apis/argoproj.io/v1alpha1": 503}
         assert (await read()).unlisted == (Unlisted("*.argoproj.io", "status 503"),)
+
+    async def test_so_is_one_whose_api_breaks_off(self, cluster: FakeCluster, read: Read) -> None:
+        cluster.broken.add(WORKFLOWS)
+        assert (await read()).unlisted == (Unlisted("workflows.argoproj.io", "no answer"),)
 
     async def test_a_kind_whose_definition_was_removed_meanwhile_has_no_objects(
         self, cluster: FakeCluster, read: Read
