@@ -20,22 +20,46 @@ class Node:
         uid: another one is another node, though it has the same name.
         architecture: as in a platform: amd64, arm64.
         runtime: container runtime and its version.
+        busy: why it takes no pods now; empty if it does.
     """
 
     name: str
     uid: str
     architecture: str
     runtime: str
+    busy: str = ""
 
 
-async def pulling_nodes(kube: KubeClient) -> list[Node]:
-    """The nodes that pull what is scheduled to them: no virtual ones, no Windows, none that is cordoned or not Ready.
+_PASSING_TAINTS = (
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "startup-taint.cluster-autoscaler.kubernetes.io/",
+    "ignore-taint.cluster-autoscaler.kubernetes.io/",
+    "karpenter.sh/",
+    "ToBeDeletedByClusterAutoscaler",
+)
+_NOT_READY = "/agent-not-ready"
+"""Starts, and end, of the keys of taints that come and go by themselves while a node starts, is under pressure or is
+about to leave. Network and storage drivers end theirs so: node.cilium.io, ebs.csi.aws.com."""
+
+
+async def linux_nodes(kube: KubeClient) -> list[Node]:
+    """Return the nodes that pull what is scheduled to them, now or later: no virtual ones, no Windows.
 
     Raises:
         ForbiddenError: nodes may not be listed.
     """
     listed = (await kube.get("/api/v1/nodes"))["items"]
     return [_node(item) for item in listed if _pulls(item)]
+
+
+async def pulling_nodes(kube: KubeClient) -> list[Node]:
+    """Return those of them that take pods now.
+
+    Raises:
+        ForbiddenError: nodes may not be listed.
+    """
+    return [node for node in await linux_nodes(kube) if not node.busy]
 
 
 async def proxy_mode(kube: KubeClient, node: Node) -> str:
@@ -49,11 +73,23 @@ async def proxy_mode(kube: KubeClient, node: Node) -> str:
 def _pulls(item: Object) -> bool:
     labels = item["metadata"].get("labels", {})
     virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
-    linux = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
-    return is_ready(item) and linux and not virtual and not item["spec"].get("unschedulable")
+    linux: bool = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
+    return linux and not virtual
+
+
+def _busy(item: Object) -> str:
+    """Return why a node takes no pods now; empty if it does, whatever other taints keep from it."""
+    if item["spec"].get("unschedulable"):
+        return "it is cordoned"
+    for taint in item["spec"].get("taints", []):
+        key = str(taint["key"])
+        if taint["effect"] != "PreferNoSchedule" and (key.startswith(_PASSING_TAINTS) or key.endswith(_NOT_READY)):
+            return f"it has the taint {key}"
+    return "" if is_ready(item) else "it is not Ready"
 
 
 def _node(item: Object) -> Node:
     info = item["status"]["nodeInfo"]
     metadata = item["metadata"]
-    return Node(metadata["name"], metadata["uid"], info["architecture"], info["containerRuntimeVersion"])
+    runtime = info["containerRuntimeVersion"]
+    return Node(metadata["name"], metadata["uid"], info["architecture"], runtime, _busy(item))

@@ -6,6 +6,7 @@ not be started was pulled: nothing else is waited for.
 Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,14 +39,17 @@ class Verdict:
     Args:
         words: for the table.
         mend: what mends it.
+        later: whether the node has not answered and is asked next time, which stops no update.
     """
 
     words: str
     mend: str
+    later: bool = False
 
 
 PULLED = Verdict("pulled", "")
-NO_ANSWER = Verdict("no answer", "what `kubectl describe node` says of it")
+NO_ANSWER = Verdict("no answer", "what `kubectl describe node` says of it", later=True)
+LEFT = Verdict("it left meanwhile", "the next update", later=True)
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
@@ -83,7 +87,7 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"generateName": f"{PROBE}-", "labels": {**labels(PROBE), RUN: run}},
+        "metadata": {"name": _name(node, run), "labels": {**labels(PROBE), RUN: run}},
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",
@@ -114,17 +118,22 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
     }
 
 
+def _name(node: str, run: str) -> str:
+    """One name for each node and run, so that a create whose answer was lost can be sent again."""
+    return f"{PROBE}-{run}-{hashlib.sha256(node.encode()).hexdigest()[:10]}"
+
+
 def verdict(pod: Object) -> Verdict | None:
     """Return what a probe pod's status says of its own container: PULLED, or why not; None while that is not known.
 
     Containers that admission has added are passed over: their images come from elsewhere.
     """
     status: Mapping[str, Any] = pod["status"]
-    if status.get("phase") == "Failed" and not status.get("containerStatuses"):
-        return Verdict(f"the node takes no pod: {status.get('reason')}", "room on the node")
     for container in status.get("containerStatuses", []):
-        if container["name"] == PROBE:
-            return _of_container(container)
+        if container["name"] == PROBE and (told := _of_container(container)):
+            return told
+    if status.get("phase") == "Failed":  # admission by the kubelet, eviction: nothing was pulled yet
+        return busy(f"it takes no pod: {status.get('reason')}")
     return None
 
 
@@ -136,11 +145,15 @@ def _of_container(status: Mapping[str, Any]) -> Verdict | None:
     return PULLED if status.get("imageID") or reason in _AFTER_PULL else None
 
 
+def busy(words: str) -> Verdict:
+    """Return what it means that a node takes no pods now."""
+    return Verdict(words, "what `kubectl describe node` says of it", later=True)
+
+
 def refused(message: str) -> Verdict:
-    """What it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
-    return Verdict(
-        f"no probe pod allowed: {one_line(message)}", "leave to make it, or `pulumi config set preflight false`"
-    )
+    """Return what it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
+    mend = "leave to make it, or `pulumi config set preflight false`"
+    return Verdict(f"no probe pod allowed: {one_line(message)}", mend, later=True)
 
 
 def meaning(message: str) -> Verdict:

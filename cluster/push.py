@@ -45,6 +45,9 @@ class PushPath:
         docker: environment that names the Docker daemon which is going to push; None where none is.
         docker_config: what the docker provider is to find as config.json in the home folder while images are pushed;
             None where it reads Docker's own.
+
+    Attributes:
+        remarks: lines about the nodes that a person should read after the run.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class PushPath:
         self._tunnel: Tunnel | None = None
         self._nodes_can_pull = not settings.preflight
         self._told: PreflightToldError | None = None
+        self.remarks: list[str] = []
         self._named_before: dict[str, str | None] = {}
 
     async def ready(self, say: Say) -> None:
@@ -265,7 +269,7 @@ class PushPath:
         pull_host = self._settings.endpoints.pull_host
         say(f"waiting for every node to pull from {pull_host}, {until(PREFLIGHT_SECONDS)}")
         try:
-            await prove_nodes(tunnel.kube, self._settings, tunnel.address, say)
+            await prove_nodes(tunnel.kube, self._settings, tunnel.address, self.remarks.append)
         except PreflightError as error:
             self._told = PreflightToldError(where=error.where, failing=error.failing)
             raise

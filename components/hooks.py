@@ -61,6 +61,8 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     async def take(args: pulumi.ResourceHookArgs) -> None:
         async with bounded("waiting to push"):
             await path.take(args.urn, row(args.urn), (args.new_inputs or {})["imageName"])
+            while path.remarks:
+                row(args.urn, lasting=True)(path.remarks.pop(0))
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
         name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]

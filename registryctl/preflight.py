@@ -11,10 +11,11 @@ from rich.table import Table
 from cluster.kube import KubeClient, open_client
 from cluster.lease import lease_held
 from cluster.nodes import proxy_mode
-from cluster.preflight import Verdicts, examine_nodes
+from cluster.preflight import examine_nodes
 from cluster.probe import PULLED, Verdict
 from cluster.push import ANSWER_SECONDS
 from cluster.tunnel import open_tunnel
+from cluster.window import Verdicts
 from registryctl.interrupts import until_told
 from registryctl.stacks import stack_settings
 
@@ -40,8 +41,8 @@ async def _preflight(stack: str | None) -> int:
         ):
             verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
             console.print(await _table(kube, verdicts))
-        failing = [verdict for verdict in verdicts.values() if verdict is not PULLED]
-        pulling = f"{len(verdicts) - len(failing)} of {len(verdicts)} nodes"
+        failing = [verdict for verdict in verdicts.values() if verdict is not PULLED and not verdict.later]
+        pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
         console.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
         for mend in sorted({verdict.mend for verdict in failing}):
             console.print(f"what mends it is {mend}")

@@ -77,10 +77,13 @@ class TestVerdict:
     def test_a_container_that_the_kubelet_has_lost_proves_nothing(self) -> None:
         assert verdict(pod(terminated={"reason": "ContainerStatusUnknown"})) is not PULLED
 
-    def test_a_node_that_takes_no_pod_says_why(self) -> None:
-        told = verdict({"status": {"phase": "Failed", "reason": "OutOfpods"}})
-        assert told
-        assert told.words == "the node takes no pod: OutOfpods"
+    @pytest.mark.parametrize("reason", ["OutOfpods", "OutOfcpu", "NodeAffinity", "Evicted"])
+    def test_a_node_that_takes_no_pod_is_asked_later(self, reason: str) -> None:
+        created = {"name": PROBE, "imageID": "", "state": {"waiting": {"reason": "ContainerCreating"}}}
+        for containers in ([], [created]):
+            told = verdict({"status": {"phase": "Failed", "reason": reason, "containerStatuses": containers}})
+            assert told
+            assert (told.words, told.later) == (f"it takes no pod: {reason}", True)
 
     @pytest.mark.parametrize(
         ("message", "words", "mend"),

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from cluster import preflight
+from cluster import preflight, window
 from cluster.kube import KubeClient
-from cluster.nodes import Node, pulling_nodes
+from cluster.nodes import Node, linux_nodes
 from cluster.preflight import examine_nodes, prove_nodes
 from cluster.probe import ARCHITECTURE, PROBE, PULLED, probe_pod
 from cluster.probe_image import REPOSITORY, TAG, store_probe
@@ -46,7 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(node)
         return probe_pod(node, image, run)
 
-    monkeypatch.setattr(preflight, "probe_pod", noted)
+    monkeypatch.setattr(window, "probe_pod", noted)
     return names
 
 
@@ -68,10 +68,10 @@ class TestMemory:
         changed, same = lab.cluster.nodes
 
         async def with_a_new_runtime(kube: KubeClient) -> list[Node]:
-            found = await pulling_nodes(kube)
+            found = await linux_nodes(kube)
             return [replace(node, runtime="new://1") if node.name == changed.name else node for node in found]
 
-        monkeypatch.setattr(preflight, "pulling_nodes", with_a_new_runtime)
+        monkeypatch.setattr(preflight, "linux_nodes", with_a_new_runtime)
         async with tunnelled(settings) as (kube, tunnel):
             await examine_nodes(kube, settings, tunnel.address, afresh=False)
             await examine_nodes(kube, settings, tunnel.address, afresh=False)
