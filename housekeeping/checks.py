@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cluster.exec import run_in_pod
@@ -15,8 +14,9 @@ from cluster.proofs import proof_key, recall
 from cluster.push import ANSWER_SECONDS
 from cluster.rights import Right, lacking
 from cluster.tunnel import open_tunnel
+from housekeeping.exposure import Line, exposed
 from housekeeping.storage import Room, read_room
-from stack.names import REGISTRY, WRITE_PORT
+from stack.names import WRITE_PORT
 from stack.settings import Settings
 from stack.supported import unsupported
 
@@ -39,21 +39,6 @@ FULL = 0.9
 """From that part of its volume on, a registry is told to be nearly full."""
 
 _REGISTRY_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """What one check has found.
-
-    Args:
-        subject: what was looked at.
-        well: whether all is as it should be; None if nobody could look.
-        words: what there is, or what is wrong and what mends it.
-    """
-
-    subject: str
-    well: bool | None
-    words: str
 
 
 def judge_version(subject: str, program: str, version: str) -> Line:
@@ -100,13 +85,11 @@ async def distribution(kube: KubeClient) -> list[Line]:
 
 async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
     """Whether nodes find the registry where references say, and whether it answers."""
-    service = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
-    ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
-    if settings.node_port not in ports:
-        problem = f"no Service {REGISTRY} has node port {settings.node_port}; `pulumi up` makes it"
-        return [Line("read door", well=False, words=problem)]
+    *wrong, line = await exposed(kube, settings)
+    if wrong or not line.well:
+        return [*wrong, line]
     async with open_tunnel(kube, 0, None, seconds=ANSWER_SECONDS):
-        return [Line("read door", well=True, words=f"answers, on node port {settings.node_port}")]
+        return [Line("read door", well=True, words=f"answers, on {line.words}")]
 
 
 async def write_door(kube: KubeClient) -> list[Line]:

@@ -13,7 +13,8 @@ from cluster.registry import open_registry
 from cluster.several import several
 from cluster.tunnel import open_tunnel
 from housekeeping import checks
-from housekeeping.checks import Line, judge_version
+from housekeeping.checks import judge_version
+from housekeeping.exposure import Line
 from housekeeping.findings import Findings, examine
 from stack.errors import KubeRegistryError
 from stack.settings import Settings

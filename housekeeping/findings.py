@@ -13,6 +13,7 @@ from cluster.door import open_door
 from cluster.kube import KubeClient, open_client
 from cluster.preconditions import prove_reach
 from cluster.readiness import wait_ready
+from housekeeping.exposure import exposed
 from stack.api_errors import ForbiddenError
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
@@ -34,17 +35,19 @@ class Findings:
         running: whether the registry runs.
         registry: why the registry cannot be read; None if it can.
         missing: of every image that is deployed what is not there; empty where the registry cannot be read.
+        exposure: why nodes do not find the registry where references say; empty if they do.
     """
 
     reach: str | None
     running: bool
     registry: str | None
     missing: Missing
+    exposure: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> list[str]:
         """All that is wrong, one sentence each; none if all is well."""
-        told = [words for words in (self.reach, self.registry) if words]
+        told = [words for words in (self.reach, self.registry, *self.exposure) if words]
         told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
         return told
 
@@ -63,7 +66,8 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
         async with open_client(settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
             running = True
-            return Findings(None, running, None, await read_all_back(kube, references))
+            exposure = tuple(line.words for line in await exposed(kube, settings) if line.well is False)
+            return Findings(None, running, None, await read_all_back(kube, references), exposure)
     except KubeRegistryError as error:
         return Findings(None, running, str(error), {})
 

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from housekeeping.checks import Line, judge_version
+from housekeeping.checks import judge_version
 from housekeeping.doctor import consult
+from housekeeping.exposure import Line
 from registryctl.interrupts import until_told
 from registryctl.stacks import deployed_images, find_stack, pulumi_version
 from registryctl.status import UNBROKEN, push_line

@@ -104,6 +104,14 @@ class TestUp:
         status, events = rollouts.run("up", "--stacks", "[ot]*")
         assert (status, ends(events)) == (0, {"one": "left alone", "two": "succeeded"})
 
+    def test_a_service_that_was_deleted_is_not_well_and_comes_back(self, rollouts: Rollouts, lab: Lab) -> None:
+        lab.kubectl("delete", "service", "registry", "--namespace", "two")
+        with rollouts.begin("status", "--stacks", "two") as looking:
+            looking.communicate(timeout=60)
+        assert looking.returncode == 1
+        assert rollouts.run("up", "--stacks", "two")[0] == 0
+        assert lab.get("services", "--namespace", "two", "--field-selector", "metadata.name=registry")
+
     def test_pulumi_by_hand_finds_nothing_to_change(self, rollouts: Rollouts) -> None:
         command = ["pulumi", "preview", "--stack", "two", "--expect-no-changes", "--non-interactive"]
         subprocess.run(command, cwd=rollouts.folder, env=rollouts.env, capture_output=True, check=True)
