@@ -57,13 +57,15 @@ class Checked:
 
 
 def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
-    """The first of pydantic's findings.
+    """The first of pydantic's findings, of a setting that does not exist if there is one: it may stand for a missing one.
 
     Args:
         error: all of them.
         checked: the config that they are about.
     """
-    found: Any = error.errors(include_url=False)[0]
+    found: Any = min(
+        error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
+    )
     place = [str(part) for part in found["loc"] if part != "[key]"]
     if found["type"] == "extra_forbidden":
         problem, commands = _unknown(place, found["input"], checked)
@@ -104,6 +106,9 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, It
     """A key that does not exist, and what sets the one that is meant."""
     known = checked.known(place)
     *above, name = place
+    if not above and name.startswith("images.") and name.count(".") > 1:
+        commands = _moved(place, name.split("."), value, checked)
+        return "there is no such setting, without --path its dots are a part of its name", commands
     meant = nearest(name, known)
     commands = _moved(place, [*above, meant], value, checked) if meant else iter([_rm(place)])
     hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
@@ -134,8 +139,16 @@ def _as_given(
     """What sets a target to the value of a place: each key of a map, or an example where it can have no such value."""
     match target, value:
         case ((["images", _] | ["images", _, "buildArgs"]), Mapping()) if value:
-            for key, each in value.items():
-                yield from _as_given([*place, str(key)], [*target, str(key)], each, checked, is_secret=is_secret)
+            lines = [
+                line
+                for key, each in value.items()
+                for line in _as_given([*place, str(key)], [*target, str(key)], each, checked, is_secret=is_secret)
+            ]
+            yield from lines or _as_given(place, target, {}, checked, is_secret=is_secret)
+        case ["images", image, key, *rest], _ if key not in checked.of_image and (
+            meant := nearest(key, checked.of_image)
+        ):
+            yield from _as_given(place, ["images", image, meant, *rest], value, checked, is_secret=is_secret)
         case ["images", _], _:
             yield _set([*target, "context"], str(checked.of_image["context"].default))
         case _, str() | int() | float() if is_secret:
@@ -143,7 +156,7 @@ def _as_given(
         case _, str() | int() | float() if _fits_a_line(str(value)):
             yield _set(target, value if isinstance(value, str) else json.dumps(value))
         case ["images", _, key, *_], _ if key not in checked.of_image:
-            return  # another error, which is reported next
+            return  # nothing is like it
         case _ if not checked.has(target):
             yield from _replaced(target, checked)
 

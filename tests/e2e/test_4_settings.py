@@ -103,6 +103,8 @@ WRONG: Mapping[str, dict[str, Any]] = {
     "an image's name": {**LEAST, "images": {"Team/App": {"context": "./x", "buildArgs": {"V": 1}}, "team/app": {}}},
     "the preflight's name": {**LEAST, "images": {"kube-registry/preflight": None}},
     "a long name": {**LEAST, "images": {"a" * 256: {}}},
+    "an image's name, and a setting of it that does not exist": {**LEAST, "images": {"App": {"labels": {"a": 1}}}},
+    "a path without --path": {**LEAST, "images.app.context": "./x"},
     "an image is a text": {**LEAST, "images": {"app": "./app", "other": {}}},
     "an image is a list": {**LEAST, "images": {"app": ["./app"]}},
     "a setting of an image is misspelt": images(dockerFile="Dockerfile.dev"),
@@ -150,10 +152,18 @@ def test_an_image_under_another_name_keeps_its_settings_and_replaces_none(projec
     assert found["team/app-2"] == ImageSettings(context="./x", build_args={"V": "1"})
 
 
-@pytest.mark.parametrize("misspelt", ["images.app.buildargs", "images.App.buildArgs"])
-def test_a_secret_is_moved_and_never_repeated(project: Project, misspelt: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "--path images.app.buildargs",
+        "--path images.App.buildArgs",
+        "--path images.App.buildargs",
+        "images.app.buildArgs",
+    ],
+)
+def test_a_secret_is_moved_and_never_repeated(project: Project, path: str) -> None:
     project.write({"kubeContext": "prod"})
-    project.run(f"pulumi config set --stack dev --secret --path {misspelt}.NPM_TOKEN {SECRET}")
+    project.run(f"pulumi config set --stack dev --secret {path}.NPM_TOKEN {SECRET}")
     with pytest.raises(SettingsError) as raised:
         project.settings()
     assert SECRET not in str(raised.value)

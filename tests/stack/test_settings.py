@@ -174,7 +174,17 @@ class TestSettings:
         ("given", "found", "mend"),
         [
             ({"nodeport": "30100"}, "nodeport: there is no such setting, nodePort is meant", "nodePort 30100"),
+            (
+                {"kubeContext": "", "kubecontxt": "a"},
+                "kubecontxt: there is no such setting, kubeContext is meant",
+                "kubeContext a",
+            ),
             ({"kubecontxt": "a"}, "kubecontxt: there is no such setting, kubeContext is meant", "kubeContext a"),
+            (
+                {"images.app.buildArgs.NODE": "20"},
+                "images.app.buildArgs.NODE: there is no such setting, without --path its dots are a part of its name",
+                "set --path images.app.buildArgs.NODE 20",
+            ),
             ({"retries": "3"}, "retries: there is no such setting; known are kubeContext,", "rm --path retries"),
             (
                 {"images": {"team/app": {"dockerFile": "x"}}},
