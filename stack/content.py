@@ -28,6 +28,10 @@ TAG_LENGTH = 16
 UNSENT_DOCKERFILE = ".kube-registry.Dockerfile"
 """Name in the build context of a Dockerfile that lies outside of it or is ignored; the builder needs it there."""
 
+_TAR_NAME = 100
+_TAR_NUMBER = 8**11
+"""Bounds of a plain tar header (POSIX ustar): bytes of a name, a slash included, and of eleven octal digits."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -99,6 +103,7 @@ def read_content(name: str, image: ImageSettings, platform: str, program: Path) 
         build = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
     entries = tuple(sent[path] for path in sorted(sent))
     _prove_names(name, entries)
+    _prove_first(name, entries[0])
     tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), build)
     place = next(entry.path for entry in entries if entry.source == dockerfile)
     return Content(name, tag, entries, place, left_out)
@@ -201,6 +206,21 @@ def _prove_names(image: str, entries: Iterable[Entry]) -> None:
                 problem="has a name that is not UTF-8",
                 mend="rename it, or leave it out by a line in .dockerignore",
             ) from error
+
+
+def _prove_first(image: str, first: Entry) -> None:
+    """BuildKit takes an archive whose first header is an extended one for the text of a Dockerfile (isArchive).
+
+    It looks at the first 1,024 bytes, and an extended header (PAX) comes before what it describes.
+    """
+    plain = first.path.isascii() and first.value.isascii() and max(len(first.path), len(first.value)) < _TAR_NAME
+    if not plain or max(first.size, first.time // 1_000_000_000) >= _TAR_NUMBER:
+        problem = (
+            "is the first file of the build context, and its name, link target, size or time does not fit a plain tar "
+            "header, which the docker provider's archive has to begin with"
+        )
+        mend = "rename it, or leave it out by a line in .dockerignore"
+        raise BuildContextError(image=image, path=str(first.source), problem=problem, mend=mend)
 
 
 def _tag(entries: tuple[Entry, ...], *build: str) -> str:

@@ -18,6 +18,9 @@ from stack.settings import ImageSettings, Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
 from tests.writing import pushing
 
+MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+"""What Docker pushes up to 28, and from 29 on."""
+
 pytestmark = pytest.mark.lab
 
 RESOURCES = 12
@@ -67,7 +70,7 @@ class TestJourney:
         downstream.up()
         reference = parse_reference(program.output("image"))
         manifest = urllib.request.Request(registry_url(lab, program, f"/v2/app/manifests/{reference.tag}"))  # noqa: S310
-        manifest.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
+        manifest.add_header("Accept", MANIFESTS)
         with urllib.request.urlopen(manifest, timeout=10) as answer:  # noqa: S310
             assert answer.headers["Docker-Content-Digest"] == reference.digest
         pods = web_pods(lab)

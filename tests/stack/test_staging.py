@@ -484,6 +484,16 @@ class TestErrors:
         staged(folder)
         assert (folder / ".kube-registry" / ".gitignore").read_text() == "*\n"
 
+    @pytest.mark.parametrize("name", ["(Übersicht).txt", "(" * 100])
+    def test_a_first_name_that_an_archive_cannot_begin_with(self, folder: Path, app: Path, name: str) -> None:
+        """The provider's build ends in "unknown instruction: PAXHEADERS"; the same name in another place builds."""
+        (app / name).write_text("")
+        with pytest.raises(BuildContextError) as raised:
+            staged(folder)
+        assert raised.value.path == str(app.resolve() / name)
+        (app / name).rename(app / f"x{name}")
+        staged(folder)
+
     def test_a_name_that_is_not_utf_8_can_be_printed(self, folder: Path, app: Path) -> None:
         (app / os.fsdecode(b"caf\xe9")).write_text("")
         with pytest.raises(BuildContextError) as raised:
