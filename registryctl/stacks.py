@@ -130,7 +130,7 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Set
 def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
     """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
     if given.get(error.key) is not None:
-        return replace(error, mend=f"another --{to_snake(error.key).replace('_', '-')}")
+        return replace(error, mend=f"use another --{to_snake(error.key).replace('_', '-')}")
     on_stack = f"pulumi config --stack {shlex.quote(stack)} " if stack else "pulumi config "
     return replace(error, mend=error.mend.replace("pulumi config ", on_stack))
 

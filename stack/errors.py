@@ -107,7 +107,7 @@ class SettingsError(KubeRegistryError):
     problem: str
     mend: str
 
-    sentence = "setting {key}: {problem}; mend it with {mend}"
+    sentence = "setting {key}: {problem}. Fix: {mend}"
     example: ClassVar[dict[str, object]] = {
         "key": "nodePort",
         "problem": "'many' is not allowed, it takes a port number",

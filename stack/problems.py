@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from stack.errors import SettingsError
 from stack.kubeconfig_setting import is_contents
-from stack.repository import allowed_name
+from stack.repository import ALLOWED, allowed_name
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     place = [str(part) for part in found["loc"] if part != "[key]"]
     if found["type"] == "extra_forbidden":
         problem, commands = _unknown(place, found["input"], checked)
+    elif "[key]" in found["loc"]:
+        problem, commands = _refused_name(found), _renamed(place, checked)
     else:
-        is_name = "[key]" in found["loc"]
-        takes = _allowed(place[:1] if is_name else place, checked)
-        problem = f"{_found(found, place, checked)}, it takes {takes}"
-        commands = _renamed(place, checked) if is_name else _replaced(place, checked)
+        problem = f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}"
+        commands = _replaced(place, checked)
     return SettingsError(key=".".join(place), problem=problem, mend=" and ".join(f"`{each}`" for each in commands))
 
 
@@ -89,8 +89,13 @@ def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
         return "it is missing"
     is_secret = place[0] in checked.secret or not checked.field(place[:1]).repr
     value = "its value, which is secret," if is_secret else repr(found["input"])
-    reason = f": {found['ctx']['error']}" if found["type"] == "value_error" and "[key]" in found["loc"] else ""
-    return f"{value} is not allowed{reason}"
+    return f"{value} is not allowed"
+
+
+def _refused_name(found: Mapping[str, Any]) -> str:
+    """What is wrong with an image's name, which is in the sentence as the place already and is never secret."""
+    why = f": {found['ctx']['error']}" if found["type"] == "value_error" else f", it takes {ALLOWED}"
+    return f"{found['input']!r} is not allowed as an image's name{why}"
 
 
 def _allowed(place: list[str], checked: Checked) -> str:

@@ -11,6 +11,9 @@ from stack.names import PROBE_REPOSITORY
 REPOSITORY_LENGTH = 255 - len("localhost:30100/")
 """A reference may have 255 characters before its tag; Docker 20.10 counts host and port, Docker 29 does not."""
 
+ALLOWED = f"lower-case letters and digits, separated by single . _ - or /, at most {REPOSITORY_LENGTH} characters"
+"""What a repository's name takes, in words."""
+
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 
 

@@ -4,6 +4,7 @@ Pulumi asks for every key that has no default, so a key that may be left out has
 Settings takes for "not set".
 """
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -56,9 +57,14 @@ def troubleshooting(current: str) -> str:
     Args:
         current: the text as it stands, with the two comments that mark the list.
     """
-    entries = "".join(f"**{kind.__doc__}**\n\n> {kind(**kind.example)}\n\n" for kind in _with_example())
+    entries = "".join(f"**{_what(kind)}**\n\n> {kind(**kind.example)}\n\n" for kind in _with_example())
     block = f"<!-- errors -->\n\n{entries}<!-- end of errors -->\n"
     return _TROUBLE_BLOCK.sub(lambda _: block, current)
+
+
+def _what(kind: type[KubeRegistryError]) -> str:
+    """What an error is: its docstring without the fields."""
+    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
 
 
 def _with_example() -> Iterator[type[KubeRegistryError]]:

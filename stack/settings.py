@@ -24,7 +24,7 @@ from stack.endpoints import Endpoints, derive_push_port
 from stack.kubeconfig_setting import with_home
 from stack.names import short_name
 from stack.problems import Checked, first_problem
-from stack.repository import Repository
+from stack.repository import ALLOWED, Repository
 
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
 _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
@@ -156,33 +156,32 @@ class Settings(_Model):
     preflight: bool = _setting(
         "Whether every node has to prove that it can pull before anything is built.",
         "true or false",
-        "false",
+        "true",
         default=True,
     )
     node_proxy: bool = _setting(
         "Whether a node proxy answers on every node's loopback, for nodes where kube-proxy does not.",
         "true or false",
-        "true",
+        "false",
         default=False,
     )
     retain: bool = _setting(
         "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
         "true or false",
-        "true",
+        "false",
         default=False,
     )
     local_registry_hosting: bool = _setting(
         "Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755).",
         "true or false",
-        "true",
+        "false",
         default=False,
     )
     images: Annotated[
         dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
     ] = _setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
-        "at least one image, named by its repository: lower-case letters and digits, separated by single . _ - or /, "
-        "at most 239 characters",
+        f"at least one image, named by its repository: {ALLOWED}",
         "./app",
         min_length=1,
     )

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from stack.errors import KubeRegistryError
@@ -18,6 +20,11 @@ class TestGenerated:
 
 
 class TestErrors:
+    def test_the_page_has_a_heading_of_one_line_for_each(self) -> None:
+        headings = re.findall(r"^\*\*.*", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+        assert len(headings) == len(list(_with_example()))
+        assert all(re.fullmatch(r"\*\*[^*]+\.\*\*", heading) for heading in headings)
+
     @pytest.mark.parametrize("kind", list(_with_example()))
     def test_each_is_one_sentence_with_all_its_fields_and_what_mends_it(self, kind: type[KubeRegistryError]) -> None:
         sentence, *table = str(kind(**kind.example)).splitlines()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic.alias_generators import to_snake
 
 from cluster.probe_image import REPOSITORY
 from stack.errors import SettingsError
@@ -74,6 +75,18 @@ class TestSettings:
             with pytest.raises(SettingsError) as raised:
                 Settings.parse({**LEAST, **given}, project="kube-registry", stack="dev", secret=secret)
             assert "hidden" not in str(raised.value)
+
+    def test_the_name_of_an_image_is_no_secret(self) -> None:
+        """It is a key of the stack's file, which nothing encrypts."""
+        with pytest.raises(SettingsError) as raised:
+            Settings.parse({**LEAST, "images": {"App": {}}}, project="shop", stack="dev", secret=["images"])
+        assert raised.value.problem.startswith("'App' is not allowed as an image's name, it takes lower-case letters")
+
+    @pytest.mark.parametrize("key", ["preflight", "nodeProxy", "retain", "localRegistryHosting"])
+    def test_a_truth_value_that_is_none_goes_back_to_the_default(self, key: str) -> None:
+        """The line of an error turns no check off."""
+        default = getattr(parse(), to_snake(key))
+        assert refusal({key: "perhaps"}).endswith(f"set --path {key} {str(default).lower()}`")
 
     def test_build_arguments_are_secret_where_the_images_are(self) -> None:
         whole = {**LEAST, "images": {"app": {"buildArgs": {"A": "1"}}}}
@@ -158,7 +171,11 @@ class TestSettings:
             ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/arm64"),
             ({"images": {}}, "images: {} is not allowed", "set --path images.app.context ./app"),
             ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
-            ({"images": {"App": {}}}, "images.App: 'App' is not allowed", "set --path images.app.context ."),
+            (
+                {"images": {"App": {}}},
+                "images.App: 'App' is not allowed as an image's name",
+                "set --path images.app.context .",
+            ),
             ({"images": {"app": {"context": []}}}, "images.app.context: [] is not allowed", "images.app.context ./app"),
             ({"storageSize": "0Gi"}, "storageSize: '0Gi' is not allowed", "set --path storageSize 10Gi"),
         ],
