@@ -57,7 +57,7 @@ class Checked:
 
 
 def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
-    """The first of pydantic's findings, of a setting that does not exist if there is one: it may stand for a missing one.
+    """The first of pydantic's findings; a setting that does not exist goes first, as it may stand for a missing one.
 
     Args:
         error: all of them.
