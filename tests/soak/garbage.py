@@ -1,18 +1,22 @@
-"""Images are pushed while garbage is collected, and whoever does either is killed at random.
+"""Images are pushed while garbage is collected, and processes that do either are killed or stopped at random.
 
 Every push and every collection is a process of its own, so that it can be killed as a machine that fails kills it: no
-end, no farewell, its entry left in the lease. A collection that takes a single byte of what was handed out is what this
-is looking for.
+end, no farewell, its entry left in the lease. Others are stopped for longer than the lease and go on, as on a laptop
+that was asleep. A collection that takes a single byte of what was handed out is what this is looking for.
 """
 
 import asyncio
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,8 +35,11 @@ LIMIT_SECONDS = 300.0
 LATEST_SECONDS = 8.0
 """A push or a collection takes a few seconds; the one that is to be killed is, at some moment of that time."""
 
-KILLED = 0.25
-"""The part of the processes that are."""
+KILLED, ASLEEP = 0.25, 0.15
+"""The parts of the processes that are killed, and that are stopped for a while."""
+
+SHORTEST_SLEEP, LONGEST_SLEEP = 15.0, 45.0
+"""Seconds; others enter after 30."""
 
 _LAYERS, _CHOICES = 3, 2
 _SPAWN = multiprocessing.get_context("spawn")
@@ -64,12 +71,19 @@ class Lane:
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            doomed = self.dice.random() < KILLED
-            limit = self.dice.uniform(0, LATEST_SECONDS) if doomed else LIMIT_SECONDS
-            status = await _end_of(self.next_work(self.dice), limit)
+            fate = self.dice.random()
+            doomed, asleep = fate < KILLED, KILLED <= fate < KILLED + ASLEEP
+            moment = self.dice.uniform(0, LATEST_SECONDS)
+            sleep = self.dice.uniform(SHORTEST_SLEEP, LONGEST_SLEEP)
+            with _started(self.next_work(self.dice)) as process:
+                status = await _end_of(process, moment if doomed or asleep else LIMIT_SECONDS)
+                asleep = asleep and status is None
+                if asleep:
+                    await _stopped(process, sleep)
+                    status = await _end_of(process, LIMIT_SECONDS)
             if status is None and not doomed:
                 raise LabError(f"{self.name} had no end within {LIMIT_SECONDS:.0f} s.")
-            how = {0: "whole", None: "killed"}.get(status, "failed")
+            how = {0: "whole", None: "killed"}.get(status, "failed") + (" after a sleep" if asleep else "")
             self.seen[how] += 1
             place.progress.say(f"{self.name}: {how}")
 
@@ -93,8 +107,9 @@ async def litter(place: Place, seed: int, seconds: float) -> str:
         async with asyncio.TaskGroup() as group:
             for lane in (*pushes, collections):
                 group.create_task(lane.go(place, seconds))
-        if await _end_of(collecting, LIMIT_SECONDS) != 0:
-            raise LabError("The last collection, which nobody has killed, failed.")
+        with _started(collecting) as process:
+            if await _end_of(process, LIMIT_SECONDS) != 0:
+                raise LabError("The last collection, which nobody has killed, failed.")
         references = list(map(parse_reference, garbage_work.handed_out(folder).values()))
     for image in references:
         await read_back(place, str(image.digest), image.repository)
@@ -120,16 +135,31 @@ def _pushing(place: Place, folder: Path, seed: int, number: int) -> Lane:
     return Lane(repository, random.Random(f"{seed} {number}"), next_push)  # noqa: S311 - nothing is kept secret with it
 
 
-async def _end_of(work: Work, limit: float) -> int | None:
-    """Exit status of a process; None if it had to be killed after so many seconds."""
+@contextmanager
+def _started(work: Work) -> Iterator[SpawnProcess]:
+    """A process, killed at the end if it still runs."""
     process = _SPAWN.Process(target=work)
     process.start()
-    await asyncio.to_thread(process.join, limit)
-    if process.is_alive():
+    try:
+        yield process
+    finally:
         process.kill()
-        await asyncio.to_thread(process.join)
-        return None
+        process.join()
+
+
+async def _end_of(process: SpawnProcess, limit: float) -> int | None:
+    """Exit status of a process; None if it has none after so many seconds."""
+    await asyncio.to_thread(process.join, limit)
     return process.exitcode
+
+
+async def _stopped(process: SpawnProcess, seconds: float) -> None:
+    """Let a process stand still for a while, as a machine does that sleeps."""
+    assert process.pid
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def _told(seen: Counter[str]) -> str:
