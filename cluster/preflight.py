@@ -90,20 +90,20 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
         await delete(kube, await left_probes(kube))
-        verdicts |= await _still(kube, await _settled(kube, asked, image))
+        verdicts |= await _still(kube, await _settled(kube, settings, asked, image))
         fresh = dict.fromkeys((proof_key(node) for node in asked if verdicts[node] is PULLED), datetime.now(UTC))
         known = {proof_key(node) for node in fitting}  # a node that has gone is forgotten
         await remember(kube, settings, {key: proven[key] for key in proven.keys() & known} | fresh)
     return verdicts
 
 
-async def _settled(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
+async def _settled(kube: KubeClient, settings: Settings, nodes: Sequence[Node], image: str) -> Verdicts:
     """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
     started = time.monotonic()
     ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
     while True:
         began = time.monotonic()
-        verdicts |= await ask(kube, refused, image, ends)
+        verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
         refused = [node for node in nodes if verdicts[node].mend == NODE_PROXY]
         if not refused or began >= min(started + SETTLE_SECONDS, ends - _SETTLE_PAUSE):
             return verdicts

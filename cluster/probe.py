@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.pods import ON_ITS_WAY, Object, one_line
-from stack.names import labels
+from stack.names import LINUX, labels
 
 PROBE = "preflight"
 """The component that probe pods are, and the end of their repository's name."""
@@ -73,7 +73,7 @@ _RESOURCES = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"cpu": "500
 """Room on a full node, and what a quota may ask for; with less of a limit the runtime itself takes seconds to start."""
 
 
-def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
+def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> dict[str, Any]:
     """The pod that makes one node pull.
 
     It is given to the node past the scheduler, tolerates every taint, needs next to nothing, is allowed where Pod
@@ -83,6 +83,7 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
         node: name of the node.
         image: the pull reference.
         run: tells the pods of one preflight from those of another.
+        fixed_user: whether it names its user, where the platform does not give one.
     """
     return {
         "apiVersion": "v1",
@@ -90,6 +91,7 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
         "metadata": {"name": _name(node, run), "labels": {**labels(PROBE), RUN: run}},
         "spec": {
             "nodeName": node,
+            "nodeSelector": LINUX,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
@@ -97,7 +99,7 @@ def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
             "tolerations": [{"operator": "Exists"}],
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": 65534,
+                **({"runAsUser": 65534} if fixed_user else {}),
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [

@@ -28,7 +28,7 @@ _NOT_ASKED = replace(NO_ANSWER, words="no time was left to ask it")
 Verdicts = dict[Node, Verdict]
 
 
-async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float) -> Verdicts:
+async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float, *, fixed_user: bool = True) -> Verdicts:
     """Have nodes pull an image; the pods that do it are gone afterwards.
 
     Args:
@@ -36,12 +36,13 @@ async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float) 
         nodes: all that are asked.
         image: the pull reference.
         ends: when all have to be done, by time.monotonic().
+        fixed_user: whether the pods name their user.
 
     Raises:
         ForbiddenError: the right to make, list or delete pods is missing.
         ClusterError: the API server does not answer.
     """
-    window = _Window(kube.until(ends), image, token_hex(4), deque(nodes))
+    window = _Window(kube.until(ends), image, fixed_user, token_hex(4), deque(nodes))
     try:
         await poll(window.slide, seconds=ends - time.monotonic(), pause=_PAUSE)
         for pod in await _pods_of(kube, window.run):
@@ -59,6 +60,7 @@ class _Window:
     Args:
         kube: client of the registry's cluster.
         image: the pull reference.
+        fixed_user: whether the pods name their user.
         run: tells these pods from others.
         waiting: the nodes that have not had their turn.
         asked: name of each node whose turn it is -> the node, and since when.
@@ -67,6 +69,7 @@ class _Window:
 
     kube: KubeClient
     image: str
+    fixed_user: bool
     run: str
     waiting: deque[Node]
     asked: dict[str, tuple[Node, float]] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class _Window:
         """
         turn = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.asked)))]
         path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods"
-        pods = [probe_pod(node.name, self.image, self.run) for node in turn]
+        pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in turn]
         answers = await asyncio.gather(*(self.kube.create(path, pod) for pod in pods), return_exceptions=True)
         for node, answer in zip(turn, answers, strict=True):
             if not isinstance(answer, BaseException) or _is_there(answer):

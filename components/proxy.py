@@ -16,7 +16,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.annotations import FORCE, OURS
 from components.hooks import namespace_hooks
-from stack.names import NODE_PROXY, READ_PORT, VIRTUAL_NODES, labels
+from components.workload import priority
+from stack.names import LINUX, NODE_PROXY, READ_PORT, VIRTUAL_NODES, labels
 from stack.settings import Settings
 
 _CONFIG = "/etc/node-proxy"
@@ -131,13 +132,13 @@ def daemon_set_spec(settings: Settings, address: pulumi.Input[str]) -> dict[str,
                 "hostNetwork": True,
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
-                "nodeSelector": {"kubernetes.io/os": "linux"},
+                "nodeSelector": LINUX,
+                **priority(settings.pod),
                 "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _real_nodes()}},
                 "tolerations": [{"operator": "Exists"}],
                 "securityContext": {
                     "runAsNonRoot": True,
-                    "runAsUser": _USER,
-                    "runAsGroup": _USER,
+                    **({"runAsUser": _USER, "runAsGroup": _USER} if settings.pod.has_fixed_user else {}),
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "containers": [_haproxy(settings, address)],

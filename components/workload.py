@@ -11,8 +11,8 @@ import hashlib
 import json
 from typing import Any
 
-from stack.names import READ_PORT, REGISTRY, WRITE_PORT, labels
-from stack.settings import Settings
+from stack.names import LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
+from stack.settings import PodSettings, Settings
 
 _STORAGE = "/var/lib/registry"
 _CONFIG = "/etc/distribution"
@@ -65,23 +65,23 @@ def _config(address: str) -> dict[str, Any]:
 
 
 def _pod(settings: Settings) -> dict[str, Any]:
-    read_door = _door("read", settings.registry_image) | {
+    read_door = _door("read", settings) | {
         "ports": [{"name": "read", "containerPort": READ_PORT}],
         "readinessProbe": _probe(period=2, failures=3),
         "livenessProbe": _probe(period=10, failures=6),
     }
+    user = {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER} if settings.pod.has_fixed_user else {}
     return {
+        **placement(settings.pod),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
+            **user,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_door("write", settings.registry_image), read_door],
+        "containers": [_door("write", settings), read_door],
         "volumes": [
             {"name": "storage", "persistentVolumeClaim": {"claimName": REGISTRY}},
             {"name": "config", "configMap": {"name": REGISTRY}},
@@ -89,11 +89,26 @@ def _pod(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _door(name: str, image: str) -> dict[str, Any]:
+def placement(pod: PodSettings) -> dict[str, Any]:
+    """Return the fields of a pod's spec that say where it may run and before which others."""
+    tolerations = [each.model_dump(by_alias=True, exclude_none=True) for each in pod.tolerations]
+    return {
+        "nodeSelector": {**pod.node_selector, **LINUX},
+        **({"tolerations": tolerations} if tolerations else {}),
+        **priority(pod),
+    }
+
+
+def priority(pod: PodSettings) -> dict[str, str]:
+    """Return the field of a pod's spec that names its priority class, if there is one."""
+    return {"priorityClassName": pod.priority_class} if pod.priority_class else {}
+
+
+def _door(name: str, settings: Settings) -> dict[str, Any]:
     """One registry process; memory is limited, processor time is not, for a slow pull helps nobody."""
     return {
         "name": name,
-        "image": image,
+        "image": settings.registry_image,
         "args": ["serve", f"{_CONFIG}/{name}.yml"],
         "env": [
             {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
@@ -101,7 +116,10 @@ def _door(name: str, image: str) -> dict[str, Any]:
             {"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "64Mi"} | settings.pod.resources.requests,
+            "limits": {"memory": "512Mi"} | settings.pod.resources.limits,
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

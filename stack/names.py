@@ -18,6 +18,9 @@ NODE_PROXY: Final = "node-proxy"
 VIRTUAL_NODES: Final = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
 """Labels of nodes that are an API to something else: they pull nothing themselves and have no loopback."""
 
+LINUX: Final = {"kubernetes.io/os": "linux"}
+"""Node selector of every pod: kubelets set this label, and a Windows pool may have no taint."""
+
 WRITE_PORT: Final = 5000
 """The write door: on the pod's own 127.0.0.1, reached by a port-forward only."""
 

@@ -24,18 +24,22 @@ class Checked:
         secret: keys whose values are secret.
         settings: the settings that exist, as Pulumi writes them.
         of_image: those of one image.
+        of_pod: those of the registry's pod.
     """
 
     config: Mapping[str, object]
     secret: Collection[str]
     settings: Mapping[str, FieldInfo]
     of_image: Mapping[str, FieldInfo]
+    of_pod: Mapping[str, FieldInfo]
 
     def known(self, place: list[str]) -> Mapping[str, FieldInfo]:
         """The settings that exist beside a place."""
         match place:
             case ["images", _, _, *_]:
                 return self.of_image
+            case ["pod", _, *_]:
+                return self.of_pod
         return self.settings
 
     def has(self, place: list[str]) -> bool:
@@ -53,6 +57,8 @@ class Checked:
         match place:
             case ["images", _, key, *_]:
                 return self.of_image[key]
+            case ["pod", key, *_]:
+                return self.of_pod[key]
         return self.settings[place[0]]
 
 
@@ -67,7 +73,9 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
     )
     place = [str(part) for part in found["loc"] if part != "[key]"]
-    if found["type"] == "extra_forbidden":
+    if place[0] == "pod" and place[1:2] and place[1] in checked.of_pod:
+        problem, commands = _in_pod(found, place, checked)
+    elif found["type"] == "extra_forbidden":
         problem, commands = _unknown(place, found["input"], checked)
     elif "[key]" in found["loc"]:
         problem, commands = _refused_name(found), _renamed(place, checked)
@@ -105,6 +113,12 @@ def _allowed(place: list[str], checked: Checked) -> str:
         case ["images", _]:
             return f"a map of {', '.join(checked.of_image)}"
     return str(dict(checked.field(place).json_schema_extra or {})["allowed"])  # type: ignore[arg-type]
+
+
+def _in_pod(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, Iterator[str]]:
+    """A part of a setting of the pod, which has no command of its own: that setting is set in its place."""
+    what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
+    return f"{what}, {place[1]} takes {_allowed(place[:2], checked)}", _replaced(place[:2], checked)
 
 
 def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, Iterator[str]]:
@@ -168,6 +182,13 @@ def _as_given(
 
 def _replaced(place: list[str], checked: Checked) -> Iterator[str]:
     """What sets a place to an example; first what removes the value that stands in the way of a map."""
+    field = checked.field(place)
+    path = dict(field.json_schema_extra or {}).get("path")  # type: ignore[arg-type]
+    if place[0] == "pod" and path:
+        if checked.has(place):
+            yield _rm(place)
+        yield f"pulumi config set --path {shlex.quote(f'pod.{path}')} {(field.examples or [''])[0]}"
+        return
     match place:
         case ["images"]:
             target = ["images", "app", "context"]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from stack import api_errors, errors, fleet_errors, housekeeping_errors, registry_errors, tunnel_errors
 from stack.errors import KubeRegistryError
@@ -75,10 +74,11 @@ def _with_example() -> Iterator[type[KubeRegistryError]]:
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    kind = "object" if name == "images" else _KINDS.get(field.annotation, "string")
+    kind = "object" if name in ("images", "pod") else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
         default = None if field.is_required() else field.default
+        default = {} if kind == "object" else default
         lines.append(f"    default: {json.dumps(_NOT_SET[kind] if default is None else default)}")
     return "\n".join(lines) + "\n"
 
@@ -86,7 +86,7 @@ def _key(name: str, field: FieldInfo) -> str:
 def _shown_default(field: FieldInfo) -> str:
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
-    return f"`{field.default}`" if field.default not in (None, PydanticUndefined) else ""
+    return f"`{field.default}`" if isinstance(field.default, str | int) else ""
 
 
 GENERATED = {"Pulumi.yaml": pulumi_yaml, "README.md": readme, "docs/troubleshooting.md": troubleshooting}

@@ -6,7 +6,7 @@ config block of Pulumi.yaml and the README's table are generated from here (`mak
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -57,6 +57,12 @@ def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa
     return Field(description=what, json_schema_extra={"allowed": allowed}, examples=[example], **rest)
 
 
+def _of_pod(what: str, allowed: str, path: str, example: str, default: object) -> Any:  # noqa: ANN401 - as pydantic's
+    """A field of the setting `pod`: its example is the value of a part of it, at a path."""
+    extra: dict[str, Any] = {"allowed": allowed, "path": path}
+    return Field(description=what, json_schema_extra=extra, examples=[example], default=default)
+
+
 class _Model(BaseModel):
     """Frozen, strict about names, written in Python's case and read in Pulumi's."""
 
@@ -78,6 +84,64 @@ class ImageSettings(_Model):
     build_args: Annotated[dict[Text, Text], BeforeValidator(with_values)] = _setting(
         "Build arguments of the Dockerfile.", "a map of texts", "1", default={}
     )
+
+
+class Toleration(_Model):
+    """One toleration, with the fields that Kubernetes gives it."""
+
+    key: Text | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: Text | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Resources(_Model):
+    """What a container asks for, and what it may not exceed."""
+
+    requests: dict[Text, Text] = {}
+    limits: dict[Text, Text] = {}
+
+
+class PodSettings(_Model):
+    """How the registry's pod is placed and run, beyond what every cluster takes."""
+
+    node_selector: dict[Text, Text] = _of_pod(
+        "Labels that its node must have, besides kubernetes.io/os: linux.",
+        "a map of labels",
+        'nodeSelector["kubernetes.io/arch"]',
+        "amd64",
+        {},
+    )
+    tolerations: list[Toleration] = _of_pod(
+        "Taints that it tolerates.", "a list of tolerations", "tolerations[0].operator", "Exists", []
+    )
+    resources: Resources = _of_pod(
+        "Resources of each of its two containers, which replace the defaults key by key.",
+        "a map of requests and limits",
+        "resources.limits.memory",
+        "1Gi",
+        Resources(),
+    )
+    priority_class: Text | None = _of_pod(
+        "Its priority class, and the node proxy's.",
+        "the name of a priority class",
+        "priorityClass",
+        "system-cluster-critical",
+        None,
+    )
+    user: Literal["fixed", "platform"] = _of_pod(
+        "Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does.",
+        "fixed or platform",
+        "user",
+        "platform",
+        "fixed",
+    )
+
+    @property
+    def has_fixed_user(self) -> bool:
+        """Whether pods name their user and group."""
+        return self.user == "fixed"
 
 
 class Settings(_Model):
@@ -177,6 +241,13 @@ class Settings(_Model):
         "false",
         default=False,
     )
+    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = _of_pod(
+        "How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user.",
+        "a map of nodeSelector, tolerations, resources, priorityClass, user",
+        "user",
+        "platform",
+        PodSettings(),
+    )
     images: Annotated[
         dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
     ] = _setting(
@@ -211,7 +282,9 @@ class Settings(_Model):
         try:
             return cls.model_validate(given, context=hidden)
         except ValidationError as error:
-            raise first_problem(error, Checked(given, hidden, described(cls), described(ImageSettings))) from None
+            raise first_problem(
+                error, Checked(given, hidden, described(cls), described(ImageSettings), described(PodSettings))
+            ) from None
 
     def model_post_init(self, context: Collection[str] | None, /) -> None:
         """Remember what no field says: which values are secret."""

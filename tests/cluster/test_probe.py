@@ -111,7 +111,13 @@ class TestProbePod:
         spec = probe_pod("node-1", "localhost:30100/kube-registry/preflight:probe", "1")["spec"]
         (container,) = spec["containers"]
         assert spec["nodeName"] == "node-1"
+        assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
         assert spec["tolerations"] == [{"operator": "Exists"}]
         assert spec["securityContext"]["runAsNonRoot"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["imagePullPolicy"] == "Always"
+
+    def test_it_names_no_user_where_the_platform_gives_one(self) -> None:
+        named, given = (probe_pod("node-1", "image", "1", fixed_user=fixed)["spec"] for fixed in (True, False))
+        assert "runAsUser" in named["securityContext"]
+        assert "runAsUser" not in given["securityContext"]

@@ -32,6 +32,14 @@ WITH_SECRETS = {
         {"app": {"context": "./app", "buildArgs": {"NPM_TOKEN": SECRET, "NODE": 20}}, "b": {"context": "./app"}}
     ),
 }
+POD = {
+    "nodeSelector": {"pool": "infra"},
+    "tolerations": [{"key": "dedicated", "value": "x", "effect": "NoSchedule"}],
+    "resources": {"limits": {"memory": "1Gi", "cpu": 2}},
+    "priorityClass": "important",
+    "user": "platform",
+}
+WITH_POD = {**CONFIG, "kube-registry:nodeProxy": "true", "kube-registry:pod": json.dumps(POD)}
 WITH_PROXY = {**CONFIG, "kube-registry:nodeProxy": "true"}
 ROOT_USER = 0
 
@@ -247,6 +255,48 @@ class TestNodeProxy:
         assert enforced == {"kube-registry": "restricted", "kube-registry-proxy": "privileged"}
         (daemon_set,) = registered.of_type("DaemonSet")
         assert daemon_set["metadata"]["namespace"] == "kube-registry-proxy"
+
+
+def pods(registered: Registered) -> dict[str, Any]:
+    """Kind of each owner -> the spec of its pods."""
+    return {
+        kind: owner["spec"]["template"]["spec"]
+        for kind in ("Deployment", "DaemonSet")
+        for owner in registered.of_type(kind)
+    }
+
+
+class TestPod:
+    @pytest.mark.parametrize("config", [WITH_PROXY, WITH_POD], ids=["plain", "chosen"])
+    def test_no_pod_is_for_windows(self, registered: Registered) -> None:
+        for pod in pods(registered).values():
+            assert pod["nodeSelector"]["kubernetes.io/os"] == "linux"
+
+    @pytest.mark.parametrize("config", [WITH_POD], ids=[""])
+    def test_the_registry_is_placed_and_run_as_chosen(self, registered: Registered) -> None:
+        pod = pods(registered)["Deployment"]
+        assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "infra"}
+        assert pod["tolerations"] == POD["tolerations"]
+        assert pod["priorityClassName"] == "important"
+        for container in pod["containers"]:
+            assert container["resources"] == {
+                "requests": {"cpu": "50m", "memory": "64Mi"},
+                "limits": {"memory": "1Gi", "cpu": "2"},
+            }
+
+    @pytest.mark.parametrize("config", [WITH_POD], ids=[""])
+    def test_only_priority_and_user_reach_the_node_proxy(self, registered: Registered) -> None:
+        pod = pods(registered)["DaemonSet"]
+        assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
+        assert pod["tolerations"] == [{"operator": "Exists"}]
+        assert pod["priorityClassName"] == "important"
+        assert pod["containers"][0]["resources"]["limits"] == {"memory": "64Mi"}
+
+    @pytest.mark.parametrize("config", [WITH_POD], ids=[""])
+    def test_a_user_that_the_platform_gives_is_named_nowhere(self, registered: Registered) -> None:
+        for pod in pods(registered).values():
+            assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys()
+            assert pod["securityContext"]["runAsNonRoot"] is True
 
 
 class TestImages:

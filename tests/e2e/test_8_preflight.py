@@ -42,9 +42,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the nodes that a probe pod is made for."""
     names: list[str] = []
 
-    def noted(node: str, image: str, run: str) -> dict[str, object]:
+    def noted(node: str, image: str, run: str, *, fixed_user: bool) -> dict[str, object]:
         names.append(node)
-        return probe_pod(node, image, run)
+        return probe_pod(node, image, run, fixed_user=fixed_user)
 
     monkeypatch.setattr(window, "probe_pod", noted)
     return names

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ class TestSettings:
         image = parse(images=written, namespace=2024).images["app"]
         assert image.context == "2024"
         assert image.build_args == {"A": "20", "B": "true", "C": "1.10", "D": "1e3", "E": ""}
+
+    def test_the_pod_comes_as_pulumi_or_a_fleet_writes_it(self) -> None:
+        written = '{"tolerations": [{"operator": "Exists", "tolerationSeconds": 60}], "nodeSelector": {"gpu": true}}'
+        pod = parse(pod=written).pod
+        assert pod.tolerations[0].toleration_seconds == 60
+        assert pod.node_selector == {"gpu": "true"}
+        assert pod == parse(pod={**json.loads(written), "user": None}).pod
+        assert parse(pod="{}") == parse()
 
     def test_an_image_without_settings_has_the_defaults(self) -> None:
         assert parse(images='{"app": null}') == parse(images={"app": {"target": None, "buildArgs": None}}) == parse()
@@ -214,6 +223,32 @@ class TestSettings:
         sentence = refusal(given)
         assert sentence.startswith(f"setting {found}")
         assert sentence.endswith(f"{mend}`")
+
+    @pytest.mark.parametrize(
+        ("pod", "found", "mend"),
+        [
+            ({"user": "root"}, "'root' is not allowed, user takes fixed or platform", "--path pod.user platform`"),
+            ({"usr": "fixed"}, "user is meant", "`pulumi config set --path pod.user fixed`"),
+            ("text", "it takes a map of nodeSelector", "`pulumi config set --path pod.user platform`"),
+            (
+                {"tolerations": [{"keyy": "a"}]},
+                "there is no such field, tolerations takes a list of tolerations",
+                (
+                    "`pulumi config rm --path pod.tolerations` and "
+                    "`pulumi config set --path 'pod.tolerations[0].operator' Exists`"
+                ),
+            ),
+            (
+                {"resources": {"limit": {}}},
+                "resources takes a map of requests and limits",
+                "pod.resources.limits.memory",
+            ),
+        ],
+    )
+    def test_a_pod_that_cannot_be_is_corrected(self, pod: object, found: str, mend: str) -> None:
+        sentence = refusal({"pod": pod})
+        assert found in sentence
+        assert mend in sentence
 
     def test_keys_of_other_namespaces_are_passed_over(self) -> None:
         assert parse(**{"pulumi:disable-default-providers": "[]", "kube-registry:nodePort": "30111"}).node_port == 30111
