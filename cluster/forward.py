@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from cluster.frames import HEADER, PROTOCOL, Channel, FramingError, check_port, unwrap
+from cluster.http_head import RefusedRequestError
 from cluster.near import PIECE, NearEnd, reset
 
 LINGER_SECONDS = 10.0
@@ -42,6 +43,7 @@ async def carry(
     near: NearEnd,
     socket: aiohttp.ClientWebSocketResponse,
     *,
+    first: memoryview,
     port: int,
     traffic: Traffic,
     may_pass: Callable[[], bool],
@@ -51,6 +53,7 @@ async def carry(
     Args:
         near: the local program.
         socket: the open WebSocket.
+        first: the first message to the node.
         port: the pod's port, which the node repeats first on either channel.
         traffic: is kept up to date.
         may_pass: is asked before each message is passed on; when it says no, its owner has cancelled this task.
@@ -58,6 +61,7 @@ async def carry(
     Raises:
         FramingError: the node sent something that the protocol does not allow.
         NodeError: the node said why it ended, or ended without a word.
+        RefusedRequestError: the local program sent a request that may not pass.
     """
     if socket.protocol != PROTOCOL:
         raise FramingError(f"subprotocol {socket.protocol or 'none'} in place of {PROTOCOL}")
@@ -67,31 +71,36 @@ async def carry(
     for transport in (carrier, near.transport):
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     failure: Exception | None = None
-    async with asyncio.TaskGroup() as ways:
-        up = ways.create_task(_up(near, socket, traffic, may_pass))
-        try:
+    try:
+        async with asyncio.TaskGroup() as ways:
+            up = ways.create_task(_up(near, socket, first, traffic, may_pass))
             await _down(socket, carrier, near, port, traffic, may_pass=may_pass)
-        except (FramingError, NodeError) as error:
-            failure = error
-        up.cancel()
+            up.cancel()
+    except* (FramingError, NodeError, RefusedRequestError) as errors:
+        failure = errors.exceptions[0]
     if failure:
         raise failure
 
 
 async def _up(
-    near: NearEnd, socket: aiohttp.ClientWebSocketResponse, traffic: Traffic, may_pass: Callable[[], bool]
+    near: NearEnd,
+    socket: aiohttp.ClientWebSocketResponse,
+    message: memoryview | None,
+    traffic: Traffic,
+    may_pass: Callable[[], bool],
 ) -> None:
-    """Carry to the node.
+    """Carry to the node, from that message on.
 
     There is no half-close: the local program's end cannot be passed on, so the WebSocket stays open until the pod
     has said what it still has to say (kubelet pkg/cri/streaming/portforward/websocket.go).
     """
     with suppress(ConnectionError):
-        while (message := await near.message()) is not None:
+        while message is not None:
             if not may_pass():
                 return
             await socket.send_bytes(message)  # type: ignore[arg-type] # it takes any buffer, and copies it
             traffic.sent += len(message) - HEADER
+            message = await near.message()
     heard = -1
     while heard != traffic.received or near.transport.get_write_buffer_size():
         heard = traffic.received

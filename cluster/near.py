@@ -1,7 +1,7 @@
 """The near end of one connection: the local program, whose bytes are read into the messages that carry them.
 
-asyncio's streams would copy each byte three times between the socket and its message; that is a fifth of what an upload
-costs the processor.
+Only requests that http_guard lets pass become messages. asyncio's streams would copy each byte three times between the
+socket and its message; that is a fifth of what an upload costs the processor.
 """
 
 import asyncio
@@ -9,14 +9,19 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
-from cluster.frames import HEADER, blank
+from cluster.frames import HEADER, Channel, blank
+from cluster.http_guard import HttpGuard
 
 PIECE = 64 * 1024
 """Most bytes per message to the node, which copies half of that at once: nothing is held up for long."""
 
 _MESSAGES = 2
 """One is on its way while the next is read."""
+
+REFUSED_SECONDS = 2.0
+"""How long a program whose request was refused may go on sending before it has read why."""
 
 Serve = Callable[["NearEnd"], Coroutine[None, None, None]]
 """What is done for one accepted connection until it ends."""
@@ -36,6 +41,7 @@ class NearEnd(asyncio.BufferedProtocol):
         self._empty = deque(memoryview(blank(PIECE)) for _ in range(_MESSAGES))
         self._read: deque[tuple[memoryview, int]] = deque()
         self._lent: memoryview | None = None
+        self._rest: memoryview | None = None
         self._ended = False
         self._lost = False
         self._something = asyncio.Event()
@@ -43,7 +49,36 @@ class NearEnd(asyncio.BufferedProtocol):
         self._may_write.set()
 
     async def message(self) -> memoryview | None:
-        """The next message to the node, good until the next is asked for; None once the program has ended its side."""
+        """The next message to the node, good until the next is asked for; None once the program has ended its side.
+
+        Raises:
+            RefusedRequestError: a request may not pass. `refuse` is all that may follow.
+        """
+        if self._rest is not None:
+            rest, self._rest = self._rest, None
+            return rest
+        while (piece := await self._piece()) is not None:
+            held, end = self._guard.feed(piece[HEADER:])
+            passing = piece[: HEADER + end] if end else None
+            if held:
+                self._rest = passing
+                return memoryview(bytes([Channel.DATA]) + held)
+            if passing is not None:
+                return passing
+        return None
+
+    async def refuse(self, answer: bytes) -> None:
+        """Write an answer and end, without a reset: to a program that is still sending, that would hide the answer."""
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(REFUSED_SECONDS):
+                await self.drain()
+                self.transport.write(answer)
+                self.transport.write_eof()
+                while await self._piece() is not None:
+                    pass
+
+    async def _piece(self) -> memoryview | None:
+        """What was read next, after room for a message's header; None once the program has ended its side."""
         if self._lent is not None:
             self._empty.append(self._lent)
             self._lent = None
@@ -76,6 +111,7 @@ class NearEnd(asyncio.BufferedProtocol):
         """Start to serve it."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what asyncio gives to servers
         self.transport = transport
+        self._guard = HttpGuard(transport.get_extra_info("sockname")[1])
         self._task = asyncio.ensure_future(self._serve(self))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own interface

@@ -21,6 +21,7 @@ import aiohttp
 from cluster.dial import dial
 from cluster.forward import NodeError, Traffic, carry, cut
 from cluster.frames import FramingError
+from cluster.http_head import RefusedRequestError
 from cluster.kube import KubeClient
 from cluster.lease import Lease
 from cluster.near import NearEnd
@@ -141,6 +142,9 @@ class Tunnel:
         except KubeRegistryError as error:
             self._note(error)
             near.reset()
+        except RefusedRequestError as refused:
+            _LOG.info("%s: refused a request: %s", self.address, refused)
+            await near.refuse(refused.answer)
         except asyncio.CancelledError:  # cut
             if link.cause:
                 self._note(link.cause)
@@ -204,6 +208,8 @@ class Tunnel:
                 link.task.cancel()
 
     async def _carry(self, link: _Link, near: NearEnd) -> None:
+        if (first := await near.message()) is None:  # before the pod is asked for: a refused request costs it nothing
+            return
         door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
         async with dial(self.kube, self.port, self._note, door=door) as line:
             if line.tries > 1 or line.pod != (self._pod or line.pod):
@@ -211,7 +217,7 @@ class Tunnel:
             self._pod = link.pod = line.pod
             link.socket = line.socket
             try:
-                await carry(near, line.socket, port=door, traffic=link.traffic, may_pass=may_pass)
+                await carry(near, line.socket, first=first, port=door, traffic=link.traffic, may_pass=may_pass)
             except FramingError as error:
                 raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
             except NodeError as error:

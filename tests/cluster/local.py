@@ -21,6 +21,16 @@ PATIENCE_SECONDS = 15.0
 """How long anything may take before a test calls it a hang."""
 
 
+ENDLESS = 10**15
+"""Bytes of a body whose end no test reaches."""
+
+
+def head(tunnel: Tunnel, command: str) -> bytes:
+    """The request that chooses what the far end does (target.py)."""
+    path = "/".join(command.split())
+    return f"POST /{path} HTTP/1.1\r\nHost: {tunnel.address}\r\nContent-Length: {ENDLESS}\r\n\r\n".encode()
+
+
 def held(kube: KubeClient) -> Lease:
     """A lease that is never lost."""
     return Lease(kube.where)
@@ -31,7 +41,7 @@ async def connected(tunnel: Tunnel, command: str) -> AsyncIterator[tuple[asyncio
     """A connection through the tunnel, which has chosen what the far end does."""
     reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
     with closing(writer):
-        writer.write(f"{command}\n".encode())
+        writer.write(head(tunnel, command))
         yield reader, writer
 
 

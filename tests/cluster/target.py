@@ -1,12 +1,13 @@
 """The program at the tunnel's far end, in Python behind the fake API server and in shell on a real cluster.
 
-The first line that it is sent chooses what it does:
+The path of the request that it is sent chooses what it does. The request's body has no end that is ever reached, so all
+that follows the head is the test's own:
 
-    GET …              answers 200 to an HTTP request, as a registry does to GET /v2/
-    echo               sends back whatever comes
-    hold NAME          reads nothing more until NAME is freed, then so many bytes; answers their SHA-256 and ends
-    free NAME BYTES    frees NAME to read so many bytes; answers "ok" and ends
-    give BYTES         sends 100000 to 199999, a line each, over and over, and ends
+    /v2/               answers 200, as a registry does
+    /echo              sends back whatever comes
+    /hold/NAME         reads nothing more until NAME is freed, then so many bytes; answers their SHA-256 and ends
+    /free/NAME/BYTES   frees NAME to read so many bytes; answers "ok" and ends
+    /give/BYTES        sends 100000 to 199999, a line each, over and over, and ends
 """
 
 import asyncio
@@ -17,10 +18,13 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 
 SCRIPT = r"""
-read -r what name size
+read -r method path version
+while read -r header && [ ${#header} -gt 1 ]; do :; done
+IFS=/ read -r root what name size <<END
+$path
+END
 case "$what" in
-GET)
-    while read -r header && [ ${#header} -gt 1 ]; do :; done
+v2)
     printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}'
     ;;
 echo) cat ;;
@@ -85,9 +89,9 @@ class Target:
         self._serving.remove(task)
 
     async def _behave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        match (await reader.readline()).decode().split():
-            case ["GET", *_]:
-                await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        match head.split()[1].decode().strip("/").split("/"):
+            case ["v2"]:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
             case ["echo"]:
                 while data := await reader.read(64 * 1024):

@@ -84,12 +84,13 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
         near: NearEnd,
         ws: aiohttp.ClientWebSocketResponse,
         *,
+        first: memoryview,
         port: int,
         traffic: Traffic,
         may_pass: Callable[[], bool],
     ) -> None:
         ends.accepted, ends.upgraded = near.transport.get_extra_info("socket"), ws.get_extra_info("socket")
-        await carry(near, ws, port=port, traffic=traffic, may_pass=may_pass)
+        await carry(near, ws, first=first, port=port, traffic=traffic, may_pass=may_pass)
 
     monkeypatch.setattr(tunnelling, "carry", looked_at)
     return ends

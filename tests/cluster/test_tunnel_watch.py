@@ -12,7 +12,7 @@ from cluster.tunnel import STRIKES, Tunnel
 from stack.api_errors import UnreachableError
 from stack.tunnel_errors import PodGoneError
 from tests.cluster.fake_api import FakeApi, FakePod, Refusal
-from tests.cluster.local import asked, connected, says_where, send, until
+from tests.cluster.local import asked, connected, head, says_where, send, until
 from tests.cluster.target import Target, answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
@@ -40,7 +40,9 @@ class TestReconnects:
             await send(writer, data)
             assert await reader.read() == answer(data)
         await until(lambda: not tunnel._links)
-        assert tunnel.traffic.sent - before.sent == len(data) + len(f"hold x\nfree x {len(data)}\n")
+        assert tunnel.traffic.sent - before.sent == sum(
+            map(len, (data, head(tunnel, "hold x"), head(tunnel, f"free x {len(data)}")))
+        )
         assert tunnel.traffic.received - before.received == len(answer(data)) + len("ok\n")
 
 

@@ -1,0 +1,134 @@
+"""The head of one HTTP request: who may have sent it, and how its body ends; pure.
+
+A web page cannot choose the headers Host, Origin and Sec-Fetch-Site (Fetch, "forbidden request-header"), so they show
+which requests come from a page. What the registry could read differently is refused (RFC 9112, 11.2).
+
+Source: RFC 9112 (HTTP/1.1), 3.2 (target and Host), 5 (fields), 6.3 (how a body ends).
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+CHUNKED = -1
+"""In place of a body's length: it comes in chunks."""
+
+HTTP_PORT = 80
+"""The port that clients leave out of Host."""
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+REQUEST_LINE = rb"(%b{1,20}) ([\x21-\x7e]+) HTTP/(1\.[01])\r\n" % _TOKEN
+_FIELD = rb"%b+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n" % _TOKEN
+_HEAD = re.compile(rb"%b((?:%b)*)\r\n" % (REQUEST_LINE, _FIELD))
+_TARGET = re.compile(rb"(?:http://([^/?#]*))?(?![^/?])", re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_CODES = {HTTPStatus.BAD_REQUEST: "UNSUPPORTED", HTTPStatus.FORBIDDEN: "DENIED"}
+
+Fields = Mapping[bytes, Sequence[bytes]]
+"""Name of each header in lower case -> its values."""
+
+
+class RefusedRequestError(Exception):
+    """A request that may not pass; its connection ends.
+
+    Args:
+        status: 400 for what is not HTTP/1.1 or can be read in two ways, 403 for what a web page may have sent.
+        reason: why, in words for the client.
+
+    Attributes:
+        to_head: whether the request is a HEAD, whose answer has no body.
+    """
+
+    to_head = False
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+    @property
+    def answer(self) -> bytes:
+        """The response to it, with the error as registries write it (OCI distribution specification 1.1, "Errors")."""
+        body = json.dumps({"errors": [{"code": _CODES[self.status], "message": str(self)}]}).encode()
+        lines = (
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + (b"" if self.to_head else body)
+
+
+def read_head(head: bytes, port: int) -> int:
+    """Check a complete head, and say how many bytes of body follow it.
+
+    Args:
+        head: from the request line to the empty line.
+        port: the port that the connection was accepted on.
+
+    Returns:
+        The body's length, or CHUNKED.
+
+    Raises:
+        RefusedRequestError: it may not pass.
+    """
+    match = _HEAD.fullmatch(head)
+    if not match:
+        raise malformed("the head of the request is not as HTTP/1.1 defines it")
+    method, target, version, lines = match.groups()
+    fields: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        fields[name.lower()].append(value.strip(b" \t"))
+    try:
+        _check_sender(fields)
+        _check_hosts(target, fields[b"host"], version, port)
+        _check_protocol(method, fields)
+        return _body(fields, version)
+    except RefusedRequestError as refused:
+        refused.to_head = method == b"HEAD"
+        raise
+
+
+def malformed(reason: str) -> RefusedRequestError:
+    """The error of what is not HTTP/1.1, or can be read in two ways."""
+    return RefusedRequestError(HTTPStatus.BAD_REQUEST, reason)
+
+
+def _check_sender(fields: Fields) -> None:
+    if b"origin" in fields or any(site.lower() != b"none" for site in fields.get(b"sec-fetch-site", ())):
+        raise RefusedRequestError(
+            HTTPStatus.FORBIDDEN, "requests of web pages, which have Origin or Sec-Fetch-Site, are not allowed here"
+        )
+
+
+def _check_protocol(method: bytes, fields: Fields) -> None:
+    if method == b"CONNECT" or b"upgrade" in fields:
+        raise RefusedRequestError(HTTPStatus.FORBIDDEN, "a change of protocol is not allowed here")
+
+
+def _check_hosts(target: bytes, hosts: Sequence[bytes], version: bytes, port: int) -> None:
+    """Check the host in the headers, and in the target, where the registry would prefer it."""
+    absolute = _TARGET.match(target)
+    if not absolute:
+        raise malformed("the target of the request is neither a path nor an http:// URL")
+    if len(hosts) > 1 or (not hosts and version != b"1.0"):
+        raise malformed("the request has no Host, or more than one")
+    named = [*hosts, *([] if absolute[1] is None else [absolute[1]])]
+    names = (b"localhost", b"127.0.0.1", b"[::1]")
+    allowed = {b"%b:%d" % (name, port) for name in names} | (set(names) if port == HTTP_PORT else set())
+    if any(host.lower() not in allowed for host in named):
+        reason = f"Host is not localhost, 127.0.0.1 or [::1] with port {port}. Fix: use http://localhost:{port}"
+        raise RefusedRequestError(HTTPStatus.FORBIDDEN, reason)
+
+
+def _body(fields: Fields, version: bytes) -> int:
+    lengths, codings = fields.get(b"content-length", ()), fields.get(b"transfer-encoding", ())
+    if not codings and not lengths:
+        return 0
+    if not codings and len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]):
+        return int(lengths[0])
+    if not lengths and version == b"1.1" and [coding.lower() for coding in codings] == [b"chunked"]:
+        return CHUNKED
+    raise malformed("the end of the request's body is not clear from Content-Length and Transfer-Encoding")
