@@ -1,8 +1,12 @@
-"""A review as text: Markdown for a comment on a pull request, which begins with a mark by which it is found again."""
+"""A review as text: Markdown for a comment on a pull request, which begins with a mark by which it is found again.
 
-from collections.abc import Iterator, Sequence
+What comes from a branch or a cluster is text there and nothing else: all of it goes through fleet/inert.py.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 from fleet.changes import Changed
+from fleet.inert import cell, code, visible
 from fleet.plan import Change
 from fleet.review import ImageChange, StackReview
 
@@ -29,73 +33,70 @@ def markdown(reviews: Sequence[StackReview]) -> str:
     """The comment."""
     parts = [MARK, "## Preview", f"{verdict(reviews)}."]
     for review in reviews:
-        parts += [f"### {_mark(review)} {review.stack} (kube context `{review.kube_context}`)", *_paragraphs(review)]
+        mark = "✅" if review.good else "❌"
+        parts += [f"### {mark} {code(review.stack)} (kube context {code(review.kube_context)})", *_paragraphs(review)]
     return "\n\n".join(parts) + "\n"
 
 
 def lines(review: StackReview) -> Iterator[str]:
     """One stack in plain lines, for a terminal."""
-    yield f"{review.stack} (kube context {review.kube_context}): {summary(review)}"
+    yield visible(f"{review.stack} (kube context {review.kube_context}): {_summary(review, visible)}")
     for finding in review.findings:
-        yield f"  policy {finding.rule}: {finding.resource}: {finding.text}"
+        yield visible(f"  policy {finding.rule}: {finding.resource}: {finding.text}")
     for change in review.changes:
-        yield f"  {_change(change)}"
+        yield f"  {_change(change, visible)}"
     for image in review.images:
-        yield f"  image {image.name}: {image.before or 'none yet'} -> {image.after or 'none any more'}"
-        yield f"    {_files(image.changed)}"
+        yield visible(f"  image {image.name}: {image.before or 'none yet'} -> {image.after or 'none any more'}")
+        yield f"    {_files(image.changed, visible)}"
 
 
-def summary(review: StackReview) -> str:
-    """What is to be said of a stack in one sentence."""
+Show = Callable[[str], str]
+"""Text of a branch or a cluster -> the same as it is shown: `visible`, `code` or `cell`."""
+
+
+def _summary(review: StackReview, show: Show) -> str:
+    """One stack in one sentence, without a full stop."""
     if review.unreachable:
-        return f"its cluster could not be reached, so it was not previewed: {review.unreachable}"
+        return f"its cluster could not be reached, so it was not previewed: {show(review.unreachable)}"
     if review.failed:
-        return review.failed
+        return show(review.failed)
     counts = {change.what: 0 for change in review.changes}
     for change in review.changes:
         counts[change.what] += 1
     return ", ".join(f"{count} to {what}" for what, count in counts.items()) or "nothing would change"
 
 
-def _mark(review: StackReview) -> str:
-    return "✅" if review.good else "❌"
-
-
 def _paragraphs(review: StackReview) -> Iterator[str]:
-    yield f"{summary(review)[0].upper()}{summary(review)[1:]}".rstrip(".") + "."
+    sentence = _summary(review, code)
+    yield f"{sentence[0].upper()}{sentence[1:]}."
     if review.findings:
-        rows = [f"| `{each.rule}` | {_cell(each.resource)} | {_cell(each.text)} |" for each in review.findings]
+        rows = [f"| {cell(each.rule)} | {cell(each.resource)} | {cell(each.text)} |" for each in review.findings]
         yield "\n".join(["| policy | resource | why |", "|---|---|---|", *rows])
     if review.images:
         rows = [_image_row(image) for image in review.images]
         yield "\n".join(["| image | before | after | files |", "|---|---|---|---|", *rows])
     if review.changes:
-        listed = "\n".join(f"- {_change(change)}" for change in review.changes)
+        listed = "\n".join(f"- {_change(change, code)}" for change in review.changes)
         yield f"<details><summary>resources</summary>\n\n{listed}\n\n</details>"
 
 
 def _image_row(image: ImageChange) -> str:
-    before = f"`{image.before}`" if image.before else "none yet"
-    after = f"`{image.after}`" if image.after else "none any more"
-    return f"| {image.name} | {before} | {after} | {_cell(_files(image.changed))} |"
+    before = cell(image.before) if image.before else "none yet"
+    after = cell(image.after) if image.after else "none any more"
+    return f"| {cell(image.name)} | {before} | {after} | {_files(image.changed, cell)} |"
 
 
-def _files(changed: Changed) -> str:
+def _files(changed: Changed, show: Show) -> str:
     if changed.unknown:
-        return changed.unknown
+        return show(changed.unknown)
     if changed.since is None:
         return ""
-    named = ", ".join(changed.files[:MOST_FILES]) or "no file that git knows of"
+    named = ", ".join(map(show, changed.files[:MOST_FILES])) or "no file that git knows of"
     more = len(changed.files) - MOST_FILES
-    return f"{named}{f' and {more} more' if more > 0 else ''} since {changed.since}"
+    return f"{named}{f' and {more} more' if more > 0 else ''} since {show(changed.since)}"
 
 
-def _change(change: Change) -> str:
+def _change(change: Change, show: Show) -> str:
     kind = change.type.rpartition(":")[2]
     fields = f" ({', '.join(change.fields)})" if change.fields else ""
-    return f"{change.what} {kind} {change.name}{fields}"
-
-
-def _cell(text: str) -> str:
-    """Text that does not end a cell of a table."""
-    return " ".join(text.replace("|", "\\|").split())
+    return f"{change.what} {show(f'{kind} {change.name}{fields}')}"

@@ -78,6 +78,12 @@ class TestComment:
         assert len(ours["body"]) < 65536
         assert ours["body"].endswith("The rest is in the artifact of this run.\n")
 
+    def test_it_is_not_cut_within_a_line_whose_code_spans_would_stay_open(self, tmp_path: Path) -> None:
+        line = f"- `{'x' * 90} @octo/everyone {'x' * 90}`"
+        self.put(tmp_path, "\n".join([MARK, *[line] * 500, ""]))
+        (ours,) = comments(tmp_path)
+        assert set(ours["body"].splitlines()) == {MARK, line, "", "The rest is in the artifact of this run."}
+
     def test_an_empty_file_replaces_no_comment(self, tmp_path: Path) -> None:
         others = [{"id": 2, "type": "Bot", "body": "of another bot"}]
         (tmp_path / "comments.json").write_text(json.dumps(others))

@@ -12,8 +12,12 @@ esac
 # GitHub takes 65536 characters; what is longer is in the run's artifact.
 body=$(mktemp)
 trap 'rm -f "$body"' EXIT
-head -c 60000 "$file" >"$body"
-[ "$(wc -c <"$file")" -le 60000 ] || printf '\n\nThe rest is in the artifact of this run.\n' >>"$body"
+if [ "$(wc -c <"$file")" -le 60000 ]; then
+  cat "$file" >"$body"
+else
+  head -c 60000 "$file" | sed '$d' >"$body" # a line cut in half could end outside of its code span
+  printf '\n\nThe rest is in the artifact of this run.\n' >>"$body"
+fi
 ours=".[] | select(.user.type == \"Bot\") | select(.body | startswith(\"$mark\")) | .id"
 id=$(gh api --paginate "$comments" --jq "$ours" | head -n 1)
 if [ -n "$id" ]; then

@@ -138,13 +138,13 @@ class TestText:
         text = markdown([CLEAN, DEAD, FAILED, BROKEN])
         assert text.splitlines()[0] == MARK
         assert "4 stacks reviewed, 1 unreachable, 1 without a plan, 1 policy finding." in text
-        assert "### ✅ clean (kube context `kind`)\n\nNothing would change." in text
-        assert "### ❌ dead" in text
-        assert "could not be reached, so it was not previewed: no answer from the API server" in text
+        assert "### ✅ `clean` (kube context `kind`)\n\nNothing would change." in text
+        assert "### ❌ `dead`" in text
+        assert "could not be reached, so it was not previewed: `no answer from the API server" in text
         assert "no Docker daemon answers" in text
-        assert "| `no-latest` | Pod web | container web runs nginx |" in text
-        assert "| app | none yet | `localhost:30100/app:0123456789abcdef` | a\\|b since abc |" in text
-        assert "- change Service web (spec)" in text
+        assert "| `no-latest` | `Pod web` | `container web runs nginx` |" in text
+        assert "| `app` | none yet | `localhost:30100/app:0123456789abcdef` | `a\\|b` since `abc` |" in text
+        assert "- change `Service web (spec)`" in text
 
     def test_plain_lines_say_the_same(self) -> None:
         assert list(lines(BROKEN)) == [
@@ -163,4 +163,4 @@ class TestText:
     def test_many_files_are_counted(self) -> None:
         files = tuple(f"f{number:02}" for number in range(MOST_FILES + 3))
         image = ImageChange("app", None, "localhost:30100/app:t", Changed(files, "abc"))
-        assert "and 3 more since abc" in markdown([StackReview("s", "c", images=(image,))])
+        assert "and 3 more since `abc`" in markdown([StackReview("s", "c", images=(image,))])

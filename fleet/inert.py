@@ -1,0 +1,39 @@
+"""Text of a branch or a cluster, such as file names and errors, made harmless where a review shows it; pure."""
+
+import re
+
+_BACKTICKS = re.compile(r"`+")
+_BEFORE_PIPE = re.compile(r"(\\*)\|")
+
+
+def visible(text: str) -> str:
+    """The text on one line: what a terminal would obey or not show, such as ESC, is written as Python escapes it."""
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def code(text: str) -> str:
+    """The text as a code span, in which Markdown knows no link, mention, image or HTML.
+
+    Source: GitHub Flavored Markdown 6.3 (code spans): the text has no run of backticks as long as those around it.
+    """
+    shown = visible(text) or " "
+    longest = max(map(len, _BACKTICKS.findall(shown)), default=0)
+    fence = "`" * (longest + 1)
+    ends = {shown[0], shown[-1]}
+    if "`" in ends or (ends == {" "} and not shown.isspace()):
+        shown = f" {shown} "  # one space at each end is no part of the text
+    return f"{fence}{shown}{fence}"
+
+
+def cell(text: str) -> str:
+    r"""The text as a code span in a table, where each pipe takes a backslash.
+
+    Backslashes before a pipe are doubled: readers of Markdown differ in whether `\\|` ends the cell.
+
+    Source: GitHub Flavored Markdown 4.10 (tables), example 200.
+    """
+    return _BEFORE_PIPE.sub(r"\1\1\\|", code(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
