@@ -70,6 +70,7 @@ class Question:
         program: the program.
         base: what git compares with, such as origin/main.
         node_ports: those that the clusters have.
+        registries: other registries and repositories whose images are allowed, as `allowed_names` has them.
         configure: whether the stacks' config comes from the fleet.
         seconds: how long each stack may take.
         parallel: how many are asked at once.
@@ -78,6 +79,7 @@ class Question:
     program: Program
     base: str
     node_ports: range
+    registries: Sequence[str]
     configure: bool
     seconds: float
     parallel: int
@@ -112,7 +114,7 @@ async def _review_known(question: Question, member: Member, said: StackReview) -
         return replace(said, unreachable=unreachable)
     plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
     images = await _images(question, member, plan)
-    limits = Limits.of(settings, question.node_ports)
+    limits = Limits.of(settings, question.node_ports, question.registries)
     kept = [change for change in plan.changes if change.what != DELETED]
     return replace(
         said,

@@ -14,12 +14,16 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
+from stack.allowed import allowed_names
 from stack.objects import UNKNOWN
-from stack.rules import RULES, Limits, Rule
+from stack.rules import NOT_LOOKED_AT, RULES, Limits, Rule
 from stack.settings import Settings, described
 
 _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
 """The settings that the rules go by; their defaults are the program's."""
+
+_REGISTRIES = "allowedRegistries"
+"""The other registries and repositories whose images workloads may run, by digest."""
 
 
 def policies() -> list[Policy]:
@@ -29,12 +33,13 @@ def policies() -> list[Policy]:
 
 def _policy(name: str, rule: Rule) -> ResourceValidationPolicy:
     known = described()
-    schema = {
+    schema: dict[str, dict[str, Any]] = {
         key: {"type": "integer" if key == "nodePort" else "string", "default": known[key].default} for key in _SETTINGS
     }
+    schema[_REGISTRIES] = {"type": "array", "items": {"type": "string"}, "default": []}
     return ResourceValidationPolicy(
         name=name,
-        description=str(rule.__doc__),
+        description=f"{rule.__doc__} {NOT_LOOKED_AT}",
         validate=partial(_validate, rule),
         enforcement_level=EnforcementLevel.MANDATORY,
         config_schema=PolicyConfigSchema(properties=schema),
@@ -42,9 +47,11 @@ def _policy(name: str, rule: Rule) -> ResourceValidationPolicy:
 
 
 def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:
-    config = {key: value for key, value in args.get_config().items() if key in _SETTINGS}
+    given = args.get_config()
+    config = {key: value for key, value in given.items() if key in _SETTINGS}
     whole = {"kubeContext": "any", "images": {"any": {}}, **config}
-    limits = Limits.of(Settings.parse(whole, project="kube-registry", stack="any"))
+    settings = Settings.parse(whole, project="kube-registry", stack="any")
+    limits = Limits.of(settings, registries=allowed_names(given.get(_REGISTRIES, ())))
     for text in rule(args.resource_type, _plain(args.props), limits):
         report(text, None)
 

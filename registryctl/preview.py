@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from fleet.review import Question, StackReview, review
 from fleet.review_text import lines, markdown, verdict
 from registryctl.interrupts import until_told
 from registryctl.stacks import find_stack
+from stack.allowed import allowed_names
 from stack.rules import NODE_PORTS
 
 PARALLEL = 4
@@ -35,13 +36,24 @@ def preview(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it for a comment on a pull request.")] = False,
     base: Annotated[str, typer.Option(help="What changed files are compared with.")] = "origin/HEAD",
     node_ports: Annotated[str, typer.Option(help="Node ports that the clusters have.")] = USUAL_NODE_PORTS,
+    allow_registry: Annotated[
+        list[str] | None,
+        typer.Option(help="Other registry or repository whose images are allowed by digest, such as quay.io/team."),
+    ] = None,
     parallel: Annotated[int, typer.Option(help="How many stacks are asked at once.", min=1)] = PARALLEL,
     deadline: Annotated[float, typer.Option(help="Seconds that one stack may take.", min=1)] = DEADLINE_SECONDS,
 ) -> None:
     """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
     if "" in (*(stack or ()), base):
         raise typer.BadParameter("--stack and --base take a name.")
-    question = partial(Question, base=base, node_ports=_range(node_ports), seconds=deadline, parallel=parallel)
+    question = partial(
+        Question,
+        base=base,
+        node_ports=_range(node_ports),
+        registries=_registries(allow_registry or ()),
+        seconds=deadline,
+        parallel=parallel,
+    )
     raise typer.Exit(asyncio.run(_preview(stack, question, as_markdown=as_markdown)))
 
 
@@ -75,6 +87,13 @@ def _range(text: str) -> range:
     if not found:
         raise typer.BadParameter(f"--node-ports takes a range such as {USUAL_NODE_PORTS}.")
     return range(int(found[1]), int(found[2]) + 1)
+
+
+def _registries(given: Sequence[str]) -> Sequence[str]:
+    try:
+        return allowed_names(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-registry: {error}.") from None
 
 
 def _show(reviews: list[StackReview]) -> None:

@@ -8,15 +8,16 @@ Inputs = Mapping[str, Any]
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What Pulumi writes in place of a value that only an update makes known."""
 
-_POD_SPEC = {
-    "Pod": ("spec",),
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+_POD_TEMPLATE = {
+    "Pod": (),
+    "PodTemplate": ("template",),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
     **dict.fromkeys(
         ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"),
-        ("spec", "template", "spec"),
+        ("spec", "template"),
     ),
 }
-"""Kind of a workload -> where its pod's spec is."""
+"""Kind of a workload -> where its pod's metadata and spec are."""
 
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -31,10 +32,10 @@ def namespace_of(inputs: Inputs) -> str:
     return str(at(inputs, "metadata", "namespace") or "default")
 
 
-def pod_spec(type_: str, inputs: Inputs) -> Any:  # noqa: ANN401 - whatever stands there
-    """The spec of a workload's pod; None of what is no workload."""
-    way = _POD_SPEC.get(kind_of(type_))
-    return at(inputs, *way) if way else None
+def pod_template(type_: str, inputs: Inputs) -> Any:  # noqa: ANN401 - whatever stands there
+    """The metadata and spec of a workload's pod; None of what is no workload."""
+    way = _POD_TEMPLATE.get(kind_of(type_))
+    return None if way is None else at(inputs, *way)
 
 
 def containers(spec: object) -> Iterator[tuple[str, Inputs]]:
@@ -45,10 +46,14 @@ def containers(spec: object) -> Iterator[tuple[str, Inputs]]:
 
 
 def images(type_: str, inputs: Inputs) -> Iterator[tuple[str, str]]:
-    """Name and image of each container whose image is known."""
-    for name, container in containers(pod_spec(type_, inputs)):
-        if image := known(at(container, "image")):
-            yield name, str(image)
+    """What has each image of a pod, in words, and the image, if it is known: containers, and volumes made of one."""
+    spec = at(pod_template(type_, inputs), "spec")
+    named = [(f"container {name} runs", at(container, "image")) for name, container in containers(spec)]
+    volumes = sequence(at(spec, "volumes"))
+    named += [(f"volume {at(each, 'name')} mounts", at(each, "image", "reference")) for each in volumes]
+    for words, image in named:
+        if known(image):
+            yield words, str(image)
 
 
 def at(value: object, *way: str) -> Any:  # noqa: ANN401 - whatever stands there

@@ -6,26 +6,26 @@ them over a plan.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from stack.allowed import is_allowed
 from stack.content import TAG_LENGTH
 from stack.endpoints import Reference, parse_reference
 from stack.names import READ_PORT, WRITE_PORT
 from stack.objects import (
     Inputs,
     at,
-    containers,
     images,
-    is_true,
     kind_of,
     known,
     namespace_of,
     number,
-    pod_spec,
+    pod_template,
     sequence,
 )
+from stack.pod_security import privileges
 from stack.settings import Settings
 
 NODE_PORTS = range(30_000, 32_768)
@@ -34,15 +34,14 @@ NODE_PORTS = range(30_000, 32_768)
 READ_DOOR = "read"
 """Name of the read door's port in the registry's pod, which is the only one that has a name there."""
 
-_CONTENT_TAG = re.compile(rf"[0-9a-f]{{{TAG_LENGTH}}}")
-_HOST = ("hostNetwork", "hostPID", "hostIPC")
-_HARMLESS = frozenset(
-    {
-        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
-        *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
-    }
+NOT_LOOKED_AT = (
+    "Not looked at: what a Helm release, an operator or a custom resource makes in the cluster, lists such as PodList, "
+    "an image that is not known before an update, and what a container does while it runs."
 )
-"""Capabilities that Pod Security's level "baseline" lets a container add."""
+"""What the rules pass over, for those who set them up."""
+
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_CONTENT_TAG = re.compile(rf"[0-9a-f]{{{TAG_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Limits:
         pull_host: the host of pull references, with its port.
         images: references that need no digest and no content tag: those of registry and node proxy.
         node_ports: the node ports that the cluster has.
+        registries: other registries and repositories whose images are allowed by digest, as `allowed_names` has them.
     """
 
     namespace: str
@@ -62,9 +62,10 @@ class Limits:
     pull_host: str
     images: frozenset[str]
     node_ports: range = NODE_PORTS
+    registries: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings, node_ports: range = NODE_PORTS) -> Self:
+    def of(cls, settings: Settings, node_ports: range = NODE_PORTS, registries: Iterable[str] = ()) -> Self:
         """Those of one stack."""
         return cls(
             namespace=settings.namespace,
@@ -72,6 +73,7 @@ class Limits:
             pull_host=settings.endpoints.pull_host,
             images=frozenset({settings.registry_image, settings.proxy_image}),
             node_ports=node_ports,
+            registries=tuple(registries),
         )
 
 
@@ -95,22 +97,26 @@ Rule = Callable[[str, Inputs, Limits], Iterator[str]]
 
 
 def pull_references(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
-    """Images of workloads are pull references with a digest or a content tag, but for the registry's own."""
-    for name, image in images(type_, inputs):
+    """Images of workloads are pull references with a digest or a content tag, or of an allowed registry by digest."""
+    for words, image in images(type_, inputs):
         if image in limits.images or _lacks_tag(image):
             continue
         reference = _parsed(image)
-        if reference is None or reference.host != limits.pull_host:
-            yield f"container {name} runs {image}, which is no pull reference: those begin with {limits.pull_host}/"
-        elif not reference.digest and not _CONTENT_TAG.fullmatch(reference.tag or ""):
-            yield f"container {name} runs {image}, which has neither a digest nor a content tag"
+        if reference is not None and reference.host == limits.pull_host:
+            if not reference.digest and not _CONTENT_TAG.fullmatch(reference.tag or ""):
+                yield f"{words} {image}, which has neither a digest nor a content tag"
+        elif not is_allowed(image, limits.registries):
+            begin = f"those begin with {limits.pull_host}/"
+            yield f"{words} {image}, which is no pull reference ({begin}) and of no allowed registry"
+        elif not _DIGEST.search(image):
+            yield f"{words} {image}, which has no digest; without one, its registry decides what it is"
 
 
 def no_latest(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:  # noqa: ARG001 - every rule is asked alike
     """No image of a workload is named by the tag latest, nor by no tag and no digest, which means the same."""
-    for name, image in images(type_, inputs):
+    for words, image in images(type_, inputs):
         if _lacks_tag(image):
-            yield f"container {name} runs {image}, and what :latest or no tag names may be another image tomorrow"
+            yield f"{words} {image}, and what :latest or no tag names may be another image tomorrow"
 
 
 def write_door_closed(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
@@ -141,15 +147,9 @@ def node_ports_in_range(type_: str, inputs: Inputs, limits: Limits) -> Iterator[
 
 def privileged_in_place(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
     """No pod outside the node proxy's namespace has more of its node than Pod Security's level "baseline" allows."""
-    spec = pod_spec(type_, inputs)
     if namespace_of(inputs) == limits.proxy_namespace:
         return
-    privileges = [f"sets {each}" for each in _HOST if is_true(at(spec, each))]
-    mounts = (at(volume, "hostPath") for volume in sequence(at(spec, "volumes")))
-    privileges += [f"mounts {at(mount, 'path')} of its node" for mount in mounts if mount]
-    for name, container in containers(spec):
-        privileges += [f"container {name} {each}" for each in _privileges(container)]
-    for privilege in privileges:
+    for privilege in privileges(pod_template(type_, inputs)):
         yield f"{privilege}, which only pods in namespace {limits.proxy_namespace} may"
 
 
@@ -187,15 +187,3 @@ def _parsed(image: str) -> Reference | None:
         return parse_reference(image)
     except ValueError:
         return None
-
-
-def _privileges(container: Inputs) -> Iterator[str]:
-    security = at(container, "securityContext")
-    if is_true(at(security, "privileged")):
-        yield "is privileged"
-    for added in sequence(at(security, "capabilities", "add")):
-        if added not in _HARMLESS:
-            yield f"adds the capability {added}"
-    for port in sequence(at(container, "ports")):
-        if given := number(at(port, "hostPort")):
-            yield f"listens on port {given} of its node"

@@ -61,6 +61,17 @@ def test_its_config_stands_for_the_stacks_settings() -> None:
     assert violations("pull-reference", "core/v1:Pod", props, nodePort=30007) == []
 
 
+def test_its_config_takes_other_registries() -> None:
+    image = f"postgres:16@sha256:{'0' * 64}"
+    props = {"spec": {"containers": [{"name": "web", "image": image}]}}
+    assert len(violations("pull-reference", "core/v1:Pod", props)) == 1
+    assert violations("pull-reference", "core/v1:Pod", props, allowedRegistries=["postgres"]) == []
+
+
+def test_it_says_what_it_does_not_look_at() -> None:
+    assert all("Helm release" in str(each.description) for each in policies())
+
+
 def test_what_is_not_known_yet_breaks_nothing() -> None:
     assert UNKNOWN == UNKNOWN_STRING_VALUE
     props = {"spec": {"containers": [{"name": "web", "image": UNKNOWN_STRING_VALUE}], "hostNetwork": False}}

@@ -7,19 +7,15 @@ import pytest
 
 from components.proxy import daemon_set_spec
 from components.workload import deployment_spec
+from stack.allowed import allowed_names
 from stack.objects import UNKNOWN
 from stack.rules import Limits, broken
 from stack.settings import Settings
+from tests.stack.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
 
 SETTINGS = Settings.parse({"kubeContext": "c", "images": {"app": {}}}, project="kube-registry", stack="s")
 LIMITS = Limits.of(SETTINGS)
 DIGEST = f"sha256:{'0' * 64}"
-CONTENT_TAG = "0123456789abcdef"
-OURS = f"localhost:30100/app:{CONTENT_TAG}"
-
-
-def pod(image: str = OURS, **rest: object) -> dict[str, Any]:
-    return {"containers": [{"name": "web", "image": image}], **rest}
 
 
 def templated(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +38,7 @@ WORKLOADS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "kubernetes:apps/v1:DaemonSet": templated,
     "kubernetes:apps/v1:StatefulSet": templated,
     "kubernetes:apps/v1:ReplicaSet": templated,
+    "kubernetes:core/v1:ReplicationController": templated,
     "kubernetes:batch/v1:Job": templated,
     "kubernetes:batch/v1:CronJob": lambda spec: {"jobTemplate": {"spec": templated(spec)}},
 }
@@ -56,6 +53,14 @@ class TestImages:
     def test_those_of_every_container_are_looked_at(self, kind: str) -> None:
         spec = {kind: [{"name": "first", "image": "nginx:1.27"}]}
         assert "container first runs nginx:1.27" in found("kubernetes:core/v1:Pod", spec)["pull-reference"]
+
+    def test_those_of_volumes_and_of_templates_are_looked_at(self) -> None:
+        spec = pod(volumes=[{"name": "data", "image": {"reference": "docker.io/x:latest"}}])
+        assert "volume data mounts docker.io/x:latest" in found("kubernetes:core/v1:Pod", spec)["no-latest"]
+        spec = pod(volumes=[{"name": "data", "image": {"reference": "docker.io/x:1"}}])
+        assert "volume data mounts docker.io/x:1" in found("kubernetes:core/v1:Pod", spec)["pull-reference"]
+        template = {"template": {"spec": pod("nginx")}}
+        assert [each.rule for each in broken("kubernetes:core/v1:PodTemplate", "it", template, LIMITS)] == ["no-latest"]
 
     @pytest.mark.parametrize(
         "image",
@@ -90,6 +95,50 @@ class TestImages:
         (text,) = [found("kubernetes:core/v1:Pod", pod(image))[rule]]
         assert image in text
         assert found("kubernetes:core/v1:Pod", pod(image)).keys() == {rule}
+
+
+class TestAllowedRegistries:
+    @pytest.mark.parametrize(
+        ("entry", "image"),
+        [
+            ("postgres", "postgres:16"),
+            ("postgres", "docker.io/library/postgres"),
+            ("docker.io/library/postgres", "postgres:16"),
+            ("docker.io", "team/tool:1"),
+            ("docker.io", "index.docker.io/team/tool:1"),
+            ("quay.io", "quay.io/team/tool:1"),
+            ("quay.io/team", "quay.io/team/tool"),
+            ("localhost:5000", "localhost:5000/tool:1"),
+            ("registry.example:5000/team/tool", "registry.example:5000/team/tool"),
+        ],
+    )
+    def test_an_image_of_the_list_is_good_by_digest_only(self, entry: str, image: str) -> None:
+        assert self.rules(entry, f"{image}@{DIGEST}") == []
+        assert self.rules(entry, image) != []
+
+    @pytest.mark.parametrize(
+        ("entry", "image"),
+        [
+            ("postgres", "postgres-evil:16"),
+            ("postgres", "evil/postgres:16"),
+            ("postgres", "quay.io/postgres:16"),
+            ("quay.io", "quay.io:5000/tool:1"),
+            ("quay.io", "quay.io.evil.example/tool:1"),
+            ("quay.io/team", "quay.io/team2/tool:1"),
+            ("team", "team/tool:1"),
+        ],
+    )
+    def test_another_one_is_not(self, entry: str, image: str) -> None:
+        assert self.rules(entry, f"{image}@{DIGEST}") == ["pull-reference"]
+
+    @pytest.mark.parametrize("entry", ["", "postgres:16", f"postgres@{DIGEST}", "https://quay.io", "quay.io/", "*"])
+    def test_an_entry_that_is_no_registry_is_refused(self, entry: str) -> None:
+        with pytest.raises(ValueError, match="Fix: "):
+            allowed_names([entry])
+
+    def rules(self, entry: str, image: str) -> list[str]:
+        limits = Limits.of(SETTINGS, registries=allowed_names([entry]))
+        return [each.rule for each in broken("kubernetes:core/v1:Pod", "it", {"spec": pod(image)}, limits)]
 
 
 class TestWriteDoor:
@@ -133,28 +182,26 @@ class TestNodePort:
         assert broken("kubernetes:core/v1:Service", "it", inputs, limits) == []
 
 
-PRIVILEGED: dict[str, dict[str, Any]] = {
-    "sets hostNetwork": pod(hostNetwork=True),
-    "sets hostPID": pod(hostPID=True),
-    "sets hostIPC": pod(hostIPC="true"),
-    "mounts /etc of its node": pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]),
-    "container web is privileged": {
-        "containers": [{"name": "web", "image": OURS, "securityContext": {"privileged": True}}]
-    },
-    "container web adds the capability SYS_ADMIN": {
-        "containers": [{"name": "web", "image": OURS, "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]
-    },
-    "container web listens on port 80 of its node": {
-        "containers": [{"name": "web", "image": OURS, "ports": [{"containerPort": 80, "hostPort": 80}]}]
-    },
-}
-
-
 class TestPrivileged:
     @pytest.mark.parametrize("words", PRIVILEGED)
     def test_a_pod_outside_of_the_proxys_namespace_is_told(self, words: str) -> None:
         text = found("kubernetes:core/v1:Pod", PRIVILEGED[words], None)["privileged"]
         assert text == f"{words}, which only pods in namespace kube-registry-proxy may"
+
+    @pytest.mark.parametrize("kind", ["initContainers", "containers", "ephemeralContainers"])
+    def test_every_container_is_looked_at(self, kind: str) -> None:
+        spec = {kind: [{"name": "first", "image": OURS, "securityContext": {"procMount": "Unmasked"}}]}
+        assert "container first has procMount Unmasked" in found("kubernetes:core/v1:Pod", spec)["privileged"]
+
+    def test_the_annotations_of_a_template_are_looked_at(self) -> None:
+        template = {"metadata": {"annotations": {f"{APPARMOR}web": "unconfined"}}, "spec": pod()}
+        inputs = {"spec": {"template": template}}
+        (finding,) = broken("kubernetes:apps/v1:Deployment", "it", inputs, LIMITS)
+        assert "container web has the AppArmor profile unconfined" in finding.text
+
+    @pytest.mark.parametrize("name", BASELINE)
+    def test_what_baseline_allows_is_good(self, name: str) -> None:
+        assert found("kubernetes:core/v1:Pod", BASELINE[name], None) == {}
 
     @pytest.mark.parametrize("words", PRIVILEGED)
     def test_one_within_is_good(self, words: str) -> None:

@@ -1,0 +1,50 @@
+"""A list of registries beside this program's whose images workloads may run; pure."""
+
+import re
+from collections.abc import Iterable
+
+_ENTRY = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*")
+_TAG = re.compile(r":[\w.-]+$")
+_DOCKER_HUB = ("docker.io", "index.docker.io")
+
+
+def allowed_names(entries: Iterable[str]) -> tuple[str, ...]:
+    """The list with every registry written out.
+
+    Args:
+        entries: registries and repositories, such as quay.io, quay.io/team and postgres, which is Docker Hub's.
+
+    Raises:
+        ValueError: an entry is neither.
+    """
+    return tuple(map(_read, entries))
+
+
+def is_allowed(image: str, names: Iterable[str]) -> bool:
+    """Whether an image is of one of these registries, or in one of these repositories or below."""
+    name = _full_name(_TAG.sub("", image.partition("@")[0]))
+    return any(name == each or name.startswith(f"{each}/") for each in names)
+
+
+def _read(entry: str) -> str:
+    tagged = "/" not in entry and re.fullmatch(r"[^.]+:\d+", entry) and not entry.startswith("localhost:")
+    if tagged or not _ENTRY.fullmatch(entry):
+        raise ValueError(
+            f"{entry!r} is neither a registry nor a repository. Fix: write it as quay.io, quay.io/team or postgres, "
+            "without tag and digest"
+        )
+    return entry if "/" not in entry and _is_host(entry) else _full_name(entry)
+
+
+def _full_name(name: str) -> str:
+    """A name with its registry, which Docker leaves out of its own (distribution/reference, normalize.go)."""
+    first, slash, rest = name.partition("/")
+    if not (slash and _is_host(first)):
+        first, rest = _DOCKER_HUB[0], name
+    if first in _DOCKER_HUB:
+        first, rest = _DOCKER_HUB[0], rest if "/" in rest else f"library/{rest}"
+    return f"{first}/{rest}"
+
+
+def _is_host(first: str) -> bool:
+    return first == "localhost" or "." in first or ":" in first
