@@ -10,7 +10,7 @@ APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install
 
 TESTS := test-journey test-rights test-images test-lab test-demo
 
-.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema relay
+.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema relay lock
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ schema: venv ## Write settings and errors into the files that tell of them
 relay: venv ## Build the relay's programs, which are kept in the repository
 	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
 	@cd cluster/relay && $(PYTHON) -m ziglang cc -target aarch64-linux-musl -static -Os -s -o relay-arm64 relay.c
+
+lock: venv ## Pin what the workflows install, with hashes, in requirements.lock
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 host:
 	@python3 -m lab.host

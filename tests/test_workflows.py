@@ -3,14 +3,20 @@
 import json
 import re
 import subprocess
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fleet.review_text import MARK
 from tests.workflow import CHECKOUT, WORKFLOWS, comments, job, run_step, with_gh
+
+ENTRY = r"(?P<name>[a-z0-9-]+)==(?P<version>[\w.]+)(?: ; [^\\]+?)?(?: +--hash=sha256:[0-9a-f]{64})+"
 
 COMMENT = CHECKOUT / ".github" / "scripts" / "comment.sh"
 
@@ -39,6 +45,42 @@ class TestEach:
         for step in job(file.stem)["steps"]:
             assert step.get("run", "").count("\n") == 0
             assert "${{" not in step.get("run", "")
+
+
+class TestLock:
+    """requirements.lock, by which the workflows install beside cloud credentials."""
+
+    def pinned(self) -> dict[str, str]:
+        """Name of each package -> its only version."""
+        lines = (CHECKOUT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+        pins = [re.fullmatch(ENTRY, line) for line in lines if not line.startswith("#")]
+        assert all(pins)
+        return {pin["name"]: pin["version"] for pin in pins if pin}
+
+    @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: str(file.stem))
+    def test_the_workflows_install_by_it_and_build_nothing(self, file: Path) -> None:
+        installed = [step["run"] for step in job(file.stem)["steps"] if "pip" in step.get("run", "")]
+        flags = "--require-hashes --no-deps --only-binary :all: --requirement requirements.lock"
+        assert installed == [f"python -m pip install --quiet {flags}"]
+
+    def test_it_pins_what_the_program_requires(self) -> None:
+        pinned = self.pinned()
+        for line in (CHECKOUT / "requirements.txt").read_text().splitlines():
+            required = Requirement(line.partition("#")[0])
+            assert required.specifier.contains(pinned[required.name]), line
+
+    def test_it_pins_what_that_requires_in_turn(self) -> None:
+        """By what the packages here say, which are of nearly the same versions."""
+        pinned = self.pinned()
+        for name in pinned:
+            with suppress(PackageNotFoundError):  # of another platform
+                for line in requires(name) or ():
+                    needed = Requirement(line)
+                    if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                        assert canonicalize_name(needed.name) in pinned, f"{name} requires {line}"
+
+    def test_it_names_no_registry(self) -> None:
+        assert "://" not in (CHECKOUT / "requirements.lock").read_text()
 
 
 def test_a_rollout_is_not_broken_off_by_the_next() -> None:
