@@ -69,7 +69,7 @@ class NearEnd(asyncio.BufferedProtocol):
 
     async def refuse(self, answer: bytes) -> None:
         """Write an answer and end, without a reset: to a program that is still sending, that would hide the answer."""
-        with suppress(ConnectionError, TimeoutError):
+        with suppress(OSError):  # the program is gone, or the time is over
             async with asyncio.timeout(REFUSED_SECONDS):
                 await self.drain()
                 self.transport.write(answer)

@@ -1,6 +1,8 @@
 """What a web page, a program that speaks no HTTP and an ordinary client get from an open tunnel."""
 
 import asyncio
+import gc
+import socket
 import ssl
 from contextlib import closing
 
@@ -92,6 +94,19 @@ async def test_one_that_goes_on_sending_is_ended_after_a_while(tunnel: Tunnel, m
         writer.write(sends(tunnel, "PUT", "Origin: null"))
         assert b"DENIED" in await reader.read()
         await until(lambda: not tunnel._links)
+
+
+async def test_one_that_is_gone_before_it_is_refused_leaves_nothing_behind(tunnel: Tunnel) -> None:
+    failures = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", tunnel.port)) as client:
+            client.sendall(b"\x16\x03")
+    async with aiohttp.ClientSession() as session, session.get(f"http://localhost:{tunnel.port}/v2/") as answer:
+        assert answer.status == 200
+    await until(lambda: not tunnel._links)
+    gc.collect()
+    assert failures == []
 
 
 @pytest.mark.parametrize("said", [b"echo\n", b"SSH-2.0-x\r\n", b"\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
