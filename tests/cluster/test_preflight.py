@@ -1,6 +1,7 @@
 """The preflight over simulated nodes: a fake API server whose nodes pull, refuse, stay silent, fill up and leave."""
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,8 +14,10 @@ from aiohttp import web
 
 from cluster import window
 from cluster.kube import KubeClient, open_client
+from cluster.lease import lease_held
 from cluster.preflight import examine_nodes, prove_nodes
 from cluster.probe import PROBE, PULLED
+from cluster.readiness import wait_ready
 from stack.registry_errors import PreflightError
 from stack.settings import Settings
 from tests.cluster.connecting import kubeconfig, settings
@@ -38,6 +41,9 @@ class Fleet:
         asked: how many pods were made for each node.
         faults: statuses for the next creates of a pod, LOST for a lost answer to one that is carried out.
         proofs: the ConfigMap of what nodes have proven.
+        lease: the registry's Lease.
+        dice: decide which requests meet a hiccup; none does if not set.
+        hiccups: how many of each kind there were.
     """
 
     url: str = ""
@@ -49,6 +55,9 @@ class Fleet:
     asked: Counter[str] = field(default_factory=Counter)
     faults: Iterator[int] = field(default_factory=lambda: iter(()))
     proofs: Object | None = None
+    lease: Object | None = None
+    dice: random.Random | None = None
+    hiccups: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, *, taints: tuple[str, ...] = (), ready: bool = True, cordoned: bool = False) -> None:
         self.nodes[name] = {
@@ -68,21 +77,52 @@ class Fleet:
         }
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer, or have a hiccup: before the request is carried out, or where it takes no harm from it after that."""
+        is_api = not request.path.startswith("/v2/")
+        hiccup = self.dice.choices(("", *HICCUPS), (0.7, *HICCUPS.values()))[0] if self.dice and is_api else ""
+        self.hiccups[hiccup] += 1
+        if hiccup.isdecimal():
+            status = int(hiccup) if request.method != "POST" else 429
+            return web.json_response({"message": "a hiccup"}, status=status, headers={"Retry-After": "0"})
+        answer = web.Response() if hiccup == "cut before" else await self._carry_out(request)
+        if hiccup:
+            assert request.transport
+            request.transport.abort()
+        return answer
+
+    async def _carry_out(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         collection, name = request.path.split("/")[-2:]
         if request.path.startswith("/v2/"):
             location = {"Location": "/v2/kube-registry/preflight/blobs/uploads/1"} if request.method == "POST" else {}
             return web.Response(status=404 if request.method in ("GET", "HEAD") else 201, headers=location)
-        if name in ("nodes", "events"):
-            return web.json_response({"items": list(self.nodes.values()) if name == "nodes" else []})
+        given = json.loads(body or b"{}")
+        if "leases" in (collection, name):
+            return self._of_lease(request.method, given)
+        if "pods" in (collection, name):
+            return self._of_pods(request, name, given)
         if collection == "configmaps":
-            self.proofs = json.loads(body) if request.method == "PATCH" else self.proofs
+            self.proofs = given if request.method == "PATCH" else self.proofs
             return web.json_response(self.proofs or {}, status=200 if self.proofs else 404)
+        listed = {"items": list(self.nodes.values()) if name == "nodes" else []}
+        return web.json_response(ROLLED_OUT if collection == "deployments" else listed)
+
+    def _of_pods(self, request: web.BaseRequest, name: str, given: Object) -> web.StreamResponse:
         if request.method == "POST":
-            return self._create(request, json.loads(body))
+            return self._create(request, given)
         if request.method == "DELETE":
             return web.json_response({}, status=200 if self.pods.pop(name, None) else 404)
         return web.json_response({"items": [seen for pod in self.pods.values() if (seen := self._seen(*pod))]})
+
+    def _of_lease(self, method: str, given: Object) -> web.StreamResponse:
+        if method == "GET":
+            return web.json_response(self.lease or {}, status=200 if self.lease else 404)
+        known = (self.lease or {"metadata": {}})["metadata"].get("resourceVersion")
+        if given["metadata"].get("resourceVersion") != known:
+            return web.json_response({"message": "the object has been modified"}, status=409)
+        given["metadata"]["resourceVersion"] = str(int(known or 0) + 1)
+        self.lease = given
+        return web.json_response(given)
 
     def _create(self, request: web.BaseRequest, pod: Object) -> web.StreamResponse:
         name, fault = pod["metadata"]["name"], next(self.faults, 201)
@@ -110,6 +150,15 @@ class Fleet:
 
 
 LOST = 0
+
+HICCUPS = {"429": 0.08, "503": 0.08, "500": 0.02, "cut before": 0.06, "cut after": 0.06}
+"""Kind -> how many of all requests meet it."""
+
+ROLLED_OUT = {
+    "metadata": {"generation": 1},
+    "spec": {"replicas": 1},
+    "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+}
 
 
 def of_container(**state: Object) -> Object:
@@ -284,3 +333,22 @@ async def test_an_admission_that_is_against_the_pods_is_named(fleet: Fleet, kube
     said: list[str] = []
     await prove_nodes(kube, stack, fleet.url, said.append)
     assert "words of 403" in said[0]
+
+
+@pytest.mark.parametrize("seed", [9, 10, 11])
+async def test_no_hiccup_of_the_api_server_stops_an_update(
+    fleet: Fleet, kube: KubeClient, stack: Settings, seed: int
+) -> None:
+    """Three in ten requests fail; the registry is waited for, the lease held and every node asked all the same."""
+    for number in range(20):
+        fleet.add(f"node-{number:02}")
+    async with lease_held(kube, "before", alone=False, say=print):
+        fleet.dice = random.Random(seed)  # noqa: S311 - nothing is kept secret with it
+    for update in range(5):
+        fleet.proofs, said = None, list[str]()
+        await wait_ready(kube, seconds=120)
+        async with lease_held(kube, f"update {update}", alone=False, say=said.append) as lease:
+            await prove_nodes(kube, stack, fleet.url, said.append)
+            assert lease.held()
+        assert (said, fleet.pods) == ([], {})
+    assert all(fleet.hiccups[kind] for kind in HICCUPS)
