@@ -10,7 +10,7 @@ from cluster.registry import RegistryClient
 from cluster.tunnel import Tunnel, open_tunnel
 from stack.settings import Settings
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 
 
 @asynccontextmanager

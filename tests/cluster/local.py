@@ -17,7 +17,7 @@ from stack.tunnel_errors import TunnelError
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 40.0
 """How long anything may take before a test calls it a hang."""
 
 
