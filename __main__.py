@@ -13,7 +13,7 @@ from components.image import RegistryImage, report_differences, warn_of_secrets
 from components.providers import docker_provider, kubernetes_provider
 from components.registry import ClusterRegistry
 from stack.content import read_content
-from stack.errors import KubeRegistryError
+from stack.errors import KubeRegistryError, on_stack
 from stack.settings import Settings
 from stack.staging import stage
 
@@ -43,4 +43,4 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine ends a program so; th
 try:
     main()
 except KubeRegistryError as error:
-    raise pulumi.RunError(str(error)) from error
+    raise pulumi.RunError(on_stack(str(error), pulumi.get_stack())) from error

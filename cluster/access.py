@@ -108,7 +108,13 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
         KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
     """
     kubeconfig = named(settings.kubeconfig)
-    where = Where(cluster="cluster not known", kube_context=settings.kube_context, namespace=settings.namespace)
+    where = Where(
+        cluster="cluster not known",
+        kube_context=settings.kube_context,
+        namespace=settings.namespace,
+        kubeconfig=settings.kubeconfig,
+        stack=settings.stack,
+    )
     with usable(where, kubeconfig):
         configuration = Configuration()
         context = KubeContext({}, {})

@@ -16,7 +16,7 @@ import yaml
 from kubernetes_asyncio.config import ConfigException
 
 from cluster.translation import LOWER, one_line
-from stack.api_errors import KubeconfigError
+from stack.api_errors import KubeconfigError, KubeContextError
 from stack.errors import Where
 from stack.kubeconfig_setting import is_contents, with_home
 
@@ -25,6 +25,10 @@ Fields = dict[str, Any]
 
 _KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+
+
+class NoSuchContextError(ConfigException):  # type: ignore[misc]
+    """The kubeconfig has no such kube context."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class Kubeconfig:
         """
         if not self.found:
             raise ConfigException("there is no such file")
+        if not self.entries["contexts"]:
+            raise ConfigException("it has no kube contexts")
         if name not in self.entries["contexts"]:
-            raise ConfigException(
-                f"it has no such kube context, it has {', '.join(self.entries['contexts']) or 'none'}"
-            )
+            raise NoSuchContextError(f"it has no such kube context, it has {', '.join(self.entries['contexts'])}")
         chosen = self.entries["contexts"][name]
         user = self._entry("users", chosen["user"]) if chosen.get("user") else {}
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
@@ -182,4 +186,5 @@ def usable(where: Where, kubeconfig: str) -> Iterator[None]:
     try:
         yield
     except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise KubeconfigError(where=where, kubeconfig=kubeconfig, reason=one_line(error)) from error
+        kind = KubeContextError if isinstance(error, NoSuchContextError) else KubeconfigError
+        raise kind(where=where, kubeconfig=kubeconfig, reason=one_line(error)) from error

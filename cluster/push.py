@@ -233,7 +233,8 @@ class PushPath:
             stored = await registry.tagged(REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
         say(f"waiting for the Docker daemon to reach {self._settings.endpoints.push_address}")
-        return daemon_reaching(docker, self._settings.endpoints.push_address, digest, say, tunnel.break_off)
+        push_address, stack = self._settings.endpoints.push_address, self._settings.stack
+        return daemon_reaching(docker, push_address, digest, say, tunnel.break_off, stack=stack)
 
     async def _tagged(self, push_name: str) -> str | None:
         """Digest of what a tag names in the registry; None if it names nothing."""

@@ -32,6 +32,8 @@ async def daemon_reaching(
     digest: str,
     say: Callable[[str], None],
     lost: Callable[[DaemonReachError], None],
+    *,
+    stack: str | None = None,
 ) -> AsyncIterator[None]:
     """A block in which the Docker daemon reaches the push address of this machine.
 
@@ -41,6 +43,7 @@ async def daemon_reaching(
         digest: of the preflight's image, which is in the registry.
         say: is called with a line about the relay, where there has to be one.
         lost: is called if the relay ends before the block does.
+        stack: name of the stack that pushes, for errors.
 
     Raises:
         DaemonError: the daemon does not answer.
@@ -48,7 +51,7 @@ async def daemon_reaching(
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
     reference = f"{push_address}/{REPOSITORY}@{digest}"
-    failed = partial(DaemonReachError, host=host, push_address=push_address)
+    failed = partial(DaemonReachError, host=host, push_address=push_address, stack=stack)
     try:
         async with _client(environment, host) as (client, near):
             refusal = await asyncio.to_thread(_refusal, client, reference)

@@ -72,7 +72,7 @@ def judge_room(room: Room) -> Line:
     """Whether a file system has room for a while."""
     size = room.used + room.free
     words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
-    mend = "; `registryctl gc` frees what nobody uses, `pulumi config set storageSize SIZE` asks for more"
+    mend = "; `python -m registryctl gc` frees what nobody uses, `pulumi config set storageSize SIZE` asks for more"
     well = room.used < FULL * size
     return Line("volume", well, words if well else words + mend)
 
@@ -110,7 +110,7 @@ async def nodes(kube: KubeClient, settings: Settings) -> list[Line]:
         if node.architecture != architecture:
             line = Line(f"node {node.name}", well=True, words=f"no image is for it, it is {node.architecture}")
         elif proven is None:
-            words = f"has never pulled with {node.runtime}; `registryctl preflight` has it do so"
+            words = f"has never pulled with {node.runtime}; `python -m registryctl preflight` has it do so"
             line = Line(f"node {node.name}", well=False, words=words)
         else:
             line = Line(f"node {node.name}", well=True, words=f"has pulled {age(now - proven)} ago, {node.runtime}")

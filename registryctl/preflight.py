@@ -18,6 +18,7 @@ from cluster.tunnel import open_tunnel
 from cluster.window import Verdicts
 from registryctl.interrupts import until_told
 from registryctl.stacks import stack_settings
+from stack.errors import on_stack
 
 
 def preflight(
@@ -45,7 +46,7 @@ async def _preflight(stack: str | None) -> int:
         pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
         console.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
         for mend in sorted({verdict.mend for verdict in failing}):
-            console.print(f"what mends it is {mend}")
+            console.print(f"what mends it is {on_stack(mend, settings.stack)}")
     return int(failing != [])
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from pydantic.alias_generators import to_snake
 
-from stack.errors import SettingsError, StackError
+from stack.endpoints import derive_push_port
+from stack.errors import SettingsError, StackError, on_stack
 from stack.names import short_name
 from stack.settings import Settings
 
@@ -24,13 +25,13 @@ PULUMI_SECONDS = 60.0
 
 _MENDS = {
     "no stack named": "`pulumi stack ls` lists the stacks, `pulumi stack init {name}` makes this one",
-    "no stack selected": "name one with --stack, or choose one with `pulumi stack select`",
+    "no stack selected": "`pulumi stack ls` lists the stacks for --stack, `pulumi stack select NAME` chooses one",
     "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
-    "passphrase must be set": "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
+    "passphrase must be set": "`export PULUMI_CONFIG_PASSPHRASE=TEXT` gives it",
 }
 """Words of Pulumi's errors -> what mends them."""
 
-_NEEDS_NONE = "`registryctl tunnel --kube-context NAME` needs none"
+_NEEDS_NONE = "`python -m registryctl tunnel --kube-context NAME` needs none"
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,10 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Set
         SettingsError: they are not right.
     """
     no_build: dict[str, object] = {"images": {"none": {}}}  # a stack has images; here nothing is built
-    config = {"kubeContext": kube_context, **no_build, **_without_none(given)}
+    push_port = derive_push_port("kube-registry", kube_context)
+    config = {"kubeContext": kube_context, "pushPort": push_port, **no_build, **_without_none(given)}
     try:
-        return Settings.parse(config, project="kube-registry", stack=kube_context)
+        return Settings.parse(config, project="kube-registry", stack="")
     except SettingsError as error:
         raise _from_outside(error, given, None) from None
 
@@ -131,8 +133,7 @@ def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str 
     """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
     if given.get(error.key) is not None:
         return replace(error, mend=f"use another --{to_snake(error.key).replace('_', '-')}")
-    on_stack = f"pulumi config --stack {shlex.quote(stack)} " if stack else "pulumi config "
-    return replace(error, mend=error.mend.replace("pulumi config ", on_stack))
+    return replace(error, mend=on_stack(error.mend, stack))
 
 
 def _without_none(given: Mapping[str, object]) -> dict[str, object]:

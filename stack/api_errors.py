@@ -1,5 +1,7 @@
 """What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
 
+import re
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -8,14 +10,29 @@ from stack.errors import HERE, ClusterError
 
 @dataclass(eq=False)
 class KubeconfigError(ClusterError):
-    """The kubeconfig or the kube context in it cannot be used."""
+    """The kubeconfig or what it says of the kube context cannot be used."""
 
     kubeconfig: str
     reason: str
 
     sentence = (
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
-        "`kubectl config get-contexts` lists the kube contexts, `pulumi config set kubeContext NAME` chooses one"
+        "correct it there, or name another file with `pulumi config set kubeconfig FILE`"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": replace(HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/confg",
+        "reason": "there is no such file",
+    }
+
+
+@dataclass(eq=False)
+class KubeContextError(KubeconfigError):
+    """The kubeconfig has no such kube context."""
+
+    sentence = (
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
+        "choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`"
     )
     example: ClassVar[dict[str, object]] = {
         "where": replace(HERE, cluster="cluster not known"),
@@ -45,7 +62,7 @@ class CredentialPluginFailedError(KubeconfigError):
 
     sentence = (
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
-        "log in as it asks for, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+        "log in as it asks for, then `{where.kubectl} auth whoami` shows who you are"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
@@ -109,7 +126,7 @@ class CredentialsError(RefusedError):
 
     sentence = (
         "{where} does not accept the credentials of this kube context: {reason}; "
-        "log in again, `kubectl --context {where.kube_context} auth whoami` tells when it is right"
+        "log in again, then `{where.kubectl} auth whoami` shows who you are"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
@@ -136,9 +153,9 @@ class ForbiddenError(RefusedError):
     namespace: str
 
     sentence = (
-        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, "
-        "`kubectl create {kind} kube-registry-{verb} --verb={verb} --resource={resource}{option}` and `kubectl create "
-        "{kind}binding kube-registry-{verb} --{kind}=kube-registry-{verb} --user={user}{option}` grant it"
+        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, an "
+        "administrator grants this one with `kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
+        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
@@ -159,9 +176,27 @@ class ForbiddenError(RefusedError):
     @property
     def kind(self) -> str:
         """What kind of role grants it, for kubectl."""
-        return "role" if self.namespace else "clusterrole"
+        return "role" if self.option else "clusterrole"
+
+    @property
+    def role(self) -> str:
+        """A name for the role that no other right and no other user has."""
+        return _NO_NAME.sub("-", f"kube-registry-{self.user}-{self.verb}-{self.resource}".lower()).strip("-")
+
+    @property
+    def quoted_user(self) -> str:
+        """The user, for a shell."""
+        return shlex.quote(self.user)
 
     @property
     def option(self) -> str:
-        """The namespace, for kubectl."""
-        return f" --namespace={self.namespace}" if self.namespace else ""
+        """The namespace of role and binding, for kubectl; none for the namespace itself, which may not be there yet."""
+        return f" --namespace={self.namespace}" if self.namespace and self.resource != "namespaces" else ""
+
+    @property
+    def only(self) -> str:
+        """What the role is bounded to, for kubectl."""
+        return self.option or (f" --resource-name={self.namespace}" if self.namespace else "")
+
+
+_NO_NAME = re.compile(r"[^a-z0-9]+")

@@ -14,6 +14,7 @@
     ├── PlanTooLateError           or not in time
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
+        │   ├── KubeContextError   there is no such kube context
         │   ├── CredentialPluginError  the program that it gets its credentials from is missing
         │   └── CredentialPluginFailedError  or gives none
         ├── UnreachableError       no answer from the API server
@@ -49,8 +50,13 @@ and housekeeping_errors.py. A subclass has fields and a template; the sentence n
 what mends it. Programming mistakes are no part of this tree.
 """
 
-from dataclasses import dataclass
+import re
+import shlex
+from dataclasses import dataclass, field
 from typing import ClassVar
+
+from stack.kubeconfig_setting import is_contents
+from stack.names import IN_CLUSTER
 
 
 @dataclass(frozen=True)
@@ -61,19 +67,57 @@ class Where:
         cluster: URL of the API server, or a word for it while it is not known.
         kube_context: name of the kube context in the kubeconfig.
         namespace: the registry's namespace.
+        kubeconfig: the setting `kubeconfig`; None for where kubectl looks.
+        stack: name of the stack that the registry is of; None where only the kube context is known.
     """
 
     cluster: str
     kube_context: str
     namespace: str
+    kubeconfig: str | None = field(default=None, repr=False)
+    stack: str | None = None
 
     def __str__(self) -> str:
         """The words that every live error uses for it."""
         return f"namespace {self.namespace} of kube context {self.kube_context!r} ({self.cluster})"
 
+    @property
+    def kubectl(self) -> str:
+        """The start of a kubectl command line that speaks to this cluster with the same credentials."""
+        if self.kube_context == IN_CLUSTER:
+            return "kubectl"
+        file = "FILE" if self.kubeconfig and is_contents(self.kubeconfig) else self.kubeconfig
+        options = ["--kubeconfig", file] if file else []
+        return shlex.join(["kubectl", *options, "--context", self.kube_context])
 
-HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry")
+
+HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry", stack="dev")
 """Where the examples happen."""
+
+
+_COMMAND = re.compile(r"`[^`]+`")
+_OF_A_STACK = re.compile(r"\bpulumi (config|import|up)\b(?!.* --stack )")
+
+
+def on_stack(text: str, stack: str | None) -> str:
+    """Return a text whose pulumi commands, which stand in backticks, name the stack: another one may be selected.
+
+    Args:
+        text: a sentence of an error.
+        stack: name of the stack; None for the selected one.
+    """
+    if stack is None:
+        return text
+    option = f"--stack {shlex.quote(stack)}"
+    return _COMMAND.sub(lambda found: _OF_A_STACK.sub(lambda verb: f"{verb[0]} {option}", found[0]), text)
+
+
+def other_port(port: int) -> int:
+    """Return a push port to propose in place of one that is taken."""
+    return port - 1 if port == _LAST_PORT else port + 1
+
+
+_LAST_PORT = 65535
 
 
 class _Fields(dict[str, object]):
@@ -224,6 +268,7 @@ class DaemonReachError(KubeRegistryError):
     host: str
     push_address: str
     reason: str
+    stack: str | None = None
 
     sentence = (
         "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}. A relay in the daemon's "
@@ -236,10 +281,14 @@ class DaemonReachError(KubeRegistryError):
         "reason": "relay: cannot listen on 127.0.0.1:21000: Address in use",
     }
 
+    def __str__(self) -> str:
+        """The sentence, with a command for the stack that pushes."""
+        return on_stack(super().__str__(), self.stack)
+
     @property
     def other_port(self) -> int:
         """Another push port."""
-        return int(self.push_address.rpartition(":")[2]) + 1
+        return other_port(int(self.push_address.rpartition(":")[2]))
 
 
 @dataclass(eq=False)
@@ -258,3 +307,7 @@ class ClusterError(KubeRegistryError):
     """Something live went wrong at a known place."""
 
     where: Where
+
+    def __str__(self) -> str:
+        """The sentence, with commands for the stack that it is about."""
+        return on_stack(super().__str__(), self.where.stack)

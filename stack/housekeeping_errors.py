@@ -1,5 +1,6 @@
 """What can go wrong with the lease of a registry, and with work that is done in its pod."""
 
+import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,7 +97,10 @@ class ExecError(ClusterError):
     doing: str
     reason: str
 
-    sentence = "{doing} failed in the pod of the registry in {where}: {reason}; `kubectl describe pod` says more of it"
+    sentence = (
+        "{doing} failed in the pod of the registry in {where}: {reason}; "
+        "`{where.kubectl} --namespace {where.namespace} describe pods` says more of it"
+    )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
         "doing": "listing what is stored",
@@ -116,9 +120,14 @@ class DamagedManifestsError(ClusterError):
 
     sentence = (
         "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
-        "`registryctl verify` names them, and what mends them"
+        "`python -m registryctl verify{option}` names them, and what mends them"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 1}
+
+    @property
+    def option(self) -> str:
+        """The stack, for registryctl."""
+        return f" --stack {shlex.quote(self.where.stack)}" if self.where.stack else ""
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ class NamespaceTakenError(ClusterError):
 
     sentence = (
         "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
-        "or take it over with `{import_line}`"
+        "or, while this stack has no namespace, take it over with `{import_line}`"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
@@ -88,7 +88,10 @@ class RegistryError(ClusterError):
     reason: str
     status: int | None = None
 
-    sentence = "the registry in {where} does not do {request}: {reason}; its own log says more, see `kubectl logs`"
+    sentence = (
+        "the registry in {where} does not do {request}: {reason}; its own log says more: "
+        "`{where.kubectl} --namespace {where.namespace} logs deployment/registry --container write`"
+    )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
         "request": "PUT /v2/kube-registry/preflight/manifests/probe",

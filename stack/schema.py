@@ -56,7 +56,7 @@ def troubleshooting(current: str) -> str:
     Args:
         current: the text as it stands, with the two comments that mark the list.
     """
-    entries = "".join(f"**{_what(kind)}**\n\n> {kind(**kind.example)}\n\n" for kind in _with_example())
+    entries = "".join(f"**{_what(kind)}**\n\n> {kind(**kind.example)}\n\n" for kind in with_example())
     block = f"<!-- errors -->\n\n{entries}<!-- end of errors -->\n"
     return _TROUBLE_BLOCK.sub(lambda _: block, current)
 
@@ -66,7 +66,7 @@ def _what(kind: type[KubeRegistryError]) -> str:
     return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
 
 
-def _with_example() -> Iterator[type[KubeRegistryError]]:
+def with_example() -> Iterator[type[KubeRegistryError]]:
     """The errors that are raised themselves, file by file as they stand there."""
     for module in (errors, api_errors, housekeeping_errors, registry_errors, tunnel_errors, fleet_errors):
         own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)

@@ -258,6 +258,7 @@ class Settings(_Model):
     )
 
     _images_are_secret: bool = PrivateAttr(default=False)
+    _stack: str | None = PrivateAttr(default=None)
 
     @classmethod
     def parse(cls, config: Mapping[str, object], *, project: str, stack: str, secret: Collection[str] = ()) -> Self:
@@ -268,7 +269,7 @@ class Settings(_Model):
                 namespaces are passed over, and an empty value means not set.
             project: name of the Pulumi project.
             stack: name of the stack, as Pulumi takes it; with the project it gives the push port that is used if none
-                is set.
+                is set. Empty where only the kube context is known; then the config has the push port.
             secret: the keys of the config whose values are secret: no error repeats them.
 
         Raises:
@@ -280,15 +281,22 @@ class Settings(_Model):
             given["pushPort"] = derive_push_port(project, short_name(stack))
         hidden = {key.removeprefix(f"{project}:") for key in secret}
         try:
-            return cls.model_validate(given, context=hidden)
+            return cls.model_validate(given, context=(hidden, stack))
         except ValidationError as error:
             raise first_problem(
                 error, Checked(given, hidden, described(cls), described(ImageSettings), described(PodSettings))
             ) from None
 
-    def model_post_init(self, context: Collection[str] | None, /) -> None:
-        """Remember what no field says: which values are secret."""
-        self._images_are_secret = "images" in (context or ())
+    def model_post_init(self, context: tuple[Collection[str], str] | None, /) -> None:
+        """Remember what no field says: which values are secret, and whose settings these are."""
+        secret, stack = context or ((), "")
+        self._images_are_secret = "images" in secret
+        self._stack = stack or None
+
+    @property
+    def stack(self) -> str | None:
+        """Name of the stack, as Pulumi takes it; None where only the kube context is known."""
+        return self._stack
 
     @property
     def has_secret_build_args(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stack.api_errors import ForbiddenError
-from stack.errors import HERE, ClusterError
+from stack.errors import HERE, ClusterError, other_port
 
 
 @dataclass(eq=False)
@@ -38,10 +38,15 @@ class PushPortBusyError(TunnelError):
 
     sentence = (
         "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}; "
-        "end the program that holds it, or choose another port with `pulumi config set pushPort NUMBER`, by hand with "
-        "`--push-port NUMBER`"
+        "end the program that holds it, or choose another port with `pulumi config set pushPort {other_port}`, by "
+        "hand with `--push-port {other_port}`"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "push_port": 23286, "reason": "Address already in use"}
+
+    @property
+    def other_port(self) -> int:
+        """Another push port."""
+        return other_port(self.push_port)
 
 
 @dataclass(eq=False)

@@ -56,7 +56,7 @@ class TestKubeconfig:
         [
             (lambda _: None, UnreachableError, "does not answer: Cannot connect to host 127.0.0.1:1"),
             (with_exec_plugin, CredentialPluginError, "its credential plugin no-such-plugin is missing; install it"),
-            (lambda config: config.pop("contexts"), KubeconfigError, "it has no such kube context, it has none"),
+            (lambda config: config.pop("contexts"), KubeconfigError, "it has no kube contexts; "),
             (lambda config: config.pop("clusters"), KubeconfigError, "cannot be used with kubeconfig"),
             (
                 lambda config: config["clusters"][0]["cluster"].update({"certificate-authority": "/nowhere/ca.crt"}),
@@ -101,15 +101,21 @@ class TestRefusal:
         assert isinstance(error, ForbiddenError)
         assert (error.user, error.verb, error.resource) == ("eve", "get", "pods/portforward")
         assert "does not let eve get pods/portforward in namespace kube-registry" in str(error)
-        assert "kubectl create role kube-registry-get --verb=get --resource=pods/portforward --namespace=" in str(error)
-        assert "kubectl create rolebinding kube-registry-get --role=kube-registry-get --user=eve" in str(error)
+        assert (
+            "kubectl create role kube-registry-eve-get-pods-portforward --verb=get --resource=pods/portforward "
+            in str(error)
+        )
+        assert "--user=eve --namespace=kube-registry`" in str(error)
 
     def test_a_missing_right_on_the_whole_cluster_asks_for_a_clusterrole(self) -> None:
         words = (
             'namespaces is forbidden: User "eve" cannot list resource "namespaces" in API group "" at the cluster scope'
         )
         sentence = str(refusal(WHERE, "GET /", 403, words))
-        assert "kubectl create clusterrole kube-registry-list --verb=list --resource=namespaces`" in sentence
+        assert (
+            "kubectl create clusterrole kube-registry-eve-list-namespaces --verb=list --resource=namespaces`"
+            in sentence
+        )
 
     def test_unknown_credentials_are_told_from_a_missing_right(self) -> None:
         assert type(refusal(WHERE, "GET /", 401, "Unauthorized")) is CredentialsError

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from lab.parts import BUILDX
 from lab.toolchain import build
 from stack.settings import Settings
 from tests.conftest import CLUSTER, Lab
+from tests.e2e.commands import paste
 
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
@@ -57,6 +58,11 @@ class Program:
         with pytest.raises(automation.CommandError) as failed:
             self.stack.up()
         return str(failed.value)
+
+    def paste(self, lines: Iterable[str]) -> None:
+        """Run commands that an error has printed, in the program's folder."""
+        for line in lines:
+            paste(line, self.folder, self.stack.workspace.env_vars)
 
     def configure(self, **settings: str) -> None:
         """Set config keys; an underscore stands for a dot of a path."""

@@ -17,6 +17,7 @@ from cluster.push import TRIES
 from components.hooks import HOOK_SECONDS
 from lab.cluster import known as plan_of
 from lab.waiting import wait_for
+from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = pytest.mark.lab
@@ -74,21 +75,22 @@ class TestFaults:
         with occupied(settings_of(lab).push_port):
             text = program.failing_up()
         assert f"cannot listen on port {settings_of(lab).push_port} of this machine" in text
-        assert "pulumi config set pushPort" in text
+        program.paste(commands_of(text, "pushPort"))
         assert "Traceback" not in text
         assert images_in_state(program) == set()
         assert not program.state().get("pending_operations")
         assert lab.get("deployments", "--namespace", "kube-registry")
 
     def test_the_next_up_repairs_it_and_three_images_share_one_tunnel(self, lab: Lab, program: Program) -> None:
-        lines: list[str] = []
-        program.stack.up(on_output=lines.append)
+        lines, port = list[str](), settings_of(lab).push_port
+        with occupied(port):
+            program.stack.up(on_output=lines.append)
         assert images_in_state(program) == {"app", "one", "two"}
         assert sum("waiting for an answer on" in line for line in lines) == 1
         assert sum("waiting for the Docker daemon to reach" in line for line in lines) == 1
         rows = [line.split() for line in lines if "reading the image back" in line]
         assert {row[row.index("docker:index:Image") + 1] for row in rows} == images_in_state(program)
-        with occupied(settings_of(lab).push_port):
+        with occupied(port + 1):
             pass
 
     def test_a_build_that_fails_is_not_built_again(self, program: Program) -> None:

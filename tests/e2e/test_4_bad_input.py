@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from cluster.preconditions import prove_reach
 from stack.api_errors import CertificateError, CredentialsError
 from stack.errors import ClusterError
 from stack.settings import Settings
+from tests.e2e.commands import commands_of, paste, tried
 from tests.e2e.conftest import STACK, Lab, Program
 
 pytestmark = pytest.mark.lab
@@ -46,6 +48,21 @@ class TestReach:
         assert type(raised.value) is kind
         assert words in str(raised.value)
 
+    def test_kubectl_shows_when_credentials_are_accepted_again(self, lab: Lab, tmp_path: Path) -> None:
+        file = tmp_path / "kube config"
+        chosen = {"kubeContext": lab.cluster.kube_context, "kubeconfig": str(file), "images": {"app": {}}}
+        settings = Settings.parse(chosen, project="kube-registry", stack="bad")
+        config = json.loads(lab.cluster.kubeconfig.read_text())
+        wrong_token(config)
+        file.write_text(json.dumps(config))
+        with pytest.raises(CredentialsError) as raised:
+            asyncio.run(prove_reach(settings))
+        (line,) = commands_of(raised.value)
+        assert tried(line, tmp_path, lab.env).returncode != 0
+        shutil.copy(lab.cluster.kubeconfig, file)
+        paste(line, tmp_path, lab.env)
+        asyncio.run(prove_reach(settings))
+
 
 class TestOnTheEngine:
     def test_a_docker_daemon_that_does_not_run_is_told_before_anything_is_made(
@@ -56,6 +73,16 @@ class TestOnTheEngine:
         text = program.failing_up()
         assert "no Docker daemon answers at unix:///nowhere.sock" in text
         assert "Traceback" not in text
+
+    def test_pulumi_preview_fails_until_there_is_a_plan(self, program: Program) -> None:
+        env = program.stack.workspace.env_vars
+        wrong = {**env, "DOCKER_HOST": "unix:///nowhere.sock"}
+        failed = program.registryctl("preview", DOCKER_HOST=wrong["DOCKER_HOST"])
+        assert failed.returncode == 1
+        (line,) = commands_of(failed.stdout + failed.stderr, "preview")
+        assert tried(line, program.folder, wrong).returncode != 0
+        paste(line, program.folder, env)
+        assert program.registryctl("preview").returncode == 0
 
     @pytest.mark.parametrize(
         ("setting", "words"),
@@ -72,32 +99,31 @@ class TestOnTheEngine:
         assert "Traceback" not in text
         assert [resource["type"] for resource in program.state().get("resources", [])] == ["pulumi:pulumi:Stack"]
 
-    def test_a_namespace_that_is_there_is_not_taken_over(self, lab: Lab, program: Program) -> None:
-        with program.changed({"namespace": "kube-public"}):
-            text = program.failing_up()
-        assert "is there already and not this stack's" in text
-        assert "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-public" in text
-        assert "kube-public" in {item["metadata"]["name"] for item in lab.get("namespaces")}
-
-    @pytest.mark.parametrize(
-        ("port", "words"),
-        [
-            ("30099", "service holder in namespace default has it"),
-            ("80", "provided port is not in the valid range. The range of valid ports is 30000-32767"),
-        ],
-    )
-    def test_a_node_port_that_cannot_be_had_is_explained(
-        self, lab: Lab, program: Program, port: str, words: str
-    ) -> None:
+    def test_a_namespace_and_a_node_port_that_are_taken_are_explained(self, lab: Lab, program: Program) -> None:
+        """Nothing is taken over unasked; the commands lead to an update that succeeds, with another stack selected."""
+        lab.kubectl("create", "namespace", "taken")
         lab.kubectl("create", "service", "nodeport", "holder", "--tcp=80", "--node-port=30099")
-        try:
-            with program.changed({"nodePort": port}):
-                text = program.failing_up()
-        finally:
-            lab.kubectl("delete", "service", "holder")
-        assert f"node port {port} cannot be had in namespace kube-registry" in text
-        assert words in text
-        assert "`pulumi config set nodePort 30000` chooses one that is free" in text
+        paste("pulumi stack init selected", program.folder, program.stack.workspace.env_vars)
+        program.configure(namespace="kube-public", nodePort="30099")
+        text = program.failing_up()
+        assert "kube-public of kube context" in text
+        assert "is there already and not this stack's" in text
+        program.paste(line.replace("NAME", "taken") for line in commands_of(text, "set namespace"))
+        text = program.failing_up()
+        assert "namespace taken of kube context" in text
+        program.paste(commands_of(text, "pulumi import"))
+        text = program.failing_up()
+        assert "is there already" not in text
+        assert "service holder in namespace default has it" in text
+        program.paste(commands_of(text, "nodePort"))
+        assert program.up()
+        assert program.output("registry")["nodePort"] == 30000
+        assert program.output("registry")["namespace"] == "taken"
+        lab.kubectl("delete", "service", "holder")
 
-    def test_after_all_this_an_up_succeeds(self, program: Program) -> None:
-        assert set(program.up()) <= {"create", "same"}
+    def test_a_node_port_outside_the_range_is_explained(self, program: Program) -> None:
+        with program.changed({"nodePort": "80"}):
+            text = program.failing_up()
+        assert "node port 80 cannot be had in namespace taken" in text
+        assert "provided port is not in the valid range. The range of valid ports is 30000-32767" in text
+        assert commands_of(text, "nodePort") == [f"pulumi config --stack {STACK} set nodePort 30001"]

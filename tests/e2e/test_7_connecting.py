@@ -12,8 +12,9 @@ import pytest
 from cluster.frames import PROTOCOL
 from cluster.kube import open_client
 from lab.toolchain import tool
-from stack.api_errors import ForbiddenError
+from stack.api_errors import CredentialPluginFailedError, ForbiddenError
 from tests.cluster.connecting import in_a_pod, kubeconfig, settings
+from tests.e2e.commands import commands_of, paste, tried
 from tests.e2e.conftest import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
@@ -82,6 +83,21 @@ async def test_a_token_that_is_taken_away_is_asked_for_anew_while_the_client_is_
         assert (await kube.get(PODS))["kind"] == "PodList"
         await kube.get(PODS)
         assert len((tmp_path / "runs").read_text()) == 2
+
+
+async def test_kubectl_shows_when_a_plugin_works_again(reader: Reader, tmp_path: Path) -> None:
+    chosen, folder = settings(reader.plugin(tmp_path)), tmp_path
+    works = (folder / "plugin").read_text()
+    (folder / "plugin").write_text("#!/bin/sh\necho log in first >&2\nexit 1\n")
+    with pytest.raises(CredentialPluginFailedError) as raised:
+        async with open_client(chosen) as kube:
+            await kube.get(PODS)
+    (line,) = commands_of(raised.value)
+    assert tried(line, folder, reader.lab.env).returncode != 0
+    (folder / "plugin").write_text(works)
+    paste(line, folder, reader.lab.env)
+    async with open_client(chosen) as kube:
+        await kube.get(PODS)
 
 
 async def test_the_right_that_an_upgrade_lacks_is_named(reader: Reader, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from housekeeping.storage import V2
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.settings import Settings
+from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_8_registry import pulled
 from tests.writing import pushing
@@ -245,6 +246,8 @@ class TestHarmed:
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert "failed to garbage collect: failed to mark: " in done.stderr
+        (line,) = commands_of(done.stderr)
+        assert "registry-" in paste(line, deployed.folder, deployed.stack.workspace.env_vars)
 
     def test_one_that_is_empty_is_no_error(self, lab: Lab, deployed: Program, settings: Settings) -> None:
         remove(lab, "blobs")

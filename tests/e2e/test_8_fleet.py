@@ -16,6 +16,7 @@ import yaml
 from fleet.command import GRACE_SECONDS
 from fleet.one import RELEASE_SECONDS
 from stack.endpoints import parse_reference
+from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab
 
 pytestmark = pytest.mark.lab
@@ -131,6 +132,7 @@ class TestEnd:
         assert status == 1
         assert ends(events)["slow"].startswith("cancelled: `up` of stack slow was cancelled after 12 s, its deadline")
         assert rollouts.is_unlocked()
+        (rollouts.folder / "cancelled.txt").write_text(ends(events)["slow"])
 
     def test_ctrl_c_ends_it_in_the_time_that_is_stated_and_leaves_no_lock(self, rollouts: Rollouts) -> None:
         with rollouts.begin("up", "--stacks", "slow", "--json") as running:
@@ -143,3 +145,9 @@ class TestEnd:
         assert running.returncode == 1
         assert "cancelled" in table
         assert rollouts.is_unlocked()
+
+    def test_the_command_goes_on_where_the_run_ended(self, rollouts: Rollouts) -> None:
+        (line,) = commands_of((rollouts.folder / "cancelled.txt").read_text())
+        (rollouts.folder / "slow" / "Dockerfile").write_text("FROM busybox:stable\n")
+        paste(line, rollouts.folder, rollouts.env)
+        assert rollouts.images("slow").keys() == {"slow", "app"}

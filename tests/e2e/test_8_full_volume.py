@@ -26,7 +26,8 @@ from stack.errors import Where
 from stack.names import READ_PORT, REGISTRY, labels
 from stack.registry_errors import RegistryError, VolumeFullError
 from stack.settings import Settings
-from tests.e2e.conftest import Lab, settings_of
+from tests.e2e.commands import commands_of, paste
+from tests.e2e.conftest import CHECKOUT, Lab, settings_of
 
 pytestmark = pytest.mark.lab
 
@@ -55,7 +56,9 @@ class Small:
 
     async def push(self, blob: bytes) -> None:
         """Upload a blob through the tunnel that is open."""
-        where = Where(cluster="lab", kube_context=self.settings.kube_context, namespace=NAME)
+        where = Where(
+            "lab", kubeconfig=self.settings.kubeconfig, kube_context=self.settings.kube_context, namespace=NAME
+        )
         async with open_registry(f"127.0.0.1:{self.settings.push_port}", where) as registry:
             await registry.put_blob("by/hand", blob)
 
@@ -127,12 +130,14 @@ class TestFullVolume:
         await path.take("image", said.append)
         try:
             await small.push(kept)
-            with pytest.raises(RegistryError):
+            with pytest.raises(RegistryError) as refused:
                 await small.push(too_large)
+            (line,) = commands_of(refused.value)
+            assert "no space left on device" in paste(line, CHECKOUT, small.lab.env)
             assert await path.recover("image", said.append) is False
             assert "volume in namespace full of kube context" in said[-1]
             assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
-            assert "pulumi config set storageSize" in said[-1]
+            assert commands_of(said[-1], "storageSize")
             assert small.read(kept) == kept
             small.give(MORE)
             assert await path.recover("image", said.append) is True

@@ -23,6 +23,7 @@ from lab.cluster import Node
 from stack.names import NODE_PROXY
 from stack.registry_errors import NotReadyError
 from tests.conftest import lab_with
+from tests.e2e.commands import commands_of
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program, settings_of
 
 pytestmark = pytest.mark.lab
@@ -73,8 +74,7 @@ def refused(program: Program) -> tuple[str, float]:
 @pytest.fixture(scope="module")
 def proxied(lab: Lab, program: Program, refused: tuple[str, float]) -> Program:
     """The same stack once it has done what it was told, in the hands of one who has not every right."""
-    assert "`pulumi config set nodeProxy true`" in refused[0]
-    program.configure(nodeProxy="true")
+    program.paste(commands_of(refused[0], "nodeProxy"))
     grant(lab)
     shutil.copy(cluster.kubeconfig_for(NAME, "deployer", [GROUP]), program.folder / "kubeconfig.json")
     program.up()
@@ -142,7 +142,7 @@ class TestWithout:
         assert row[2:6] == ["nftables", "refused", "on", "loopback:"]
         assert f"{by_iptables.name} " not in text
         assert "1 of 2 nodes cannot pull" in text
-        assert "what mends it is `pulumi config set nodeProxy true`" in text
+        assert f"what mends it is `pulumi config --stack {NAME} set nodeProxy true`" in text
         assert "docker:index/image:Image" not in {resource["type"] for resource in program.state()["resources"]}
         assert seconds < REFUSED_SECONDS
 

@@ -1,5 +1,6 @@
 """What was pushed is read back before the tunnel is given back: the daemon's word is not all there is."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,9 +10,11 @@ from cluster.probe_image import probe_config
 from cluster.push import PushPath
 from cluster.registry import digest_of, open_registry
 from lab.cluster import known as plan_of
+from stack.endpoints import parse_reference
 from stack.errors import HERE
 from stack.registry_errors import ContentMissingError
 from stack.settings import Settings
+from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, settings_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
@@ -62,4 +65,27 @@ class TestReadBack:
             with pytest.raises(ContentMissingError) as raised:
                 await path.read_back(URN, name, result, lambda _: None)
         assert f"layer {digest} {words}" in str(raised.value)
-        assert f"pulumi up --replace '{URN}'" in str(raised.value)
+
+    async def test_the_command_pushes_again_what_was_lost(self, lab: Lab, settings: Settings, program: Program) -> None:
+        (urn,) = [each["urn"] for each in program.state()["resources"] if each["type"].endswith(":Image")]
+        image, path = parse_reference(program.output("image")), PushPath(settings)
+        name = settings.endpoints.push_name("app", str(image.tag))
+        result = f"{name.rpartition(':')[0]}@{image.digest}"
+        volumes = plan_of(lab.cluster.name).volumes
+        (manifest,) = volumes.rglob(f"{str(image.digest).removeprefix('sha256:')}/data")
+        lost = json.loads(manifest.read_text())["layers"][-1]["digest"]
+        (file,) = volumes.rglob(f"{lost.removeprefix('sha256:')}/data")
+        file.unlink()
+        with pytest.raises(ContentMissingError) as raised:
+            await read_back(path, urn, name, result)
+        program.paste(commands_of(raised.value))
+        await read_back(path, urn, name, result)
+
+
+async def read_back(path: PushPath, urn: str, name: str, result: str) -> None:
+    """What an update does at the end of a push."""
+    await path.take(urn, lambda _: None, name)
+    try:
+        await path.read_back(urn, name, result, lambda _: None)
+    finally:
+        await path.give_back(urn)

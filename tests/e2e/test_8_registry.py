@@ -15,6 +15,7 @@ from lab.cluster import kubeconfig_for
 from stack.endpoints import parse_reference
 from stack.names import HOSTING, HOSTING_NAMESPACE
 from tests.e2e import conftest
+from tests.e2e.commands import commands_of
 from tests.e2e.conftest import CHECKOUT, Lab, Program, settings_of
 from tests.e2e.doors import NAMESPACE, Tried, place_of, visitors
 
@@ -67,8 +68,10 @@ class TestHosting:
     def test_what_somebody_else_tells_is_left_alone(self, lab: Lab, retained: Program, foreign: dict[str, str]) -> None:
         text = retained.failing_up()
         assert 'which says: host: "localhost:5000"; leave it alone with' in text
-        assert "pulumi config set localRegistryHosting false" in text
+        retained.paste(commands_of(text, "localRegistryHosting"))
+        retained.up()
         assert told(lab) == foreign
+        retained.configure(localRegistryHosting="true")
 
     def test_tools_are_told_where_to_push_and_where_nodes_pull(self, lab: Lab, retained: Program) -> None:
         retained.up()

@@ -15,7 +15,7 @@ def test_a_volume_is_full_before_the_last_byte() -> None:
     assert judge_room(Room(used=8 * GB, free=2 * GB)).words == "80% of 10.0 GB are used"
     line = judge_room(Room(used=9 * GB, free=1 * GB))
     assert line.well is False
-    assert "`registryctl gc`" in line.words
+    assert "`python -m registryctl gc`" in line.words
 
 
 @pytest.mark.parametrize(

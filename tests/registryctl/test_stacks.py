@@ -96,7 +96,7 @@ class TestRefusals:
         pulumi("echo 'error: no stack selected; please use `pulumi stack select`' >&2; exit 1")
         text = refusal(folder, None)
         assert "settings of the selected stack" in text
-        assert text.endswith("name one with --stack, or choose one with `pulumi stack select`")
+        assert text.endswith("`pulumi stack select NAME` chooses one")
 
     def test_there_is_no_pulumi(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(folder))

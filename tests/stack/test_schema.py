@@ -4,7 +4,7 @@ import pytest
 
 from stack.errors import KubeRegistryError
 from stack.registry_errors import PreflightError
-from stack.schema import GENERATED, ROOT, _with_example
+from stack.schema import GENERATED, ROOT, with_example
 from stack.settings import described
 
 
@@ -22,10 +22,10 @@ class TestGenerated:
 class TestErrors:
     def test_the_page_has_a_heading_of_one_line_for_each(self) -> None:
         headings = re.findall(r"^\*\*.*", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
-        assert len(headings) == len(list(_with_example()))
+        assert len(headings) == len(list(with_example()))
         assert all(re.fullmatch(r"\*\*[^*]+\.\*\*", heading) for heading in headings)
 
-    @pytest.mark.parametrize("kind", list(_with_example()))
+    @pytest.mark.parametrize("kind", list(with_example()))
     def test_each_is_one_sentence_with_all_its_fields_and_what_mends_it(self, kind: type[KubeRegistryError]) -> None:
         sentence, *table = str(kind(**kind.example)).splitlines()
         assert not table or kind.__name__ == "PreflightError"

@@ -104,7 +104,10 @@ class TestSettings:
             assert settings.has_secret_build_args is expected
 
     def test_the_push_port_is_that_of_the_stacks_own_name(self) -> None:
-        assert Settings.parse(LEAST, project="kube-registry", stack="acme/kube-registry/dev") == parse()
+        assert (
+            Settings.parse(LEAST, project="kube-registry", stack="acme/kube-registry/dev").push_port
+            == parse().push_port
+        )
 
     @pytest.mark.parametrize(
         "given",

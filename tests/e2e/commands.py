@@ -1,0 +1,29 @@
+"""The commands that an error prints, run as a person pastes them into a shell."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+COMMAND = re.compile(r"`((?:docker|export|kubectl|pulumi|python) [^`]+)`")
+
+
+def commands_of(error: object, part: str = "") -> list[str]:
+    """The commands in the text of an error, each once; only those that have a part, if one is given."""
+    return [line for line in dict.fromkeys(COMMAND.findall(str(error))) if part in line]
+
+
+def paste(line: str, folder: Path, env: Mapping[str, str]) -> str:
+    """What a command line prints, which has to succeed; all that Pulumi asks is answered with yes."""
+    done = tried(line, folder, env)
+    assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def tried(line: str, folder: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """A command line that may fail."""
+    surroundings = {**env, "PULUMI_SKIP_CONFIRMATIONS": "true"}
+    command = ["sh", "-c", line]
+    return subprocess.run(
+        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=200, check=False
+    )
