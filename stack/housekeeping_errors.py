@@ -59,7 +59,8 @@ class LeaseUnreadableError(ClusterError):
 
     sentence = (
         "the Lease `registry` in {where} cannot be read: {reason}. Fix: make sure that nothing pushes and nothing "
-        "collects garbage, then `kubectl delete lease registry --namespace {where.namespace}`; the next push makes it"
+        "collects garbage, then `{where.kubectl} delete lease registry --namespace {where.namespace}`; the next push "
+        "makes it"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,

@@ -102,7 +102,7 @@ class TestEntries:
         api.hold_lease()
         assert api.lease
         api.lease["metadata"]["annotations"]["kube-registry/holders"] = written
-        with pytest.raises(LeaseUnreadableError, match=f"kubectl delete lease registry --namespace {NAMESPACE}"):
+        with pytest.raises(LeaseUnreadableError, match=f"delete lease registry --namespace {NAMESPACE}"):
             async with held(kube):
                 pass
 

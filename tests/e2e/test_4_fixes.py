@@ -40,6 +40,8 @@ TESTS = {
     "StackError": "test_4_settings.py::test_a_stack_that_is_not_there_is_made_by_the_command",
     "DaemonError": "test_4_fixes.py::test_docker_info_fails_until_the_daemon_is_found",
     "DaemonAddressError": "test_4_fixes.py::test_an_address_without_scheme_gets_one",
+    "DaemonTlsError": "../cluster/test_docker_config.py::"
+    "test_a_context_with_certificates_is_an_error_whose_command_gives_them_to_everybody",
     "DockerConfigError": "test_4_fixes.py::test_docker_warns_of_its_configuration_until_it_can_be_used",
     "DaemonReachError": "test_8_reach.py::test_where_the_port_is_taken_nothing_is_built_and_another_one_is_proposed",
     "KubeconfigError": "test_4_fixes.py::test_another_kubeconfig_is_named",
@@ -48,6 +50,7 @@ TESTS = {
     "CredentialsError": "test_4_bad_input.py::test_kubectl_shows_when_credentials_are_accepted_again",
     "ForbiddenError": "test_3_rights.py::test_a_right_that_is_missing_is_named_at_once",
     "TunnelForbiddenError": "test_3_rights.py::test_a_right_that_is_missing_is_named_at_once",
+    "LeaseUnreadableError": "test_7_lease.py::test_a_lease_that_cannot_be_read_is_deleted_by_the_command",
     "ExecError": "test_7_housekeeping.py::test_the_registrys_own_words_are_told_when_its_collection_fails",
     "DamagedManifestsError": "test_7_verify.py::test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
     "NamespaceTakenError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
@@ -75,7 +78,8 @@ def test_every_command_that_an_error_prints_is_run() -> None:
     assert printing == TESTS.keys() | UNTRIED.keys()
     for place in TESTS.values():
         file, _, name = place.partition("::")
-        names = {getattr(node, "name", "") for node in ast.walk(ast.parse(Path(__file__).with_name(file).read_text()))}
+        text = (Path(__file__).parent / file).read_text()
+        names = {getattr(node, "name", "") for node in ast.walk(ast.parse(text))}
         assert name in names, place
 
 

@@ -25,9 +25,10 @@ from cluster.tunnel import open_tunnel
 from housekeeping.collection import collect, draw_up
 from housekeeping.inventory import look
 from housekeeping.plan import Keep
-from stack.housekeeping_errors import WrittenMeanwhileError
+from stack.housekeeping_errors import LeaseUnreadableError, WrittenMeanwhileError
 from stack.names import REGISTRY
 from stack.settings import Settings
+from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_3_rights import port_forward, push_blob
 from tests.e2e.test_6_tunnel import is_free
@@ -284,3 +285,18 @@ async def is_there(settings: Settings, digest: str) -> bool:
     """Whether an image of the repository `garbage` is there."""
     async with open_client(settings) as kube, open_door(kube, None) as registry:
         return await registry.manifest("garbage", digest) is not None
+
+
+async def test_a_lease_that_cannot_be_read_is_deleted_by_the_command(
+    lab: Lab, deployed: Program, settings: Settings
+) -> None:
+    async with open_client(settings) as kube:
+        async with lease_held(kube, GC, alone=True, say=print):
+            pass
+        lab.kubectl("annotate", "lease", REGISTRY, "-n", NAMESPACE, "kube-registry/holders=edited", "--overwrite")
+        with pytest.raises(LeaseUnreadableError) as raised:
+            await lease_holders(kube)
+        (line,) = commands_of(raised.value)
+        await asyncio.to_thread(paste, line, deployed.folder, deployed.stack.workspace.env_vars)
+        async with lease_held(kube, GC, alone=True, say=print):
+            pass
