@@ -90,6 +90,11 @@ class Where:
         options = ["--kubeconfig", file] if file else []
         return shlex.join(["kubectl", *options, "--context", self.kube_context])
 
+    @property
+    def stack_option(self) -> str:
+        """The option of registryctl that names the stack; nothing where only the kube context is known."""
+        return f" --stack {shlex.quote(self.stack)}" if self.stack else ""
+
 
 HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry", stack="dev")
 """Where the examples happen."""

@@ -1,6 +1,5 @@
 """What can go wrong with the lease of a registry, and with work that is done in its pod."""
 
-import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -121,14 +120,9 @@ class DamagedManifestsError(ClusterError):
 
     sentence = (
         "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
-        "`python -m registryctl verify{option}` names them, and what mends them"
+        "`python -m registryctl verify{where.stack_option}` names them, and what mends them"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 1}
-
-    @property
-    def option(self) -> str:
-        """The stack, for registryctl."""
-        return f" --stack {shlex.quote(self.where.stack)}" if self.where.stack else ""
 
 
 @dataclass(eq=False)
@@ -143,8 +137,8 @@ class UsesUnknownError(ClusterError):
 
     sentence = (
         "{listed} in {where} could not be listed, so images that only these name are not known and nothing more is "
-        "removed. Fix: `kubectl get apiservices` shows which API does not answer; then `registryctl gc`, without --yes "
-        "to decide without these kinds"
+        "removed. Fix: `{where.kubectl} get apiservices` shows which API does not answer; then "
+        "`python -m registryctl gc{where.stack_option}`, without --yes to decide without these kinds"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "kinds": ("*.acme.example (status 503)",)}
 

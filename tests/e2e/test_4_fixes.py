@@ -52,6 +52,7 @@ TESTS = {
     "TunnelForbiddenError": "test_3_rights.py::test_a_right_that_is_missing_is_named_at_once",
     "LeaseUnreadableError": "test_7_lease.py::test_a_lease_that_cannot_be_read_is_deleted_by_the_command",
     "ExecError": "test_7_housekeeping.py::test_the_registrys_own_words_are_told_when_its_collection_fails",
+    "UsesUnknownError": "test_7_in_use.py::test_an_api_that_does_not_answer_stops_what_nobody_watches",
     "DamagedManifestsError": "test_7_verify.py::test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
     "NamespaceTakenError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
     "NodePortError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",

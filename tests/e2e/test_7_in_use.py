@@ -13,6 +13,7 @@ from cluster.door import open_door
 from cluster.kube import open_client
 from stack.endpoints import parse_reference
 from stack.settings import Settings
+from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_7_housekeeping import listed, push
 from tests.housekeeping.fake_cluster import helm_release
@@ -193,8 +194,12 @@ class TestInUse:
         with applied(lab, [service, api]):
             done = deployed.registryctl("gc", "--keep", "1", "--yes")
             asked = deployed.registryctl("gc", "--keep", "1", given="n\n")
+            shown, collects = commands_of(done.stderr)
+            env = deployed.stack.workspace.env_vars
+            assert "v1.silent.example" in paste(shown, deployed.folder, env)
         assert done.returncode == 1
         assert "*.silent.example (status 503)" in done.stderr
         assert "*.silent.example" in asked.stdout
         assert "Remove them" in asked.stderr
         assert "silent:v1" in listed(deployed)
+        paste(f"yes | {collects}", deployed.folder, env)
