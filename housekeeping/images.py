@@ -71,7 +71,7 @@ def images(
         storage: what lies on its volume.
         manifests: what its manifests say.
         uses: who uses what.
-        protections: what stays, whoever uses it.
+        protections: what stays, used or not.
     """
     used: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:

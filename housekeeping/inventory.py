@@ -60,7 +60,7 @@ async def look(
         kube: client of the registry's cluster.
         registry: a door of the registry.
         outputs: uses that the cluster does not know: images of a stack's outputs.
-        protect: what stays, whoever uses it; annotations add to it.
+        protect: what stays, used or not; annotations add to it.
         helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:

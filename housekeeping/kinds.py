@@ -121,7 +121,7 @@ HELM = Kind(
 
 
 async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
-    """Find the kinds that a cluster has beside those of Kubernetes itself: custom resources, aggregated APIs.
+    """Find the kinds of a cluster that are not built into Kubernetes: custom resources, aggregated APIs.
 
     Args:
         kube: client of the cluster.

@@ -1,4 +1,4 @@
-"""What a manifest needs, whoever wrote it: images, indexes, build caches, attestations, artifacts."""
+"""What a manifest needs, whichever tool wrote it: images, indexes, build caches, attestations, artifacts."""
 
 import json
 from typing import Any
