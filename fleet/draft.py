@@ -34,7 +34,7 @@ def draft(kube_contexts: Sequence[str], project: str) -> str:
         for index, (name, kube_context) in enumerate(zip(names, kube_contexts, strict=True))
     ]
     content = {"defaults": {"images": {"app": {"context": "./app"}}}, "stacks": stacks}
-    return _HEAD + yaml.safe_dump(content, sort_keys=False)
+    return _HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _names(kube_contexts: Sequence[str]) -> Iterator[str]:

@@ -54,7 +54,7 @@ def read_yaml(file: Path) -> object:
         return load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "all of it"
+        place = f"line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error)
         raise FleetError(str(file), place, f"it cannot be read: {problem}", _CORRECT) from error
 
@@ -67,11 +67,11 @@ def read_entries(file: Path) -> tuple[Mapping[str, Any], list[Entry]]:
     """
     content = read_yaml(file)
     if not isinstance(content, Mapping):
-        raise FleetError(str(file), "all of it", "it takes a map with the key stacks", _CORRECT)
+        raise FleetError(str(file), "", "it takes a map with the key stacks", _CORRECT)
     for key in map(str, content):
         if key not in _KNOWN and not key.startswith("x-"):
             meant = nearest(key, _KNOWN)
-            hint = f"{meant} is meant" if meant else "known are defaults, stacks, and any that begins with x-"
+            hint = f"write `{meant}`" if meant else "use defaults, stacks, or a key that begins with x-"
             raise FleetError(str(file), key, "there is no such key", hint)
     defaults, stacks = with_values(content.get("defaults")), content.get("stacks")
     if not isinstance(defaults, Mapping):

@@ -52,16 +52,16 @@ def init() -> None:
     """Write a fleet.yaml with a stack for each kube context of this machine."""
     file = Path.cwd() / FILE
     if file.exists():
-        raise FleetError(str(file), "all of it", "it is there already", "move it away, or edit it")
+        raise FleetError(str(file), "", "the file exists already", "edit it, or move it away")
     kubeconfig = named(None)
     try:
         names = list(read(None).entries["contexts"])
     except (*LOWER, yaml.YAMLError, ValueError) as error:
-        mend = "`kubectl config get-contexts` tells when it is right"
+        mend = "correct the file until `kubectl config get-contexts` lists them"
         raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error
     if not names:
-        raise FleetError(str(file), "its stacks", f"{kubeconfig} has no kube contexts", "name another in $KUBECONFIG")
-    file.write_text(draft(names, project_name(Path.cwd())))
+        raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
+    file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
     typer.echo(f"{FILE} lists {len(names)} stacks; `python -m registryctl fleet list` shows them")
 
 

@@ -8,20 +8,32 @@ from stack.errors import KubeRegistryError
 
 @dataclass(eq=False)
 class FleetError(KubeRegistryError):
-    """fleet.yaml is not there, cannot be read, or says something that is not allowed."""
+    """fleet.yaml is not there, cannot be read, or says something that is not allowed.
+
+    Args:
+        file: its path.
+        place: where in it, such as a stack; "" for the whole of it.
+        problem: what is wrong there.
+        mend: what to do, after "Fix: ".
+    """
 
     file: str
     place: str
     problem: str
     mend: str
 
-    sentence = "{file}, {place}: {problem}; {mend}"
+    sentence = "{at}: {problem}. Fix: {mend}"
     example: ClassVar[dict[str, object]] = {
         "file": "/home/me/kube-registry/fleet.yaml",
         "place": "stack shop-eu",
         "problem": "it has push port 21000, which stack shop-us has, too",
         "mend": "write `pushPort: 20000` below it, which is free",
     }
+
+    @property
+    def at(self) -> str:
+        """The file, with the place in it unless the whole of it is meant."""
+        return f"{self.file}, {self.place}" if self.place else self.file
 
 
 @dataclass(eq=False)

@@ -43,7 +43,7 @@ def test_a_fleet_that_is_there_is_not_lost(folder: Path) -> None:
     (folder / "fleet.yaml").write_text(MINE)
     again = fleet(folder, "init")
     assert again.returncode == 1
-    assert "it is there already" in again.stderr
+    assert "the file exists already" in again.stderr
     assert "mine" in (folder / "fleet.yaml").read_text()
 
 
@@ -64,8 +64,8 @@ def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(folder: P
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["list"], 1, "`python -m registryctl fleet init` writes one"),
-        (["up", "--stacks", "nowhere"], 1, "`python -m registryctl fleet init` writes one"),
+        (["list"], 1, "Fix: `python -m registryctl fleet init`"),
+        (["up", "--stacks", "nowhere"], 1, "Fix: `python -m registryctl fleet init`"),
         (["list", "--label", "region"], 2, "--label takes key=value"),
         (["up", "--parallel", "0"], 2, "--parallel"),
     ],
