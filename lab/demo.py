@@ -1,8 +1,10 @@
 """The demo: from a bare machine to a workload that runs a fresh image, and back to a bare machine.
 
-`python -m lab.demo up|preview|down`, which is what `make` calls.
+`python -m lab.demo up|preview|down`, which is what `make` calls, and `environment` for commands of one's own.
 """
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 
@@ -48,6 +50,14 @@ def preview() -> None:
     env = _running_environment()
     registry_stack(env).run("preview")
     downstream_stack(env).run("preview")
+
+
+@commands.command("environment")
+def show_environment() -> None:
+    """Print the lines of a shell after which `pulumi`, `kubectl` and registryctl work on the running lab."""
+    for name, value in _running_environment().items():
+        if os.environ.get(name) != value:
+            print(f"export {name}={shlex.quote(value)}")
 
 
 @commands.command()

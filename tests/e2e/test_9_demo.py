@@ -68,6 +68,13 @@ class TestDemo:
         assert "12 unchanged" in shown
         assert "3 unchanged" in shown
 
+    def test_commands_of_ones_own_work_on_it(self) -> None:
+        (line,) = re.findall(r"`(eval .*?)`", README)
+        shown = run(f"{line}; pulumi stack output image --stack dev && kubectl get nodes", CHECKOUT)
+        assert shown.startswith("localhost:30100/app:")
+        assert "dev-n0" in shown
+        assert "there" in run(f"{line}; .venv/bin/python -m registryctl status --stack dev", CHECKOUT)
+
     def test_make_preview_shows_no_change(self) -> None:
         shown = run("make preview", CHECKOUT)
         assert "12 unchanged" in shown
