@@ -248,7 +248,7 @@ class TestProtocol:
         assert list(changed.diffs) == ["host"]
         assert not changed.replaces
 
-    @pytest.mark.parametrize("setting", ["certPath", "caMaterial", "sshOpts"])
+    @pytest.mark.parametrize("setting", ["certPath", "caMaterial"])
     def test_a_connection_that_it_does_not_speak_is_refused(self, plugin: Plugin, setting: str) -> None:
         variables = {"docker:config:host": "unix:///x", f"docker:config:{setting}": "x"}
         with refused(f"does not know docker:{setting}"):
