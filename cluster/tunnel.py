@@ -143,7 +143,9 @@ class Tunnel:
             self._note(error)
             near.reset()
         except RefusedRequestError as refused:
-            _LOG.info("%s: refused a request: %s", self.address, refused)
+            # Docker tries TLS before HTTP at every registry: only what a web page may have sent is worth a line.
+            level = logging.INFO if refused.status == HTTPStatus.FORBIDDEN else logging.DEBUG
+            _LOG.log(level, "%s: refused a request: %s", self.address, refused)
             await near.refuse(refused.answer)
         except asyncio.CancelledError:  # cut
             if link.cause:

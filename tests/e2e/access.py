@@ -25,7 +25,7 @@ FROM_1_35: set[Right] = {("create", "pods/portforward"), ("create", "pods/exec")
 GRANTED_REQUEST = re.compile(
     r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?!namespaces)(?P<everywhere>[a-z]+)|namespaces'
     rf'(?:/{NAMESPACE}(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?)[?"]'
-    r'.* userAgent="(?!kubelet/|kube-)[^"]+".* (?:resp=(?P<status>2\d\d)|hijacked=true)'
+    r'.* userAgent="(?!kubelet/|kube-(?!registry/))[^"]+".* (?:resp=(?P<status>2\d\d)|hijacked=true)'
 )
 """In the API server's log; not those of Kubernetes' own parts."""
 

@@ -155,7 +155,7 @@ class TestByStack:
     def test_an_open_connection_does_not_hold_up_the_end(self, deployed: Program, env: dict[str, str]) -> None:
         with running(deployed, env, "tunnel", "--stack", STACK) as opened:
             with socket.create_connection(("127.0.0.1", opened.push_port), timeout=10) as held:
-                held.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                held.sendall(f"GET /v2/ HTTP/1.1\r\nHost: localhost:{opened.push_port}\r\n\r\n".encode())
                 assert held.recv(1 << 16).startswith(b"HTTP/1.1 200")
                 said = opened.end(signal.SIGTERM)
                 with suppress(ConnectionResetError):
@@ -182,7 +182,7 @@ class TestByStack:
 
     def test_a_stack_that_is_not_there(self, deployed: Program, env: dict[str, str]) -> None:
         sentence = failure(deployed, env, "tunnel", "--stack", "nope")
-        assert sentence.endswith("no stack named 'nope' found; `pulumi stack ls` lists the stacks")
+        assert "no stack named 'nope' found" in sentence
 
 
 class TestByKubeContext:
