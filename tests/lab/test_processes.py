@@ -49,8 +49,10 @@ def test_what_it_says_is_in_its_log(tmp_path: Path) -> None:
 
 def test_its_environment_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/somebody/elses")
-    process = start(tmp_path)
-    names = {entry.split(b"=")[0] for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") if entry}
+    environ, log = Path(f"/proc/{start(tmp_path).pid}/environ"), tmp_path / "logs" / "sleeper.log"
+    # A program that has just been started has none for a moment: the kernel sets it last.
+    wait_for(environ.read_bytes, "its environment", log=log, seconds=10)
+    names = {entry.split(b"=")[0] for entry in environ.read_bytes().split(b"\0") if entry}
     assert names == {b"PATH", b"HOME", processes.MARK.encode()}
 
 
