@@ -57,6 +57,7 @@ def lab_with(pytestconfig: pytest.Config, name: str, *proxy_modes: str) -> Itera
         provide_plugins(progress)
         engine = docker_engine.up(progress)
     with locked(STATE / "locks" / f"tests-of-{name}"):  # another test run has the same cluster
+        cluster.down(name)  # what a run left that was killed: its objects would change the results of this one
         with capture.global_and_fixture_disabled():
             running = cluster.up(name, nodes=2, proxy_modes=proxy_modes, report=progress)
         yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))

@@ -51,6 +51,11 @@ class TestOwnCluster:
     reason="a demo of yours is running, and this test would end it; `make down` first",
 )
 class TestDemo:
+    @pytest.fixture(scope="class", autouse=True)
+    def nothing_left(self) -> None:
+        """A demo that was killed left the state of its stacks."""
+        run("make down", CHECKOUT)
+
     def test_make_up_shows_pods_that_run_the_reference(self) -> None:
         shown = run("make up", CHECKOUT)
         assert "12 created" in shown or "12 unchanged" in shown
