@@ -110,14 +110,20 @@ class KubeClient:
         """
         return str(await self._send("GET", path, read=bytes.decode))
 
-    async def create(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(self, path: str, made: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """Create an object in the collection at an API path; what became of it.
+
+        Args:
+            path: of the collection.
+            made: the object.
+            repeatable: whether to send it again after an answer that was lost: either nothing is stored, or the caller
+                takes status 409 as well as the object, because the first request may have created it.
 
         Raises:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be made.
         """
-        created: dict[str, Any] = await self._send("POST", path, body=made)
+        created: dict[str, Any] = await self._send("POST", path, body=made, repeatable=repeatable)
         return created
 
     async def replace(self, path: str, made: Mapping[str, Any]) -> None:
@@ -231,6 +237,7 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         read: Callable[[bytes], Any] = _an_object,
         request: str = "",
+        repeatable: bool = True,
     ) -> Any:  # noqa: ANN401 - whatever `read` makes of it
         async def send(shown: Shown) -> Any:  # noqa: ANN401 - likewise
             shown_headers = shown.headers
@@ -251,7 +258,7 @@ class KubeClient:
             return read(data)
 
         sent = request or f"{method} {path}"
-        return await retrying(method, self.ends)(self._ask, sent, send)
+        return await retrying(self.ends, repeatable=repeatable)(self._ask, sent, send)
 
     async def _upgrade(
         self, shown: Shown, path: str, protocol: str, query: Mapping[str, str | Sequence[str]]

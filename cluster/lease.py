@@ -196,7 +196,7 @@ async def _change(kube: KubeClient, change: Callable[[Holders], Holders | None])
             return False
         try:
             if found is None:
-                await kube.create(path, lease_object(wanted, None))
+                await kube.create(path, lease_object(wanted, None), repeatable=True)
             else:
                 await kube.replace(f"{path}/{REGISTRY}", lease_object(wanted, found))
         except RefusedError as error:

@@ -1,7 +1,7 @@
 """Which failures of a request to the API server pass by themselves, and for how long it is sent again.
 
 client-go does the same for 429 and 5xx with Retry-After (rest/with_retry.go). A request that may have been carried out
-is sent again only if that does no harm: a create is not.
+is sent again only if that does no harm: a create is not, unless its caller says so.
 """
 
 import time
@@ -26,19 +26,19 @@ _PASSING = (502, 503, 504)
 _ANSWER_LOST = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, OSError)
 
 
-def retrying(method: str, ends: float | None) -> AsyncRetrying:
+def retrying(ends: float | None, *, repeatable: bool) -> AsyncRetrying:
     """Return what calls a function again while its failures pass by themselves, then raises the last one.
 
     Args:
-        method: the HTTP method of the request that the function sends.
         ends: when the caller's own wait ends, by time.monotonic(); None for PATIENCE_SECONDS from now.
+        repeatable: whether the request that the function sends does no harm if it is carried out twice.
     """
     bound = PATIENCE_SECONDS if ends is None else ends - time.monotonic()
 
     def left(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         elapsed = state.seconds_since_start or 0.0
-        return 0.0 if error is None else _seconds(error, method, bound, is_ours=ends is None) - elapsed
+        return 0.0 if error is None else _seconds(error, bound, is_ours=ends is None, repeatable=repeatable) - elapsed
 
     def pause(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -48,16 +48,16 @@ def retrying(method: str, ends: float | None) -> AsyncRetrying:
     return AsyncRetrying(retry=lambda state: left(state) > 0, wait=pause)
 
 
-def _seconds(error: BaseException, method: str, bound: float, *, is_ours: bool) -> float:
+def _seconds(error: BaseException, bound: float, *, is_ours: bool, repeatable: bool) -> float:
     """Return how many seconds a request that fails like this is sent again; 0 for one that is not."""
     if isinstance(error, RefusedError):
-        if error.status == _TOO_MANY_REQUESTS or (error.status in _PASSING and method != "POST"):
+        if error.status == _TOO_MANY_REQUESTS or (error.status in _PASSING and repeatable):
             return bound
-        return min(bound, PATIENCE_SECONDS) if error.status >= _SERVER_ERROR and method != "POST" else 0.0
+        return min(bound, PATIENCE_SECONDS) if error.status >= _SERVER_ERROR and repeatable else 0.0
     if not isinstance(error, UnreachableError) or isinstance(error, CertificateError):
         return 0.0
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorError) and not isinstance(cause, aiohttp.ClientSSLError):
         return min(bound, CONNECT_SECONDS) if is_ours else bound
     lost = isinstance(cause, _ANSWER_LOST) and not isinstance(cause, aiohttp.ClientSSLError)
-    return bound if lost and method != "POST" else 0.0
+    return bound if lost and repeatable else 0.0

@@ -47,7 +47,7 @@ async def lacking(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
         attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
         if not right.everywhere:
             attributes["namespace"] = kube.where.namespace
-        told = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}})
+        told = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}}, repeatable=True)
         return bool(told["status"]["allowed"])
 
     asked = list(rights)

@@ -22,6 +22,9 @@ from tests.cluster.fake_node import Forward, Node
 NAMESPACE = "kube-registry"
 KUBE_CONTEXT = "fake"
 
+RESET = 0
+"""Stands for a status: the connection is cut in place of an answer."""
+
 
 @dataclass(frozen=True)
 class FakePod:
@@ -85,7 +88,7 @@ class FakeApi:
         looks: how often the list of pods was asked for.
         lease: the registry's Lease, or None.
         lease_looks: how often that was asked for.
-        lease_answers: the statuses that the next changes of it answer with, which are made all the same.
+        lease_answers: the statuses, or RESET, that the next changes of it answer with, which are made all the same.
         upgrades: the pods to which a forward was asked for, refused ones too.
     """
 
@@ -146,7 +149,11 @@ class FakeApi:
             return Refusal(HTTPStatus.CONFLICT, "the object has been modified").response()
         lease["metadata"]["resourceVersion"] = str(int(before or 0) + 1)
         self.lease = lease
-        if status := next(self.lease_answers, None):
+        status = next(self.lease_answers, None)
+        if status == RESET:
+            assert request.transport
+            request.transport.abort()
+        elif status:
             return Refusal(status).response()
         return web.json_response(lease)
 

@@ -102,6 +102,7 @@ SAFE: dict[str, Ask] = {
     "PATCH": lambda kube: kube.apply("/it", {}),
     "PUT": lambda kube: kube.replace("/it", {}),
     "DELETE": lambda kube: kube.delete("/it"),
+    "POST": lambda kube: kube.create("/its", {}, repeatable=True),
 }
 safe = pytest.mark.parametrize("method", SAFE)
 

@@ -21,7 +21,7 @@ from cluster.lease import LOST_SECONDS, RENEW_SECONDS, lease_held
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
 from stack.housekeeping_errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
-from tests.cluster.fake_api import KUBE_CONTEXT, NAMESPACE, FakeApi, FakePod, settings_for
+from tests.cluster.fake_api import KUBE_CONTEXT, NAMESPACE, RESET, FakeApi, FakePod, settings_for
 from tests.cluster.local import PATIENCE_SECONDS, until, unused_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -124,6 +124,15 @@ class TestEntries:
 
     async def test_one_whose_answer_was_lost_does_not_wait_for_itself(self, api: FakeApi, kube: KubeClient) -> None:
         api.lease_answers = iter([409])  # as a request that is sent again after its answer was lost
+        async with asyncio.timeout(5), held(kube, alone=True):
+            assert len(api.holders) == 1
+        assert api.holders == {}
+
+    @pytest.mark.parametrize("status", [500, 503, RESET])
+    async def test_the_first_one_of_all_whose_answer_was_lost_enters(
+        self, api: FakeApi, kube: KubeClient, status: int
+    ) -> None:
+        api.lease_answers = iter([status])  # the object was created all the same
         async with asyncio.timeout(5), held(kube, alone=True):
             assert len(api.holders) == 1
         assert api.holders == {}
