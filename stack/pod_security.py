@@ -48,13 +48,7 @@ def privileges(template: object) -> Iterator[str]:
     for sysctl in sequence(at(spec, "securityContext", "sysctls")):
         if (name := known(at(sysctl, "name"))) and name not in _SYSCTLS:
             yield f"sets the sysctl {name}"
-    annotations = at(template, "metadata", "annotations")
-    for key in annotations if hasattr(annotations, "keys") else ():
-        profile = str(known(at(annotations, key)) or "")
-        if str(key).startswith(_APPARMOR) and not (
-            profile in ("", "runtime/default") or profile.startswith("localhost/")
-        ):
-            yield f"container {str(key).removeprefix(_APPARMOR)} has the AppArmor profile {profile}"
+    yield from _of_annotations(at(template, "metadata", "annotations"))
     yield from _of_security_context(at(spec, "securityContext"))
     for name, container in containers(spec):
         yield from (f"container {name} {each}" for each in _of_container(container))
@@ -65,7 +59,7 @@ def _of_annotations(annotations: object) -> Iterator[str]:
         profile = str(known(value) or "")
         harmless = profile in ("", "runtime/default") or profile.startswith("localhost/")
         if key.startswith(_APPARMOR) and not harmless:
-            yield f"container {key.removeprefix(_APPARMOR)} has the appArmor profile {profile}"
+            yield f"container {key.removeprefix(_APPARMOR)} has the AppArmor profile {profile}"
 
 
 def _of_container(container: object) -> Iterator[str]:
