@@ -37,11 +37,18 @@ _PROGRAM = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", "stack", "cluster",
 _FLAT = ("app", DOWNSTREAM)
 
 
-def copy_ours(folder: Path) -> Path:
-    """A copy of the program, configured for the bench's cluster."""
+def copy_ours(folder: Path, kube_context: str = KUBE_CONTEXT, **settings: str | int) -> Path:
+    """A copy of the program, configured for the bench's cluster if for no other.
+
+    Args:
+        folder: gets the copy.
+        kube_context: of the cluster.
+        settings: more of the program's, by their keys.
+    """
     _copy(CHECKOUT, _PROGRAM, folder)
-    _configure(folder, {"kube-registry:kubeContext": KUBE_CONTEXT, "kube-registry:pushPort": PUSH_PORT})
-    _configure(folder / DOWNSTREAM, {"downstream:kubeContext": KUBE_CONTEXT})
+    chosen = {"kubeContext": kube_context, "pushPort": PUSH_PORT, **settings}
+    _configure(folder, {f"kube-registry:{key}": value for key, value in chosen.items()})
+    _configure(folder / DOWNSTREAM, {"downstream:kubeContext": kube_context})
     return folder
 
 

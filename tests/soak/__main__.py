@@ -18,6 +18,7 @@ from lab.progress import Progress, duration
 from tests.bench import table
 from tests.soak.frozen import freeze
 from tests.soak.garbage import litter
+from tests.soak.hiccups import hiccup
 from tests.soak.idle import stay_idle
 from tests.soak.kills import kill
 from tests.soak.place import Place, lab
@@ -28,6 +29,7 @@ from tests.soak.stalled import stall
 IDLE_SECONDS = 3600.0
 KILLS = 20
 GARBAGE_SECONDS = 180.0
+HICCUPS_SECONDS = 600.0
 
 
 class Part(StrEnum):
@@ -38,6 +40,7 @@ class Part(StrEnum):
     STALLED = "stalled"
     FROZEN = "frozen"
     GARBAGE = "garbage"
+    HICCUPS = "hiccups"
     IDLE = "idle"
 
 
@@ -46,10 +49,12 @@ commands = typer.Typer(add_completion=False, help=__doc__)
 
 @commands.command()
 def soak(
+    *,
     seed: Annotated[int | None, typer.Option(help="Decides what is drawn by lot; drawn itself if not given.")] = None,
     only: Annotated[list[Part] | None, typer.Option(help="One part, or some, in place of all.")] = None,
     kills: Annotated[int, typer.Option(min=1, help="How often the registry's pod is killed.")] = KILLS,
     garbage_seconds: Annotated[float, typer.Option(min=1, help="How long garbage is made.")] = GARBAGE_SECONDS,
+    hiccups_seconds: Annotated[float, typer.Option(min=1, help="How long updates go on.")] = HICCUPS_SECONDS,
     idle_seconds: Annotated[float, typer.Option(min=1, help="How long nothing happens.")] = IDLE_SECONDS,
 ) -> None:
     """Run the parts one after the other; the first that fails ends it."""
@@ -62,6 +67,7 @@ def soak(
         Part.STALLED: lambda place: stall(place, seed),
         Part.FROZEN: lambda place: asyncio.run(freeze(place, seed)),
         Part.GARBAGE: lambda place: asyncio.run(litter(place, seed, garbage_seconds)),
+        Part.HICCUPS: lambda place: asyncio.run(hiccup(place, seed, hiccups_seconds)),
         Part.IDLE: lambda place: stay_idle(place, idle_seconds),
     }
     with lab(progress) as place:

@@ -1,0 +1,125 @@
+"""Updates while the API server has hiccups: `pulumi up` in a loop, each with a changed app.
+
+The faults meet our own client's requests only (faulty.py). Some updates begin as the first one does, without the
+lease and without proofs of the nodes, so that these are made among faults too.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cluster.dial import DIAL_SECONDS
+from cluster.probe import PROBE
+from lab.errors import LabError
+from lab.pulumi_home import environment, provide_plugins
+from lab.stacks import DemoStack
+from lab.toolchain import provide
+from stack.names import REGISTRY
+from tests.bench import edits, forwarders
+from tests.bench.life import Lab, Life
+from tests.bench.places import copy_ours, in_backend
+from tests.bench.registry import kubectl
+from tests.soak.faulty import Faults, FaultyServer, faulty_api_server
+from tests.soak.place import MANUAL_PORT, Place
+
+NAMESPACE, NODE_PORT, PUSH_PORT = "hiccups", 30_199, MANUAL_PORT + 10
+"""Those of the stack: the place has a registry already."""
+
+FORGETS = 0.3
+"""How often an update finds neither lease nor proofs."""
+
+APP_BYTES = 6_000_000
+"""What an update adds to the app, so that its push takes a moment."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """The program on the way to the API server that has hiccups."""
+
+    place: Place
+    lab: Lab
+    dice: random.Random
+
+    def first(self) -> None:
+        """Make the stack, and its registry."""
+        DemoStack(self.lab.life.project, self.lab.env).init()
+        self.lab.up(self.lab.life.project, {"created"})
+
+    def next(self, number: int) -> None:
+        """Change the app, and have it built, pushed and recorded.
+
+        Raises:
+            LabError: the update failed or hung, or a tunnel that was opened by hand does not answer.
+        """
+        if self.dice.random() < FORGETS:
+            for kind, name in (("lease", REGISTRY), ("configmap", PROBE)):
+                kubectl(self.place.plan, "delete", kind, name, f"--namespace={NAMESPACE}", "--ignore-not-found")
+        site = self.lab.life.project / "app" / "site"
+        (site / "data").write_bytes(self.dice.randbytes(APP_BYTES))
+        self.lab.life.write(f"update {number}")
+        self.lab.up(self.lab.life.project, {"updated", "unchanged"})
+        if not forwarders.answers(MANUAL_PORT, DIAL_SECONDS):
+            raise LabError(f"After update {number} the registry does not answer through `registryctl tunnel`.")
+
+
+async def hiccup(place: Place, seed: int, seconds: float) -> str:
+    """Update until the time is up.
+
+    Args:
+        place: the lab.
+        seed: decides which requests meet which faults, and what changes.
+        seconds: how long updates are started.
+
+    Raises:
+        LabError: an update failed, or hung.
+    """
+    await asyncio.to_thread(provide, place.progress)
+    await asyncio.to_thread(provide_plugins, place.progress)
+    with TemporaryDirectory(prefix="kube-registry-soak-") as name:
+        folder = Path(name)
+        async with faulty_api_server(place.plan, seed, folder) as faulty:
+            lab = _lab(place, faulty, folder)
+            updates = Updates(place, lab, random.Random(f"{seed} updates"))  # noqa: S311 - no secret
+            took = await asyncio.to_thread(_update, updates, faulty, seconds)
+    faults = faulty.faults
+    if not (faults.met and faults.others):
+        raise LabError("No request met a fault, or none of the provider's came by: the proxy was passed over.")
+    return (
+        f"{seconds:.0f} s, {len(took)} times `pulumi up`, the first of which made the registry: none failed, none "
+        f"hung; the longest took {max(took):.0f} s; {faults.ours} requests of ours met {faults.met.total()} faults "
+        f"({_counted(faults)}); {faults.others} connections of others passed"
+    )
+
+
+def _update(updates: Updates, faulty: FaultyServer, seconds: float) -> list[float]:
+    """The seconds that each update took; a tunnel opened by hand stays open meanwhile."""
+    say, end, took = updates.place.progress.say, time.monotonic() + seconds, list[float]()
+    tunnel = forwarders.ours(updates.place.plan, MANUAL_PORT)
+    tunnel = replace(tunnel, env={"KUBECONFIG": str(faulty.kubeconfig)})
+    with forwarders.running(tunnel, updates.place.plan.log("soak.hiccups")):
+        while time.monotonic() < end:
+            start = time.monotonic()
+            if took:
+                updates.next(len(took))
+            else:
+                updates.first()
+            took.append(time.monotonic() - start)
+            say(f"update {len(took)}: {took[-1]:.1f} s; so far {_counted(faulty.faults)}")
+    return took
+
+
+def _lab(place: Place, faulty: FaultyServer, folder: Path) -> Lab:
+    project = copy_ours(
+        folder / "program", place.plan.kube_context, namespace=NAMESPACE, nodePort=NODE_PORT, pushPort=PUSH_PORT
+    )
+    life = Life("kube-registry", project, folder / "state", edits.of_ours)
+    life.backend.mkdir()
+    env = environment(kubeconfig=faulty.kubeconfig, docker_host=place.docker_host)
+    return Lab(life, place.plan, place.docker_host, in_backend(env, life.backend))
+
+
+def _counted(faults: Faults) -> str:
+    return ", ".join(f"{count} {fault}" for fault, count in sorted(faults.met.items()))
