@@ -17,6 +17,7 @@ from cluster.frames import PROTOCOL
 from cluster.kube import KubeClient
 from cluster.pods import choose, explain, registry_pods
 from cluster.polling import poll
+from cluster.retries import no_sooner
 from stack.api_errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
 from stack.errors import KubeRegistryError
 from stack.names import WRITE_PORT
@@ -100,7 +101,7 @@ class _Dialler:
         tries = AsyncRetrying(
             retry=retry_if_exception(_passes_by_itself),
             stop=stop_after_attempt(DIAL_TRIES),
-            wait=_BACK_OFF,
+            wait=no_sooner(_BACK_OFF),
             before_sleep=self._before_sleep,
             reraise=True,
         )

@@ -5,6 +5,7 @@ is sent again only if that does no harm: a create is not, unless its caller says
 """
 
 import time
+from collections.abc import Callable
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
@@ -41,11 +42,20 @@ def retrying(ends: float | None, *, repeatable: bool) -> AsyncRetrying:
         return 0.0 if error is None else _seconds(error, bound, is_ours=ends is None, repeatable=repeatable) - elapsed
 
     def pause(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        wanted = error.retry_after if isinstance(error, RefusedError) else 0.0
-        return max(0.0, min(max(wanted, _BACK_OFF(state)), left(state)))
+        return max(0.0, min(no_sooner(_BACK_OFF)(state), left(state)))
 
     return AsyncRetrying(retry=lambda state: left(state) > 0, wait=pause)
+
+
+def no_sooner(back_off: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
+    """Return how to pause between two tries: as long as the API server wants in Retry-After, else by a back-off."""
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        wanted = error.retry_after if isinstance(error, RefusedError) else 0.0
+        return max(wanted, back_off(state))
+
+    return pause
 
 
 def _seconds(error: BaseException, bound: float, *, is_ours: bool, repeatable: bool) -> float:

@@ -43,7 +43,8 @@ def translated(where: Where, request: str) -> Iterator[None]:
     try:
         yield
     except aiohttp.WSServerHandshakeError as error:
-        raise refusal(where, request, error.status, error.message) from error
+        retry_after = seconds_of(error.headers.get("Retry-After", "") if error.headers else "")
+        raise refusal(where, request, error.status, error.message, retry_after) from error
     except aiohttp.ClientHttpProxyError as error:
         reason = f"the proxy answered {error.status} {error.message}"
         raise UnreachableError(where=where, reason=reason) from error

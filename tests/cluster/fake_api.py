@@ -60,17 +60,20 @@ class Refusal:
     Attributes:
         status: the HTTP status.
         words: the message of the Status object in its body; None for an empty body.
+        retry_after: header of that name; empty for none.
     """
 
     status: int
     words: str | None = None
+    retry_after: str = ""
 
     def response(self) -> web.Response:
         """The answer itself."""
+        headers = {"Retry-After": self.retry_after} if self.retry_after else {}
         if self.words is None:
-            return web.Response(status=self.status)
+            return web.Response(status=self.status, headers=headers)
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": self.words, "code": self.status}
-        return web.json_response(body, status=self.status)
+        return web.json_response(body, status=self.status, headers=headers)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """How often a connection asks for its far end, to the exact number, and what it says when there is none."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -86,6 +87,16 @@ class TestWhatMayPass:
         api.list_refusals = repeat(Refusal(status, "not now"))
         assert (await failure(kube)).__class__ is RefusedError
         assert (api.looks, api.upgrades) == (DIAL_TRIES, [])
+
+    @pytest.mark.parametrize("asked_for", ["refusals", "list_refusals"])
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_a_busy_api_server_is_asked_again_no_sooner_than_it_wants(
+        self, api: FakeApi, kube: KubeClient, asked_for: str, status: int
+    ) -> None:
+        setattr(api, asked_for, iter([Refusal(status, "busy", retry_after="1")]))
+        started = time.monotonic()
+        await dialled(kube)
+        assert 1 <= time.monotonic() - started < 10
 
     async def test_an_api_server_that_hangs_up_is_asked_so_often_and_no_more(
         self, authority: pki.Authority, tmp_path: Path
