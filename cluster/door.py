@@ -1,13 +1,14 @@
-"""A door of the registry for a moment: its API, through a tunnel of its own."""
+"""A door of the registry for a moment: its API, or a tunnel to it, on a port that the system chooses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from cluster.kube import KubeClient
-from cluster.lease import Lease
+from cluster.kube import KubeClient, open_client
+from cluster.lease import Lease, lease_held
 from cluster.push import ANSWER_SECONDS
 from cluster.registry import RegistryClient, open_registry
-from cluster.tunnel import open_tunnel
+from cluster.tunnel import Tunnel, open_tunnel
+from stack.settings import Settings
 
 
 @asynccontextmanager
@@ -28,3 +29,27 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
         open_registry(tunnel.address, kube.where) as registry,
     ):
         yield registry
+
+
+@asynccontextmanager
+async def open_write_door(
+    settings: Settings, doing: str, say: Callable[[str], None]
+) -> AsyncIterator[tuple[KubeClient, Tunnel]]:
+    """Open a tunnel to the write door, and hold the registry's lease with others meanwhile.
+
+    Args:
+        settings: the stack.
+        doing: what we do, for others who have to wait.
+        say: gets a line that names those who have to be waited for.
+
+    Raises:
+        LeaseHeldError: a collection did not end in time.
+        TunnelError: the registry did not answer through the tunnel.
+        ForbiddenError: a right is missing.
+    """
+    async with (
+        open_client(settings) as kube,
+        lease_held(kube, doing, alone=False, say=say) as lease,
+        open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
+    ):
+        yield kube, tunnel

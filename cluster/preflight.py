@@ -15,7 +15,7 @@ from cluster.nodes import Node, linux_nodes, proxy_mode
 from cluster.pods import Object
 from cluster.probe import ARCHITECTURE, LEFT, NODE_PROXY, PROBE, PULLED, busy
 from cluster.probe_image import REPOSITORY, TAG, store_probe
-from cluster.proofs import Proofs, proof_key, recall, remember
+from cluster.proofs import Records, Unanswered, proof_key, recall, remember
 from cluster.registry import open_registry
 from cluster.window import Verdicts, ask, delete, listed
 from stack.names import selector
@@ -78,11 +78,10 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
         ClusterError: the nodes cannot be asked.
     """
     architecture = settings.platform.split("/")[1]
-    nodes = await linux_nodes(kube)
-    proven: Proofs = {} if afresh else await recall(kube, settings)
+    nodes, records = await linux_nodes(kube), await recall(kube, settings)
     fitting = [node for node in nodes if node.architecture == architecture]
     verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
-    unproven = [node for node in fitting if proof_key(node) not in proven]
+    unproven = [node for node in fitting if afresh or proof_key(node) not in records.proven]
     asked = [node for node in unproven if not node.busy]
     verdicts |= {node: busy(node.busy) for node in unproven if node.busy}
     if asked:
@@ -91,10 +90,19 @@ async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str,
         image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
         await delete(kube, await left_probes(kube))
         verdicts |= await _still(kube, await _settled(kube, settings, asked, image))
-        fresh = dict.fromkeys((proof_key(node) for node in asked if verdicts[node] is PULLED), datetime.now(UTC))
-        known = {proof_key(node) for node in fitting}  # a node that has gone is forgotten
-        await remember(kube, settings, {key: proven[key] for key in proven.keys() & known} | fresh)
+        await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in asked}))
     return verdicts
+
+
+def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Records:
+    """The records after these answers: without nodes that have gone, and without proofs of nodes that cannot pull."""
+    now = datetime.now(UTC)
+    fresh = {proof_key(node): now for node, verdict in answers.items() if verdict is PULLED}
+    disproved = {proof_key(node) for node, verdict in answers.items() if verdict is not PULLED and not verdict.later}
+    known = {proof_key(node) for node in nodes} - disproved
+    proven = {key: time for key, time in records.proven.items() if key in known} | fresh
+    silent = {proof_key(node): Unanswered(now, verdict.words) for node, verdict in answers.items() if verdict.later}
+    return Records(proven, silent)
 
 
 async def _settled(kube: KubeClient, settings: Settings, nodes: Sequence[Node], image: str) -> Verdicts:

@@ -1,10 +1,12 @@
-"""What nodes have proven, remembered in the cluster: a small object in the registry's namespace, gone with it.
+"""What the preflight knows of nodes, remembered in the cluster: a small object in the registry's namespace.
 
-It is no part of Pulumi's state: another machine that pushes to the same registry finds it too.
+It is no part of Pulumi's state: another machine that pushes to the same registry finds it too, and it is gone with the
+namespace.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cluster.kube import KubeClient
@@ -13,38 +15,73 @@ from cluster.probe import PROBE
 from stack.names import labels
 from stack.settings import Settings
 
-Proofs = Mapping[tuple[str, str], datetime]
-"""uid and runtime of each node that has pulled -> when."""
+Key = tuple[str, str]
+"""uid and runtime of a node: one with another runtime has to prove it again."""
 
 
-def proof_key(node: Node) -> tuple[str, str]:
-    """What a node's proof is kept by: one with another runtime has to prove it anew."""
+@dataclass(frozen=True)
+class Unanswered:
+    """A node that was asked and has neither pulled nor said that it cannot, such as one that is full.
+
+    Args:
+        asked: when.
+        why: what kept it from answering, in words.
+    """
+
+    asked: datetime
+    why: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is known of the nodes.
+
+    Args:
+        proven: the nodes that have pulled -> when.
+        unanswered: those that gave the last preflight no answer.
+    """
+
+    proven: Mapping[Key, datetime] = field(default_factory=dict)
+    unanswered: Mapping[Key, Unanswered] = field(default_factory=dict)
+
+
+def proof_key(node: Node) -> Key:
+    """What a node's record is kept by."""
     return node.uid, node.runtime
 
 
-async def recall(kube: KubeClient, settings: Settings) -> Proofs:
-    """The nodes that have pulled in the way that the settings describe."""
+async def recall(kube: KubeClient, settings: Settings) -> Records:
+    """The records of nodes that were asked to pull in the way that the settings describe."""
     found = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}") or {}
-    kept: dict[str, str] = found.get("data", {})
+    kept: dict[str, str] = dict(found.get("data", {}))
     nodes: list[list[str]] = json.loads(kept.pop("nodes", "[]"))
+    unanswered: list[list[str]] = json.loads(kept.pop("unanswered", "[]"))
     if kept != _way(settings):
-        return {}
+        return Records()
     timed = [entry for entry in nodes if len(entry) == len(("uid", "runtime", "time"))]  # an older version kept no time
-    return {(uid, runtime): datetime.fromisoformat(proven) for uid, runtime, proven in timed}
+    return Records(
+        {(uid, runtime): datetime.fromisoformat(proven) for uid, runtime, proven in timed},
+        {(uid, runtime): Unanswered(datetime.fromisoformat(asked), why) for uid, runtime, asked, why in unanswered},
+    )
 
 
-async def remember(kube: KubeClient, settings: Settings, proofs: Proofs) -> None:
-    """Keep these proofs, and no others."""
-    nodes = [[uid, runtime, proven.isoformat(timespec="seconds")] for (uid, runtime), proven in proofs.items()]
+async def remember(kube: KubeClient, settings: Settings, records: Records) -> None:
+    """Keep these records, and no others."""
+    nodes = [[*key, _second(proven)] for key, proven in records.proven.items()]
+    unanswered = [[*key, _second(each.asked), each.why] for key, each in records.unanswered.items()]
     await kube.apply(
         f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}",
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": PROBE, "labels": labels(PROBE)},
-            "data": {**_way(settings), "nodes": json.dumps(nodes)},
+            "data": {**_way(settings), "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
         },
     )
+
+
+def _second(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
 
 
 def _way(settings: Settings) -> dict[str, str]:

@@ -7,6 +7,7 @@ from cluster.kube import KubeClient
 from cluster.several import several
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _AT_ONCE = 8
 
 
@@ -53,3 +54,16 @@ async def lacking(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
     asked = list(rights)
     granted = await several(is_granted, asked, at_once=_AT_ONCE)
     return [right for right, has in zip(asked, granted, strict=True) if not has]
+
+
+async def user_of(kube: KubeClient) -> str:
+    """The name of whoever asks, as the API server knows it (SelfSubjectReview, since Kubernetes 1.28).
+
+    Args:
+        kube: client of the cluster.
+
+    Raises:
+        ClusterError: the API server does not say.
+    """
+    review = await kube.create(_WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+    return str(review["status"]["userInfo"]["username"])

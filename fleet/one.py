@@ -21,8 +21,22 @@ from stack.fleet_errors import RunCancelledError
 RELEASE_SECONDS = 10.0
 """How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""
 
-Healthy = Callable[[Member, Mapping[str, str]], Awaitable[str | None]]
-"""What is wrong with a stack whose images are these (name -> pull reference), in one sentence; None if nothing is."""
+
+@dataclass(frozen=True)
+class Health:
+    """How a stack is.
+
+    Args:
+        wrong: what is wrong, in one sentence; None if nothing is.
+        remarks: what is no fault and should be known, one sentence each.
+    """
+
+    wrong: str | None
+    remarks: tuple[str, ...] = ()
+
+
+Look = Callable[[Member, Mapping[str, str]], Awaitable[Health]]
+"""Looks how a stack is whose images are these (name -> pull reference)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,8 @@ class Errand:
         verb: "up", "preview", "refresh" or "destroy".
         program: the program.
         program_hash: of its files.
-        healthy: asked after the verb, and whether a stack can be left alone; None where it does not matter.
+        settled: looks whether a stack can be left alone; None where none is.
+        healthy: looks after the verb; None where it does not matter.
         tell: told of everything that happens.
         began: when the run began, as time.monotonic has it.
         deadline: seconds that each stack may take.
@@ -43,7 +58,8 @@ class Errand:
     verb: str
     program: Program
     program_hash: str
-    healthy: Healthy | None
+    settled: Look | None
+    healthy: Look | None
     tell: Tell
     began: float
     deadline: float
@@ -56,7 +72,7 @@ class Errand:
 
 async def left_alone(errand: Errand, member: Member) -> Outcome | None:
     """The outcome of a stack that is right already; None if it is not, or has to be run whatever it is."""
-    if errand.verb != "up":
+    if errand.settled is None:
         return None
     commands = _commands(errand, member)
     heard = Heard(Course(member.name, errand.clock, errand.tell))
@@ -75,36 +91,36 @@ async def left_alone(errand: Errand, member: Member) -> Outcome | None:
             known = await held(as_it_should_be, commands.command.end)
             if known is None:
                 return None
-            wrong = await errand.healthy(known, heard.images) if errand.healthy else None
+            health = await errand.settled(known, heard.images)
     except (TimeoutError, automation.CommandError, KubeRegistryError):
         return None  # its own run says what is wrong
-    if wrong:
-        heard.course.say("waiting", f"not right any more: {wrong}")
+    if health.wrong:
+        heard.course.say("waiting", f"not right any more: {health.wrong}")
         return None
-    return _outcome(member, heard, Result.LEFT_ALONE)
+    return _outcome(member, heard, Result.LEFT_ALONE, health)
 
 
 async def carry_out(errand: Errand, member: Member) -> Outcome:
     """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
     commands = _commands(errand, member)
     heard = Heard(Course(member.name, errand.clock, errand.tell))
-    wrong, lock = None, None
+    health = Health(None)
     try:
         async with asyncio.timeout(errand.deadline):
             known = await _run(errand, commands, heard)
             if errand.healthy:
                 heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
-                wrong = await errand.healthy(known, heard.images)
+                health = await errand.healthy(known, heard.images)
     except TimeoutError:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
         return await _cancelled(errand, commands, heard, "because the whole run was told to end")
     except automation.ConcurrentUpdateError as error:
-        wrong = str(locked(member.name, str(error), commands.release_line))
+        health = Health(str(locked(member.name, str(error), commands.release_line)))
     except (automation.CommandError, KubeRegistryError) as error:
-        wrong = heard.error or _sentence(error)
-    result = Result.FAILED if wrong else Result.SUCCEEDED if heard.changes else Result.UNCHANGED
-    return _outcome(member, heard, result, error=wrong, lock=lock)
+        health = Health(heard.error or _sentence(error))
+    result = Result.FAILED if health.wrong else Result.SUCCEEDED if heard.changes else Result.UNCHANGED
+    return _outcome(member, heard, result, health)
 
 
 async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> Member:
@@ -136,7 +152,7 @@ async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why:
     doing = f"{heard.course.phase} ({heard.course.text})"
     error = RunCancelledError(verb=errand.verb, stack=commands.member.name, why=why, doing=doing)
     lock = await _lock_left(commands) if commands.command.killed else None
-    return _outcome(commands.member, heard, Result.CANCELLED, error=str(error), lock=lock)
+    return _outcome(commands.member, heard, Result.CANCELLED, Health(str(error)), lock=lock)
 
 
 async def _lock_left(commands: StackCommands) -> str | None:
@@ -154,12 +170,11 @@ def _commands(errand: Errand, member: Member) -> StackCommands:
     return StackCommands(errand.program, member, HeldCommand(errand.program.command, errand.grace))
 
 
-def _outcome(
-    member: Member, heard: Heard, result: Result, *, error: str | None = None, lock: str | None = None
-) -> Outcome:
+def _outcome(member: Member, heard: Heard, result: Result, health: Health, lock: str | None = None) -> Outcome:
     course, images, changes = heard.course, heard.images, heard.changes
-    course.say(course.phase, f"{result}: {error}" if error else str(result))
-    return Outcome(member.name, member.wave, result, course.spans(), images, error, lock, changes)
+    course.say(course.phase, f"{result}: {health.wrong}" if health.wrong else str(result))
+    spans = course.spans()
+    return Outcome(member.name, member.wave, result, spans, images, health.wrong, lock, changes, health.remarks)
 
 
 def _sentence(error: Exception) -> str:

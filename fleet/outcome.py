@@ -74,6 +74,7 @@ class Outcome:
         error: what went wrong, one line.
         lock: the command that releases a lock that is left.
         changes: operation -> number of resources; of a preview, what an update would do.
+        remarks: what is no fault and should be known, such as a node that cannot be asked now; one sentence each.
     """
 
     stack: str
@@ -84,6 +85,7 @@ class Outcome:
     error: str | None = None
     lock: str | None = None
     changes: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def as_html(run: Run) -> str:
         began=run.began.strftime("%Y-%m-%d %H:%M %Z"),
         summary=_summary(run.outcomes),
         errors=_errors(run.outcomes),
-        warning=_warning(run),
+        warning=_warning(run) + _remarks(run.outcomes),
         timeline=timeline(run),
         images=_images(run.outcomes),
     )
@@ -135,6 +135,12 @@ def _warning(run: Run) -> str:
         f'<p class="warning">⚠ Not the same in every cluster: <b>{", ".join(names)}</b>. The digests differ; '
         '<a href="#images">which cluster has which</a> is below.</p>'
     )
+
+
+def _remarks(outcomes: Iterable[Outcome]) -> str:
+    """What is no fault and should be known."""
+    lines = [f"<b>{escape(each.stack)}</b>: {escape(remark)}" for each in outcomes for remark in each.remarks]
+    return "".join(f'<p class="warning">{line}</p>' for line in lines)
 
 
 def _images(outcomes: Iterable[Outcome]) -> str:

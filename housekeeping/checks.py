@@ -1,6 +1,7 @@
 """The checks of `registryctl doctor` that look into a cluster; each writes nothing, and ends in a line or several."""
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,15 +9,15 @@ from cluster.exec import run_in_pod
 from cluster.holders import DURATION_SECONDS, Holder, Holders
 from cluster.kube import KubeClient
 from cluster.lease import RENEW_SECONDS, lease_holders
-from cluster.nodes import pulling_nodes
 from cluster.preflight import left_probes
-from cluster.proofs import proof_key, recall
 from cluster.push import ANSWER_SECONDS
-from cluster.rights import Right, lacking
+from cluster.rights import Right, lacking, user_of
 from cluster.tunnel import open_tunnel
 from housekeeping.exposure import Line, exposed
+from housekeeping.nodes import age
 from housekeeping.storage import Room, read_room
-from stack.names import WRITE_PORT
+from stack.errors import Where, on_stack
+from stack.names import WRITE_PORT, rbac_name
 from stack.settings import Settings
 from stack.supported import unsupported
 
@@ -34,6 +35,9 @@ RIGHTS = (
     Right("get", "deployments", "apps"),
 )
 """What docs/rbac/housekeeper.yaml grants."""
+
+MANIFESTS_NAMESPACE = "kube-registry"
+"""The namespace that it grants them in as it stands."""
 
 FULL = 0.9
 """From that part of its volume on, a registry is told to be nearly full."""
@@ -59,22 +63,47 @@ async def rights(kube: KubeClient) -> list[Line]:
     missing = await lacking(kube, RIGHTS)
     if not missing:
         return [Line("rights", well=True, words="all that housekeeping takes")]
-    listed, mend = ", ".join(map(str, missing)), "kubectl apply --filename docs/rbac/housekeeper.yaml"
-    return [Line("rights", well=False, words=f"you may not {listed}; an administrator grants it by `{mend}`")]
+    listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
+    commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
+    return [Line("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
+
+
+def grants(namespace: str, user: str) -> tuple[str, ...]:
+    """The commands that make a user a housekeeper.
+
+    Args:
+        namespace: the registry's.
+        user: as the API server knows them.
+    """
+    apply = "kubectl apply --filename docs/rbac/housekeeper.yaml"
+    if namespace != MANIFESTS_NAMESPACE:
+        renamed = f"sed 's/: {MANIFESTS_NAMESPACE}/: {namespace}/' docs/rbac/housekeeper.yaml"
+        apply = f"{renamed} | kubectl apply --filename -"
+    role, binding = f"{namespace}-housekeeper", rbac_name(f"{namespace}-housekeeper-{user}")
+    who = f"--user={shlex.quote(user)}"
+    return (
+        apply,
+        f"kubectl create rolebinding {binding} --role={role} {who} --namespace={namespace}",
+        f"kubectl create clusterrolebinding {binding} --clusterrole={role} {who}",
+    )
 
 
 async def volume(kube: KubeClient) -> list[Line]:
     """How full the registry's volume is."""
-    return [judge_room(await read_room(kube))]
+    return [judge_room(await read_room(kube), kube.where)]
 
 
-def judge_room(room: Room) -> Line:
-    """Whether a file system has room for a while."""
+def judge_room(room: Room, where: Where) -> Line:
+    """Whether the file system of a registry has room for a while."""
     size = room.used + room.free
     words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
-    mend = "; `python -m registryctl gc` frees what nobody uses, `pulumi config set storageSize SIZE` asks for more"
-    well = room.used < FULL * size
-    return Line("volume", well, words if well else words + mend)
+    if room.used < FULL * size:
+        return Line("volume", well=True, words=words)
+    fix = (
+        f"`python -m registryctl gc{where.stack_option}` frees what nothing uses; where its storage class lets a "
+        "volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+    )
+    return Line("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
 
 
 async def distribution(kube: KubeClient) -> list[Line]:
@@ -99,25 +128,6 @@ async def write_door(kube: KubeClient) -> list[Line]:
     return [Line("write door", well=True, words="answers in its pod")]
 
 
-async def nodes(kube: KubeClient, settings: Settings) -> list[Line]:
-    """When each node that pulls has proven that it can."""
-    if not settings.preflight:
-        return [Line("nodes", well=None, words="nobody asks them, as `preflight` is off")]
-    architecture, proofs = settings.platform.split("/")[1], await recall(kube, settings)
-    found, now = list[Line](), datetime.now(UTC)
-    for node in await pulling_nodes(kube):
-        proven = proofs.get(proof_key(node))
-        if node.architecture != architecture:
-            line = Line(f"node {node.name}", well=True, words=f"no image is for it, it is {node.architecture}")
-        elif proven is None:
-            words = f"has never pulled with {node.runtime}; `python -m registryctl preflight` has it do so"
-            line = Line(f"node {node.name}", well=False, words=words)
-        else:
-            line = Line(f"node {node.name}", well=True, words=f"has pulled {age(now - proven)} ago, {node.runtime}")
-        found.append(line)
-    return found or [Line("nodes", well=False, words="none is there that pulls")]
-
-
 async def lease(kube: KubeClient) -> list[Line]:
     """Who holds the registry's lease, and whether they live."""
     holders = await lease_holders(kube)
@@ -134,16 +144,8 @@ async def probes(kube: KubeClient) -> list[Line]:
     left = [pod["metadata"]["name"] for pod in await left_probes(kube)]
     if not left:
         return [Line("probe pods", well=True, words="none is left")]
-    line = f"kubectl delete pod --namespace {kube.where.namespace} {' '.join(left)}"
-    return [Line("probe pods", well=False, words=f"{len(left)} were left by a preflight; `{line}` removes them")]
-
-
-def age(of: timedelta) -> str:
-    """A time in the one unit that people would tell it in."""
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if of.total_seconds() >= seconds:
-            return f"{of.total_seconds() // seconds:.0f} {unit}"
-    return f"{max(of.total_seconds(), 0):.0f} s"
+    command = f"{kube.where.kubectl} delete pod --namespace {kube.where.namespace} {' '.join(left)}"
+    return [Line("probe pods", well=False, words=f"{len(left)} were left by a preflight. Fix: `{command}`")]
 
 
 def _holders(holders: Holders, dead: set[str]) -> Iterator[Line]:

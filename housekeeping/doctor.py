@@ -56,7 +56,6 @@ async def consult(
         around: dict[str, Check] = {
             "cluster": partial(checks.kubernetes, kube),
             "rights": partial(checks.rights, kube),
-            "nodes": partial(checks.nodes, kube, settings),
             "lease": partial(checks.lease, kube),
             "probe pods": partial(checks.probes, kube),
         }
@@ -69,6 +68,7 @@ async def consult(
             }
         looked = await several(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
     told = dict(zip((*inside, *around), looked, strict=True))
+    told["nodes"] = list(found.proofs.lines) or [Line("nodes", well=None, words="not asked, as `preflight` is off")]
     told["images"] = list(_images(found, references, push_again))
     if not found.running:
         told["registry"] = [Line("registry", well=False, words=str(found.registry))]
@@ -123,7 +123,7 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         if probe is None:
             words = f"whether {line.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Line("docker", well=None, words=words)]
-        async with daemon_reaching(environment, place, probe, said.append, tunnel.break_off):
+        async with daemon_reaching(environment, place, probe, said.append, tunnel.break_off, stack=settings.stack):
             way = ", by way of a relay" if said else ""
             return [Line("docker", well=True, words=f"{line.words} reaches {place}{way}")]
 

@@ -1,10 +1,12 @@
 """Whether nodes find the registry where references say: its Service and, if there is one, its node proxy."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from cluster.kube import KubeClient
 from cluster.proxy_readiness import wait_proxy_ready
-from stack.errors import KubeRegistryError
+from stack.api_errors import RefusedError
+from stack.errors import KubeRegistryError, on_stack
 from stack.names import REGISTRY
 from stack.settings import Settings
 
@@ -38,8 +40,8 @@ async def _service(kube: KubeClient, settings: Settings) -> Line | None:
     ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
     if settings.node_port in ports:
         return None
-    problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up` makes it"
-    return Line("read door", well=False, words=problem)
+    problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up`"
+    return Line("read door", well=False, words=on_stack(problem, kube.where.stack))
 
 
 async def _node_proxy(kube: KubeClient, settings: Settings) -> Line | None:
@@ -48,5 +50,12 @@ async def _node_proxy(kube: KubeClient, settings: Settings) -> Line | None:
     try:
         await wait_proxy_ready(kube, settings.proxy_namespace, seconds=PROXY_SECONDS)
     except KubeRegistryError as error:
-        return Line("node proxy", well=False, words=str(error))
+        return Line("node proxy", well=False, words=with_fix(error))
     return None
+
+
+def with_fix(error: KubeRegistryError) -> str:
+    """The words of an error; an object of the stack that is gone is made by its next update."""
+    if isinstance(error, RefusedError) and error.status == HTTPStatus.NOT_FOUND:
+        return on_stack(f"{error}. Fix: `pulumi up`", error.where.stack)
+    return str(error)

@@ -1,19 +1,20 @@
 """What is wrong with a stack that has been deployed: its cluster, its registry, its images, its nodes.
 
-One examination for all who ask: a rollout before its next wave, `registryctl status` and `registryctl fleet status`.
+One examination for all who ask: a rollout before its next wave, `registryctl fleet status` and `registryctl doctor`.
 It writes nothing.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.contents import missing_content
 from cluster.door import open_door
 from cluster.kube import KubeClient, open_client
 from cluster.preconditions import prove_reach
 from cluster.readiness import wait_ready
-from housekeeping.exposure import exposed
+from housekeeping.exposure import exposed, with_fix
+from housekeeping.nodes import Proofs, read_proofs
 from stack.api_errors import ForbiddenError
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
@@ -36,6 +37,7 @@ class Findings:
         registry: why the registry cannot be read; None if it can.
         missing: of every image that is deployed what is not there; empty where the registry cannot be read.
         exposure: why nodes do not find the registry where references say; empty if they do.
+        proofs: what there is of the nodes' proofs that they can pull.
     """
 
     reach: str | None
@@ -43,13 +45,24 @@ class Findings:
     registry: str | None
     missing: Missing
     exposure: tuple[str, ...] = ()
+    proofs: Proofs = field(default_factory=Proofs)
+
+    @property
+    def faults(self) -> list[str]:
+        """All that is wrong but for proofs that are missing, one sentence each."""
+        told = [words for words in (self.reach, self.registry, *self.exposure) if words]
+        told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
+        return told
 
     @property
     def sentences(self) -> list[str]:
         """All that is wrong, one sentence each; none if all is well."""
-        told = [words for words in (self.reach, self.registry, *self.exposure) if words]
-        told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
-        return told
+        return self.faults + [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is False]
+
+    @property
+    def remarks(self) -> list[str]:
+        """The nodes without a proof that cannot be asked now or gave no answer, one sentence each: that is no fault."""
+        return [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is None]
 
 
 async def examine(settings: Settings, references: Mapping[str, str]) -> Findings:
@@ -61,15 +74,16 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
     """
     if reach := await unreached(settings):
         return Findings(reach, running=False, registry=None, missing={})
-    running = False
+    running, proofs = False, Proofs()
     try:
         async with open_client(settings) as kube:
+            proofs = await read_proofs(kube, settings)
             await wait_ready(kube, seconds=READY_SECONDS)
             running = True
             exposure = tuple(line.words for line in await exposed(kube, settings) if line.well is False)
-            return Findings(None, running, None, await read_all_back(kube, references), exposure)
+            return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs)
     except KubeRegistryError as error:
-        return Findings(None, running, str(error), {})
+        return Findings(None, running, with_fix(error), {}, proofs=proofs)
 
 
 async def unreached(settings: Settings) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -85,18 +86,18 @@ def list_stacks(
 
 
 def status(*, stacks: Stacks = None, label: Labels = None) -> None:
-    """Look whether all is well with every stack: cluster, registry, images; exit status 1 if it is not."""
+    """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
     raise typer.Exit(asyncio.run(_status(meant(stacks, label))))
 
 
 async def _status(fleet: Fleet) -> int:
     members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
-    found: dict[str, list[str]] = {}
+    found: dict[str, _Looked] = {}
     room = asyncio.Semaphore(AT_ONCE)
 
     async def look(member: Member) -> None:
         async with room:
-            found[member.name] = await findings(program, member)
+            found[member.name] = await _looked(program, member)
 
     async with until_told():
         async with asyncio.TaskGroup() as looks:
@@ -104,24 +105,33 @@ async def _status(fleet: Fleet) -> int:
                 looks.create_task(look(member))
         table = Table("stack", "kube context", "state", box=None, pad_edge=False)
         for member in members:
-            first, *more = found[member.name] or [WELL]
+            first, *more = [*(found[member.name].wrong or [WELL]), *found[member.name].remarks]
             table.add_row(member.name, member.settings.kube_context, first)
             for sentence in more:
                 table.add_row("", "", sentence)
         _console().print(table)
-    return int(len(found) < len(members) or any(found.values()))
+    return int(len(found) < len(members) or any(looked.wrong for looked in found.values()))
 
 
-async def findings(program: Program, member: Member) -> list[str]:
-    """What is wrong with a stack, one sentence each."""
+@dataclass(frozen=True)
+class _Looked:
+    """What is wrong with a stack, and what is no fault; one sentence each."""
+
+    wrong: list[str]
+    remarks: list[str] = field(default_factory=list)
+
+
+async def _looked(program: Program, member: Member) -> _Looked:
     try:
         references = await deployed_images(program.folder, member.name)
         known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
-        return [str(error)]
+        return _Looked([str(error)])
     if references is None:
-        return [f"it has put out no images yet; `python -m registryctl fleet up --stacks {member.name}` deploys it"]
-    return (await examine(known.settings, references)).sentences
+        line = f"`python -m registryctl fleet up --stacks {member.name}`"
+        return _Looked([f"it has put out no images yet. Fix: {line}"])
+    seen = await examine(known.settings, references)
+    return _Looked(seen.sentences, seen.remarks)
 
 
 def _plain(member: Member) -> dict[str, object]:

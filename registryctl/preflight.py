@@ -8,13 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.kube import KubeClient, open_client
-from cluster.lease import lease_held
+from cluster.door import open_write_door
+from cluster.kube import KubeClient
 from cluster.nodes import proxy_mode
 from cluster.preflight import examine_nodes
 from cluster.probe import PULLED, Verdict
-from cluster.push import ANSWER_SECONDS
-from cluster.tunnel import open_tunnel
 from cluster.window import Verdicts
 from registryctl.interrupts import until_told
 from registryctl.stacks import stack_settings
@@ -35,11 +33,7 @@ async def _preflight(stack: str | None) -> int:
     failing: list[Verdict] | None = None
     async with until_told():
         settings = await stack_settings(Path.cwd(), stack, {})
-        async with (
-            open_client(settings) as kube,
-            lease_held(kube, "registryctl preflight", alone=False, say=console.print) as lease,
-            open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
-        ):
+        async with open_write_door(settings, "registryctl preflight", console.print) as (kube, tunnel):
             verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
             console.print(await _table(kube, verdicts))
         failing = [verdict for verdict in verdicts.values() if verdict is not PULLED and not verdict.later]

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +14,14 @@ import typer
 from rich.console import Console
 
 from fleet.fingerprint import program_hash
-from fleet.inventory import Fleet, Member
-from fleet.one import Errand, Healthy, carry_out, left_alone
+from fleet.inventory import Fleet
+from fleet.one import Errand, carry_out, left_alone
 from fleet.outcome import Outcome, Run
 from fleet.progress import json_lines, shown
 from fleet.pulumi import Program, find_program
 from fleet.report import as_html, as_json, digests_differ, table
 from fleet.rollout import Order, roll_out
-from housekeeping.findings import examine, unreached
+from registryctl.health import reached, settled, well
 from registryctl.interrupts import until_told
 from registryctl.inventory import Labels, Stacks, meant
 from registryctl.status import UNBROKEN
@@ -137,22 +136,14 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     async with until_told():
         with showing as tell:
             hashed = program_hash(program.folder)
-            errand = Errand(wanted.verb, program, hashed, _EXAMINED.get(wanted.verb), tell, began, wanted.deadline)
+            settles, looks = _LOOKS.get(wanted.verb, (None, None))
+            errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
             look, run = partial(left_alone, errand), partial(carry_out, errand)
             await roll_out(members, wanted.order, look, run, outcomes)
 
 
-async def _well(member: Member, images: Mapping[str, str]) -> str | None:
-    """What is wrong with a stack that is deployed."""
-    return "; ".join((await examine(member.settings, images)).sentences) or None
-
-
-async def _reached(member: Member, _: Mapping[str, str]) -> str | None:
-    """Why its cluster does not answer: Pulumi's own preview passes over that without a word."""
-    return await unreached(member.settings)
-
-
-_EXAMINED: Mapping[str, Healthy] = {"up": _well, "preview": _reached}
+_LOOKS = {"up": (settled, well), "preview": (None, reached)}
+"""Verb -> what looks whether a stack can be left alone, and what looks after the verb."""
 
 
 def _print(run: Run, console: Console) -> None:
@@ -163,6 +154,8 @@ def _print(run: Run, console: Console) -> None:
             console.print(f"{outcome.stack} would {changes}")
         if outcome.error and console.is_terminal:  # whose table cuts it off
             console.print(f"{outcome.stack}: {outcome.error}")
+        for remark in outcome.remarks:
+            console.print(f"{outcome.stack}: {remark}")
         if outcome.lock:
             console.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
     for image in digests_differ(run):

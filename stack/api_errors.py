@@ -1,11 +1,11 @@
 """What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
 
-import re
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from stack.errors import HERE, ClusterError
+from stack.names import rbac_name
 
 
 @dataclass(eq=False)
@@ -181,7 +181,7 @@ class ForbiddenError(RefusedError):
     @property
     def role(self) -> str:
         """A name for the role that no other right and no other user has."""
-        return _NO_NAME.sub("-", f"kube-registry-{self.user}-{self.verb}-{self.resource}".lower()).strip("-")
+        return rbac_name(f"kube-registry-{self.user}-{self.verb}-{self.resource}")
 
     @property
     def quoted_user(self) -> str:
@@ -197,6 +197,3 @@ class ForbiddenError(RefusedError):
     def only(self) -> str:
         """What the role is bounded to, for kubectl."""
         return self.option or (f" --resource-name={self.namespace}" if self.namespace else "")
-
-
-_NO_NAME = re.compile(r"[^a-z0-9]+")

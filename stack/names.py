@@ -1,5 +1,6 @@
 """Names, labels and ports of what the program puts into a cluster; components make them, cluster finds them."""
 
+import re
 from typing import Final
 
 USER_AGENT: Final = "kube-registry/0.1.0"
@@ -36,6 +37,14 @@ IN_CLUSTER: Final = "in-cluster"
 
 PROBE_REPOSITORY: Final = "kube-registry/preflight"
 """The repository of the preflight's own image, which no image of a stack may have."""
+
+
+def rbac_name(text: str) -> str:
+    """A name for a role or a binding, made of words that may have letters which no name of Kubernetes has."""
+    return _NO_NAME.sub("-", text.lower()).strip("-")
+
+
+_NO_NAME = re.compile(r"[^a-z0-9]+")
 
 
 def short_name(stack: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -74,6 +75,15 @@ def test_the_page_tells_every_error_and_the_line_that_releases_a_lock() -> None:
     assert str(LOCKED.lock) in text
     assert "late-0, late-1, late-2" in text
     assert "What went wrong" not in Page(as_html(run(GOOD, ALONE))).text
+
+
+def test_what_is_no_fault_is_named_and_no_error() -> None:
+    remark = "node n1 cannot be asked now: <cordoned>"
+    seen = run(replace(ALONE, remarks=(remark,)))
+    text = Page(as_html(seen)).text
+    assert remark in text
+    assert "What went wrong" not in text
+    assert TypeAdapter(Run).validate_json(as_json(seen)) == seen
 
 
 def test_the_page_asks_nobody_for_anything() -> None:

@@ -4,18 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from housekeeping.checks import RIGHTS, age, judge_room
+from housekeeping.checks import RIGHTS, grants, judge_room
+from housekeeping.nodes import age
 from housekeeping.storage import Room
+from stack.errors import HERE
 from tests.e2e.access import HOUSEKEEPER, granted
 
 GB = 10**9
 
 
 def test_a_volume_is_full_before_the_last_byte() -> None:
-    assert judge_room(Room(used=8 * GB, free=2 * GB)).words == "80% of 10.0 GB are used"
-    line = judge_room(Room(used=9 * GB, free=1 * GB))
+    assert judge_room(Room(used=8 * GB, free=2 * GB), HERE).words == "80% of 10.0 GB are used"
+    line = judge_room(Room(used=9 * GB, free=1 * GB), HERE)
     assert line.well is False
-    assert "`python -m registryctl gc`" in line.words
+    assert "`python -m registryctl gc --stack dev`" in line.words
+    assert "`pulumi config --stack dev set storageSize SIZE` and `pulumi up --stack dev`" in line.words
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,13 @@ def test_an_age_is_told_in_one_unit(of: timedelta, told: str) -> None:
 
 def test_the_rights_that_are_asked_for_are_those_that_a_housekeeper_is_granted() -> None:
     assert {(right.verb, right.resource) for right in RIGHTS} == granted(HOUSEKEEPER)
+
+
+def test_rights_are_granted_to_who_lacks_them_in_the_namespace_of_the_registry() -> None:
+    apply, role, cluster_role = grants("shop", "oidc:me@example.com")
+    assert apply == "sed 's/: kube-registry/: shop/' docs/rbac/housekeeper.yaml | kubectl apply --filename -"
+    binding = "shop-housekeeper-oidc-me-example-com"
+    options = f"{binding} --role=shop-housekeeper --user=oidc:me@example.com --namespace=shop"
+    assert role == f"kubectl create rolebinding {options}"
+    options = f"{binding} --clusterrole=shop-housekeeper --user=oidc:me@example.com"
+    assert cluster_role == f"kubectl create clusterrolebinding {options}"
