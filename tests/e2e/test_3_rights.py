@@ -246,12 +246,23 @@ class TestDoctor:
         assert re.search("^mend +registry +the registry in .* is not ready ", done.stdout, re.MULTILINE), done.stdout
         assert access.idle(HOUSEKEEPER, since) <= granted(HOUSEKEEPER) - DIAGNOSIS
 
-    def test_who_has_none_is_told_which(self, program_of: Callable[[str], Program]) -> None:
+    def test_who_has_none_is_told_which_and_is_granted_them_by_the_commands(
+        self, access: Access, program_of: Callable[[str], Program]
+    ) -> None:
         done = program_of(NOBODY).registryctl("doctor")
         assert (done.returncode, done.stderr) == (1, "")
         (line,) = [line for line in done.stdout.splitlines() if re.match("mend +rights ", line)]
         for verb, resource in granted(HOUSEKEEPER):
             assert f"{verb} {resource}" in line
+        for command in commands_of(line):
+            paste(command, CHECKOUT, access.lab.env)
+        try:
+            again = program_of(NOBODY).registryctl("doctor").stdout
+        finally:
+            binding = f"{NAMESPACE}-housekeeper-{NOBODY}"
+            access.admin("delete", "rolebinding", binding, "--namespace", NAMESPACE)
+            access.admin("delete", "clusterrolebinding", binding)
+        assert re.search("^ok +rights ", again, re.MULTILINE), again
 
 
 @pytest.mark.usefixtures("out_of_service")

@@ -1,17 +1,25 @@
-"""`registryctl doctor` on a real cluster, whole and broken in many ways: each is told, and what mends it."""
+"""`registryctl doctor` on a real cluster, whole and broken in many ways: what is wrong is named, and the fix fixes it.
+
+Every command that a line has is run here, but for these: rights (test_3_rights.py), the node proxy
+(test_8_node_proxy.py), and what an error says of itself (test_4_fixes.py lists them).
+"""
 
 import asyncio
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cluster.probe import PROBE
+from cluster import preflight
+from cluster.kube import open_client
+from cluster.probe import PROBE, probe_pod
+from housekeeping import checks
+from housekeeping.exposure import Line
 from stack.endpoints import parse_reference
 from stack.names import REGISTRY
 from stack.settings import Settings
+from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program
 from tests.writing import pushing
 
@@ -32,6 +40,21 @@ def to_mend(told: dict[str, tuple[str, str]]) -> dict[str, str]:
     return {subject: words for subject, (state, words) in told.items() if state == "mend"}
 
 
+def fix(program: Program, words: str) -> None:
+    """Run the commands of a line; after that nothing is to be mended."""
+    lines = commands_of(words)
+    assert lines
+    program.paste(lines)
+    status, told = doctor(program)
+    assert (status, to_mend(told)) == (0, {})
+
+
+def test_a_stack_that_was_never_deployed_is_deployed_by_the_command(program: Program) -> None:
+    status, told = doctor(program)
+    assert status == 1
+    fix(program, told[f"stack {program.stack.name}"][1])
+
+
 def test_a_healthy_registry_has_nothing_to_mend(lab: Lab, deployed: Program) -> None:
     status, told = doctor(deployed)
     assert {state for state, _ in told.values()} == {"ok"}
@@ -41,18 +64,24 @@ def test_a_healthy_registry_has_nothing_to_mend(lab: Lab, deployed: Program) -> 
     assert told["image app"][1] == f"{deployed.output('images')['app']} is there"
 
 
-def test_a_registry_that_is_scaled_to_nothing_is_told_and_the_rest_is_looked_at(lab: Lab, deployed: Program) -> None:
-    lab.kubectl("scale", "deployment", REGISTRY, "--replicas=0", "--namespace", NAMESPACE)
-    try:
-        status, told = doctor(deployed)
-    finally:
-        lab.kubectl("scale", "deployment", REGISTRY, "--replicas=1", "--namespace", NAMESPACE)
-        lab.kubectl("rollout", "status", f"deployment/{REGISTRY}", "--namespace", NAMESPACE, "--timeout=60s")
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (("scale", "deployment", REGISTRY, "--replicas=0"), "its Deployment is scaled to 0"),
+        (("delete", "deployment", REGISTRY), "not found"),
+    ],
+)
+def test_a_registry_that_does_not_run_is_told_the_rest_is_looked_at_and_the_command_starts_it(
+    lab: Lab, deployed: Program, broken: tuple[str, ...], reason: str
+) -> None:
+    lab.kubectl(*broken, "--namespace", NAMESPACE)
+    status, told = doctor(deployed)
     assert status == 1
     assert to_mend(told).keys() == {"registry"}
-    assert "its Deployment is scaled to 0" in told["registry"][1]
+    assert reason in told["registry"][1]
     assert told["docker"][0] == told["volume"][0] == told["write door"][0] == "?"
     assert told["rights"][0] == told["lease"][0] == "ok"
+    fix(deployed, told["registry"][1])
 
 
 def test_an_image_that_is_gone_is_named_with_the_line_that_pushes_it(deployed: Program, settings: Settings) -> None:
@@ -66,10 +95,7 @@ def test_an_image_that_is_gone_is_named_with_the_line_that_pushes_it(deployed: P
     status, told = doctor(deployed)
     assert status == 1
     assert to_mend(told).keys() == {"image app"}
-    line = told["image app"][1].partition("`")[2].partition("`")[0]
-    done = deployed.run(*shlex.split(line), "--yes", "--skip-preview", "--non-interactive")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert doctor(deployed)[0] == 0
+    fix(deployed, told["image app"][1])
 
 
 def test_a_daemon_that_is_not_there_is_told(deployed: Program) -> None:
@@ -84,19 +110,35 @@ def test_nodes_that_were_never_asked_are_told(lab: Lab, deployed: Program) -> No
     status, told = doctor(deployed)
     assert status == 1
     assert {subject.partition(" ")[0] for subject in to_mend(told)} == {"node"}
-    assert deployed.registryctl("preflight").returncode == 0
-    assert doctor(deployed)[0] == 0
+    fix(deployed, next(iter(to_mend(told).values())))
+
+
+def test_probe_pods_that_were_left_are_deleted_by_the_command_and_no_others(
+    lab: Lab, deployed: Program, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(*, left: bool) -> Line:
+        async with open_client(settings) as kube:
+            if left:
+                pod = probe_pod(lab.cluster.nodes[0].name, "localhost:1/none:1", "left")
+                await kube.create(f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
+            (line,) = await checks.probes(kube)
+        return line
+
+    monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
+    others = {pod["metadata"]["name"] for pod in lab.get("pods", "--namespace", NAMESPACE)}
+    line = asyncio.run(look(left=True))
+    assert line.well is False
+    deployed.paste(commands_of(line.words))
+    assert asyncio.run(look(left=False)).well is True
+    assert {pod["metadata"]["name"] for pod in lab.get("pods", "--namespace", NAMESPACE)} == others
 
 
 def test_a_service_that_is_gone_is_told_though_the_nodes_have_pulled_before(lab: Lab, deployed: Program) -> None:
     lab.kubectl("delete", "service", REGISTRY, "--namespace", NAMESPACE)
-    try:
-        status, told = doctor(deployed)
-    finally:
-        deployed.up()
+    status, told = doctor(deployed)
     assert status == 1
     assert to_mend(told).keys() == {"read door"}
-    assert doctor(deployed)[0] == 0
+    fix(deployed, told["read door"][1])
 
 
 def test_a_cluster_that_does_not_answer_is_told_and_docker_is_looked_at(

@@ -37,6 +37,8 @@ from tests.writing import pushing
 pytestmark = [pytest.mark.lab, pytest.mark.anyio, pytest.mark.usefixtures("deployed")]
 
 GC = "registryctl gc"
+LONG_SECONDS = 120
+"""No step of two programs takes longer: they start, wait for each other, and for the entry of one that was killed."""
 NAMESPACE = "kube-registry"
 
 
@@ -91,7 +93,7 @@ class TestWaiting:
             if words.startswith(f"waiting for {GC} of "):
                 told.set()
 
-        async with asyncio.timeout(60), open_client(settings) as kube, asyncio.TaskGroup() as group:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube, asyncio.TaskGroup() as group:
             async with lease_held(kube, GC, alone=True, say=say):
                 taking = group.create_task(path.take("push", say))
                 await told.wait()
@@ -105,7 +107,7 @@ class TestWaiting:
     async def test_the_verb_tunnel_refuses_a_put_until_the_collection_has_ended(
         self, settings: Settings, deployed: Program
     ) -> None:
-        async with asyncio.timeout(60), open_client(settings) as kube:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube:
             async with lease_held(kube, GC, alone=True, say=print), verb(deployed, "tunnel") as process:
                 await says(process, f"waiting for {GC} of ")
                 with pytest.raises(urllib.error.URLError, match="refused"):
@@ -116,7 +118,7 @@ class TestWaiting:
                 assert [holder.alone for holder in (await lease_holders(kube)).values()] == [False]
 
     async def test_so_does_the_verb_preflight(self, settings: Settings, deployed: Program) -> None:
-        async with asyncio.timeout(60), open_client(settings) as kube, AsyncExitStack() as started:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube, AsyncExitStack() as started:
             async with lease_held(kube, GC, alone=True, say=print):
                 process = await started.enter_async_context(verb(deployed, "preflight"))
                 await says(process, f"waiting for {GC} of ")
@@ -124,7 +126,7 @@ class TestWaiting:
 
     async def test_who_only_reads_neither_waits_nor_writes(self, settings: Settings, deployed: Program) -> None:
         async with open_client(settings) as kube:
-            async with asyncio.timeout(60), lease_held(kube, GC, alone=True, say=print):
+            async with asyncio.timeout(LONG_SECONDS), lease_held(kube, GC, alone=True, say=print):
                 done = await asyncio.to_thread(deployed.registryctl, "doctor")
                 assert done.returncode == 0, done.stdout
                 assert len(await lease_holders(kube)) == 1
@@ -134,7 +136,7 @@ class TestWaiting:
 
     async def test_a_collection_waits_for_every_push(self, settings: Settings, deployed: Program) -> None:
         said, old = list[str](), await garbage(settings)
-        async with asyncio.timeout(60), open_client(settings) as kube, AsyncExitStack() as pushes:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube, AsyncExitStack() as pushes:
             for doing in ("pulumi up", "registryctl tunnel"):
                 await pushes.enter_async_context(lease_held(kube, doing, alone=False, say=said.append))
             assert said == []  # they do not wait for one another
@@ -153,7 +155,7 @@ class TestLost:
         self, settings: Settings, deployed: Program
     ) -> None:
         blob, old = os.urandom(100_000), await garbage(settings)
-        async with asyncio.timeout(120), verb(deployed, "tunnel") as tunnel:
+        async with asyncio.timeout(LONG_SECONDS), verb(deployed, "tunnel") as tunnel:
             await says(tunnel, "open: ")
             reader, writer = await asyncio.open_connection("127.0.0.1", settings.push_port)
             place = await asyncio.to_thread(begin_upload, settings.push_port)
@@ -198,7 +200,7 @@ class TestLost:
 
     async def test_an_update_takes_it_again_for_its_next_try(self, lab: Lab, settings: Settings) -> None:
         path = PushPath(settings)
-        async with asyncio.timeout(60), open_client(settings) as kube:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube:
             await path.take("push", print)
             lab.kubectl("delete", "lease", REGISTRY, "--namespace", NAMESPACE)
 
@@ -221,7 +223,7 @@ class TestDead:
         self, lab: Lab, settings: Settings, deployed: Program
     ) -> None:
         path, who = PushPath(settings), "registryctl tunnel of ada@laptop"
-        async with asyncio.timeout(100), open_client(settings) as kube:
+        async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube:
             await path.take("push", print)
             (mine,) = await lease_holders(kube)
             while not (await lease_holders(kube)).keys() >= {mine, "dead"}:  # a renewal may come between
@@ -253,7 +255,7 @@ class TestDead:
         assert f"{GC} of ada@laptop died " in line
         said = list[str]()
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(LONG_SECONDS),
             open_client(settings) as kube,
             lease_held(kube, "a test", alone=False, say=said.append),
         ):

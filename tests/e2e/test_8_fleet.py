@@ -46,6 +46,12 @@ class Rollouts:
             out, _ = running.communicate(timeout=120)
         return running.returncode, [json.loads(line) for line in out.splitlines()]
 
+    def status(self, stacks: str) -> tuple[int, str]:
+        """Exit status and the page of `fleet status`."""
+        with self.begin("status", "--stacks", stacks) as looking:
+            said, _ = looking.communicate(timeout=60)
+        return looking.returncode, said
+
     def images(self, stack: str) -> dict[str, str]:
         command = ["pulumi", "stack", "output", "--json", "--stack", stack]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=True)
@@ -105,13 +111,28 @@ class TestUp:
         status, events = rollouts.run("up", "--stacks", "[ot]*")
         assert (status, ends(events)) == (0, {"one": "left alone", "two": "succeeded"})
 
-    def test_a_service_that_was_deleted_is_not_well_and_comes_back(self, rollouts: Rollouts, lab: Lab) -> None:
+    def test_a_service_and_a_proof_that_are_gone_are_not_well_and_come_back(self, rollouts: Rollouts, lab: Lab) -> None:
+        here, away = (node.name for node in lab.cluster.nodes)
         lab.kubectl("delete", "service", "registry", "--namespace", "two")
-        with rollouts.begin("status", "--stacks", "two") as looking:
-            looking.communicate(timeout=60)
-        assert looking.returncode == 1
-        assert rollouts.run("up", "--stacks", "two")[0] == 0
-        assert lab.get("services", "--namespace", "two", "--field-selector", "metadata.name=registry")
+        lab.kubectl("delete", "configmap", "preflight", "--namespace", "two")
+        lab.kubectl("cordon", away)
+        try:
+            status, said = rollouts.status("two")
+            assert status == 1
+            assert "no Service registry has node port" in said
+            assert f"node {here} has never pulled" in said
+            assert f"node {away} has no proof yet and cannot be asked now: it is cordoned" in said
+            assert rollouts.run("up", "--stacks", "two")[0] == 0
+            status, said = rollouts.status("two")
+            assert status == 0
+            assert f"node {away} has no proof yet and cannot be asked now: it is cordoned" in said
+        finally:
+            lab.kubectl("uncordon", away)
+
+    def test_a_node_without_a_proof_is_asked_by_an_update_that_changes_nothing(self, rollouts: Rollouts) -> None:
+        status, events = rollouts.run("up", "--stacks", "two")
+        assert (status, ends(events)) == (0, {"two": "unchanged"})
+        assert ends(rollouts.run("up", "--stacks", "two")[1]) == {"two": "left alone"}
 
     def test_pulumi_by_hand_finds_nothing_to_change(self, rollouts: Rollouts) -> None:
         command = ["pulumi", "preview", "--stack", "two", "--expect-no-changes", "--non-interactive"]

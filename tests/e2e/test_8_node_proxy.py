@@ -18,10 +18,12 @@ import pytest
 
 from cluster.kube import open_client
 from cluster.proxy_readiness import wait_proxy_ready
+from housekeeping.exposure import Line, exposed
 from lab import cluster
 from lab.cluster import Node
 from stack.names import NODE_PROXY
 from stack.registry_errors import NotReadyError
+from stack.settings import Settings
 from tests.conftest import lab_with
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program, settings_of
@@ -241,6 +243,21 @@ class TestTrouble:
         )
         assert f"container {NODE_PROXY} of pod" in told.value.reason
         assert "no-such-proxy" in told.value.reason
+
+    def test_the_command_of_the_doctors_line_makes_it_listen_again(self, lab: Lab, proxied: Program) -> None:
+        async def look() -> list[Line]:
+            config = {"kubeContext": lab.cluster.kube_context, "nodeProxy": True, "images": {"app": {}}}
+            config["kubeconfig"] = str(lab.cluster.kubeconfig)
+            settings = Settings.parse(config, project="kube-registry", stack=NAME)
+            async with open_client(settings) as kube:
+                return await exposed(kube, settings)
+
+        lab.kubectl("delete", "daemonset", NODE_PROXY, "--namespace", PROXY_NAMESPACE)
+        (line,) = asyncio.run(look())
+        assert (line.subject, line.well) == ("node proxy", False)
+        proxied.paste(commands_of(line.words))
+        (line,) = asyncio.run(look())
+        assert (line.subject, line.well) == ("read door", True)
 
 
 def is_staying(pod: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from cluster.probe import ARCHITECTURE, PROBE, PULLED, probe_pod
 from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.push import PushPath
 from cluster.registry import open_registry
+from housekeeping.nodes import read_proofs
 from stack.names import selector
 from stack.registry_errors import PreflightError, PreflightToldError
 from stack.settings import Settings
@@ -120,11 +121,19 @@ class TestRefusal:
         lab.kubectl("create", "quota", "no-more", "--namespace", "kube-registry", "--hard=pods=1")
         try:
             async with tunnelled(settings) as (kube, tunnel):
+                lab.kubectl("delete", "configmap", PROBE, "--namespace", "kube-registry")
                 verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
+                unanswered = await read_proofs(kube, settings)
+                lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry")
+                await examine_nodes(kube, settings, tunnel.address, afresh=False)
+                proven = await read_proofs(kube, settings)
         finally:
-            lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry")
+            lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry", "--ignore-not-found")
         assert all("no probe pod allowed" in verdict.words for verdict in verdicts.values())
         assert all("quota: no-more" in verdict.words for verdict in verdicts.values())
+        assert [line.well for line in unanswered.lines] == [None, None]
+        assert all("quota: no-more" in line.words for line in unanswered.lines)
+        assert [line.well for line in proven.lines] == [True, True]
 
 
 class TestNothingStays:
