@@ -5,7 +5,11 @@ Every command that a line has is run here, but for these: rights (test_3_rights.
 """
 
 import asyncio
+import os
 import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,10 +18,13 @@ import yaml
 from cluster import preflight
 from cluster.kube import open_client
 from cluster.probe import PROBE, probe_pod
+from cluster.probe_image import probe_config
 from housekeeping import checks
 from housekeeping.exposure import Line
+from lab.cluster import known
+from lab.machines import Machine
 from stack.endpoints import parse_reference
-from stack.names import REGISTRY
+from stack.names import REGISTRY, selector
 from stack.settings import Settings
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program
@@ -26,6 +33,9 @@ from tests.writing import pushing
 pytestmark = pytest.mark.lab
 
 NAMESPACE = "kube-registry"
+MB = 1024**2
+GARBAGE = 8 * MB
+"""Bytes of an image that nothing uses."""
 
 
 def doctor(program: Program, **env: str) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -131,6 +141,60 @@ def test_probe_pods_that_were_left_are_deleted_by_the_command_and_no_others(
     deployed.paste(commands_of(line.words))
     assert asyncio.run(look(left=False)).well is True
     assert {pod["metadata"]["name"] for pod in lab.get("pods", "--namespace", NAMESPACE)} == others
+
+
+@contextmanager
+def small_volume(lab: Lab, room: int) -> Iterator[None]:
+    """Give the registry a copy of its volume that has only so many bytes left."""
+    (pod,) = lab.get("pods", "--namespace", NAMESPACE, "--selector", selector(REGISTRY))
+    node = pod["spec"]["nodeName"]
+    others = [each.name for each in lab.cluster.nodes if each.name != node]
+    (claim,) = lab.get("persistentvolumeclaims", "--namespace", NAMESPACE)
+    (volume,) = (
+        each for each in lab.get("persistentvolumes") if each["metadata"]["name"] == claim["spec"]["volumeName"]
+    )
+    folder, copy = volume["spec"]["hostPath"]["path"], "/tmp/small"  # noqa: S108 - on the node's own machine
+
+    def on_node(script: str) -> None:
+        inside = Machine(known(lab.cluster.name), node).inside("sh", "-ec", script)
+        subprocess.run(inside, check=True, capture_output=True, timeout=30)
+
+    def restart() -> None:
+        lab.kubectl("delete", "pods", "--namespace", NAMESPACE, "--selector", selector(REGISTRY))
+        lab.kubectl("rollout", "status", f"deployment/{REGISTRY}", "--namespace", NAMESPACE, "--timeout=60s")
+
+    lab.kubectl("cordon", *others)
+    try:
+        on_node(
+            f"mkdir -p {copy}; size=$(( $(du -s {folder} | cut -f1) * 1024 + {room} ))\n"
+            f"mount -t tmpfs -o size=$size,mode=1777 lab {copy}; cp -a {folder}/. {copy}; mount --bind {copy} {folder}"
+        )
+        restart()
+        yield
+    finally:
+        on_node(f"umount --lazy {folder}; umount --lazy {copy}")
+        restart()
+        lab.kubectl("uncordon", *others)
+
+
+def test_a_volume_that_is_nearly_full_gets_room_by_the_command_and_keeps_what_is_used(
+    lab: Lab, deployed: Program, settings: Settings
+) -> None:
+    async def fill() -> None:
+        async with pushing(settings) as registry:
+            for number in range(5):
+                config = probe_config(settings.platform)
+                await registry.put_image("heap", str(number), config, os.urandom(GARBAGE))
+
+    with small_volume(lab, 5 * GARBAGE + MB):
+        asyncio.run(fill())
+        status, told = doctor(deployed)
+        assert status == 1
+        assert to_mend(told).keys() == {"volume"}
+        (collect,) = (line for line in commands_of(told["volume"][1]) if "registryctl gc" in line)
+        deployed.paste([f"{collect} --yes"])
+        status, told = doctor(deployed)
+        assert (status, to_mend(told)) == (0, {})
 
 
 def test_a_service_that_is_gone_is_told_though_the_nodes_have_pulled_before(lab: Lab, deployed: Program) -> None:
