@@ -23,6 +23,8 @@ from docker.errors import NotFound
 from rich.console import Console
 
 from cluster.docker_ssh import near_socket
+from cluster.http_guard import HttpGuard
+from cluster.http_head import RefusedRequestError
 from cluster.relay.carry import carry
 from cluster.relay.container import open_relay
 from cluster.relay.frames import WINDOW, Kind, frame, read_frames
@@ -283,6 +285,43 @@ async def test_a_port_of_the_daemons_loopback_leads_here_for_the_block_only(
             assert await asyncio.to_thread(ask, daemon, port) == "HELLO"
         assert is_gone(daemon, port)
     assert lost == []
+
+
+@pytest.mark.lab
+@pytest.mark.anyio
+async def test_docker_names_the_push_address_as_host_and_the_guard_lets_it_pass(
+    far: Engine, daemon: docker.DockerClient
+) -> None:
+    """The registry refuses the upload, which Docker does not try again."""
+    heads, refused = list[bytes](), set[int]()
+
+    async def registry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            head = await reader.read(1 << 16)
+            try:
+                HttpGuard(port).feed(memoryview(head))
+            except RefusedRequestError as error:
+                refused.add(error.status)
+                writer.write(error.answer)
+                return
+            heads.append(head)
+            status = b"200 OK" if b" /v2/ " in head else b"403 Forbidden" if head.startswith(b"POST") else b"404 No"
+            writer.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+
+    async with await asyncio.start_server(registry, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        repository = f"localhost:{port}/team/app"
+        async with open_relay(daemon, far.host, {}, port, lambda _: None):
+            with pytest.raises(docker.errors.APIError):
+                await asyncio.to_thread(daemon.images.get_registry_data, repository, {})
+            daemon.images.get(images.BUSYBOX).tag(repository, "v1")
+            said = await asyncio.to_thread(daemon.images.push, repository, "v1", auth_config={"username": ""})
+    assert "errorDetail" in said
+    assert {head.partition(b" ")[0] for head in heads} >= {b"GET", b"HEAD", b"POST"}
+    assert {line for head in heads for line in head.splitlines() if line.lower().startswith(b"host:")} == {
+        b"Host: localhost:%d" % port
+    }
+    assert refused <= {400}  # Docker tries TLS first
 
 
 def certificates(folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
