@@ -20,7 +20,7 @@ from lab import demo
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, fleet, images, many, table, tunnels
+from tests.bench import edits, fleet, images, many, table, tunnels, uses
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -38,6 +38,7 @@ class Name(StrEnum):
     IMAGES = "images"
     MANY = "many"
     FLEET = "fleet"
+    USES = "uses"
 
 
 @commands.command()
@@ -92,6 +93,7 @@ MEASURES = {
     Name.IMAGES: images.measure,
     Name.MANY: many.measure,
     Name.FLEET: fleet.measure,
+    Name.USES: uses.measure,
 }
 """What measures each table: samples of every row -> its lines."""
 

@@ -135,7 +135,7 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.monotonic() - start
 
 
-def run_module(name: str, *arguments: Path) -> str:
+def run_module(name: str, *arguments: str | Path) -> str:
     """Run a module of the bench in a Python of its own, and return its standard output."""
     command = [sys.executable, "-m", name, *map(str, arguments)]
     return run_logged(command, log=LOG, limit=COMMAND_SECONDS, cwd=CHECKOUT)
