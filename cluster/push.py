@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,7 +235,8 @@ class PushPath:
             digest = stored or await store_probe(registry, self._settings.platform)
         say(f"waiting for the Docker daemon to reach {self._settings.endpoints.push_address}")
         push_address, stack = self._settings.endpoints.push_address, self._settings.stack
-        return daemon_reaching(docker, push_address, digest, say, tunnel.break_off, stack=stack)
+        recovered = partial(tunnel.recovered, ANSWER_SECONDS)
+        return daemon_reaching(docker, push_address, digest, say, tunnel.break_off, recovered=recovered, stack=stack)
 
     async def _tagged(self, push_name: str) -> str | None:
         """Digest of what a tag names in the registry; None if it names nothing."""

@@ -6,7 +6,7 @@ relay takes nothing but the daemon's API (ADR 0016).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 
@@ -24,6 +24,9 @@ from stack.errors import DaemonError, DaemonReachError
 ANSWER_SECONDS = 30
 """How long the daemon may take for one answer, on a busy machine too."""
 
+TRIES = 3
+"""How often the daemon is asked, where its connection reached this machine and broke on the way to the cluster."""
+
 
 @asynccontextmanager
 async def daemon_reaching(
@@ -33,6 +36,7 @@ async def daemon_reaching(
     say: Callable[[str], None],
     lost: Callable[[DaemonReachError], None],
     *,
+    recovered: Callable[[], Awaitable[bool]],
     stack: str | None = None,
 ) -> AsyncIterator[None]:
     """A block in which the Docker daemon reaches the push address of this machine.
@@ -43,24 +47,27 @@ async def daemon_reaching(
         digest: of the preflight's image, which is in the registry.
         say: is called with a line about the relay, where there has to be one.
         lost: is called if the relay ends before the block does.
+        recovered: returns whether a connection through the tunnel has failed, once it carries again; False at once if
+            none has.
         stack: name of the stack that pushes, for errors.
 
     Raises:
         DaemonError: the daemon does not answer.
         DaemonReachError: it does not reach it, by way of a relay neither.
+        ClusterError: the tunnel does not carry again.
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
     reference = f"{push_address}/{REPOSITORY}@{digest}"
     failed = partial(DaemonReachError, host=host, push_address=push_address, stack=stack)
     try:
         async with _client(environment, host) as (client, near):
-            refusal = await asyncio.to_thread(_refusal, client, reference)
+            refusal = await _last_refusal(client, reference, recovered)
             if refusal is None:
                 yield
                 return
             say(f"the Docker daemon has a loopback of its own; a relay there carries {push_address} to this machine")
             async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
-                if relayed := await asyncio.to_thread(_refusal, client, reference):
+                if relayed := await _last_refusal(client, reference, recovered):
                     raise failed(reason=f"{refusal}; by way of a relay: {relayed}")
                 yield
     except (DockerException, requests.RequestException, OSError) as error:
@@ -97,6 +104,17 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
         except (DockerException, requests.RequestException, OSError) as error:
             raise DaemonError(host=host, reason=one_line(str(error))) from error
         yield client, near
+
+
+async def _last_refusal(
+    client: docker.DockerClient, reference: str, recovered: Callable[[], Awaitable[bool]]
+) -> str | None:
+    """Why the daemon cannot look up an image, asked again where that says nothing of its way here; None if it can."""
+    for _ in range(TRIES):
+        refusal = await asyncio.to_thread(_refusal, client, reference)
+        if refusal is None or not await recovered():
+            return refusal
+    return refusal
 
 
 def _refusal(client: docker.DockerClient, reference: str) -> str | None:

@@ -126,6 +126,17 @@ class Tunnel:
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
                 raise self._no_answer(seconds)
 
+    async def recovered(self, seconds: float) -> bool:
+        """Return whether a connection has failed since `prove` began, once the registry answers again.
+
+        Raises:
+            ClusterError: it does not, as for `prove`.
+        """
+        if self.trouble is None:
+            return False
+        await self.prove(seconds)
+        return True
+
     async def serve(self, near: NearEnd) -> None:
         """Carry one accepted connection to the door and back until either side ends it.
 

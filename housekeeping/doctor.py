@@ -123,7 +123,10 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         if probe is None:
             words = f"whether {line.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Line("docker", well=None, words=words)]
-        async with daemon_reaching(environment, place, probe, said.append, tunnel.break_off, stack=settings.stack):
+        recovered = partial(tunnel.recovered, ANSWER_SECONDS)
+        async with daemon_reaching(
+            environment, place, probe, said.append, tunnel.break_off, recovered=recovered, stack=settings.stack
+        ):
             way = ", by way of a relay" if said else ""
             return [Line("docker", well=True, words=f"{line.words} reaches {place}{way}")]
 
