@@ -10,14 +10,17 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 
+from cluster.polling import poll
 from lab.errors import LabError
 from tests.bench.registry import kubectl, pod_of, wait_ready
 from tests.bench.transfers import REPOSITORY, Blob, put
 from tests.soak.kills import held
 from tests.soak.place import Place
+from tests.soak.pushes import READ_SECONDS
 
 READERS = 3
 LARGE, SMALL = 16 * 1024**2, 64 * 1024
@@ -74,7 +77,7 @@ async def pull(place: Place, seed: int, times: int) -> str:
             for task in going:
                 task.cancel()
         for blob in (large, *seen.kept):
-            if not await _read(read, blob):
+            if not await poll(partial(_there, read, blob), seconds=READ_SECONDS, pause=_PAUSE):
                 raise LabError(f"The read door does not give {blob.digest}, which was acknowledged.")
     return (
         f"{times} kills of the registry's pod under {READERS} readers: {seen.whole} pulls of {LARGE // 1024**2} MiB "
@@ -101,6 +104,11 @@ async def _read_on(door: aiohttp.ClientSession, blob: Blob, seen: Seen) -> None:
         else:
             seen.broken += 1
             await asyncio.sleep(_PAUSE)
+
+
+async def _there(door: aiohttp.ClientSession, blob: Blob) -> bool | None:
+    """Whether a blob can be read; None while the node port leads to the pod that was killed last, or nowhere."""
+    return await _read(door, blob) or None
 
 
 async def _read(door: aiohttp.ClientSession, blob: Blob) -> bool:
