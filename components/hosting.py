@@ -13,18 +13,19 @@ HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-
 """Where a tool sends people when a push fails."""
 
 
-def tell_of_registry(name: str, settings: Settings, parent: pulumi.Resource) -> None:
+def tell_of_registry(name: str, settings: Settings, place: pulumi.Output[str], parent: pulumi.Resource) -> None:
     """Register the ConfigMap, unless somebody else's is there.
 
     Args:
         name: name of the component that it belongs to.
         settings: the stack.
+        place: the registry's namespace, which is there once the registry stays where it is.
         parent: that component.
     """
     kubernetes.core.v1.ConfigMap(
         f"{name}-hosting",
         metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
-        data={"localRegistryHosting.v1": hosting(settings)},
+        data={"localRegistryHosting.v1": place.apply(lambda _: hosting(settings))},
         opts=pulumi.ResourceOptions(parent=parent, hooks=hosting_hooks(name, settings)),
     )
 

@@ -30,10 +30,10 @@ if an input of it differs, too; otherwise it goes on with the one that a refresh
 def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     """The cluster that the stack's config names.
 
-    The kube context identifies the cluster: another one replaces everything, another path of the same
-    kubeconfig nothing. An empty kubeconfig lets the provider look where kubectl does; not given one, the SDK would
-    write down where this machine has it, and a refresh on another one would look for it there. A kubeconfig that the
-    config itself holds is a secret in the state, even if it is none in the config.
+    The kube context of the first update identifies the cluster for good: another identifier would replace everything,
+    so a kube context that was renamed replaces nothing. An empty kubeconfig lets the provider look where kubectl does;
+    not given one, the SDK would write down where this machine has it, and a refresh on another one would look for it
+    there. A kubeconfig that the config itself holds is a secret in the state, even if it is none in the config.
     """
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
     if settings.kube_context == IN_CLUSTER:
@@ -46,6 +46,7 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
         context=settings.kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
+        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
     )
 
 

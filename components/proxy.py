@@ -39,6 +39,7 @@ class NodeProxy(pulumi.ComponentResource):
     Args:
         name: its name in the stack.
         settings: what was chosen for the stack.
+        place: the registry's namespace, which is there once the registry stays where it is.
         service: the registry's, whose address in the cluster it leads to.
         opts: carries the parent.
     """
@@ -49,6 +50,7 @@ class NodeProxy(pulumi.ComponentResource):
         self,
         name: str,
         settings: Settings,
+        place: pulumi.Output[str],
         service: kubernetes.core.v1.Service,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -57,7 +59,7 @@ class NodeProxy(pulumi.ComponentResource):
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={
-                "name": own.namespace,
+                "name": place.apply(lambda _: own.namespace),
                 "labels": {**labels("namespace"), **_PRIVILEGED},
                 "annotations": FORCE,
             },
@@ -65,7 +67,7 @@ class NodeProxy(pulumi.ComponentResource):
         )
         metadata = {
             "name": NODE_PROXY,
-            "namespace": own.namespace,
+            "namespace": namespace.metadata.name,
             "labels": labels(NODE_PROXY),
             "annotations": OURS,
         }

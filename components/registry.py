@@ -4,6 +4,8 @@ It owns what the registry is made of and the order of it. What its pod runs is i
 proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
 """
 
+from typing import Any
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -13,6 +15,7 @@ from components.fences import RESTRICTED, read_door_only
 from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
 from components.hosting import tell_of_registry
 from components.proxy import NodeProxy
+from components.volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
 from components.workload import config_files, deployment_spec
 from stack.names import READ_PORT, REGISTRY, RETAINED, labels
 from stack.settings import Settings
@@ -47,18 +50,24 @@ class ClusterRegistry(pulumi.ComponentResource):
                 "annotations": {**FORCE, RETAINED: "true"} if settings.retain else FORCE,
             },
             opts=pulumi.ResourceOptions(
-                parent=self, hooks=namespace_hooks(name, settings), retain_on_delete=settings.retain
+                parent=self,
+                hooks=namespace_hooks(name, settings),
+                retain_on_delete=settings.retain,
+                ignore_changes=NAMESPACE_STAYS,
             ),
         )
         claim = self._claim(name)
+        self._place = unmoved(settings, self._namespace, claim)
         deployment = self._deployment(name, claim)
         service = self._service(name)
         if settings.local_registry_hosting:
-            tell_of_registry(name, settings, self)
+            tell_of_registry(name, settings, self._place, self)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
         namespace = deployment.metadata.namespace
         if settings.node_proxy:
-            daemon_set = NodeProxy(f"{name}-proxy", settings, service, pulumi.ResourceOptions(parent=self)).daemon_set
+            daemon_set = NodeProxy(
+                f"{name}-proxy", settings, self._place, service, pulumi.ResourceOptions(parent=self)
+            ).daemon_set
             self.needed_to_push.append(daemon_set)
             namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
         self.claim_uid = claim.metadata.uid
@@ -74,27 +83,28 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
         return kubernetes.core.v1.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata=self._metadata(),
+            metadata=self._metadata(self._namespace.metadata.name),
             spec={
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": self.settings.storage_class,
                 "resources": {"requests": {"storage": self.settings.storage_size}},
             },
             opts=pulumi.ResourceOptions.merge(
-                self._inside_namespace(), pulumi.ResourceOptions(retain_on_delete=self.settings.retain)
+                self._inside_namespace(),
+                pulumi.ResourceOptions(retain_on_delete=self.settings.retain, ignore_changes=CLAIM_STAYS),
             ),
         )
 
     def _deployment(self, name: str, claim: kubernetes.core.v1.PersistentVolumeClaim) -> kubernetes.apps.v1.Deployment:
         config = kubernetes.core.v1.ConfigMap(
-            f"{name}-config", metadata=self._metadata(), data=config_files(), opts=self._inside_namespace()
+            f"{name}-config", metadata=self._metadata(self._place), data=config_files(), opts=self._inside_namespace()
         )
         fence = kubernetes.networking.v1.NetworkPolicy(
-            f"{name}-fence", metadata=self._metadata(), spec=read_door_only(), opts=self._inside_namespace()
+            f"{name}-fence", metadata=self._metadata(self._place), spec=read_door_only(), opts=self._inside_namespace()
         )
         return kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=self._metadata(),
+            metadata=self._metadata(self._place),
             spec=deployment_spec(self.settings),
             opts=self._inside_namespace(claim, config, fence),
         )
@@ -102,7 +112,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _service(self, name: str) -> kubernetes.core.v1.Service:
         return kubernetes.core.v1.Service(
             f"{name}-service",
-            metadata=self._metadata(),
+            metadata=self._metadata(self._place),
             spec={
                 "type": "NodePort",
                 "selector": labels("registry"),
@@ -120,10 +130,10 @@ class ClusterRegistry(pulumi.ComponentResource):
             ),
         )
 
-    def _metadata(self) -> dict[str, object]:
+    def _metadata(self, namespace: pulumi.Output[str]) -> dict[str, Any]:
         return {
             "name": REGISTRY,
-            "namespace": self.settings.namespace,
+            "namespace": namespace,
             "labels": labels("registry"),
             "annotations": OURS,
         }

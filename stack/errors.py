@@ -25,6 +25,7 @@
         │       └── TunnelForbiddenError  namely open the tunnel
         ├── NamespaceTakenError    the namespace is there and not this stack's
         ├── HostingTakenError      tools are told of another registry already
+        ├── VolumeMovedError       a changed setting would replace the volume
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
@@ -101,7 +102,7 @@ HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespa
 
 
 _COMMAND = re.compile(r"`[^`]+`")
-_OF_A_STACK = re.compile(r"\bpulumi (config|import|up)\b(?!.* --stack )")
+_OF_A_STACK = re.compile(r"\bpulumi (config|destroy|import|up)\b(?!.* --stack )")
 
 
 def on_stack(text: str, stack: str | None) -> str:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,30 +111,35 @@ def secret_keys() -> list[str]:
     return []
 
 
-@pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch, config: dict[str, str], secret_keys: list[str]) -> Iterator[Registered]:
-    record = Registered()
-    monkeypatch.chdir(PROGRAM.parent)
-    monkeypatch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
+@contextmanager
+def described(monitor: Monitor, config: dict[str, str], secret_keys: Sequence[str] = ()) -> Iterator[None]:
+    """Run the program in preview; what a monitor has recorded can be looked at until the end."""
     asyncio.set_event_loop(asyncio.new_event_loop())  # which Pulumi's test decorator expects to find
     before = settings.SETTINGS
     mocks.set_mocks(
-        Engine(),
-        project="kube-registry",
-        stack="dev",
-        preview=True,
-        monitor=Monitor(record),
-        organization="organization",
+        Engine(), project="kube-registry", stack="dev", preview=True, monitor=monitor, organization="organization"
     )
-    pulumi.runtime.set_all_config(config, secret_keys)
+    pulumi.runtime.set_all_config(config, list(secret_keys))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
         runpy.run_path(str(PROGRAM), run_name="__main__")
 
-    run()
-    yield record
-    settings.configure(before)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(PROGRAM.parent)
+            patch.setenv("DOCKER_HOST", "ssh://nowhere")  # not asked whether it is there
+            run()
+        yield
+    finally:
+        settings.configure(before)
+
+
+@pytest.fixture
+def registered(config: dict[str, str], secret_keys: list[str]) -> Iterator[Registered]:
+    record = Registered()
+    with described(Monitor(record), config, secret_keys):
+        yield record
 
 
 COMPONENTS = {f"kube-registry:index:{kind}" for kind in ("ClusterRegistry", "NodeProxy", "RegistryImage")}

@@ -55,6 +55,7 @@ TESTS = {
     "UsesUnknownError": "test_7_in_use.py::test_an_api_that_does_not_answer_stops_what_nobody_watches",
     "DamagedManifestsError": "test_7_verify.py::test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
     "NamespaceTakenError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
+    "VolumeMovedError": "test_5_volume.py::test_the_commands_do_it_on_purpose",
     "NodePortError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
     "HostingTakenError": "test_8_registry.py::test_what_somebody_else_tells_is_left_alone",
     "NotReadyError": "test_2_faults.py::test_the_next_up_with_the_right_image_repairs_it",

@@ -1,0 +1,91 @@
+"""Two runs of the whole program, one after the other, against a monitor that ignores changes as the engine does."""
+
+from typing import Any
+
+import pulumi
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from tests.components.test_program import CONFIG, WITH_PROXY, Monitor, Registered, described
+
+CLAIM = "PersistentVolumeClaim"
+PLAIN = {**WITH_PROXY, "kube-registry:storageClass": "standard", "kube-registry:localRegistryHosting": "true"}
+
+
+class Keeping(Monitor):
+    """Gives a resource the inputs of the run before, where their changes are to be ignored."""
+
+    def __init__(self, record: Registered, before: Registered) -> None:
+        super().__init__(record)
+        self.before = {(each.type, each.name): each.object for each in before.requests}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802, ANN401 - the name and shape of a gRPC method
+        if kept := self.before.get((request.type, request.name)):
+            for path in request.ignoreChanges:
+                reset(request.object, kept, path.split("."))
+        return super().RegisterResource(request)
+
+
+def reset(inputs: Struct, kept: Struct, path: list[str]) -> None:
+    """Set the value at a path to what it was, or remove it where there was none (resource.PropertyPath.Reset)."""
+    *parents, last = path
+    for key in parents:
+        inputs, kept = inputs.fields[key].struct_value, kept.fields[key].struct_value
+    if last in kept.fields:
+        inputs.fields[last].CopyFrom(kept.fields[last])
+    elif last in inputs.fields:
+        del inputs.fields[last]
+
+
+def first_run(config: dict[str, str]) -> Registered:
+    record = Registered()
+    with described(Monitor(record), config):
+        return record
+
+
+def inputs(record: Registered) -> dict[tuple[str, str], Any]:
+    """Type and name -> inputs, of all but the provider of the cluster."""
+    provider = "pulumi:providers:kubernetes"
+    return {(each.type, each.name): each.object for each in record.requests if each.type != provider}
+
+
+@pytest.mark.parametrize(
+    ("changed", "before"), [({"storageClass": "fast"}, "standard"), ({"namespace": "other"}, "kube-registry")]
+)
+def test_what_would_replace_the_volume_is_refused_before_anything_else_is_registered(
+    changed: dict[str, str], before: str
+) -> None:
+    ((key, wanted),) = changed.items()
+    then, now = first_run(PLAIN), Registered()
+    with (
+        pytest.raises(pulumi.RunError) as refused,
+        described(Keeping(now, then), {**PLAIN, f"kube-registry:{key}": wanted}),
+    ):
+        pass
+    for part in (f"setting {key}", wanted, before, f"`pulumi config --stack dev set {key} {before}`"):
+        assert part in str(refused.value)
+    assert {each.type.rpartition(":")[2] for each in now.requests} <= {
+        "Stack",
+        "kubernetes",
+        "docker",
+        "ClusterRegistry",
+        "NodeProxy",
+        "RegistryImage",
+        "Namespace",
+        CLAIM,
+    }
+    assert not [name for name, given in inputs(now).items() if inputs(then)[name] != given]
+
+
+def test_a_class_that_is_no_longer_set_leaves_the_volume_alone() -> None:
+    then, now = first_run(PLAIN), Registered()
+    with described(Keeping(now, then), {key: value for key, value in PLAIN.items() if "storageClass" not in key}):
+        assert inputs(now) == inputs(then)
+
+
+def test_a_renamed_kube_context_changes_nothing_but_what_the_provider_connects_with() -> None:
+    then, now = first_run(CONFIG), Registered()
+    with described(Keeping(now, then), {**CONFIG, "kube-registry:kubeContext": "renamed"}):
+        (provider,) = now.of_type("pulumi:providers:kubernetes")
+        assert (provider["context"], provider["clusterIdentifier"]) == ("renamed", "nowhere")
+        assert inputs(now) == inputs(then)
