@@ -8,6 +8,7 @@ import pulumi
 
 from cluster.docker_config import broken_store
 from cluster.push import PushPath
+from components.cluster_guard import same_cluster
 from components.hooks import prove_preconditions
 from components.image import RegistryImage, report_differences, warn_of_secrets
 from components.providers import docker_provider, kubernetes_provider
@@ -28,7 +29,8 @@ def main() -> None:
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
     report_differences(staged)
     broken = broken_store(os.environ)
-    opts = pulumi.ResourceOptions(providers=[kubernetes_provider(settings), docker_provider(broken)])
+    cluster = kubernetes_provider(settings, same_cluster(settings))
+    opts = pulumi.ResourceOptions(providers=[cluster, docker_provider(broken)])
     path = PushPath(settings, os.environ, broken.config if broken else None)
     registry = ClusterRegistry("registry", settings, path, opts)
     images = {each.image: RegistryImage(each, registry, opts) for each in staged}

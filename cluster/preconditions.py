@@ -26,6 +26,19 @@ async def prove_reach(settings: Settings) -> None:
         await _namespace(kube)
 
 
+async def cluster_uid(settings: Settings) -> str | None:
+    """Return what tells the stack's cluster from every other: the uid of its namespace kube-system; None if unseen.
+
+    Raises:
+        ClusterError: the cluster cannot be asked.
+    """
+    async with open_client(settings) as kube:
+        try:
+            return str((await kube.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"])
+        except ForbiddenError:
+            return None
+
+
 async def prove_namespace_free(settings: Settings, import_line: str) -> None:
     """Return if the registry's namespace is not there yet, or waits for a stack: prepared for one, or retained by one.
 

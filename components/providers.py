@@ -27,13 +27,17 @@ _MARK_OF_COPY = ["-T"]
 if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
 
 
-def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
+def kubernetes_provider(settings: Settings, kube_context: pulumi.Input[str]) -> kubernetes.Provider:
     """The cluster that the stack's config names.
 
     The kube context of the first update identifies the cluster for good: another identifier would replace everything,
     so a kube context that was renamed replaces nothing. An empty kubeconfig lets the provider look where kubectl does;
     not given one, the SDK would write down where this machine has it, and a refresh on another one would look for it
     there. A kubeconfig that the config itself holds is a secret in the state, even if it is none in the config.
+
+    Args:
+        settings: what was chosen for the stack.
+        kube_context: the kube context, which is there once it is proven to lead to the stack's cluster.
     """
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
     if settings.kube_context == IN_CLUSTER:
@@ -43,7 +47,7 @@ def kubernetes_provider(settings: Settings) -> kubernetes.Provider:
     return kubernetes.Provider(
         "cluster",
         kubeconfig=kubeconfig,
-        context=settings.kube_context,
+        context=kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
         opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),

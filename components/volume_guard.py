@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from stack.errors import Where
-from stack.registry_errors import VolumeMovedError
 from stack.settings import Settings
+from stack.volume_errors import VolumeMovedError
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""

@@ -26,6 +26,7 @@
         ├── NamespaceTakenError    the namespace is there and not this stack's
         ├── HostingTakenError      tools are told of another registry already
         ├── VolumeMovedError       a changed setting would replace the volume
+        ├── OtherClusterError      the kube context leads to another cluster than before
         ├── NodePortError          the node port cannot be had
         ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
@@ -46,9 +47,9 @@
             ├── TunnelTimeoutError no pod was reached in time
             └── TunnelProtocolError  the node speaks something else
 
-What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py, tunnel_errors.py
-and housekeeping_errors.py. A subclass has fields and a template; the sentence names what, where and why, and ends with
-what mends it. Programming mistakes are no part of this tree.
+What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py, volume_errors.py,
+tunnel_errors.py and housekeeping_errors.py. A subclass has fields and a template; the sentence names what, where and
+why, and ends with what mends it. Programming mistakes are no part of this tree.
 """
 
 import re

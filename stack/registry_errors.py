@@ -39,42 +39,6 @@ class HostingTakenError(ClusterError):
 
 
 @dataclass(eq=False)
-class VolumeMovedError(ClusterError):
-    """A changed setting would replace the registry's volume by an empty one.
-
-    Args:
-        key: the setting.
-        before: its value for as long as the volume is there.
-        wanted: its value now.
-        retained: whether a destroy leaves namespace and volume in the cluster.
-    """
-
-    key: str
-    before: str
-    wanted: str
-    retained: bool = False
-
-    sentence = (
-        "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
-        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set {key} {before}` keeps the "
-        "volume; {commands} in this order start with an empty one"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": replace(HERE, cluster="cluster not known"),
-        "key": "storageClass",
-        "before": "standard",
-        "wanted": "fast",
-    }
-
-    @property
-    def commands(self) -> str:
-        """The commands that give the volume up."""
-        left = self.retained and self.key == "storageClass"
-        removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
-        return ", ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
-
-
-@dataclass(eq=False)
 class NodePortError(ClusterError):
     """The node port cannot be had."""
 

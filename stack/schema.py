@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from stack import api_errors, errors, fleet_errors, housekeeping_errors, registry_errors, tunnel_errors
+from stack import api_errors, errors, fleet_errors, housekeeping_errors, registry_errors, tunnel_errors, volume_errors
 from stack.errors import KubeRegistryError
 from stack.settings import described
 
@@ -68,7 +68,15 @@ def _what(kind: type[KubeRegistryError]) -> str:
 
 def with_example() -> Iterator[type[KubeRegistryError]]:
     """The errors that are raised themselves, file by file as they stand there."""
-    for module in (errors, api_errors, housekeeping_errors, registry_errors, tunnel_errors, fleet_errors):
+    for module in (
+        errors,
+        api_errors,
+        housekeeping_errors,
+        registry_errors,
+        volume_errors,
+        tunnel_errors,
+        fleet_errors,
+    ):
         own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
         yield from (kind for kind in own if "example" in vars(kind) and kind is not KubeRegistryError)
 

@@ -66,6 +66,7 @@ def test_what_would_replace_the_volume_is_refused_before_anything_else_is_regist
         assert part in str(refused.value)
     assert {each.type.rpartition(":")[2] for each in now.requests} <= {
         "Stack",
+        "Stash",
         "kubernetes",
         "docker",
         "ClusterRegistry",

@@ -23,7 +23,7 @@ MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/v
 
 pytestmark = pytest.mark.lab
 
-RESOURCES = 12
+RESOURCES = 13
 """The stack itself, two providers, two components, six objects in the cluster, one image."""
 
 

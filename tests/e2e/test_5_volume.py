@@ -4,11 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pulumi import automation
 
+from tests.conftest import CLUSTER, lab_with
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, new_program
 
@@ -22,13 +22,21 @@ FAST = {
 }
 
 
+PARTS = ("clusters", "users", "contexts")
+"""What a kubeconfig lists."""
+
+
 @pytest.fixture(scope="module")
-def program(lab: Lab, checkout: Path) -> Iterator[Program]:
-    """The program with a kubeconfig of its own, which a test may change."""
-    file = checkout / "kubeconfig.json"
-    shutil.copy(lab.cluster.kubeconfig, file)
+def kubeconfig(lab: Lab, checkout: Path) -> Path:
+    """A copy of the lab's, which a test may change."""
+    return Path(shutil.copy(lab.cluster.kubeconfig, checkout / "kubeconfig.json"))
+
+
+@pytest.fixture(scope="module")
+def program(lab: Lab, checkout: Path, kubeconfig: Path) -> Iterator[Program]:
+    """The program with a kubeconfig of its own."""
     made = new_program(lab, checkout, checkout)
-    made.configure(kubeContext=lab.cluster.kube_context, kubeconfig=str(file), images_app_context="./app")
+    made.configure(kubeContext=lab.cluster.kube_context, kubeconfig=str(kubeconfig), images_app_context="./app")
     yield made
     made.stack.destroy()
     lab.kubectl("delete", "storageclass", "fast", "--ignore-not-found")
@@ -52,43 +60,58 @@ def refused_preview(program: Program) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize(("key", "value"), [("namespace", "other"), ("storageClass", "fast")])
 @pytest.mark.usefixtures("deployed")
-def test_it_is_refused_and_nothing_is_touched(lab: Lab, program: Program, key: str, value: str) -> None:
-    lab.kubectl("apply", "--filename=-", given=json.dumps(FAST))
-    before = identities(lab)
-    program.configure(**{key: value})
-    for said in (refused_preview(program), program.failing_up()):
-        assert f"setting {key}: '{value}' in place of" in said
-        assert "Traceback" not in said
-    assert identities(lab) == before
+def test_another_namespace_is_refused_until_it_is_set_back(program: Program) -> None:
+    program.configure(namespace="other")
+    said = refused_preview(program)
+    assert "setting namespace: 'other' in place of 'kube-registry'" in said
     program.paste(commands_of(said, "pulumi config"))
     assert set(program.preview()) == {"same"}
 
 
 @pytest.mark.usefixtures("deployed")
-def test_the_commands_do_it_on_purpose(lab: Lab, program: Program) -> None:
+def test_another_storage_class_is_refused_until_it_is_meant(lab: Lab, program: Program) -> None:
+    lab.kubectl("apply", "--filename=-", given=json.dumps(FAST))
+    before = identities(lab)
     program.configure(storageClass="fast")
-    said = refused_preview(program)
+    said = program.failing_up()
+    assert "setting storageClass: 'fast' in place of 'standard'" in said
+    assert "Traceback" not in said
+    assert identities(lab) == before
     program.paste([*commands_of(said, "pulumi destroy"), *commands_of(said, "pulumi up")])
     (claim,) = lab.get("persistentvolumeclaims", "--namespace", "kube-registry")
     assert claim["spec"]["storageClassName"] == "fast"
 
 
-def test_a_renamed_kube_context_replaces_nothing(lab: Lab, program: Program) -> None:
-    program.up()
+@pytest.mark.usefixtures("deployed")
+def test_a_renamed_kube_context_replaces_nothing(lab: Lab, program: Program, kubeconfig: Path) -> None:
     before = identities(lab)
-    rename(Path(program.folder / "kubeconfig.json"), "renamed")
+    content = json.loads(kubeconfig.read_text())
+    content["contexts"][0]["name"] = content["current-context"] = "renamed"
+    kubeconfig.write_text(json.dumps(content))
     program.configure(kubeContext="renamed")
     assert "cluster is unreachable" in program.failing_up()  # the refresh goes by the state, before our program runs
     program.paste([f"pulumi up --run-program --stack {program.stack.name}"])
     assert identities(lab) == before
-    assert set(program.up()) == {"same"}
+    assert set(program.preview()) == {"same"}
 
 
-def rename(file: Path, name: str) -> None:
-    """Rename the only kube context of a kubeconfig."""
-    kubeconfig: dict[str, Any] = json.loads(file.read_text())
-    (context,) = kubeconfig["contexts"]
-    context["name"] = name
-    file.write_text(json.dumps(kubeconfig))
+@pytest.mark.usefixtures("deployed")
+def test_another_cluster_is_refused_until_it_is_meant(
+    lab: Lab, program: Program, kubeconfig: Path, pytestconfig: pytest.Config
+) -> None:
+    before = identities(lab)
+    with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as other:
+        content, more = json.loads(kubeconfig.read_text()), json.loads(other.cluster.kubeconfig.read_text())
+        kubeconfig.write_text(json.dumps({**content, **{key: content[key] + more[key] for key in PARTS}}))
+        program.configure(kubeContext=other.cluster.kube_context)
+        said = refused_preview(program)
+        assert "is in another cluster" in said
+        assert program.failing_up().count("is in another cluster") == said.count("is in another cluster")
+        assert not other.get("namespaces", "--field-selector", "metadata.name=kube-registry")
+        assert identities(lab) == before
+        program.paste(commands_of(said, "pulumi up"))
+        assert len(identities(other)) == len(before)
+        assert identities(lab) == before
+        program.stack.destroy()
+    lab.kubectl("delete", "namespace", "kube-registry")
