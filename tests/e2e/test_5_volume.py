@@ -102,16 +102,18 @@ def test_another_cluster_is_refused_until_it_is_meant(
 ) -> None:
     before = identities(lab)
     with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as other:
+        other.kubectl("apply", "--filename=-", given=json.dumps(FAST))
         content, more = json.loads(kubeconfig.read_text()), json.loads(other.cluster.kubeconfig.read_text())
         kubeconfig.write_text(json.dumps({**content, **{key: content[key] + more[key] for key in PARTS}}))
         program.configure(kubeContext=other.cluster.kube_context)
         said = refused_preview(program)
         assert "is in another cluster" in said
-        assert program.failing_up().count("is in another cluster") == said.count("is in another cluster")
+        assert "is in another cluster" in program.failing_up()
         assert not other.get("namespaces", "--field-selector", "metadata.name=kube-registry")
-        assert identities(lab) == before
-        program.paste(commands_of(said, "pulumi up"))
-        assert len(identities(other)) == len(before)
-        assert identities(lab) == before
-        program.stack.destroy()
-    lab.kubectl("delete", "namespace", "kube-registry")
+        try:
+            program.paste(commands_of(said, "pulumi up"))
+            assert len(identities(other)) == len(before)
+            assert identities(lab) == before
+        finally:
+            program.stack.destroy()
+            lab.kubectl("delete", "namespace", "kube-registry", "--ignore-not-found")  # left behind, as was meant
