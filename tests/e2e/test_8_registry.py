@@ -115,6 +115,15 @@ class TestPaths:
         page.write_text(_BLOCK.sub(lambda _: table(tried), before))
         assert page.read_text() == before, "docs/security.md was out of date; it has been written anew"
 
+    def test_a_listener_in_the_hosts_network_does_not_get_the_node_port(self, lab: Lab, retained: Program) -> None:
+        """Where kube-proxy has rules of iptables; the other nodes are those of test_8_node_proxy."""
+        assert retained.output("image")
+        place = place_of(lab)
+        listen = f"(echo 'HTTP/1.0 418 Stolen' | timeout 20 nc -l -p {place.node_port}) >/dev/null 2>&1 & sleep 0.5"
+        assert f":{place.node_port} " in lab.kubectl("exec", "neighbour", "--", "sh", "-c", f"{listen}; netstat -ltn")
+        answers = {each.read for each in place.by_network() if each.target == "the node port, at the node's loopback"}
+        assert answers == {"200 OK"}
+
 
 class TestRetain:
     """Each test goes on where the one before ended."""
