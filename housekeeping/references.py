@@ -25,6 +25,9 @@ _CONTENT_TAG = re.compile(r"[0-9a-f]{16}")
 _AROUND = ".:-/[]"
 """What a text may put around a reference."""
 
+_LONGEST_TAG, _LONGEST_PATH = 128, 512
+"""Characters of a tag, and more than a repository has, which are 255; what is longer would take minutes to look at."""
+
 _REMEMBERED, _SHORT = 50_000, 256
 """How many texts are remembered, and up to which length: most texts of a cluster are short and repeat."""
 
@@ -110,8 +113,7 @@ def _find(names: Names, tags: frozenset[str], text: str) -> Found:
     images, repositories, words = set[Key](), set[str](), set[str]()
     for number in _NUMBER.findall(text):
         images |= names.numbers.get(number, frozenset())
-    for each in _WORD.findall(text):
-        word = each.strip(_AROUND)
+    for word in _words(text):
         if "/" not in word and ":" not in word:
             words |= {word} & tags
             continue
@@ -131,8 +133,17 @@ def _find(names: Names, tags: frozenset[str], text: str) -> Found:
     return Found(frozenset(images), frozenset(repositories), frozenset(words))
 
 
+def _words(text: str) -> Iterator[str]:
+    """The words of a text, each also without what stands behind it, since a tag may end in a dot or hyphen itself."""
+    for each in _WORD.findall(text):
+        word = each.lstrip(_AROUND)
+        shortest = len(word.rstrip(_AROUND))
+        yield from (word[:end] for end in range(shortest, min(len(word), shortest + _LONGEST_TAG) + 1))
+
+
 def _repositories(names: Names, path: str) -> Iterator[str]:
     """The repositories that a path may mean: a host comes before a repository's name, and a mirror's own words."""
+    path = path[-_LONGEST_PATH:]
     while path:
         if path in names.tags:
             yield path

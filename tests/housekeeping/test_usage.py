@@ -1,5 +1,7 @@
 """Who uses an image: every object of a cluster that names it, wherever in the object and by whatever host."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def read(cluster: FakeCluster, authority: pki.Authority, tmp_path: Path, monkeyp
 
 
 class Read:
-    """Reads the uses of a registry whose repository `team/app` has the tags v1 and latest, and a content tag."""
+    """Reads the uses of a registry whose repository `team/app` has v1, latest, a content tag and odd tags."""
 
     def __init__(self, cluster: FakeCluster, authority: pki.Authority, folder: Path) -> None:
         self.settings = settings_for(cluster.server, authority, folder)
@@ -51,6 +53,7 @@ class Read:
     async def __call__(self, *, helm: bool = False) -> Usage:
         new = Manifest(image("y").blobs, (), None, (), config=CONFIG)
         tags = {"v1": ("old", 9), "latest": ("new", 1), CONTENT_TAG: ("new", 1)}
+        tags |= {"main-": ("old", 9), "v1-rc.": ("old", 9)}
         stored = storage({"old": image("x"), "new": new}, tags, "team/app")
         manifests = {"team/app": {OLD: image("x"), NEW: new}}
         async with open_client(self.settings) as kube:
@@ -91,6 +94,9 @@ class TestReferences:
             (CONTENT_TAG, NEW),
             (f"tag: {CONTENT_TAG}\n", NEW),
             (f"{HOST}/team/app:v1@{digest('gone')}", OLD),
+            (f"{HOST}/team/app:main-", OLD),  # `main-$SUFFIX` where SUFFIX is empty
+            (f"{HOST}/team/app:v1-rc.", OLD),
+            (f"It is {HOST}/team/app:v1-rc..", OLD),
         ],
     )
     async def test_an_image_is_known_by_whatever_names_it(
@@ -124,6 +130,20 @@ class TestReferences:
         values = {"image": {"repository": f"{HOST}/team/app", "tag": "v1"}}
         cluster.add(WORKFLOWS, made("w", spec={"values": values}))
         assert (await read.users())[OLD] == {"Workflow default/w"}
+
+    async def test_so_may_a_tag_that_ends_like_no_word_does(self, cluster: FakeCluster, read: Read) -> None:
+        cluster.add(WORKFLOWS, made("w", spec={"image": f"{HOST}/team/app", "tag": "main-"}))
+        assert (await read.users())[OLD] == {"Workflow default/w"}
+
+    @pytest.mark.parametrize("text", ["x/." * 300_000, "x/" * 300_000, "x" + "-" * 900_000])
+    async def test_a_text_that_is_no_reference_is_read_at_once_however_long_it_is(
+        self, cluster: FakeCluster, read: Read, text: str
+    ) -> None:
+        cluster.add(CONFIG_MAPS, made("c", data={"text": text}))
+        async with asyncio.timeout(20):
+            began = time.process_time()
+            assert (await read()).uses == ()
+            assert time.process_time() - began < 10
 
 
 class TestObjects:
