@@ -95,7 +95,9 @@ class Lease:
 
 
 @asynccontextmanager
-async def lease_held(kube: KubeClient, doing: str, *, alone: bool, say: Callable[[str], None]) -> AsyncIterator[Lease]:
+async def lease_held(
+    kube: KubeClient, doing: str, *, alone: bool, say: Callable[[str], None], seconds: float | None = None
+) -> AsyncIterator[Lease]:
     """Hold the registry's lease, alone or with others who share it.
 
     Args:
@@ -103,15 +105,16 @@ async def lease_held(kube: KubeClient, doing: str, *, alone: bool, say: Callable
         doing: what we do, for others who have to wait.
         alone: whether to keep all others out.
         say: gets a line that names those who have to be waited for.
+        seconds: how long others are waited for; 0 for not at all, WAIT_SECONDS if not set.
 
     Raises:
-        LeaseHeldError: others did not end within WAIT_SECONDS.
+        LeaseHeldError: others did not end within `seconds`.
         LeaseUnreadableError: the Lease object is not ours.
         ForbiddenError: a right is missing.
     """
     key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, timestamp())
     try:
-        lease = await _enter(kube, key, mine, say)
+        lease = await _enter(kube, key, mine, say, WAIT_SECONDS if seconds is None else seconds)
         task = asyncio.ensure_future(_keep(kube, key, mine, lease))  # no TaskGroup: another task may end it
         try:
             yield lease
@@ -134,7 +137,7 @@ async def lease_holders(kube: KubeClient) -> Holders:
     return _read(kube, await kube.find(f"{_PATH.format(namespace=kube.where.namespace)}/{REGISTRY}"))
 
 
-async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], None]) -> Lease:
+async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
     watch, told = Watch(), ""
     barring: list[str] = []
 
@@ -149,12 +152,12 @@ async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], 
         if await _change(kube, entered):
             return Lease(kube.where, began + LOST_SECONDS)
         if told != (told := ", ".join(barring)):
-            say(f"waiting for {told}, at most {WAIT_SECONDS:.0f} s")
+            say(f"waiting for {told}, at most {seconds:.0f} s")
         return None
 
-    lease = await poll(enter, seconds=WAIT_SECONDS, pause=_PAUSE)
+    lease = await poll(enter, seconds=seconds, pause=_PAUSE)
     if lease is None:
-        raise LeaseHeldError(where=kube.where, holders=tuple(barring), seconds=WAIT_SECONDS)
+        raise LeaseHeldError(where=kube.where, holders=tuple(barring), seconds=seconds)
     return lease
 
 

@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stack.endpoints import parse_reference
-from stack.errors import KubeRegistryError
-from stack.registry_errors import ContentMissingError, PreflightError, PreflightToldError
+from stack.errors import ClusterError, KubeRegistryError
+from stack.registry_errors import (
+    ContentMissingError,
+    PreflightError,
+    PreflightToldError,
+    RegistryError,
+    VolumeFullError,
+    VolumeNotWritableError,
+)
 from stack.settings import Settings
 
 if TYPE_CHECKING:
+    from cluster.kube import KubeClient
     from cluster.registry import RegistryClient
     from cluster.tunnel import Tunnel
 
@@ -75,7 +83,7 @@ class PushPath:
         """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
 
         Raises:
-            ClusterError: it does not, or the cluster cannot be asked.
+            ClusterError: it does not, its volume cannot be written, or the cluster cannot be asked.
         """
         async with self._lock:
             await self._prove_ready(say)
@@ -89,8 +97,8 @@ class PushPath:
             push_name: what is going to be pushed; what its tag names until then is remembered for `read_back`.
 
         Raises:
-            ClusterError: registry not ready, no tunnel to it, in use by somebody who bears nobody beside, no room in
-                it, or nodes that cannot pull; their table is for the first.
+            ClusterError: registry not ready, no tunnel to it, in use by somebody who bears nobody beside, a volume
+                that cannot be written, or nodes that cannot pull; their table is for the first.
         """
         async with self._lock:
             await self._prove_ready(say)
@@ -146,7 +154,7 @@ class PushPath:
                 await self._prove_ready(say)
                 if not await self._have_tunnel(say):
                     await self._held_tunnel.prove(ANSWER_SECONDS)
-                    await self._prove_room(self._held_tunnel)
+                    await self._prove_writable(self._held_tunnel)
             except KubeRegistryError as error:
                 say(str(error))
                 return False
@@ -185,6 +193,20 @@ class PushPath:
                 left = deadline - time.monotonic()
                 say(f"waiting for the node proxy to listen on every node, {until(left)}")
                 await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
+            await self._ask_write_door(kube, say)
+
+    async def _ask_write_door(self, kube: "KubeClient", say: Say) -> None:
+        """Have the registry write, if it can be asked: an update that pushes nothing waits for no collection."""
+        from cluster.volume import ask_write_door  # noqa: PLC0415 - see the module's docstring
+
+        try:
+            await ask_write_door(kube)
+        except (VolumeFullError, VolumeNotWritableError):
+            raise
+        except ClusterError as error:
+            if isinstance(error, RegistryError) and error.status is not None:
+                raise
+            say(f"whether the registry can write to its volume is asked again before a push: {error}")
 
     async def _have_tunnel(self, say: Say) -> bool:
         """Open the tunnel if it is not open, or not any more; whether it was."""
@@ -211,7 +233,7 @@ class PushPath:
             say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
             opened = open_tunnel(kube, self._settings.push_port, lease, seconds=ANSWER_SECONDS)
             tunnel = await opening.enter_async_context(opened)
-            await self._prove_room(tunnel)
+            await self._prove_writable(tunnel)
             await self._prove_nodes(tunnel, say)
             if self._docker is not None:
                 reaching = await self._daemon_reaching(tunnel, self._docker, say)
@@ -258,10 +280,10 @@ class PushPath:
         assert self._tunnel  # noqa: S101 - whoever asks holds it
         return self._tunnel
 
-    async def _prove_room(self, tunnel: "Tunnel") -> None:
-        from cluster.volume import prove_room  # noqa: PLC0415 - see the module's docstring
+    async def _prove_writable(self, tunnel: "Tunnel") -> None:
+        from cluster.volume import prove_writable  # noqa: PLC0415 - see the module's docstring
 
-        await prove_room(tunnel.kube, tunnel.address)
+        await prove_writable(tunnel.kube, tunnel.address)
 
     async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
         """Ask the nodes once, before the first push."""

@@ -17,7 +17,7 @@ from housekeeping.exposure import Line, exposed
 from housekeeping.nodes import age
 from housekeeping.storage import Room, read_room
 from stack.errors import Where, on_stack
-from stack.names import WRITE_PORT, rbac_name
+from stack.names import rbac_name
 from stack.settings import Settings
 from stack.supported import unsupported
 
@@ -121,11 +121,6 @@ async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
         return [Line("read door", well=True, words=f"answers, on {line.words}")]
 
 
-async def write_door(kube: KubeClient) -> list[Line]:
-    """Whether the write door answers; asked in its pod, as a tunnel to it would take the lease."""
-    ask = ["wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{WRITE_PORT}/v2/"]
-    await run_in_pod(kube, "asking the write door", ask, seconds=_REGISTRY_SECONDS)
-    return [Line("write door", well=True, words="answers in its pod")]
 
 
 async def lease(kube: KubeClient) -> list[Line]:

@@ -50,7 +50,6 @@ async def consult(
             "registry": partial(checks.distribution, kube),
             "volume": partial(checks.volume, kube),
             "read door": partial(checks.read_door, kube, settings),
-            "write door": partial(checks.write_door, kube),
             "docker": partial(_docker, kube, settings, environment),
         }
         around: dict[str, Check] = {
@@ -69,6 +68,8 @@ async def consult(
         looked = await several(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
     told = dict(zip((*inside, *around), looked, strict=True))
     told["nodes"] = list(found.proofs.lines) or [Line("nodes", well=None, words="not asked, as `preflight` is off")]
+    if found.write_door:
+        told["write door"] = [found.write_door]
     told["images"] = list(_images(found, references, push_again))
     if not found.running:
         told["registry"] = [Line("registry", well=False, words=str(found.registry))]

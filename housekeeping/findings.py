@@ -1,7 +1,7 @@
 """What is wrong with a stack that has been deployed: its cluster, its registry, its images, its nodes.
 
 One examination for all who ask: a rollout before its next wave, `registryctl fleet status` and `registryctl doctor`.
-It writes nothing.
+It leaves nothing behind: an upload that it begins, under the lease, is given up at once.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,13 @@ from cluster.door import open_door
 from cluster.kube import KubeClient, open_client
 from cluster.preconditions import prove_reach
 from cluster.readiness import wait_ready
-from housekeeping.exposure import exposed, with_fix
+from cluster.volume import ask_write_door
+from housekeeping.exposure import Line, exposed, with_fix
 from housekeeping.nodes import Proofs, read_proofs
 from stack.api_errors import ForbiddenError
 from stack.endpoints import parse_reference
 from stack.errors import KubeRegistryError
+from stack.housekeeping_errors import LeaseHeldError
 from stack.settings import Settings
 
 READY_SECONDS = 1.0
@@ -38,6 +40,7 @@ class Findings:
         missing: of every image that is deployed what is not there; empty where the registry cannot be read.
         exposure: why nodes do not find the registry where references say; empty if they do.
         proofs: what there is of the nodes' proofs that they can pull.
+        write_door: whether the registry can write to its volume; None where it does not run.
     """
 
     reach: str | None
@@ -46,11 +49,13 @@ class Findings:
     missing: Missing
     exposure: tuple[str, ...] = ()
     proofs: Proofs = field(default_factory=Proofs)
+    write_door: Line | None = None
 
     @property
     def faults(self) -> list[str]:
         """All that is wrong but for proofs that are missing, one sentence each."""
-        told = [words for words in (self.reach, self.registry, *self.exposure) if words]
+        refused = self.write_door.words if self.write_door and self.write_door.well is False else None
+        told = [words for words in (self.reach, self.registry, *self.exposure, refused) if words]
         told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
         return told
 
@@ -74,16 +79,27 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
     """
     if reach := await unreached(settings):
         return Findings(reach, running=False, registry=None, missing={})
-    running, proofs = False, Proofs()
+    running, exposure, proofs, door = False, tuple[str, ...](), Proofs(), None
     try:
         async with open_client(settings) as kube:
             proofs = await read_proofs(kube, settings)
             await wait_ready(kube, seconds=READY_SECONDS)
-            running = True
+            running, door = True, await _write_door(kube)
             exposure = tuple(line.words for line in await exposed(kube, settings) if line.well is False)
-            return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs)
+            return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs, door)
     except KubeRegistryError as error:
-        return Findings(None, running, with_fix(error), {}, proofs=proofs)
+        return Findings(None, running, with_fix(error), {}, exposure, proofs, door)
+
+
+async def _write_door(kube: KubeClient) -> Line:
+    """Whether the registry can write; while others have it alone it is not asked."""
+    try:
+        await ask_write_door(kube)
+    except LeaseHeldError as error:
+        return Line("write door", well=None, words=f"not asked, as it is in use by {error.listed}")
+    except KubeRegistryError as error:
+        return Line("write door", well=False, words=with_fix(error))
+    return Line("write door", well=True, words="answers, and can write to the volume")
 
 
 async def unreached(settings: Settings) -> str | None:

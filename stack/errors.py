@@ -31,6 +31,7 @@
         ├── NotReadyError          registry or node proxy did not become ready in time
         ├── RegistryError          the registry answered no
         ├── VolumeFullError        its volume is full
+        ├── VolumeNotWritableError  or cannot be written
         ├── ContentMissingError    it has lost a part of what was pushed
         ├── PreflightError         nodes cannot pull from it
         ├── PreflightToldError     likewise, and another image has said which

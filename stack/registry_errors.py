@@ -116,6 +116,40 @@ class VolumeFullError(ClusterError):
 
 
 @dataclass(eq=False)
+class VolumeNotWritableError(ClusterError):
+    """The registry cannot write to its volume, so every push would fail.
+
+    Args:
+        reason: the system's words, with the path inside the pod.
+        volume: which one it is.
+        user: who the registry runs as.
+        mend: what makes it writable.
+    """
+
+    reason: str
+    volume: str
+    user: str
+    mend: str
+
+    sentence = (
+        "the registry in {where} cannot write to its volume, so every push would fail: {reason}. "
+        "The volume is {volume}; the registry runs as {user}. Fix: {mend}"
+    )
+    example: ClassVar[dict[str, object]] = {
+        "where": HERE,
+        "reason": "mkdir /var/lib/registry/docker: permission denied",
+        "volume": "registry-volume, storage class nfs, NFS nfs.example:/exports/registry",
+        "user": "uid 1000",
+        "mend": (
+            "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. Kubernetes "
+            "makes a volume writable for fsGroup only if its kind takes part: NFS, hostPath and some CSI drivers do "
+            "not, so a storage class of another kind avoids this. Where the platform assigns the uid, as OpenShift "
+            "does, set pod.user to platform"
+        ),
+    }
+
+
+@dataclass(eq=False)
 class ContentMissingError(ClusterError):
     """An image was pushed, and the registry does not give all of it back.
 

@@ -61,6 +61,8 @@ TESTS = {
     "HostingTakenError": "test_8_registry.py::test_what_somebody_else_tells_is_left_alone",
     "NotReadyError": "test_2_faults.py::test_the_next_up_with_the_right_image_repairs_it",
     "RegistryError": "test_8_full_volume.py::test_it_is_told_with_figures_while_pulls_go_on_and_more_room_mends_it",
+    "VolumeNotWritableError": "test_7_doctor.py::"
+    "test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_pushes_nothing",
     "ContentMissingError": "test_8_read_back.py::test_the_command_pushes_again_what_was_lost",
     "PreflightError": "test_8_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
     "PushPortBusyError": "test_2_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",

@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import yaml
 from cluster import preflight
 from cluster.kube import open_client
 from cluster.probe import PROBE, probe_pod
-from cluster.probe_image import probe_config
+from cluster.probe_image import REPOSITORY, probe_config
 from housekeeping import checks
 from housekeeping.exposure import Line
 from lab.cluster import known
@@ -203,6 +203,42 @@ def test_a_service_that_is_gone_is_told_though_the_nodes_have_pulled_before(lab:
     assert status == 1
     assert to_mend(told).keys() == {"read door"}
     fix(deployed, told["read door"][1])
+
+
+@pytest.fixture
+def unwritable(lab: Lab) -> Iterator[Callable[[str], object]]:
+    """The volume's folder belongs to root, as on NFS with root_squash; what is given runs a command on its node."""
+    (pod,) = lab.get("pods", "--namespace", NAMESPACE, "--selector", selector("registry"))
+    (claim,) = lab.get("persistentvolumeclaims", "--namespace", NAMESPACE)
+    (volume,) = (
+        each for each in lab.get("persistentvolumes") if each["metadata"]["name"] == claim["spec"]["volumeName"]
+    )
+    machine, folder = Machine(known(lab.cluster.name), pod["spec"]["nodeName"]), volume["spec"]["hostPath"]["path"]
+
+    def on_node(command: str) -> None:
+        subprocess.run(machine.inside("sh", "-c", command), check=True, capture_output=True, timeout=30)
+
+    uploads = f"{folder}/docker/registry/v2/repositories/{REPOSITORY}/_uploads"
+    on_node(f"chown -R root:root {folder} && chmod 0755 {folder} {uploads}")
+    yield on_node
+    on_node(f"chown -R 1000:1000 {folder}")
+
+
+def test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_pushes_nothing(
+    deployed: Program, unwritable: Callable[[str], object]
+) -> None:
+    assert "cannot write to its volume" in deployed.failing_up()
+    status, told = doctor(deployed)
+    assert status == 1
+    assert to_mend(told).keys() == {"write door"}
+    words = told["write door"][1]
+    assert "permission denied" in words
+    assert "the registry runs as uid 1000" in words
+    assert deployed.preview().keys() == {"same"}  # which writes nothing
+    chown = next(line for line in words.split("`") if line.startswith("chown "))
+    unwritable(chown)
+    deployed.paste(commands_of(words))
+    assert doctor(deployed)[0] == 0
 
 
 def test_a_cluster_that_does_not_answer_is_told_and_docker_is_looked_at(

@@ -19,12 +19,13 @@ import pytest
 from cluster.push import PushPath
 from cluster.registry import digest_of, open_registry
 from components.workload import config_files, deployment_spec
+from housekeeping.findings import examine
 from lab.cluster import known, kubeconfig_for
 from lab.machines import Machine
 from lab.waiting import wait_for
 from stack.errors import Where
 from stack.names import READ_PORT, REGISTRY, labels
-from stack.registry_errors import RegistryError, VolumeFullError
+from stack.registry_errors import RegistryError, VolumeFullError, VolumeNotWritableError
 from stack.settings import Settings
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import CHECKOUT, Lab, settings_of
@@ -154,6 +155,43 @@ class TestFullVolume:
             with pytest.raises(VolumeFullError) as told:
                 asyncio.run(PushPath(small.settings).take("image", lambda _: None))
             counted = str(told.value)
+
+    def test_a_file_system_that_has_become_read_only_is_reported_until_it_is_writable(self, small: Small) -> None:
+        small.on_node("rm", "-f", f"{FOLDER}/ballast")
+        asyncio.run(self.run_read_only(small))
+
+    async def run_read_only(self, small: Small) -> None:
+        path = PushPath(small.settings)
+        small.on_node("mount", "-o", "remount,ro", FOLDER)
+        try:
+            with pytest.raises(VolumeNotWritableError) as told:
+                await path.ready(lambda _: None)
+            found = await examine(small.settings, {})
+        finally:
+            small.on_node("mount", "-o", "remount,rw", FOLDER)
+        assert told.value.reason.endswith("read-only file system")
+        assert found.running
+        assert found.sentences == [str(told.value)]
+        (line,) = commands_of(told.value, "kubectl")
+        assert FOLDER in paste(line, CHECKOUT, small.lab.env)
+        assert (await examine(small.settings, {})).sentences == []
+
+    def test_a_volume_without_room_for_another_file_is_full(self, small: Small) -> None:
+        asyncio.run(self.run_inodes(small))
+
+    async def run_inodes(self, small: Small) -> None:
+        small.on_node("mount", "-o", "remount,nr_inodes=64", FOLDER)
+        small.on_node("sh", "-c", f"i=0; while touch {FOLDER}/file-$i 2>&-; do i=$((i+1)); done; true")
+        counted, deadline = "", time.monotonic() + COUNTED_SECONDS
+        try:
+            while "is full: 64 of 64 inodes (files and folders) are used" not in counted:
+                assert time.monotonic() < deadline, counted
+                with pytest.raises(VolumeFullError) as told:
+                    await PushPath(small.settings).ready(lambda _: None)
+                counted = str(told.value)
+        finally:
+            small.on_node("mount", "-o", "remount,nr_inodes=0", FOLDER)
+            small.on_node("sh", "-c", f"rm -f {FOLDER}/file-*")
 
     def test_who_may_not_ask_the_node_is_told_the_size_of_the_claim(self, small: Small) -> None:
         small.lab.kubectl("create", "rolebinding", "deployer", "--clusterrole=edit", "--user=fred", "--namespace", NAME)
