@@ -122,6 +122,25 @@ def small(lab: Lab) -> Iterator[Small]:
 
 
 class TestFullVolume:
+    def test_a_file_system_that_has_become_read_only_is_reported_until_it_is_writable(self, small: Small) -> None:
+        asyncio.run(self.run_read_only(small))
+
+    async def run_read_only(self, small: Small) -> None:
+        path = PushPath(small.settings)
+        small.on_node("mount", "-o", "remount,ro", FOLDER)
+        try:
+            with pytest.raises(VolumeNotWritableError) as told:
+                await path.ready(lambda _: None)
+            found = await examine(small.settings, {})
+        finally:
+            small.on_node("mount", "-o", "remount,rw", FOLDER)
+        assert told.value.reason.endswith("read-only file system")
+        assert found.running
+        assert found.sentences == [str(told.value)]
+        (line,) = commands_of(told.value, "kubectl")
+        assert FOLDER in paste(line, CHECKOUT, small.lab.env)
+        assert (await examine(small.settings, {})).sentences == []
+
     def test_it_is_told_with_figures_while_pulls_go_on_and_more_room_mends_it(self, small: Small) -> None:
         asyncio.run(self.run_full(small))
 
@@ -156,30 +175,19 @@ class TestFullVolume:
                 asyncio.run(PushPath(small.settings).take("image", lambda _: None))
             counted = str(told.value)
 
-    def test_a_file_system_that_has_become_read_only_is_reported_until_it_is_writable(self, small: Small) -> None:
-        small.on_node("rm", "-f", f"{FOLDER}/ballast")
-        asyncio.run(self.run_read_only(small))
-
-    async def run_read_only(self, small: Small) -> None:
-        path = PushPath(small.settings)
-        small.on_node("mount", "-o", "remount,ro", FOLDER)
-        try:
-            with pytest.raises(VolumeNotWritableError) as told:
-                await path.ready(lambda _: None)
-            found = await examine(small.settings, {})
-        finally:
-            small.on_node("mount", "-o", "remount,rw", FOLDER)
-        assert told.value.reason.endswith("read-only file system")
-        assert found.running
-        assert found.sentences == [str(told.value)]
-        (line,) = commands_of(told.value, "kubectl")
-        assert FOLDER in paste(line, CHECKOUT, small.lab.env)
-        assert (await examine(small.settings, {})).sentences == []
+    def test_who_may_not_ask_the_node_is_told_the_size_of_the_claim(self, small: Small) -> None:
+        small.lab.kubectl("create", "rolebinding", "deployer", "--clusterrole=edit", "--user=fred", "--namespace", NAME)
+        kubeconfig = kubeconfig_for(small.lab.cluster.name, "fred")
+        settings = small.settings.model_copy(update={"kubeconfig": str(kubeconfig)})
+        with pytest.raises(VolumeFullError) as told:
+            asyncio.run(PushPath(settings).take("image", lambda _: None))
+        assert f"is full: it has {SIZE}, how it is used is told to who may `get` `nodes/proxy`" in str(told.value)
 
     def test_a_volume_without_room_for_another_file_is_full(self, small: Small) -> None:
         asyncio.run(self.run_inodes(small))
 
     async def run_inodes(self, small: Small) -> None:
+        small.on_node("rm", "-f", f"{FOLDER}/ballast")
         small.on_node("mount", "-o", "remount,nr_inodes=64", FOLDER)
         small.on_node("sh", "-c", f"i=0; while touch {FOLDER}/file-$i 2>&-; do i=$((i+1)); done; true")
         counted, deadline = "", time.monotonic() + COUNTED_SECONDS
@@ -192,11 +200,3 @@ class TestFullVolume:
         finally:
             small.on_node("mount", "-o", "remount,nr_inodes=0", FOLDER)
             small.on_node("sh", "-c", f"rm -f {FOLDER}/file-*")
-
-    def test_who_may_not_ask_the_node_is_told_the_size_of_the_claim(self, small: Small) -> None:
-        small.lab.kubectl("create", "rolebinding", "deployer", "--clusterrole=edit", "--user=fred", "--namespace", NAME)
-        kubeconfig = kubeconfig_for(small.lab.cluster.name, "fred")
-        settings = small.settings.model_copy(update={"kubeconfig": str(kubeconfig)})
-        with pytest.raises(VolumeFullError) as told:
-            asyncio.run(PushPath(settings).take("image", lambda _: None))
-        assert f"is full: it has {SIZE}, how it is used is told to who may `get` `nodes/proxy`" in str(told.value)
