@@ -121,8 +121,6 @@ async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
         return [Line("read door", well=True, words=f"answers, on {line.words}")]
 
 
-
-
 async def lease(kube: KubeClient) -> list[Line]:
     """Who holds the registry's lease, and whether they live."""
     holders = await lease_holders(kube)

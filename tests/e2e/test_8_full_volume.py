@@ -188,11 +188,11 @@ class TestFullVolume:
 
     async def run_inodes(self, small: Small) -> None:
         small.on_node("rm", "-f", f"{FOLDER}/ballast")
-        small.on_node("mount", "-o", "remount,nr_inodes=64", FOLDER)
-        small.on_node("sh", "-c", f"i=0; while touch {FOLDER}/file-$i 2>&-; do i=$((i+1)); done; true")
+        small.on_node("mount", "-o", "remount,nr_inodes=1000", FOLDER)
+        small.on_node("sh", "-c", f"i=0; while (: >{FOLDER}/file-$i) 2>&-; do i=$((i+1)); done; true")
         counted, deadline = "", time.monotonic() + COUNTED_SECONDS
         try:
-            while "is full: 64 of 64 inodes (files and folders) are used" not in counted:
+            while "is full: 1000 of 1000 inodes (files and folders) are used" not in counted:
                 assert time.monotonic() < deadline, counted
                 with pytest.raises(VolumeFullError) as told:
                     await PushPath(small.settings).ready(lambda _: None)
