@@ -130,6 +130,9 @@ def test_a_pattern_that_is_none_is_none_to_docker(lab: Lab, tmp_path: Path, text
     context = make_context(tmp_path, text)
     with pytest.raises(ValueError, match="'"):
         context_paths(context, context / "Dockerfile")
-    done = docker_build(lab, "ignored", context)
-    assert done.returncode != 0
+    for _ in range(5):
+        done = docker_build(lab, "ignored", context)
+        assert done.returncode != 0
+        if "context canceled" not in done.stderr:  # its two ends race: one has the reason, the other only that it ended
+            break
     assert "pattern" in done.stderr
