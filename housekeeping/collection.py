@@ -5,7 +5,7 @@ had named, and the next one finishes the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,12 +17,19 @@ from cluster.registry import RegistryClient
 from housekeeping.images import Image
 from housekeeping.inventory import Look, look
 from housekeeping.kinds import Unlisted
+from housekeeping.manifests import Manifests
 from housekeeping.plan import Keep, Plan, plan
 from housekeeping.protection import Protection
 from housekeeping.storage import read_files, read_storage
 from housekeeping.usage import Use
 from stack.errors import Where
-from stack.housekeeping_errors import DamagedManifestsError, LeaseLostError, UsesUnknownError, WrittenMeanwhileError
+from stack.housekeeping_errors import (
+    DamagedManifestsError,
+    LeaseLostError,
+    OtherDigestError,
+    UsesUnknownError,
+    WrittenMeanwhileError,
+)
 
 SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
@@ -65,11 +72,24 @@ def draw_up(where: Where, seen: Look, keep: Keep, *, among: Container[str] | Non
 
     Raises:
         DamagedManifestsError: there are manifests of which nobody can tell what they need.
+        OtherDigestError: the registry's own collection would harm images that stay.
     """
     unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
     if unreadable:
         raise DamagedManifestsError(where=where, count=unreadable)
-    return plan(seen.storage, seen.images, keep, datetime.now(UTC), among=among)
+    going = plan(seen.storage, seen.images, keep, datetime.now(UTC), among=among)
+    if harmed := sorted(_harmed(seen.manifests, going)):
+        raise OtherDigestError(where=where, images=tuple(harmed))
+    return going
+
+
+def _harmed(manifests: Manifests, going: Plan) -> Iterator[str]:
+    """What stays and names a blob by a digest under which the registry does not keep it: it keeps all by sha256."""
+    for repository, of in manifests.items():
+        for digest, manifest in of.items():
+            stays = digest not in going.manifests.get(repository, ())
+            if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
+                yield f"{repository}@{digest}"
 
 
 async def collect(
@@ -98,6 +118,7 @@ async def collect(
     Raises:
         LeaseHeldError: somebody pushes and does not end.
         DamagedManifestsError: as for `draw_up`.
+        OtherDigestError: as for `draw_up`.
         UsesUnknownError: more cannot be looked at now.
         LeaseLostError: the API server was not reached for too long, or this machine was asleep.
         WrittenMeanwhileError: the volume is written to without the lease.

@@ -41,6 +41,7 @@
         ├── WrittenMeanwhileError  something was written during a collection
         ├── ExecError              a program in its pod failed
         ├── DamagedManifestsError  nobody can tell which blobs its manifests need
+        ├── OtherDigestError       images name layers by a digest other than sha256
         ├── UsesUnknownError       objects that may name its images could not be listed
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port

@@ -126,6 +126,32 @@ class DamagedManifestsError(ClusterError):
 
 
 @dataclass(eq=False)
+class OtherDigestError(ClusterError):
+    """Images that stay name a blob by a digest other than sha256, which the registry's own collection removes.
+
+    The registry keeps the bytes under their sha256 and marks only what manifests name (distribution 3.1.2,
+    registry/storage/garbagecollect.go).
+
+    Args:
+        images: REPOSITORY@DIGEST of each manifest.
+    """
+
+    images: tuple[str, ...]
+
+    sentence = (
+        "{listed} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
+        "collection would remove these layers, so nothing is removed. Fix: push each image again to its tags, with "
+        "digests of sha256, then `python -m registryctl gc{where.stack_option}`"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "images": (f"app@sha256:{'5' * 64}",)}
+
+    @property
+    def listed(self) -> str:
+        """All images."""
+        return ", ".join(self.images)
+
+
+@dataclass(eq=False)
 class UsesUnknownError(ClusterError):
     """Kinds of objects could not be listed although they may be, so what they use is not known.
 

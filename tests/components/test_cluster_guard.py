@@ -32,7 +32,7 @@ def cluster(file: Path, uid: str | None) -> Iterator[None]:
             """Be silent."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
+        thread = Thread(target=server.serve_forever)
         thread.start()
         kubeconfig = {
             "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
@@ -40,9 +40,11 @@ def cluster(file: Path, uid: str | None) -> Iterator[None]:
             "contexts": [{"name": "nowhere", "context": {"cluster": "c", "user": "u"}}],
         }
         file.write_text(json.dumps(kubeconfig))
-        yield
-        server.shutdown()
-        thread.join()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def two_runs(folder: Path, first: str | None, second: str | None) -> None:

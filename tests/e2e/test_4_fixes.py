@@ -54,6 +54,7 @@ TESTS = {
     "ExecError": "test_7_housekeeping.py::test_the_registrys_own_words_are_told_when_its_collection_fails",
     "UsesUnknownError": "test_7_in_use.py::test_an_api_that_does_not_answer_stops_what_nobody_watches",
     "DamagedManifestsError": "test_7_verify.py::test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
+    "OtherDigestError": "test_7_housekeeping.py::test_a_layer_named_by_sha512_stops_it_until_the_image_is_pushed_again",
     "NamespaceTakenError": "test_4_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
     "VolumeMovedError": "test_5_volume.py::test_another_storage_class_is_refused_until_it_is_meant",
     "OtherClusterError": "test_5_volume.py::test_another_cluster_is_refused_until_it_is_meant",

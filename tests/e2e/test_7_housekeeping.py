@@ -1,11 +1,13 @@
 """`registryctl images` and `gc` on a real cluster: what is listed, what goes, and that nothing in use ever does."""
 
 import asyncio
+import hashlib
 import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import pytest
 from rich.filesize import decimal
@@ -15,6 +17,7 @@ from cluster.door import open_door
 from cluster.kube import open_client
 from cluster.probe_image import REPOSITORY as PROBE_REPOSITORY
 from cluster.probe_image import probe_config
+from cluster.registry import CONFIG, LAYER, MANIFEST, digest_of
 from housekeeping.collection import Collected, collect
 from housekeeping.plan import Keep, Plan
 from housekeeping.storage import V2
@@ -53,6 +56,25 @@ def push(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
             return await registry.put_image(repository, tag, probe_config(settings.platform), layer)
 
     return asyncio.run(put())
+
+
+async def push_by_sha512(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
+    """Push an image whose layer is named by another digest than sha256, which the registry takes; its own digest."""
+    async with pushing(settings) as registry:
+        config = await registry.put_blob(repository, probe_config(settings.platform))
+        named = f"sha512:{hashlib.sha512(layer).hexdigest()}"
+        place = await registry.begin_upload(repository)
+        async with registry.http.put(place.update_query(digest=named), data=layer) as stored:
+            assert stored.status == HTTPStatus.CREATED, await stored.text()
+        parts = {
+            "config": {"mediaType": CONFIG, **config},
+            "layers": [{"mediaType": LAYER, "digest": named, "size": len(layer)}],
+        }
+        body = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, **parts}).encode()
+        path, headers = f"/v2/{repository}/manifests/{tag}", {"Content-Type": MANIFEST}
+        async with registry.http.put(path, data=body, headers=headers) as stored:
+            assert stored.status == HTTPStatus.CREATED, await stored.text()
+        return digest_of(body)
 
 
 def lacking(settings: Settings, repository: str, digest: str) -> list[str]:
@@ -197,6 +219,25 @@ class TestGc:
             assert lacking(settings, "nightly", digest) == []
         finally:
             lab.kubectl("delete", "cronjob", "nightly")
+
+    def test_a_layer_named_by_sha512_stops_it_until_the_image_is_pushed_again(
+        self, deployed: Program, settings: Settings
+    ) -> None:
+        """The registry's own collection would remove that layer, and the registry took it."""
+        layer = os.urandom(64)
+        digest = asyncio.run(push_by_sha512(settings, "odd", "v1", layer))
+        push(settings, "odd", "old", os.urandom(64))
+        push(settings, "odd", "old", os.urandom(64))
+        refused = deployed.registryctl("gc", "--keep", "9", "--yes")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"odd@{digest}" in refused.stderr
+        assert lacking(settings, "odd", digest) == []
+        again = push(settings, "odd", "v1", layer)
+        (line,) = commands_of(refused.stderr)
+        done = deployed.run("sh", "-c", line, given="y\n")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert lacking(settings, "odd", again) == []
+        assert f"odd@{digest}" not in deployed.registryctl("images").stdout
 
     def test_bad_input_is_one_sentence(self, deployed: Program) -> None:
         done = deployed.registryctl("gc", "--older-than", "soon")

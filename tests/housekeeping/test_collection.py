@@ -1,0 +1,30 @@
+"""What a collection refuses to begin, because the registry's own collection would harm what stays."""
+
+import pytest
+
+from housekeeping.collection import draw_up
+from housekeeping.inventory import Look
+from housekeeping.manifests import Manifest
+from housekeeping.plan import Keep
+from stack.errors import HERE
+from stack.housekeeping_errors import OtherDigestError
+from tests.housekeeping.stored import digest, image, listed
+
+OTHER = Manifest({"sha512:" + "a" * 128: 10}, (), None, ("linux/amd64",))
+
+
+def look_at(manifests: dict[str, Manifest], tags: dict[str, tuple[str, int]]) -> Look:
+    stored, found = listed(manifests, tags)
+    return Look(stored, {"app": {digest(name): each for name, each in manifests.items()}}, tuple(found))
+
+
+class TestOtherDigests:
+    def test_an_image_that_stays_and_names_a_layer_by_sha512_stops_it(self) -> None:
+        seen = look_at({"a": OTHER, "b": image("x")}, {"new": ("a", 1), "old": ("b", 2)})
+        with pytest.raises(OtherDigestError) as refused:
+            draw_up(HERE, seen, Keep(newest=1))
+        assert refused.value.images == (f"app@{digest('a')}",)
+
+    def test_one_that_goes_does_not(self) -> None:
+        seen = look_at({"a": OTHER, "b": image("x")}, {"new": ("b", 1), "old": ("a", 2)})
+        assert draw_up(HERE, seen, Keep(newest=1)).manifests == {"app": (digest("a"),)}
