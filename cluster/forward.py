@@ -140,7 +140,7 @@ async def _hand_over(data: memoryview, near: NearEnd, carrier: asyncio.Transport
 
     aiohttp alone would read on until it holds half a MiB, and TLS as much again.
     """
-    near.transport.write(data)
+    near.write(data)
     if near.transport.get_write_buffer_size() <= PIECE:
         await near.drain()  # at once; raises if the local program is gone
         return

@@ -10,6 +10,7 @@ Source: RFC 9112 (HTTP/1.1), 2.2 (lines) and 7.1 (chunks).
 import re
 from typing import NamedTuple
 
+from cluster.http_answers import HttpAnswers
 from cluster.http_head import CHUNKED, REQUEST_LINE, malformed, read_head
 
 HEAD_BYTES = 32 * 1024
@@ -46,13 +47,23 @@ class HttpGuard:
 
     Args:
         port: the port that the connection was accepted on.
+
+    Attributes:
+        answers: is fed with what comes back.
     """
 
     def __init__(self, port: int) -> None:
+        self.answers = HttpAnswers()
         self._port = port
         self._expected = _END_OF_HEAD
         self._body = 0  # bytes that still pass unread
         self._held = b""
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether a refused request can be answered: every other request is, and no byte of an answer to it came."""
+        in_body = self._expected is not _END_OF_HEAD  # of the refused request, whose head has passed
+        return self.answers.missing == int(in_body)
 
     def feed(self, piece: memoryview) -> Passed:
         """Look at the next piece of the connection.
@@ -99,7 +110,8 @@ class HttpGuard:
         if end is None:
             _check_part_of_head(data[start:], new - start)
             return None
-        length = read_head(bytes(data[start : end.end()]), self._port)
+        method, length = read_head(bytes(data[start : end.end()]), self._port)
+        self.answers.expect(method)
         if length == CHUNKED:
             self._expected = _FIRST_CHUNK
         else:

@@ -60,7 +60,7 @@ class RefusedRequestError(Exception):
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + (b"" if self.to_head else body)
 
 
-def read_head(head: bytes, port: int) -> int:
+def read_head(head: bytes, port: int) -> tuple[bytes, int]:
     """Check a complete head, and say how many bytes of body follow it.
 
     Args:
@@ -68,7 +68,7 @@ def read_head(head: bytes, port: int) -> int:
         port: the port that the connection was accepted on.
 
     Returns:
-        The body's length, or CHUNKED.
+        The method, and the body's length or CHUNKED.
 
     Raises:
         RefusedRequestError: it may not pass.
@@ -85,7 +85,7 @@ def read_head(head: bytes, port: int) -> int:
         _check_sender(fields)
         _check_hosts(target, fields[b"host"], version, port)
         _check_protocol(method, fields)
-        return _body(fields, version)
+        return method, _body(fields, version)
     except RefusedRequestError as refused:
         refused.to_head = method == b"HEAD"
         raise

@@ -67,8 +67,20 @@ class NearEnd(asyncio.BufferedProtocol):
                 return passing
         return None
 
+    def write(self, data: memoryview) -> None:
+        """Give the program what has come back."""
+        self._guard.answers.feed(data)
+        self.transport.write(data)
+
     async def refuse(self, answer: bytes) -> None:
-        """Write an answer and end, without a reset: to a program that is still sending, that would hide the answer."""
+        """Write an answer and end, without a reset: to a program that is still sending, that would hide the answer.
+
+        Where an earlier request is not answered yet, the connection is reset: the program would read the refusal as a
+        part of that answer.
+        """
+        if not self._guard.may_answer:
+            self.reset()
+            return
         with suppress(OSError):  # the program is gone, or the time is over
             async with asyncio.timeout(REFUSED_SECONDS):
                 await self.drain()

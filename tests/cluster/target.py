@@ -1,13 +1,14 @@
 """The program at the tunnel's far end, in Python behind the fake API server and in shell on a real cluster.
 
 The path of the request that it is sent chooses what it does. The request's body has no end that is ever reached, so all
-that follows the head is the test's own:
+that follows the head is the test's own, but for `answer`, which keeps the connection for the next head:
 
     /v2/               answers 200, as a registry does
     /echo              sends back whatever comes
     /hold/NAME         reads nothing more until NAME is freed, then so many bytes; answers their SHA-256 and ends
     /free/NAME/BYTES   frees NAME to read so many bytes; answers "ok" and ends
     /give/BYTES        sends 100000 to 199999, a line each, over and over, and ends
+    /answer/BYTES      answers 200 with so many bytes of the same, in Python only; then the next request
 """
 
 import asyncio
@@ -106,6 +107,12 @@ class Target:
                 for start in range(0, int(size), len(_NUMBERS)):
                     writer.write(_NUMBERS[: int(size) - start])
                     await writer.drain()
+            case ["answer", size]:
+                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+                if not head.startswith(b"HEAD "):
+                    writer.write(given(int(size)))
+                await writer.drain()
+                await self._behave(reader, writer)
 
 
 @asynccontextmanager
