@@ -84,6 +84,16 @@ def test_a_class_that_is_no_longer_set_leaves_the_volume_alone() -> None:
         assert inputs(now) == inputs(then)
 
 
+def test_what_an_imported_or_older_claim_has_stays() -> None:
+    """An import writes the name of its volume into the state; the program sets neither name nor another access mode."""
+    then, now = first_run(PLAIN), Registered()
+    (claim,) = (each.object for each in then.requests if each.type.endswith(f":{CLAIM}"))
+    spec = claim.fields["spec"].struct_value
+    spec.update({"accessModes": ["ReadWriteMany"], "volumeName": "pv-1"})
+    with described(Keeping(now, then), PLAIN):
+        assert inputs(now) == inputs(then)
+
+
 def test_a_renamed_kube_context_changes_nothing_but_what_the_provider_connects_with() -> None:
     then, now = first_run(CONFIG), Registered()
     with described(Keeping(now, then), {**CONFIG, "kube-registry:kubeContext": "renamed"}):
