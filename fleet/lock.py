@@ -7,7 +7,7 @@ import psutil
 
 from stack.fleet_errors import StackLockedError
 
-_HOLDER = re.compile(r"created by (?P<who>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+_HOLDER = re.compile(r"created by (?P<who>.+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 """How `pulumi` names the holder of a lock in a backend of its own (pulumi/pulumi pkg/backend/diy/lock.go)."""
 
 _WAIT = "wait until that update has ended, then run this again"

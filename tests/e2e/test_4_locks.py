@@ -39,11 +39,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def lock(project: Path, host: str, pid: int) -> Path:
+def lock(project: Path, host: str, pid: int, user: str = "alice") -> Path:
     """Lock the stack as another `pulumi` does."""
     file = project / "state" / ".pulumi" / "locks" / "organization" / "kube-registry" / "prod" / "other.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"pid": pid, "username": "alice", "hostname": host, "timestamp": SINCE}))
+    file.write_text(json.dumps({"pid": pid, "username": user, "hostname": host, "timestamp": SINCE}))
     return file
 
 
@@ -57,11 +57,11 @@ def fleet(project: Path, verb: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("verb", ["refresh", "destroy"])
-def test_a_colleague_is_named_and_nothing_is_offered_for_release(project: Path, verb: str) -> None:
-    file = lock(project, "build-7", os.getpid())
+@pytest.mark.parametrize(("verb", "user"), [("refresh", "alice"), ("destroy", r"ACME\Ada Lovelace")])
+def test_a_colleague_is_named_and_nothing_is_offered_for_release(project: Path, verb: str, user: str) -> None:
+    file = lock(project, "build-7", os.getpid(), user)
     said = " ".join(fleet(project, verb).split())
-    assert f"alice@build-7 (pid {os.getpid()}) since {SINCE}" in said
+    assert f"{user}@build-7 (pid {os.getpid()}) since {SINCE}" in said
     assert "pulumi cancel" not in said
     assert file.exists()
 

@@ -4,10 +4,14 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from subprocess import DEVNULL, PIPE
 
 import pytest
 from rich.filesize import decimal
@@ -174,6 +178,19 @@ class TestGc:
         done = deployed.registryctl("gc", "--keep", "1", given=answer)
         assert done.returncode == 1
         assert "Remove them from the registry of" in done.stderr
+        assert {f"heap:{tag}" for tag in heap} <= listed(deployed).keys()
+
+    @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+    def test_told_to_end_at_its_question_it_ends_and_nothing_goes(
+        self, deployed: Program, heap: dict[str, str], end: signal.Signals
+    ) -> None:
+        command = [sys.executable, "-m", "registryctl", "gc", "--keep", "1", "--stack", deployed.stack.name]
+        env = deployed.stack.workspace.env_vars
+        with subprocess.Popen(command, cwd=deployed.folder, env=env, stdin=PIPE, stdout=DEVNULL, stderr=PIPE) as running:
+            assert running.stderr
+            assert b"Remove them from the registry of" in os.read(running.stderr.fileno(), 1000)
+            running.send_signal(end)
+            assert running.wait(20) != 0  # its standard input stays open, as a terminal does
         assert {f"heap:{tag}" for tag in heap} <= listed(deployed).keys()
 
     def test_what_is_young_stays(self, deployed: Program, heap: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_destroy_asks_first(folder: Path) -> None:
     done = fleet(folder, "destroy")
     assert done.returncode == 1
     assert "Remove the registries and all images of mine?" in done.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_its_question_can_be_ended(folder: Path, end: signal.Signals) -> None:
+    (folder / "fleet.yaml").write_text(MINE)
+    command = [sys.executable, "-m", "registryctl", "fleet", "destroy"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stderr
+        assert b"Remove the registries" in os.read(running.stderr.fileno(), 1000)
+        running.send_signal(end)
+        assert running.wait(20) != 0  # its standard input stays open, as a terminal does
 
 
 def test_without_pulumi_the_sentence_says_so(folder: Path) -> None:
