@@ -185,8 +185,8 @@ class TestGc:
         self, deployed: Program, heap: dict[str, str], end: signal.Signals
     ) -> None:
         command = [sys.executable, "-m", "registryctl", "gc", "--keep", "1", "--stack", deployed.stack.name]
-        env = deployed.stack.workspace.env_vars
-        with subprocess.Popen(command, cwd=deployed.folder, env=env, stdin=PIPE, stdout=DEVNULL, stderr=PIPE) as running:
+        place, env = deployed.folder, deployed.stack.workspace.env_vars
+        with subprocess.Popen(command, cwd=place, env=env, stdin=PIPE, stdout=DEVNULL, stderr=PIPE) as running:
             assert running.stderr
             assert b"Remove them from the registry of" in os.read(running.stderr.fileno(), 1000)
             running.send_signal(end)
