@@ -104,6 +104,22 @@ def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str,
     }
 
 
+def seconds_until_known(stored: Mapping[str, Any]) -> float:
+    """Return how long a Lease object may still lack the entry of a holder that lives; 0 once it cannot.
+
+    If the object was deleted, holders that live find out when they renew, and the dead stop: within DURATION_SECONDS of
+    the new object's creation. Both times are the API server's own: it writes the time of a change into managedFields
+    (apiserver pkg/endpoints/handlers/fieldmanager).
+
+    Args:
+        stored: the object, as the API server has answered the write of it.
+    """
+    metadata = stored["metadata"]
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
+    written = max((datetime.fromisoformat(each["time"]) for each in metadata.get("managedFields", ())), default=created)
+    return max(0.0, DURATION_SECONDS - (written - created).total_seconds())
+
+
 def timestamp() -> str:
     """Return the time as Kubernetes' MicroTime."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

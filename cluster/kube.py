@@ -126,14 +126,15 @@ class KubeClient:
         created: dict[str, Any] = await self._send("POST", path, body=made, repeatable=repeatable)
         return created
 
-    async def replace(self, path: str, made: Mapping[str, Any]) -> None:
-        """Put an object in the place of the one at an API path; of its resourceVersion, if that is given.
+    async def replace(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
+        """Put an object in the place of the one at an API path, of its resourceVersion if that is given; return it.
 
         Raises:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be; with status 409 if it is of another version by now.
         """
-        await self._send("PUT", path, body=made)
+        stored: dict[str, Any] = await self._send("PUT", path, body=made)
+        return stored
 
     async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
         """Make the object at an API path what is wanted, whether it is there or not (server-side apply).

@@ -17,16 +17,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from uuid import uuid4
 
-from cluster.holders import Holder, Holders, Watch, lease_object, read_holders, timestamp
+from cluster.entries import Entries
+from cluster.holders import Holder, Holders, Watch, seconds_until_known, timestamp
 from cluster.kube import KubeClient
 from cluster.polling import poll
-from stack.api_errors import RefusedError
 from stack.errors import KubeRegistryError, Where
-from stack.housekeeping_errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
-from stack.names import REGISTRY
+from stack.housekeeping_errors import LeaseHeldError, LeaseLostError
 
 LOST_SECONDS = 20.0
 """A holder that could not renew for that long stops: well before others take it for dead."""
@@ -38,7 +36,6 @@ WAIT_SECONDS = 60.0
 """How long one waits for others: a dead holder is removed by then. A hook has 300 s for all that it waits for."""
 
 _PAUSE = 1.0
-_PATH = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts the time in which the machine sleeps: on Linux the first, on macOS the second, time.monotonic() on neither."""
 
@@ -109,14 +106,21 @@ async def lease_held(
 
     Raises:
         LeaseHeldError: others did not end within `seconds`.
+        LeaseLostError: it was lost before it could be used.
         LeaseUnreadableError: the Lease object is not ours.
-        ForbiddenError: a right is missing.
+        RefusedError: the API server refuses to change the Lease; ForbiddenError if a right is missing.
     """
+    entries = Entries(kube)
     key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, timestamp())
     try:
-        lease = await _enter(kube, key, mine, say, WAIT_SECONDS if seconds is None else seconds)
-        task = asyncio.ensure_future(_keep(kube, key, mine, lease))  # no TaskGroup: another task may end it
+        lease = await _enter(entries, key, mine, say, WAIT_SECONDS if seconds is None else seconds)
+        new = seconds_until_known(entries.stored or {}) if alone else 0.0
+        task = asyncio.ensure_future(_keep(entries, key, mine, lease))  # no TaskGroup: another task may end it
         try:
+            if new:
+                say(f"the Lease is new, so holders of a deleted one may go on: waiting {new:.0f} s for them to notice")
+                await asyncio.sleep(new)
+                lease.check()
             yield lease
         finally:
             lease.give_back()
@@ -125,7 +129,7 @@ async def lease_held(
     finally:
         with suppress(KubeRegistryError, TimeoutError):  # others remove the entry then
             async with asyncio.timeout(RENEW_SECONDS):
-                await _change(kube, lambda holders: _without(holders, key) if key in holders else None)
+                await entries.change(lambda holders: _without(holders, key) if key in holders else None)
 
 
 async def lease_holders(kube: KubeClient) -> Holders:
@@ -134,38 +138,42 @@ async def lease_holders(kube: KubeClient) -> Holders:
     Raises:
         LeaseUnreadableError: the Lease object is not ours.
     """
-    return _read(kube, await kube.find(f"{_PATH.format(namespace=kube.where.namespace)}/{REGISTRY}"))
+    return await Entries(kube).read()
 
 
-async def _enter(kube: KubeClient, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
-    watch, told = Watch(), ""
+async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
+    watch, told, began = Watch(), "", 0.0
     barring: list[str] = []
 
     def entered(holders: Holders) -> Holders | None:
+        nonlocal began
+        began = _now()
         others = _without(watch.alive(holders, time.monotonic()), key)  # ours is there if only its answer was lost
         barring[:] = sorted(holder.who for holder in others.values() if holder.bars(mine))
         return None if barring else {**others, key: replace(mine, renewed=timestamp())}
 
     async def enter() -> Lease | None:
         nonlocal told
-        began = _now()
-        if await _change(kube, entered):
-            return Lease(kube.where, began + LOST_SECONDS)
+        await entries.read()
+        if await entries.change(entered):
+            return Lease(entries.kube.where, began + LOST_SECONDS)
         if told != (told := ", ".join(barring)):
             say(f"waiting for {told}, at most {seconds:.0f} s")
         return None
 
     lease = await poll(enter, seconds=seconds, pause=_PAUSE)
     if lease is None:
-        raise LeaseHeldError(where=kube.where, holders=tuple(barring), seconds=seconds)
+        raise LeaseHeldError(where=entries.kube.where, holders=tuple(barring), seconds=seconds)
     return lease
 
 
-async def _keep(kube: KubeClient, key: str, mine: Holder, lease: Lease) -> None:
+async def _keep(entries: Entries, key: str, mine: Holder, lease: Lease) -> None:
     """Renew the entry, and remove those of the dead, until that fails for LOST_SECONDS."""
-    watch = Watch()
+    watch, began = Watch(), 0.0
 
     def renewed(holders: Holders) -> Holders | None:
+        nonlocal began
+        began = _now()
         if key not in holders:
             return None
         return {**watch.alive(holders, time.monotonic()), key: replace(mine, renewed=timestamp())}
@@ -173,47 +181,15 @@ async def _keep(kube: KubeClient, key: str, mine: Holder, lease: Lease) -> None:
     try:
         while (left := lease.ends - _now()) > 0:
             await asyncio.sleep(min(RENEW_SECONDS, left))
-            if (began := _now()) >= lease.ends:
+            if (left := lease.ends - _now()) <= 0:
                 break  # asleep meanwhile: others may have entered
             with suppress(KubeRegistryError, TimeoutError):
-                async with asyncio.timeout(min(RENEW_SECONDS, lease.ends - began)):
-                    if not await _change(kube, renewed):
+                async with asyncio.timeout(left):  # several requests after a conflict, each with a bound of its own
+                    if not await entries.change(renewed, each=RENEW_SECONDS):
                         break  # removed
                     lease.ends = began + LOST_SECONDS
     finally:
         lease.lose()
-
-
-async def _change(kube: KubeClient, change: Callable[[Holders], Holders | None]) -> bool:
-    """Change the entries by compare and swap; return whether they were changed.
-
-    Args:
-        kube: client of the registry's cluster.
-        change: returns what shall be there in place of what is; None if it is to stay. Called again after a conflict.
-    """
-    path = _PATH.format(namespace=kube.where.namespace)
-    while True:
-        found = await kube.find(f"{path}/{REGISTRY}")
-        wanted = change(_read(kube, found))
-        if wanted is None:
-            return False
-        try:
-            if found is None:
-                await kube.create(path, lease_object(wanted, None), repeatable=True)
-            else:
-                await kube.replace(f"{path}/{REGISTRY}", lease_object(wanted, found))
-        except RefusedError as error:
-            if error.status == HTTPStatus.CONFLICT:
-                continue
-            raise
-        return True
-
-
-def _read(kube: KubeClient, found: dict[str, object] | None) -> Holders:
-    try:
-        return read_holders(found)
-    except ValueError as error:
-        raise LeaseUnreadableError(where=kube.where, reason=str(error)) from error
 
 
 def _without(holders: Holders, key: str) -> dict[str, Holder]:

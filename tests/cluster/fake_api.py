@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tests.cluster.fake_node import Forward, Node
 
 NAMESPACE = "kube-registry"
 KUBE_CONTEXT = "fake"
+
+LONG_AGO = "2026-01-01T00:00:00Z"
 
 RESET = 0
 """Stands for a status: the connection is cut in place of an answer."""
@@ -92,6 +95,8 @@ class FakeApi:
         lease: the registry's Lease, or None.
         lease_looks: how often that was asked for.
         lease_answers: the statuses, or RESET, that the next changes of it answer with, which are made all the same.
+        lease_conflicts: for each next change of it, whether another writes first.
+        lease_seconds: how long each request for it takes.
         upgrades: the pods to which a forward was asked for, refused ones too.
     """
 
@@ -106,7 +111,10 @@ class FakeApi:
     lease: dict[str, Any] | None = None
     lease_looks: int = 0
     lease_answers: Iterator[int] = field(default_factory=lambda: iter([]))
+    lease_conflicts: Iterator[bool] = field(default_factory=lambda: iter([]))
+    lease_seconds: float = 0.0
     upgrades: list[str] = field(default_factory=list)
+    _version: int = 100
 
     async def list_pods(self, request: web.Request) -> web.StreamResponse:
         self.looks += 1
@@ -143,14 +151,21 @@ class FakeApi:
 
     async def get_lease(self, _: web.Request) -> web.StreamResponse:
         self.lease_looks += 1
+        await asyncio.sleep(self.lease_seconds)
         return web.json_response(self.lease) if self.lease else Refusal(HTTPStatus.NOT_FOUND).response()
 
     async def put_lease(self, request: web.Request) -> web.StreamResponse:
         lease = await request.json()
+        await asyncio.sleep(self.lease_seconds)
+        if next(self.lease_conflicts, False) and self.lease:
+            self.hold_lease(**self.holders)
         before, known = lease["metadata"].get("resourceVersion"), (self.lease or {"metadata": {}})["metadata"]
         if before != known.get("resourceVersion"):
             return Refusal(HTTPStatus.CONFLICT, "the object has been modified").response()
-        lease["metadata"]["resourceVersion"] = str(int(before or 0) + 1)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lease["metadata"]["resourceVersion"] = self.new_version()
+        lease["metadata"]["creationTimestamp"] = known.get("creationTimestamp", LONG_AGO if known else now)
+        lease["metadata"]["managedFields"] = [{"operation": "Update", "time": now}]
         self.lease = lease
         status = next(self.lease_answers, None)
         if status == RESET:
@@ -162,9 +177,16 @@ class FakeApi:
 
     def hold_lease(self, **entries: dict[str, Any]) -> None:
         """Have the lease list these entries and no others."""
-        version = (self.lease or {"metadata": {}})["metadata"].get("resourceVersion", "0")
+        known = (self.lease or {"metadata": {}})["metadata"]
         annotations = {"kube-registry/holders": json.dumps(entries)}
-        self.lease = {"metadata": {"annotations": annotations, "resourceVersion": str(int(version) + 1)}}
+        created = known.get("creationTimestamp", LONG_AGO)
+        metadata = {"annotations": annotations, "resourceVersion": self.new_version(), "creationTimestamp": created}
+        self.lease = {"metadata": metadata}
+
+    def new_version(self) -> str:
+        """Return a resourceVersion that no object has had, of a Lease made again neither."""
+        self._version += 1
+        return str(self._version)
 
     @property
     def holders(self) -> dict[str, Any]:

@@ -8,11 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster import entries as entering
 from cluster import holders as holding
 from cluster import lease as leasing
 from cluster.holders import DURATION_SECONDS, Holder, Watch
@@ -20,6 +23,7 @@ from cluster.kube import KubeClient
 from cluster.lease import LOST_SECONDS, RENEW_SECONDS, lease_held
 from cluster.tunnel import Tunnel, open_tunnel
 from lab import pki
+from stack.api_errors import RefusedError
 from stack.housekeeping_errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
 from tests.cluster.fake_api import KUBE_CONTEXT, NAMESPACE, RESET, FakeApi, FakePod, settings_for
 from tests.cluster.local import PATIENCE_SECONDS, until, unused_port
@@ -75,6 +79,12 @@ def held(kube: KubeClient, *, alone: bool = False, say: Callable[[str], None] = 
     return lease_held(kube, "a test", alone=alone, say=say)
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Lease that was made just now is waited for briefly."""
+    monkeypatch.setattr(holding, "DURATION_SECONDS", 1.0)
+
+
 class TestEntries:
     async def test_fields_of_a_newer_version_are_read_and_written_back(self, api: FakeApi, kube: KubeClient) -> None:
         newer = {**PUSH, "version": "9.0", "paths": ["a"]}
@@ -122,12 +132,14 @@ class TestEntries:
         assert (metadata["labels"], metadata["finalizers"]) == ({"team": "a"}, ["a/b"])
         assert metadata["annotations"]["note"] == "c"
 
+    @pytest.mark.usefixtures("brief")
     async def test_one_whose_answer_was_lost_does_not_wait_for_itself(self, api: FakeApi, kube: KubeClient) -> None:
         api.lease_answers = iter([409])  # as a request that is sent again after its answer was lost
         async with asyncio.timeout(5), held(kube, alone=True):
             assert len(api.holders) == 1
         assert api.holders == {}
 
+    @pytest.mark.usefixtures("brief")
     @pytest.mark.parametrize("status", [500, 503, RESET])
     async def test_the_first_one_of_all_whose_answer_was_lost_enters(
         self, api: FakeApi, kube: KubeClient, status: int
@@ -163,6 +175,104 @@ class TestEntries:
         with pytest.raises(asyncio.CancelledError):
             await entering
         assert api.holders == {}
+
+
+class TestSlow:
+    """Every request for the lease takes as long as a slow API server takes, which works all the same."""
+
+    @pytest.fixture(autouse=True)
+    def slow(self, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(leasing, "RENEW_SECONDS", 1.0)
+        monkeypatch.setattr(leasing, "LOST_SECONDS", 4.0)
+        api.lease_seconds = 0.7
+
+    async def test_it_is_renewed_by_one_request_each(self, api: FakeApi, kube: KubeClient) -> None:
+        async with held(kube) as lease:
+            looks = api.lease_looks
+            await renewals(api, 3)
+            assert lease.held()
+            assert api.lease_looks == looks
+
+    async def test_it_is_renewed_although_another_writes_first_each_time(self, api: FakeApi, kube: KubeClient) -> None:
+        async with held(kube) as lease:
+            api.lease_conflicts = cycle([True, False])
+            await renewals(api, 3)
+            assert lease.held()
+
+
+async def renewals(api: FakeApi, times: int) -> None:
+    """Return once the only holder has renewed its entry that often."""
+    for _ in range(times):
+        before = list(api.holders.values())
+        await until(lambda before=before: list(api.holders.values()) != before, seconds=10)  # type: ignore[misc]
+
+
+class TestConflicts:
+    async def test_an_api_server_that_reports_nothing_else_is_an_error_with_its_words(
+        self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(entering, "CONFLICT_SECONDS", 0.5)
+        api.hold_lease()
+        api.lease_conflicts = cycle([True])
+        with pytest.raises(RefusedError, match="the object has been modified") as refused:
+            async with asyncio.timeout(20), held(kube):
+                pass
+        assert refused.value.status == HTTPStatus.CONFLICT
+        assert api.holders == {}
+
+    async def test_some_in_a_row_hold_nobody_up(self, api: FakeApi, kube: KubeClient) -> None:
+        api.hold_lease()
+        api.lease_conflicts = iter([True] * 5)
+        async with asyncio.timeout(20), held(kube):
+            assert len(api.holders) == 1
+        assert api.holders == {}
+
+
+class TestDeleted:
+    """The Lease object is deleted by hand while a push holds it."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(leasing, "RENEW_SECONDS", 1.0)
+        monkeypatch.setattr(leasing, "LOST_SECONDS", 2.0)
+        monkeypatch.setattr(holding, "DURATION_SECONDS", 4.0)
+
+    async def test_a_collection_begins_only_when_the_push_is_over(self, api: FakeApi, kube: KubeClient) -> None:
+        said = list[str]()
+        async with held(kube) as push:
+            api.lease = None
+            async with held(kube, alone=True, say=said.append):
+                assert not push.held()
+                assert [entry["alone"] for entry in api.holders.values()] == [True]
+        assert len(said) == 1
+
+    async def test_so_it_does_when_another_push_has_made_it_meanwhile(self, api: FakeApi, kube: KubeClient) -> None:
+        async with held(kube) as push:
+            api.lease = None
+            async with held(kube):
+                pass
+            async with held(kube, alone=True):
+                assert not push.held()
+
+    async def test_no_push_enters_while_a_collection_waits(self, kube: KubeClient) -> None:
+        waits, said = asyncio.Event(), list[str]()
+
+        async def collect() -> None:
+            async with held(kube, alone=True, say=lambda _: waits.set()):
+                pass
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            collecting = group.create_task(collect())
+            await waits.wait()
+            async with held(kube, say=said.append):
+                assert collecting.done()
+        assert len(said) == 1
+
+    async def test_a_lease_that_is_old_holds_up_no_collection(self, api: FakeApi, kube: KubeClient) -> None:
+        said = list[str]()
+        api.hold_lease()
+        async with held(kube, alone=True, say=said.append):
+            assert said == []
 
 
 class TestDeadBesideLiving:
