@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a verb works, and at the question that it asks afterwards."""
+"""Ctrl-C, SIGTERM and SIGHUP while a verb works, and at the question that it asks afterwards."""
 
 import signal
 import subprocess
@@ -27,10 +27,27 @@ async def work():
 asyncio.run(work())
 """
 
+WORKS_BESIDE_A_THREAD = """
+import asyncio, signal, threading
+from registryctl.interrupts import until_told
+async def work():
+    loop, asleep = asyncio.get_running_loop(), threading.Event()
+    def end():
+        asleep.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    async with until_told():
+        threading.Thread(target=end, daemon=True).start()
+        loop.call_soon(asleep.set)
+        await asyncio.sleep(600)
+    print("closed")
+asyncio.run(work())
+"""
+"""The kernel hands a signal to any thread of the process: the loop's own is not interrupted by it."""
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(("program", "closes"), [(ASKS, False), (WORKS, True)], ids=["asks", "works"])
-def test_either_ends_it(program: str, end: signal.Signals, *, closes: bool) -> None:
+def test_each_ends_it(program: str, end: signal.Signals, *, closes: bool) -> None:
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout
@@ -43,3 +60,23 @@ def test_either_ends_it(program: str, end: signal.Signals, *, closes: bool) -> N
         output = running.stdout.read()
     assert (b"closed" in output) is closes
     assert (running.returncode == 0) is closes
+
+
+def test_under_nohup_the_end_of_the_terminal_ends_nothing() -> None:
+    command = ["nohup", sys.executable, "-c", WORKS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stdout.readline()
+        running.send_signal(signal.SIGHUP)
+        running.send_signal(signal.SIGTERM)  # the first that is heard: it may close
+        try:
+            running.wait(30)
+        finally:
+            running.kill()
+        assert (running.returncode, running.stdout.read()) == (0, b"closed\n")
+
+
+def test_a_signal_that_another_thread_gets_is_heard_at_once() -> None:
+    command = [sys.executable, "-c", WORKS_BESIDE_A_THREAD]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "closed\n")
