@@ -305,6 +305,21 @@ class TestWhatStopsAnUpdate:
         assert ["going" in line for line in said] == [True]
         assert fleet.asked == {"well": 1, "going": 1}
 
+    async def test_nor_does_one_that_could_not_pull_before_it_left(
+        self, fleet: Fleet, kube: KubeClient, stack: Settings
+    ) -> None:
+        class Pods(dict[str, tuple[Object, float]]):
+            def pop(self, *given: Any) -> Any:  # noqa: ANN401 - as of a dict
+                fleet.nodes.pop("going", None)
+                return super().pop(*given)
+
+        for name in ("well", "going"):
+            fleet.add(name)
+        fleet.of_node, fleet.pods, said = {"going": cannot_pull}, Pods(), list[str]()
+        fleet.pull_seconds = 1.0
+        await prove_nodes(kube, stack, fleet.url, said.append)
+        assert ["going" in line for line in said] == [True]
+
     async def test_what_was_proven_stays_while_a_node_is_away(
         self, fleet: Fleet, kube: KubeClient, stack: Settings
     ) -> None:
