@@ -109,7 +109,8 @@ class _Dialler:
             with attempt:
                 pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
                 path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
-                socket = await opened.enter_async_context(self.kube.websocket(path, PROTOCOL, ports=str(self.door)))
+                opening = self.kube.once.websocket(path, PROTOCOL, ports=str(self.door))
+                socket = await opened.enter_async_context(opening)
                 return Line(str(pod), socket, attempt.retry_state.attempt_number)
         raise AssertionError("the last try raises")
 

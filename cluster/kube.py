@@ -53,7 +53,7 @@ class KubeClient:
     """Open connections to one API server; `open_client` makes it and closes it.
 
     Any method may also raise KubeconfigError, if credentials have expired and cannot be renewed. A request that fails
-    in a way that passes by itself is sent again (retries.py), a WebSocket is not.
+    in a way that passes by itself is sent again (retries.py), as is the upgrade to a WebSocket.
 
     Args:
         access: connections and credentials.
@@ -168,6 +168,9 @@ class KubeClient:
         No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would
         be closed for them.
 
+        The upgrade is asked for again even where its answer was lost: a program that it has started in a pod must do no
+        harm without its standard input.
+
         A refused upgrade says nothing but its status, so where a right is missing the same is asked once more in a
         way that lets the answer be read: it names the right.
 
@@ -180,7 +183,8 @@ class KubeClient:
             return await self._upgrade(shown, path, protocol, query)
 
         try:
-            socket = await self._ask(f"WebSocket {path}", upgrade)
+            again = retrying(self.ends, repeatable=True)
+            socket: aiohttp.ClientWebSocketResponse = await again(self._ask, f"WebSocket {path}", upgrade)
         except RefusedError as refused:
             if refused.status == HTTPStatus.FORBIDDEN:
                 with suppress(UnreachableError):

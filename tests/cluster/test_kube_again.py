@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from cluster import retries
+from cluster.frames import PROTOCOL
 from cluster.kube import KubeClient, open_client
 from cluster.readiness import wait_ready
 from stack.api_errors import RefusedError, UnreachableError
@@ -61,6 +62,10 @@ class Faulty:
             assert request.transport
             request.transport.abort()
             return web.Response()
+        if status == 200 and "Upgrade" in request.headers:
+            socket = web.WebSocketResponse(protocols=[PROTOCOL])
+            await socket.prepare(request)
+            return socket
         headers = {"Retry-After": self.retry_after} if self.retry_after and status in (429, 503) else {}
         body = DEPLOYMENT if status == 200 else {"kind": "Status", "message": f"words of {status}"}
         return web.json_response(body, status=status, headers=headers)
@@ -97,6 +102,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Ask = Callable[[KubeClient], Awaitable[object]]
+
+
+async def upgrade(kube: KubeClient) -> None:
+    async with kube.websocket("/pods/it/exec", PROTOCOL):
+        pass
+
+
 SAFE: dict[str, Ask] = {
     "GET": lambda kube: kube.get("/it"),
     "PATCH": lambda kube: kube.apply("/it", {}),
@@ -121,6 +133,12 @@ class TestAskedAgain:
         await SAFE[method](kube)
         assert api.asked[-1] == (method, 200)
         assert {asked for asked, _ in api.asked} == {method}
+
+    @pytest.mark.parametrize("fault", [429, 500, 503, RESET])
+    async def test_for_a_websocket(self, api: Faulty, kube: KubeClient, fault: int) -> None:
+        api.faults = iter([fault, fault, fault])
+        await upgrade(kube)
+        assert api.asked[-1] == ("GET", 200)
 
     async def test_no_sooner_than_the_api_server_wants(self, api: Faulty, kube: KubeClient) -> None:
         api.faults, api.retry_after = iter([429]), "1"
@@ -175,7 +193,9 @@ class TestNotAskedAgain:
         api.faults = repeat(503)
         with pytest.raises(RefusedError):
             await kube.once.get("/it")
-        assert len(api.asked) == 1
+        with pytest.raises(RefusedError):
+            await upgrade(kube.once)
+        assert len(api.asked) == 2
 
 
 class TestBounds:
