@@ -7,9 +7,11 @@ the others none. Secrets are read only where a person asks for Helm's releases.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 from cluster.kube import KubeClient
 from cluster.paging import PAGE
+from cluster.retries import retrying
 from cluster.several import several
 from stack.api_errors import RefusedError, UnreachableError
 
@@ -131,8 +133,9 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
 
     Raises:
         UnreachableError: the API server does not answer.
+        RefusedError: it does not get ready.
     """
-    groups = (await kube.get("/apis")).get("groups") or []
+    groups: list[dict[str, Any]] = await retrying(kube.ends, repeatable=True)(_groups, kube.once)
     asked = [
         (group["name"], version["groupVersion"])
         for group in groups
@@ -147,6 +150,20 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
         if unlisted:
             silent.setdefault(unlisted.resource, unlisted)
     return list(found.values()), list(silent.values())
+
+
+async def _groups(kube: KubeClient) -> list[dict[str, Any]]:
+    """The API groups of a cluster, once its API server is ready: before that, it answers with a part of them.
+
+    Args:
+        kube: a client that sends each request once, so that none waits until another API server has just started.
+    """
+    try:
+        await kube.text("/readyz")
+    except RefusedError as error:
+        if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters let nobody ask
+            raise
+    return (await kube.get("/apis")).get("groups") or []
 
 
 async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:

@@ -11,8 +11,15 @@ import pytest
 
 from cluster.door import open_door
 from cluster.kube import open_client
+from cluster.polling import poll
+from housekeeping.inventory import read_contents
+from housekeeping.references import names_of
+from housekeeping.usage import Usage, read_usage
+from lab import cluster
+from stack.api_errors import RefusedError, UnreachableError
 from stack.endpoints import parse_reference
 from stack.settings import Settings
+from tests.conftest import CLUSTER
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_7_housekeeping import listed, push
@@ -29,6 +36,25 @@ def stored_tag(settings: Settings, repository: str, tag: str) -> str | None:
             return await registry.tagged(repository, tag)
 
     return asyncio.run(ask())
+
+
+async def first_usage(settings: Settings) -> Usage:
+    """The first answer about who uses what that an API server gives after it was stopped and started."""
+    async with open_client(settings) as kube:
+        async with open_door(kube, None) as registry:
+            seen = await read_contents(kube, registry)
+        names = names_of(seen.storage, seen.manifests)
+
+        async def ask() -> Usage | None:
+            try:
+                return await read_usage(kube, names)
+            except (RefusedError, UnreachableError):
+                return None
+
+        await asyncio.to_thread(cluster.restart, CLUSTER, "control-plane", "kube-apiserver")
+        found = await poll(ask, seconds=120, pause=0.02)
+        assert found
+        return found
 
 
 HOST = "localhost:30100"
@@ -167,6 +193,14 @@ class TestInUse:
         with applied(lab, [secret]):
             assert "charted:v1" not in deployed.registryctl("gc", "--keep", "1", "--helm", "--dry-run").stdout
             assert "charted:v1" in deployed.registryctl("gc", "--keep", "1", "--dry-run").stdout
+
+    def test_an_api_server_that_has_just_started_hides_no_custom_resource(self, lab: Lab, settings: Settings) -> None:
+        old = two_of(settings, "restarted")["restarted"]
+        spec = {"spec": {"image": f"{HOST}/restarted:v1"}}
+        flow = {"apiVersion": "acme.example/v1", "kind": "CronWorkflow", "metadata": {"name": "flow"}, **spec}
+        with applied(lab, [flow]):
+            usage = asyncio.run(first_usage(settings))
+        assert [use.user for use in usage.uses if use.digest == old] == ["CronWorkflow default/flow"]
 
     def test_an_api_that_does_not_answer_stops_what_nobody_watches(
         self, lab: Lab, deployed: Program, settings: Settings

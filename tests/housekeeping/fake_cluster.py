@@ -30,6 +30,7 @@ class FakeCluster:
         annotations: of the registry's Namespace.
         broken: API paths whose requests are broken off.
         expired: API paths whose next `continue` is too old.
+        starting: how often it still answers that it is not ready; it lists no API groups until then.
         asked: the paths that were asked for.
     """
 
@@ -40,6 +41,7 @@ class FakeCluster:
     annotations: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     expired: set[str] = field(default_factory=set)
+    starting: int = 0
     asked: list[str] = field(default_factory=list)
 
     def add(self, path: str, *objects: dict[str, Any]) -> None:
@@ -56,10 +58,12 @@ class FakeCluster:
             return Refusal(self.refusals[path], "no").response()
         if path == f"/api/v1/namespaces/{NAMESPACE}":
             return web.json_response({"metadata": {"name": NAMESPACE, "annotations": self.annotations}})
+        if path == "/readyz":
+            self.starting = max(0, (was := self.starting) - 1)
+            return Refusal(500, "not ready").response() if was else web.Response(text="ok")
         if path == "/apis":
-            return web.json_response(
-                {"groups": [self._group(name) for name in (*self.groups, "apps", "metrics.k8s.io")]}
-            )
+            names = () if self.starting else (*self.groups, "apps", "metrics.k8s.io")
+            return web.json_response({"groups": [self._group(name) for name in names]})
         if found := self._resources(path):
             return web.json_response({"resources": found})
         return self._page(path, int(request.query.get("continue", 0)))

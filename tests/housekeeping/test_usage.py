@@ -268,6 +268,27 @@ class TestUnlisted:
         cluster.refusals |= {WORKFLOWS: 404}
         assert (await read()).unlisted == ()
 
+    async def test_an_api_server_that_has_just_started_is_asked_again(
+        self, cluster: FakeCluster, read: Read, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retries, "PATIENCE_SECONDS", 15.0)
+        cluster.starting = 2
+        cluster.add(WORKFLOWS, made("w", spec={"image": f"{HOST}/team/app:v1"}))
+        assert await read.users() == {OLD: {"Workflow default/w"}}
+
+    async def test_one_that_does_not_get_ready_is_an_error(self, cluster: FakeCluster, read: Read) -> None:
+        cluster.starting = 1000
+        with pytest.raises(RefusedError):
+            await read()
+
+    @pytest.mark.parametrize("status", [403, 404])
+    async def test_one_that_does_not_say_whether_it_is_ready_is_taken_as_it_is(
+        self, cluster: FakeCluster, read: Read, status: int
+    ) -> None:
+        cluster.refusals |= {"/readyz": status}
+        cluster.add(WORKFLOWS, made("w", spec={"image": f"{HOST}/team/app:v1"}))
+        assert await read.users() == {OLD: {"Workflow default/w"}}
+
     async def test_a_kind_of_an_older_version_alone_is_read_too(self, cluster: FakeCluster, read: Read) -> None:
         cluster.groups = {"acme.example": {"v1": {"a": "A"}, "v1beta1": {"a": "A", "b": "B"}}}
         cluster.add("/apis/acme.example/v1beta1/b", made("it", spec=f"{HOST}/team/app:v1"))
