@@ -39,14 +39,16 @@ def watched(console: Console) -> Iterator[Live]:
         handler = logging.StreamHandler(sys.stdout)  # which Live keeps above its line
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         handler.addFilter(_only_news())
-        level = _LOG.level
+        level, shows_errors = _LOG.level, logging.raiseExceptions
         _LOG.setLevel(logging.INFO)
+        logging.raiseExceptions = False  # a reader that has gone, as in `| head -1`, gets no line more
         _LOG.addHandler(handler)
         try:
             yield live
         finally:
             _LOG.removeHandler(handler)
             _LOG.setLevel(level)
+            logging.raiseExceptions = shows_errors
 
 
 def show_waits(console: Console, live: Live) -> Callable[[str], None]:

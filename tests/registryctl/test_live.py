@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -26,3 +28,15 @@ def test_a_reason_that_is_repeated_is_shown_once(capsys: pytest.CaptureFixture[s
     LOG.info("after the end")
     shown = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["it has no pod yet", "pod gone", "it has no pod yet"]
+
+
+def test_a_reader_that_has_gone_costs_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, pipe = os.pipe()
+    os.close(gone)
+    with suppress(BrokenPipeError), os.fdopen(pipe, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with watched(Console(file=io.StringIO())):
+            LOG.info("a line that nothing reads")
+    assert capsys.readouterr().err == ""
