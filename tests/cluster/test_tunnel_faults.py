@@ -131,7 +131,7 @@ class TestLocalProgram:
     async def test_one_that_ended_its_side_is_not_given_up_while_it_is_slow_to_take_the_answer(
         self, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(forwarding, "LINGER_SECONDS", 0.05)
+        monkeypatch.setattr(forwarding, "LINGER_SECONDS", 0.25)
         size = 20_000_000
         async with connected(tunnel, f"give {size}") as (reader, writer):
             writer.write_eof()
