@@ -10,7 +10,6 @@ door, which refuses every write by itself.
 import asyncio
 import errno
 import logging
-import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from cluster.frames import FramingError
 from cluster.http_head import RefusedRequestError
 from cluster.kube import KubeClient
 from cluster.lease import Lease
+from cluster.loopback import bind
 from cluster.near import NearEnd
 from cluster.pods import explain, is_lost, registry_pods
 from cluster.polling import poll
@@ -69,7 +69,7 @@ class Tunnel:
 
     Args:
         kube: client of the cluster that it leads to.
-        port: the push port that it listens on, on 127.0.0.1.
+        port: the push port that it listens on, at 127.0.0.1 and [::1].
         lease: under which it leads to the write door; None if it leads to the read door.
         reconnects: connections that found another pod than the one before, or a pod only after they were refused.
         trouble: what went wrong last since the registry was last asked to prove itself.
@@ -88,7 +88,7 @@ class Tunnel:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Where it listens in any case."""
         return f"127.0.0.1:{self.port}"
 
     def is_open(self) -> bool:
@@ -260,11 +260,11 @@ class Tunnel:
 
 @asynccontextmanager
 async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, seconds: float) -> AsyncIterator[Tunnel]:
-    """Open a tunnel on 127.0.0.1 whose registry has answered; closed at the end with all its connections.
+    """Open a tunnel on loopback whose registry has answered; closed at the end with all its connections.
 
     Args:
         kube: client of the registry's cluster.
-        port: the push port; 0 lets the system choose one.
+        port: the push port; 0 lets the system choose one, at 127.0.0.1 only.
         lease: the lease under which it leads to the write door; None for a tunnel to the read door.
         seconds: how long the registry may take to answer through it.
 
@@ -278,18 +278,20 @@ async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, secon
     if lease:
         lease.when_lost(lambda: tunnel.break_off(LeaseLostError(where=kube.where)))
     try:
-        server = await asyncio.get_running_loop().create_server(lambda: NearEnd(tunnel.serve), "127.0.0.1", port)
+        sockets = bind(port)
     except OSError as error:
         kind = PushPortBusyError if error.errno == errno.EADDRINUSE else TunnelError
-        reason = os.strerror(error.errno or 0)
-        raise kind(where=kube.where, push_port=port, reason=reason) from error
-    tunnel.port = server.sockets[0].getsockname()[1]
+        raise kind(where=kube.where, push_port=port, reason=str(error.strerror)) from error
+    tunnel.port = sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda: NearEnd(tunnel.serve), sock=each) for each in sockets]
     async with _meanwhile(tunnel.watch()):
         try:
             await tunnel.prove(seconds)
             yield tunnel
         finally:
-            server.close()
+            for server in servers:
+                server.close()
             await tunnel.end_connections()
 
 

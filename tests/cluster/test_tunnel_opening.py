@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from itertools import repeat
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from cluster.kube import KubeClient, open_client
-from cluster.tunnel import Tunnel, open_tunnel
+from cluster.tunnel import open_tunnel
 from lab import pki
 from stack.api_errors import CertificateError, CredentialsError
 from stack.errors import KubeRegistryError
@@ -22,15 +25,21 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixture
 
 
 class TestOpening:
-    async def test_it_listens_on_127_0_0_1_and_nowhere_else(self, tunnel: Tunnel) -> None:
-        assert tunnel.address == f"127.0.0.1:{tunnel.port}"
-        with socket.socket() as other:
-            other.bind(("127.0.0.2", tunnel.port))
-        with socket.socket(socket.AF_INET6) as other:
-            other.bind(("::1", tunnel.port))
+    async def test_it_listens_on_loopback_and_nowhere_else(self, kube: KubeClient) -> None:
+        """Docker looks up the push address's "localhost", and most machines say [::1] first."""
+        port = unused_port()
+        async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS) as tunnel:
+            assert (tunnel.port, tunnel.address) == (port, f"127.0.0.1:{port}")
+            with socket.socket() as other:
+                other.bind(("127.0.0.2", port))
+            for place in ("127.0.0.1", "[::1]", "localhost"):
+                async with aiohttp.ClientSession() as http, http.get(f"http://{place}:{port}/v2/") as answer:
+                    assert answer.status == 200
 
-    async def test_a_busy_port_is_named_at_once(self, kube: KubeClient, api: FakeApi) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as holder:
+    @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])  # noqa: S104 - what others listen on
+    async def test_a_busy_port_is_named_at_once(self, kube: KubeClient, api: FakeApi, address: str) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.create_server((address, 0), family=family) as holder:
             port = holder.getsockname()[1]
             with pytest.raises(PushPortBusyError) as raised:
                 async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS):
@@ -38,7 +47,19 @@ class TestOpening:
         error = raised.value
         assert (error.where, error.push_port) == (kube.where, port)
         assert f"cannot listen on port {port} of this machine: Address already in use" in str(error)
+        assert ("[::1]" in error.reason) == (family == socket.AF_INET6)
         assert (api.looks, api.upgrades) == (0, [])
+        with socket.create_server(("127.0.0.1", port)):  # nothing of it is held any more
+            pass
+
+    @pytest.mark.parametrize("without", ["disable_ipv6", "no address"])
+    def test_a_machine_without_ipv6_has_the_other_loopback(self, without: str) -> None:
+        lines = {"disable_ipv6": "echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6", "no address": "ip -6 addr flush lo"}
+        own = f'ip link set lo up && {lines[without]} && exec "$0" "$@"'
+        test = f"{__file__}::TestOpening::test_a_port_is_free_again_at_once"
+        run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+        done = subprocess.run(["unshare", "--net", "sh", "-c", own, *run], capture_output=True, text=True, check=False)
+        assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
 
     async def test_a_port_is_free_again_at_once(self, kube: KubeClient) -> None:
         port = unused_port()
