@@ -100,7 +100,7 @@ def _image(
     (repository, digest), tags, manifest = root.key, root.tags, known[root.key]
     uses = [use for key in root.members for use in used.get(key, ())]
     users = {use.user for use in uses} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
-    users |= {f"protected by {each.by}" for each in protections if each.covers(repository, tags, digest)}
+    users |= {f"protected by {each.title}" for each in protections if each.covers(repository, tags, digest)}
     needed = {part for key in root.members for part in _blobs(key, known)}
     return Image(
         repository=repository,

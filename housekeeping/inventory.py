@@ -23,12 +23,14 @@ class Look:
         manifests: what its manifests say.
         images: what it means, and who uses what.
         unlisted: what of the cluster could not be looked at.
+        idle: what matches no image, and so protects none: it may be misspelt.
     """
 
     storage: Storage
     manifests: Manifests
     images: tuple[Image, ...]
     unlisted: tuple[Unlisted, ...] = ()
+    idle: tuple[Protection, ...] = ()
 
 
 async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
@@ -68,5 +70,8 @@ async def look(
     """
     seen = await read_contents(kube, registry)
     usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last: it may have changed
-    found = images(seen.storage, seen.manifests, [*usage.uses, *outputs], [*protect, *usage.protections])
-    return replace(seen, images=tuple(found), unlisted=usage.unlisted)
+    protections = [*protect, *usage.protections]
+    found = images(seen.storage, seen.manifests, [*usage.uses, *outputs], protections)
+    names = [(image.repository, image.tags, image.digest) for image in found]
+    idle = tuple(each for each in protections if not any(each.covers(*of) for of in names))
+    return replace(seen, images=tuple(found), unlisted=usage.unlisted, idle=idle)

@@ -109,6 +109,15 @@ def finder(names: Names) -> Callable[[Iterable[str]], frozenset[Key]]:
     return find
 
 
+def is_host(first: str) -> bool:
+    """Whether the first part of a path is a host, as Docker decides it.
+
+    Args:
+        first: what is before the first slash.
+    """
+    return "." in first or ":" in first or first == "localhost"
+
+
 def _find(names: Names, tags: frozenset[str], text: str) -> Found:
     images, repositories, words = set[Key](), set[str](), set[str]()
     for number in _NUMBER.findall(text):
@@ -125,7 +134,7 @@ def _find(names: Names, tags: frozenset[str], text: str) -> Found:
         for repository in _repositories(names, f"{folder}/{name}"):
             if tag in names.tags[repository]:
                 images.add((repository, names.tags[repository][tag]))
-            elif not tag and _has_host(folder):
+            elif not tag and is_host(folder.partition("/")[0]):
                 repositories.add(repository)
                 words |= {"latest"} & tags
     if not (images or repositories or words):
@@ -148,11 +157,6 @@ def _repositories(names: Names, path: str) -> Iterator[str]:
         if path in names.tags:
             yield path
         path = path.partition("/")[2]
-
-
-def _has_host(folder: str) -> bool:
-    host = folder.partition("/")[0]
-    return "." in host or ":" in host or host == "localhost"
 
 
 def _number(digest: str) -> str:

@@ -14,7 +14,7 @@ from cluster.pods import Object
 from cluster.several import several
 from housekeeping.helm import release_texts
 from housekeeping.kinds import AT_ONCE, HELM, PLAIN, WORKLOADS, Kind, Unlisted, custom_kinds, is_gone, reason_of
-from housekeeping.protection import ANNOTATION, Protection, annotated
+from housekeeping.protection import Protection, annotated
 from housekeeping.references import Names, finder
 from housekeeping.roots import Key
 from stack.api_errors import RefusedError, UnreachableError
@@ -91,7 +91,8 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
     traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
     namespace = await _namespace(kube)
     unlisted = [*silent, *(each for each in (*read, namespace) if isinstance(each, Unlisted))]
-    protections = [*(namespace if isinstance(namespace, list) else ()), *_protections(traces.values())]
+    protections = list(namespace) if isinstance(namespace, list) else []
+    protections += [each for trace in traces.values() for each in trace.protects]
     return Usage(tuple(_uses(traces)), tuple(protections), tuple(unlisted))
 
 
@@ -104,14 +105,14 @@ class _Trace:
         owner: uid of its controller; None if it has none.
         node: on which it runs, if it is a pod.
         images: that it names.
-        protects: the patterns of its annotation.
+        protects: what its annotation protects.
     """
 
     name: str
     owner: str | None
     node: str | None
     images: frozenset[Key]
-    protects: str
+    protects: tuple[Protection, ...]
 
 
 async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] | Unlisted:
@@ -137,19 +138,20 @@ async def _namespace(kube: KubeClient) -> list[Protection] | Unlisted:
         found = await kube.get(f"/api/v1/namespaces/{name}")
     except (RefusedError, UnreachableError) as error:
         return Unlisted(f"namespaces/{name}", reason_of(error))
-    return annotated(_annotations(found).get(ANNOTATION, ""), f"Namespace {name}")
+    return annotated(f"Namespace {name}", _annotations(found))
 
 
 def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
     metadata = of["metadata"]
     owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
     namespace = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    name = f"{kind.name} {namespace}{metadata['name']}"
     return _Trace(
-        f"{kind.name} {namespace}{metadata['name']}",
+        name,
         owners[0] if owners else None,
         of["spec"].get("nodeName") if kind.name == "Pod" else None,
         find(texts),
-        str(_annotations(of).get(ANNOTATION, "")),
+        tuple(annotated(name, _annotations(of))),
     )
 
 
@@ -200,8 +202,3 @@ def _user(uid: str, traces: Mapping[str, _Trace]) -> str:
             break
         trace = traces[trace.owner]
     return trace.name
-
-
-def _protections(traces: Iterable[_Trace]) -> Iterator[Protection]:
-    for trace in traces:
-        yield from annotated(trace.protects, trace.name)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +18,9 @@ from housekeeping.images import unique_bytes
 from housekeeping.inventory import Look, look
 from housekeeping.kinds import FORBIDDEN
 from housekeeping.plan import Keep, Plan
-from housekeeping.protection import Protection
+from housekeeping.protection import Protection, protections
 from housekeeping.usage import Use
-from registryctl.images import image_table, not_looked_at, stack_uses
+from registryctl.images import idle, image_table, not_looked_at, stack_uses
 from registryctl.interrupts import until_told
 from registryctl.stacks import Stack, find_stack
 from registryctl.status import UNBROKEN
@@ -53,7 +52,7 @@ def gc(
     """Remove images that nobody uses, and free their room on the volume."""
     if stack == "":
         raise typer.BadParameter("--stack takes a name.")
-    if "" in (protect or ()):
+    if not all(protections(each, "") for each in protect or ()):
         raise typer.BadParameter("--protect takes a pattern.")
     asked = _Asked(Keep(keep, duration(older_than)), tuple(protect or ()), helm)
     console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
@@ -61,7 +60,7 @@ def gc(
     if seen is None:  # told to end
         raise typer.Exit(1)
     going = seen.plan
-    for line in (*_idle(seen.look, asked), *not_looked_at(seen.look)):
+    for line in (*idle(seen.look), *not_looked_at(seen.look)):
         console.print(line)
     if not going.frees:
         console.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
@@ -91,7 +90,7 @@ class _Asked:
     @property
     def protections(self) -> list[Protection]:
         """The patterns, with where they are from."""
-        return [Protection(pattern, f"--protect {pattern}") for pattern in self.patterns]
+        return [each for patterns in self.patterns for each in protections(patterns, "--protect")]
 
 
 @dataclass(frozen=True)
@@ -118,14 +117,6 @@ def duration(text: str) -> timedelta:
     if not found:
         raise typer.BadParameter(f"{text!r} is no time; write it as 90m, 12h, 7d or 2w.")
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
-
-
-def _idle(seen: Look, asked: _Asked) -> Iterator[str]:
-    """A line for each pattern that protects nothing: it may be misspelt."""
-    users = {user for image in seen.images for user in image.users}
-    for each in asked.protections:
-        if f"protected by {each.by}" not in users:
-            yield f"{each.by} matches no image"
 
 
 async def _look(name: str | None, asked: _Asked) -> _Seen | None:

@@ -55,7 +55,7 @@ async def _images(name: str | None, *, as_json: bool) -> None:
         else:
             if seen.images:
                 console.print(image_table(seen.images, unique_bytes(seen.images)))
-            for line in not_looked_at(seen):
+            for line in (*idle(seen), *not_looked_at(seen)):
                 console.print(line)
             console.print(f"{totals(seen)} in {kube.where}")
 
@@ -89,6 +89,12 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
             _some(image.nodes),
         )
     return table
+
+
+def idle(seen: Look) -> Iterator[str]:
+    """A line for each pattern that protects nothing."""
+    for each in seen.idle:
+        yield f"{each.title} matches no image"
 
 
 def not_looked_at(seen: Look) -> Iterator[str]:

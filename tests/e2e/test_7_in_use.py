@@ -168,17 +168,18 @@ class TestInUse:
     def test_what_no_cluster_knows_can_be_protected(self, lab: Lab, deployed: Program, settings: Settings) -> None:
         two_of(settings, "kept/option", "kept/namespace", "kept/object", "kept/not")
         annotated = {"metadata": {"annotations": {"kube-registry/protect": "kept/object"}}}
-        lab.kubectl("annotate", "namespace", "kube-registry", "kube-registry/protect=other:*,kept/namespace:v1")
+        lab.kubectl("annotate", "namespace", "kube-registry", f"kube-registry/protect=other:*,{HOST}/kept/namespace:v1")
         try:
             metadata = {"name": "protects", **annotated["metadata"]}
             with applied(lab, [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}]):
-                words = ("--protect", "kept/opt*:v1", "--protect", "misspelt")
+                words = ("--protect", f"{HOST}/kept/opt*:v1,misspelt")
                 done = deployed.registryctl("gc", "--keep", "1", "--yes", *words)
         finally:
             lab.kubectl("annotate", "namespace", "kube-registry", "kube-registry/protect-")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert [line for line in done.stdout.splitlines() if "misspelt" in line] == [
-            "--protect misspelt matches no image"
+        assert [line for line in done.stdout.splitlines() if line.endswith("matches no image")] == [
+            "--protect misspelt matches no image",
+            "kube-registry/protect of Namespace kube-registry: other:* matches no image",
         ]
         left = listed(deployed)
         assert [f"kept/{what}:v1" in left for what in ("option", "namespace", "object", "not")] == [True] * 3 + [False]

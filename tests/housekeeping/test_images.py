@@ -5,7 +5,7 @@ import pytest
 from housekeeping.images import unique_bytes
 from housekeeping.manifests import Manifest
 from housekeeping.plan import Keep, plan
-from housekeeping.protection import Protection
+from housekeeping.protection import protections
 from housekeeping.usage import Use
 from tests.housekeeping.stored import NOW, digest, image, index, listed, listed_in
 
@@ -120,6 +120,14 @@ class TestProtections:
             ("*:v1", {"app:v1", "team/web:v1"}),
             ("web", set()),
             (f"app@{digest('a')}", {"app:v1"}),
+            ("localhost:30500/app:v*", {"app:v1", "app:v2"}),
+            ("localhost/team/web", {"team/web:v1"}),
+            ("[::1]:30500/app:v1", {"app:v1"}),
+            ("https://10.0.0.7:30500/team/*", {"team/web:v1"}),
+            ("*.svc:5000/app:v1", {"app:v1"}),
+            (f"localhost:30500/app:v2@{digest('a')}", {"app:v1"}),
+            ("localhost:30500/web", set()),
+            ("mirror/team/web", set()),
         ],
     )
     def test_a_pattern_covers_repositories_tags_and_digests(self, pattern: str, protected: set[str]) -> None:
@@ -127,8 +135,8 @@ class TestProtections:
             "app": ({"a": image("x"), "b": image("y")}, {"v1": ("a", 9), "v2": ("b", 1), "latest": ("b", 2)}),
             "team/web": ({"w": image("z")}, {"v1": ("w", 1)}),
         }
-        stored, found = listed_in(repositories, [], [Protection(pattern, "--protect it")])
-        assert {each.name for each in found if each.users == ("protected by --protect it",)} == protected
+        stored, found = listed_in(repositories, [], protections(pattern, "--protect"))
+        assert {each.name for each in found if each.users == (f"protected by --protect {pattern}",)} == protected
         assert {each.name for each in plan(stored, found, Keep(newest=0), NOW).doomed} == {
             each.name for each in found if each.name not in protected
         }

@@ -307,10 +307,10 @@ class TestProtections:
         annotated = {"annotations": {"kube-registry/protect": "extra"}}
         cluster.add(WORKFLOWS, made("w", metadata=annotated))
         found = (await read()).protections
-        assert {(each.pattern, each.by) for each in found} == {
-            ("base:*", f"Namespace {NAMESPACE}"),
-            ("tools", f"Namespace {NAMESPACE}"),
-            ("extra", "Workflow default/w"),
+        assert {each.title for each in found} == {
+            f"kube-registry/protect of Namespace {NAMESPACE}: base:*",
+            f"kube-registry/protect of Namespace {NAMESPACE}: tools",
+            "kube-registry/protect of Workflow default/w: extra",
         }
 
 
