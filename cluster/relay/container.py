@@ -25,7 +25,7 @@ _LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
 async def open_relay(
     client: docker.DockerClient, host: str, environment: Mapping[str, str], port: int, lost: Callable[[OSError], None]
 ) -> AsyncIterator[None]:
-    """Carry a port of the daemon's 127.0.0.1 to the same port of this process's while the block runs.
+    """Carry a port of the daemon's loopback to the same port of this process's while the block runs.
 
     The connections come over the container's standard streams, so that the daemon needs no way back to this machine.
     The container ends by itself when this process does, killed or not.

@@ -1,5 +1,5 @@
 /*
- * relay PORT: listens on 127.0.0.1:PORT and hands every connection over its own standard streams.
+ * relay PORT: listens on 127.0.0.1:PORT and [::1]:PORT, and hands every connection over its own standard streams.
  *
  * The streams carry frames, in network order: kind (8 bits), connection (24 bits), count (32 bits), then for DATA as
  * many bytes as count says; cluster/relay/frames.py is the other end. Each side may send WINDOW bytes of a connection
@@ -41,16 +41,19 @@ static void on_term(int number) {
     _exit(0); /* the first process of a container has to do this itself */
 }
 
-static int open_listener(const char *port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
-    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+/* Listen at an address of loopback; -1 at [::1] where there is no such address. */
+static int open_listener(int family, const char *shown, unsigned short port) {
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr *place = family == AF_INET ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+    socklen_t size = family == AF_INET ? sizeof four : sizeof six;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&place, sizeof place) < 0 || listen(fd, CONNECTIONS) < 0) {
-        fprintf(stderr, "relay: cannot listen on 127.0.0.1:%s: %m\n", port);
-        exit(2);
-    }
-    return fd;
+    if (fd >= 0 && bind(fd, place, size) == 0 && listen(fd, CONNECTIONS) == 0) return fd;
+    if (family == AF_INET6 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) return -1;
+    fprintf(stderr, "relay: cannot listen on %s:%d: %m\n", shown, port);
+    exit(2);
 }
 
 static void say(const char *bytes, size_t count) {
@@ -224,11 +227,12 @@ int main(int count, char **words) {
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, on_term);
-    int listener = open_listener(words[1]);
+    unsigned short port = (unsigned short)atoi(words[1]);
+    int listeners[] = {open_listener(AF_INET, "127.0.0.1", port), open_listener(AF_INET6, "[::1]", port)};
     send_frame(LISTENING, 0, 0, NULL);
 
     for (;;) {
-        struct pollfd polled[2 + CONNECTIONS] = {{.fd = STDIN_FILENO, .events = POLLIN}}, *sockets = polled + 2;
+        struct pollfd polled[3 + CONNECTIONS] = {{.fd = STDIN_FILENO, .events = POLLIN}}, *sockets = polled + 3;
         int empty = -1;
         for (int slot = 0; slot < CONNECTIONS; slot++) {
             short wanted = connections[slot] ? events(connections[slot]) : 0;
@@ -236,13 +240,15 @@ int main(int count, char **words) {
             sockets[slot].fd = wanted ? connections[slot]->fd : -1; /* else a hang-up would be reported again and again */
             sockets[slot].events = wanted;
         }
-        polled[1].fd = empty >= 0 ? listener : -1;
-        polled[1].events = POLLIN;
-        if (poll(polled, 2 + CONNECTIONS, -1) < 0) continue;
+        for (int each = 0; each < 2; each++) {
+            polled[1 + each].fd = empty >= 0 ? listeners[each] : -1;
+            polled[1 + each].events = POLLIN;
+        }
+        if (poll(polled, 3 + CONNECTIONS, -1) < 0) continue;
 
         for (int slot = 0; slot < CONNECTIONS; slot++)
             if (sockets[slot].revents) serve(slot, sockets[slot].revents);
-        if (polled[1].revents) accept_into(empty, listener);
+        if (polled[1].revents || polled[2].revents) accept_into(empty, listeners[polled[1].revents ? 0 : 1]);
         if (polled[0].revents) {
             static char piece[PIECE];
             ssize_t got = read(STDIN_FILENO, piece, sizeof piece);
