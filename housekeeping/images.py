@@ -5,7 +5,7 @@ as "shared" for each.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,8 +78,8 @@ def images(
         if key := _used(use, storage):
             used[key].append(use)
     known = {(repository, digest): manifest for repository, of in manifests.items() for digest, manifest in of.items()}
-    patterns = list(protections)
-    found = [_image(storage, known, root, used, patterns) for root in roots(storage, known)]
+    protected = _protected(storage, known, list(protections))
+    found = [_image(storage, known, root, used, protected) for root in roots(storage, known)]
     return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
 
 
@@ -95,12 +95,12 @@ def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
 
 
 def _image(
-    storage: Storage, known: Known, root: Root, used: Mapping[Key, list[Use]], protections: Iterable[Protection]
+    storage: Storage, known: Known, root: Root, used: Mapping[Key, list[Use]], protected: Mapping[Key, set[str]]
 ) -> Image:
     (repository, digest), tags, manifest = root.key, root.tags, known[root.key]
     uses = [use for key in root.members for use in used.get(key, ())]
     users = {use.user for use in uses} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
-    users |= {f"protected by {each.title}" for each in protections if each.covers(repository, tags, digest)}
+    users = users.union(*(protected[key] for key in root.members))
     needed = {part for key in root.members for part in _blobs(key, known)}
     return Image(
         repository=repository,
@@ -113,6 +113,22 @@ def _image(
         users=tuple(sorted(users)),
         nodes=tuple(sorted({use.node for use in uses if use.node})),
     )
+
+
+def _protected(storage: Storage, known: Known, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
+    """What protects each manifest by its own names: of a child or a referrer as well, which goes with its image."""
+    tags: defaultdict[Key, list[str]] = defaultdict(list)
+    for repository, of in storage.tags.items():
+        for name, tag in of.items():
+            tags[repository, tag.digest].append(name)
+    return {
+        (repository, digest): {
+            f"protected by {each.title}"
+            for each in protections
+            if each.covers(repository, tags[repository, digest], digest)
+        }
+        for repository, digest in known
+    }
 
 
 def _used(use: Use, storage: Storage) -> Key | None:

@@ -141,6 +141,19 @@ class TestProtections:
             each.name for each in found if each.name not in protected
         }
 
+    @pytest.mark.parametrize(
+        "pattern",
+        ["signatures", "signatures:*.sig", f"signatures@{digest('sig')}", f"app@{digest('amd')}", "app:amd64"],
+    )
+    def test_one_of_a_child_or_a_referrer_keeps_the_image(self, pattern: str) -> None:
+        tag = digest("amd").replace(":", "-") + ".sig"
+        repositories = {
+            "app": ({"all": index("amd"), "amd": image("x")}, {"v1": ("all", 9), "amd64": ("amd", 9)}),
+            "signatures": ({"sig": image("s")}, {tag: ("sig", 1)}),
+        }
+        stored, found = listed_in(repositories, [], [Protection(pattern, "--protect it")])
+        assert plan(stored, found, Keep(newest=0), NOW).doomed == ()
+
 
 class TestUniqueBytes:
     def test_what_two_need_is_of_neither_alone(self) -> None:
