@@ -151,7 +151,7 @@ class TestProtections:
             "app": ({"all": index("amd"), "amd": image("x")}, {"v1": ("all", 9), "amd64": ("amd", 9)}),
             "signatures": ({"sig": image("s")}, {tag: ("sig", 1)}),
         }
-        stored, found = listed_in(repositories, [], [Protection(pattern, "--protect it")])
+        stored, found = listed_in(repositories, [], protections(pattern, "--protect it"))
         assert plan(stored, found, Keep(newest=0), NOW).doomed == ()
 
 
