@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from stack.foreign_json import read_json
+
 _MARK = {"kube-registry": "a copy for the docker provider; it is removed when the push ends"}
 """Docker ignores names that it does not know (docker/cli, configfile.LoadFromReader)."""
 
@@ -109,6 +111,6 @@ def _let_go(file: Path, held: IO[str]) -> bool:
 
 def _is_ours(text: str) -> bool:
     try:
-        return bool(json.loads(text).items() >= _MARK.items())
+        return bool(read_json(text).items() >= _MARK.items())
     except (ValueError, AttributeError):
         return False

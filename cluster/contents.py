@@ -4,13 +4,13 @@ A manifest alone proves little: a volume that has lost blobs still answers for i
 no layer that it believes to be there.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from cluster.registry import RegistryClient, digest_of
 from cluster.several import several
+from stack.foreign_json import read_json
 
 Descriptor = Mapping[str, Any]
 """What a manifest says of a part: its digest and its size in bytes."""
@@ -38,16 +38,26 @@ async def missing_content(registry: RegistryClient, repository: str, digest: str
         return [f"manifest {digest} is missing"]
     if digest_of(body) != digest:
         return [f"manifest {digest} has other bytes"]
-    manifest = json.loads(body)
-    if "manifests" in manifest:
-        children = [await missing_content(registry, repository, child["digest"]) for child in manifest["manifests"]]
-        return [words for child in children for words in child]
-    layers = {layer["digest"]: layer for layer in manifest["layers"]}  # an image may have one twice
-    said = [
-        await _missing_config(registry, repository, manifest["config"]),
-        *await several(partial(_missing_layer, registry, repository), layers.values(), at_once=AT_ONCE),
-    ]
-    return [words for words in said if words]
+    if (parts := _parts(body)) is None:
+        return [f"manifest {digest} is none of an image or an index"]
+    children, config, layers = parts
+    said = [words for child in children for words in await missing_content(registry, repository, child)]
+    if config:
+        missing = await several(partial(_missing_layer, registry, repository), layers, at_once=AT_ONCE)
+        said += [words for words in (await _missing_config(registry, repository, config), *missing) if words]
+    return said
+
+
+def _parts(body: bytes) -> tuple[list[str], Descriptor | None, list[Descriptor]] | None:
+    """Digests of an index's manifests, or config and layers of an image; None if it is neither."""
+    try:
+        manifest = read_json(body)
+        if "manifests" in manifest:
+            return [child["digest"] for child in manifest["manifests"]], None, []
+        layers = {layer["digest"]: layer for layer in manifest["layers"]}  # an image may have one twice
+        return [], manifest["config"], list(layers.values())
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 async def _missing_config(registry: RegistryClient, repository: str, config: Descriptor) -> str | None:

@@ -5,7 +5,6 @@ cli/config/credentials (the program docker-credential-NAME).
 """
 
 import hashlib
-import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from cluster.daemon_address import USUAL_ADDRESS, daemon_address
 from stack.errors import DaemonError, DaemonTlsError, DockerConfigError
+from stack.foreign_json import read_json
 
 USUAL_HOSTS = (USUAL_ADDRESS, f"unix://{Path.home()}/.docker/run/docker.sock")
 """Where a daemon listens that nothing names."""
@@ -56,7 +56,7 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
     contexts = config_folder(environment) / "contexts"
     try:
         key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-        endpoint = json.loads((contexts / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
+        endpoint = read_json((contexts / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
         host, verify = str(endpoint["Host"]), "" if endpoint.get("SkipTLSVerify") else "1"
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = "there is no such docker context, `docker context ls` lists them"
@@ -84,7 +84,7 @@ def docker_config(environment: Mapping[str, str]) -> dict[str, Any]:
     file = config_folder(environment) / "config.json"
     try:
         text = file.read_text()
-        config = json.loads(text) if text.strip() else None
+        config = read_json(text) if text.strip() else None
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -164,7 +164,7 @@ def _answers(store: str, verb: str, question: str) -> bool:
         done = subprocess.run(
             [program, verb], input=question.encode(), capture_output=True, timeout=STORE_SECONDS, check=True
         )
-        return isinstance(json.loads(done.stdout), dict | None)
+        return isinstance(read_json(done.stdout), dict | None)
     except subprocess.TimeoutExpired:
         return True
     except (OSError, subprocess.SubprocessError, ValueError):

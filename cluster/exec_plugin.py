@@ -23,6 +23,7 @@ from cluster.credentials import Credential, stale_at
 from cluster.kubeconfig import Fields, KubeContext
 from stack.api_errors import CredentialPluginError, CredentialPluginFailedError
 from stack.errors import Where
+from stack.foreign_json import read_json
 
 PLUGIN_SECONDS = 30.0
 """How long a plugin may take."""
@@ -85,7 +86,7 @@ class Plugin:
         if process.returncode:
             raise self._failed(f"ended with status {process.returncode}: {words or 'no word why'}")
         try:
-            return self._understood(json.loads(answer))
+            return self._understood(read_json(answer))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._failed(f"answered no {self.api_version} ExecCredential: {error}") from error
 

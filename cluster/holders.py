@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from stack.foreign_json import read_json
 from stack.names import REGISTRY, labels
 
 DURATION_SECONDS = 30.0
 """A holder whose entry has not changed for that long is dead."""
 
 _HOLDERS = "kube-registry/holders"
+_SHOWN = 200
+"""Letters of an annotation that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ def read_holders(lease: Mapping[str, Any] | None) -> Holders:
     """
     text = ((lease or {}).get("metadata", {}).get("annotations") or {}).get(_HOLDERS, "{}")
     try:
-        return {key: _holder(dict(entry)) for key, entry in json.loads(text).items()}
+        return {key: _holder(dict(entry)) for key, entry in read_json(text).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"annotation {_HOLDERS} lists no holders: {text!r}") from error
+        raise ValueError(f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}") from error
 
 
 def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str, Any]:

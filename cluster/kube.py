@@ -23,6 +23,7 @@ from cluster.retries import retrying
 from cluster.translation import REQUEST_SECONDS, refusal, seconds_of, translated, words_of
 from stack.api_errors import CredentialsError, RefusedError, UnreachableError
 from stack.errors import Where
+from stack.foreign_json import read_json
 from stack.settings import Settings
 
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
@@ -42,7 +43,7 @@ T = TypeVar("T")
 
 
 def _an_object(data: bytes) -> dict[str, Any]:
-    found = json.loads(data)
+    found = read_json(data)
     if not isinstance(found, dict):
         raise ValueError("it answers no object")  # noqa: TRY004 - what it sends is wrong, not what we do
     return found

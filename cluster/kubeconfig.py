@@ -4,7 +4,6 @@ kubernetes_asyncio merges files too, but not after an empty one, and it looks fo
 that its cluster stands in. What the fields mean is left to it.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from kubernetes_asyncio.config import ConfigException
 from cluster.translation import LOWER, one_line
 from stack.api_errors import KubeconfigError, KubeContextError
 from stack.errors import Where
+from stack.foreign_json import read_json
 from stack.kubeconfig_setting import is_contents, with_home
 
 Fields = dict[str, Any]
@@ -153,7 +153,7 @@ def _decoded(data: bytes, source: str) -> object:
     try:
         if data.lstrip().startswith(b"{"):
             with suppress(ValueError):  # YAML in braces is fine, too
-                return json.loads(data)
+                return read_json(data)
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.reader.ReaderError as error:
         raise ConfigException(f"{source} is no text in UTF-8 or UTF-16, see byte {error.position}") from None

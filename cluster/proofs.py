@@ -12,6 +12,7 @@ from datetime import datetime
 from cluster.kube import KubeClient
 from cluster.nodes import Node
 from cluster.probe import PROBE
+from stack.foreign_json import read_json
 from stack.names import labels
 from stack.settings import Settings
 
@@ -51,13 +52,19 @@ def proof_key(node: Node) -> Key:
 
 
 async def recall(kube: KubeClient, settings: Settings) -> Records:
-    """The records of nodes that were asked to pull in the way that the settings describe."""
+    """The records of nodes that were asked to pull in the way that the settings describe; none if they are odd."""
     found = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}") or {}
     kept: dict[str, str] = dict(found.get("data", {}))
-    nodes: list[list[str]] = json.loads(kept.pop("nodes", "[]"))
-    unanswered: list[list[str]] = json.loads(kept.pop("unanswered", "[]"))
+    nodes, unanswered = kept.pop("nodes", "[]"), kept.pop("unanswered", "[]")
     if kept != _way(settings):
         return Records()
+    try:
+        return _read(read_json(nodes), read_json(unanswered))
+    except (ValueError, TypeError):  # edited by hand
+        return Records()
+
+
+def _read(nodes: list[list[str]], unanswered: list[list[str]]) -> Records:
     timed = [entry for entry in nodes if len(entry) == len(("uid", "runtime", "time"))]  # an older version kept no time
     return Records(
         {(uid, runtime): datetime.fromisoformat(proven) for uid, runtime, proven in timed},

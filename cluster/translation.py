@@ -1,6 +1,5 @@
 """The one place where the lower libraries' errors become ours."""
 
-import json
 import re
 import ssl
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from kubernetes_asyncio.config import ConfigException
 
 from stack.api_errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
 from stack.errors import Where
+from stack.foreign_json import read_json
 
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""
@@ -102,6 +102,6 @@ _MISSING_RIGHT = re.compile(
 def words_of(answer: bytes) -> str:
     """The API server's own words in a refusal, which is a Status object with a message; empty if there are none."""
     try:
-        return str(json.loads(answer)["message"])
+        return str(read_json(answer)["message"])
     except (ValueError, KeyError, TypeError):
         return ""

@@ -7,7 +7,6 @@ gone, changed or no JSON object are unreadable.
 Sources: OCI image specification 1.1, manifest.md and image-index.md; image manifest version 2, schema 1 and 2.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from cluster.registry import RegistryClient, digest_of
 from cluster.several import several
 from housekeeping.storage import Storage
+from stack.foreign_json import read_json
 from stack.registry_errors import RegistryError
 
 AT_ONCE = 16
@@ -118,7 +118,7 @@ async def _read(registry: RegistryClient, storage: Storage, repository: str, dig
 
 def _json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
-        found = json.loads(body)
+        found = read_json(body)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

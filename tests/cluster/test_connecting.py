@@ -161,6 +161,8 @@ class TestMerging:
         [
             (b"apiVersion: v1\nusers:\n- token: s3cr3t\xe9\n", "is no text in UTF-8 or UTF-16, see byte 3"),
             (b"apiVersion: v1\nusers: [s3cr3t\nclusters:\n", "neither YAML nor JSON, see line"),
+            (b"users: " + b"[" * 5_000 + b"s3cr3t" + b"]" * 5_000, "neither YAML nor JSON"),
+            (b'{"users": ' + b"[" * 5_000 + b'"s3cr3t"' + b"]" * 5_000 + b"}", "neither YAML nor JSON"),
             (b"just s3cr3t", "is no kubeconfig"),
             (b"users: [s3cr3t]", "is no kubeconfig, see users in it"),
             (b"users: [{name: a, user: {}}, {name: a, user: {token: s3cr3t}}]", "has two users named a"),

@@ -212,6 +212,7 @@ class TestFailures:
             ("echo hello", f"answered no {V1BETA1} ExecCredential"),
             ("echo '[]'", f"answered no {V1BETA1} ExecCredential"),
             ("echo '{}'", f"answered no {V1BETA1} ExecCredential"),
+            (f"echo '{'[' * 5_000}{']' * 5_000}'", f"answered no {V1BETA1} ExecCredential"),
             ("head -c 100 /dev/urandom", f"answered no {V1BETA1} ExecCredential"),
         ],
     )

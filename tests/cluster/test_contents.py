@@ -138,3 +138,9 @@ async def test_no_length_is_not_taken_for_no_bytes(volume: Volume, registry: Reg
     digest, volume.says_length = volume.put_image(b""), False
     with pytest.raises(RegistryError, match="it does not say the length"):
         await missing_content(registry, REPOSITORY, digest)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"no JSON", b'{"a":' * 5_000 + b"1" + b"}" * 5_000])
+async def test_what_is_no_manifest_is_said_to_be_none(volume: Volume, registry: RegistryClient, body: bytes) -> None:
+    digest = str(volume.put("manifests", body)["digest"])
+    assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} is none of an image or an index"]

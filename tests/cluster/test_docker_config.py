@@ -147,6 +147,7 @@ class TestConfig:
             '{"auths": "x"}',
             '{"auths": {"acme.example": "x"}}',
             '{"credHelpers": {"acme.example": {}}}',
+            "[" * 5_000 + "]" * 5_000,
         ],
     )
     def test_one_that_docker_does_not_take_is_an_error_that_names_the_file(self, tmp_path: Path, text: str) -> None:
@@ -181,7 +182,16 @@ class TestStore:
         assert broken_store(configured(tmp_path, {"credHelpers": {"acme.example": "missing"}})) is None
         assert broken_store(configured(tmp_path, {"credsStore": ""})) is None
 
-    @pytest.mark.parametrize("script", [None, "echo pass store is uninitialized; exit 1", "echo hello", "echo '[]'"])
+    @pytest.mark.parametrize(
+        "script",
+        [
+            None,
+            "echo pass store is uninitialized; exit 1",
+            "echo hello",
+            "echo '[]'",
+            f"echo '{'[' * 5_000}{']' * 5_000}'",
+        ],
+    )
     def test_one_that_is_missing_fails_or_babbles_does_not_work(self, tmp_path: Path, script: str | None) -> None:
         if script:
             helper(tmp_path, "odd", script)

@@ -185,6 +185,8 @@ class TestRealSockets:
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             http(b"<html>Please log in</html>"),
             http(b"[1]"),
+            http(b'{"a":' * 5_000 + b"1" + b"}" * 5_000),
+            http(b'{"a":' * 5_000 + b"1" + b"}" * 5_000, status="403 Forbidden"),
             http(b"\xff\xfe"),
             http(b"no gzip", "Content-Encoding: gzip"),
             http(b"", "Location: /again", status="302 Found"),

@@ -98,6 +98,7 @@ class TestEntries:
         "written",
         [
             "edited",
+            '{"a":' * 5_000 + "1" + "}" * 5_000,
             "[]",
             "null",
             '{"a": "b"}',

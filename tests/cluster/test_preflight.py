@@ -342,6 +342,19 @@ async def test_a_create_that_fails_by_the_way_costs_no_node(
     assert set(fleet.asked.values()) == {1}
 
 
+@pytest.mark.parametrize("key", ["nodes", "unanswered"])
+@pytest.mark.parametrize("written", ["edited", "1", "[1]", '[["a", "b", "soon", "c"]]', "[" * 5_000 + "]" * 5_000])
+async def test_records_that_make_no_sense_are_none(
+    fleet: Fleet, kube: KubeClient, stack: Settings, key: str, written: str
+) -> None:
+    fleet.add("node-1")
+    await prove_nodes(kube, stack, fleet.url, print)
+    assert fleet.proofs
+    fleet.proofs["data"][key] = written
+    await prove_nodes(kube, stack, fleet.url, print)
+    assert fleet.proofs["data"][key] != written
+
+
 async def test_an_admission_that_is_against_the_pods_is_named(fleet: Fleet, kube: KubeClient, stack: Settings) -> None:
     fleet.add("node-1")
     fleet.faults = iter([403])

@@ -89,7 +89,9 @@ class TestIndex:
         assert (found.platforms, set(found.children)) == ((), {CHILD})
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b'{"layers": ', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b'"x"', b'{"layers": ', b"\xff", b'{"a":' * 5_000 + b"1" + b"}" * 5_000]
+)
 def test_what_is_no_object_cannot_be_read(body: bytes) -> None:
     assert parse_manifest(body, STORED, "app") is None
 
