@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pydantic.fields import FieldInfo
 from stack.errors import SettingsError
 from stack.kubeconfig_setting import is_contents
 from stack.repository import ALLOWED, allowed_name
+
+_DOTTED = "there is no such setting, without --path its dots are a part of its name"
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,22 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, It
     *above, name = place
     if not above and name.startswith("images.") and name.count(".") > 1:
         commands = _moved(place, name.split("."), value, checked)
-        return "there is no such setting, without --path its dots are a part of its name", commands
+        return _DOTTED, commands
+    if not above and (part := re.match(r"pod\.(\w+)", name)) and part[1] in checked.of_pod:
+        return _DOTTED, _into_pod(place, name.split("."), value, checked)
     meant = nearest(name, known)
     commands = _moved(place, [*above, meant], value, checked) if meant else iter([_rm(place)])
     hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
     return f"there is no such setting{hint}", commands
+
+
+def _into_pod(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """A key with dots as a part of the pod; an example where the parts are no plain names."""
+    if all(part.isalnum() for part in target):
+        yield from _moved(place, target, value, checked)
+        return
+    yield _rm(place)
+    yield from _replaced(["pod", re.split(r"\W", target[1])[0]], checked)
 
 
 def _renamed(place: list[str], checked: Checked) -> Iterator[str]:

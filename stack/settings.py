@@ -29,6 +29,8 @@ from stack.repository import ALLOWED, Repository
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
 _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
 """More than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity that make whole bytes."""
+_OF_A_RESOURCE = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+"""What a container asks for or may not exceed, as k8s.io/apimachinery's resource.Quantity reads it, not negative."""
 
 
 def as_text(value: object) -> object:
@@ -50,6 +52,9 @@ def with_values(section: object) -> object:
 
 Text = Annotated[str, BeforeValidator(as_text)]
 """What numbers and truth values are taken as where text is meant."""
+
+Quantity = Annotated[Text, Field(pattern=_OF_A_RESOURCE)]
+"""A quantity of a resource, such as 500m or 64Mi."""
 
 
 def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -99,8 +104,8 @@ class Toleration(_Model):
 class Resources(_Model):
     """What a container asks for, and what it may not exceed."""
 
-    requests: dict[Text, Text] = {}
-    limits: dict[Text, Text] = {}
+    requests: dict[Text, Quantity] = {}
+    limits: dict[Text, Quantity] = {}
 
 
 class PodSettings(_Model):
@@ -118,7 +123,7 @@ class PodSettings(_Model):
     )
     resources: Resources = _of_pod(
         "Resources of each of its two containers, which replace the defaults key by key.",
-        "a map of requests and limits",
+        "a map of requests and limits, each of quantities such as 500m or 64Mi",
         "resources.limits.memory",
         "1Gi",
         Resources(),
@@ -212,8 +217,8 @@ class Settings(_Model):
     )
     platform: Text = _setting(
         "Platform that images are built for.",
-        "linux/ and an architecture",
-        "linux/arm64",
+        "linux/ and an architecture, such as linux/amd64 or linux/arm64",
+        "linux/amd64",
         default="linux/amd64",
         pattern=r"^linux/[a-z0-9]+(/[a-z0-9]+)?$",
     )

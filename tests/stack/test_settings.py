@@ -180,7 +180,7 @@ class TestSettings:
             ({"pushPort": "80"}, "pushPort: '80' is not allowed", "set --path pushPort 21000"),
             ({"namespace": "My_Registry"}, "namespace: 'My_Registry' is not allowed", "namespace kube-registry"),
             ({"storageSize": "ten"}, "storageSize: 'ten' is not allowed", "set --path storageSize 10Gi"),
-            ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/arm64"),
+            ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/amd64"),
             ({"images": {}}, "images: {} is not allowed", "set --path images.app.context ./app"),
             ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
             (
@@ -214,6 +214,17 @@ class TestSettings:
                 "images.app.buildArgs.NODE: there is no such setting, without --path its dots are a part of its name",
                 "set --path images.app.buildArgs.NODE 20",
             ),
+            (
+                {"pod.user": "platform"},
+                "pod.user: there is no such setting, without --path its dots are a part of its name",
+                "set --path pod.user platform",
+            ),
+            (
+                {"pod.tolerations[0].operator": "Exists"},
+                "pod.tolerations[0].operator: there is no such setting, without --path its dots are a part of its name",
+                "set --path 'pod.tolerations[0].operator' Exists",
+            ),
+            ({"pod.usr": "fixed"}, "pod.usr: there is no such setting; known are", """rm --path '["pod.usr"]'"""),
             ({"retries": "3"}, "retries: there is no such setting; known are kubeContext,", "rm --path retries"),
             (
                 {"images": {"team/app": {"dockerFile": "x"}}},
@@ -246,12 +257,22 @@ class TestSettings:
                 "resources takes a map of requests and limits",
                 "pod.resources.limits.memory",
             ),
+            (
+                {"resources": {"limits": {"memory": "1GB"}}},
+                "'1GB' is not allowed, resources takes a map of requests and limits, each of quantities",
+                "pod.resources.limits.memory 1Gi`",
+            ),
+            ({"resources": {"requests": {"cpu": "half"}}}, "'half' is not allowed", "pod.resources.limits.memory 1Gi`"),
         ],
     )
     def test_a_pod_that_cannot_be_is_corrected(self, pod: object, found: str, mend: str) -> None:
         sentence = refusal({"pod": pod})
         assert found in sentence
         assert mend in sentence
+
+    @pytest.mark.parametrize("quantity", ["1", "0.5", ".5", "500m", "64Mi", "1G", "1e3", "128974848000m"])
+    def test_resources_take_the_quantities_of_kubernetes(self, quantity: str) -> None:
+        assert parse(pod={"resources": {"limits": {"cpu": quantity}}}).pod.resources.limits == {"cpu": quantity}
 
     def test_keys_of_other_namespaces_are_passed_over(self) -> None:
         assert parse(**{"pulumi:disable-default-providers": "[]", "kube-registry:nodePort": "30111"}).node_port == 30111
