@@ -233,12 +233,18 @@ class TestWindow:
         monkeypatch.setattr(window, "VERDICT_SECONDS", 4.0)
         for number in range(150):
             fleet.add(f"node-{number:03}")
-        lame = [f"node-{number:03}" for number in range(8)]
-        fleet.of_node = dict.fromkeys(lame, silent)
+        lame, turns = [f"node-{number:03}" for number in range(8)], list[int]()
+
+        def waited_for(age: float) -> Object:
+            turns.append(len(fleet.asked))
+            return silent(age)
+
+        fleet.of_node = dict.fromkeys(lame, waited_for)
         fleet.pull_seconds = 0.05
         said = await words(kube, stack, fleet)
         assert sorted(name for name, told in said.items() if told != PULLED.words) == lame
         assert fleet.most == 10
+        assert max(turns) > 10  # others have their turn before the silent ones' time is over
 
 
 class TestWhatStopsAnUpdate:
