@@ -57,11 +57,19 @@ def fleet(project: Path, verb: str) -> str:
     return done.stdout + done.stderr
 
 
+def ended_pid() -> int:
+    """The pid of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    return gone.pid
+
+
 @pytest.mark.parametrize(("verb", "user"), [("refresh", "alice"), ("destroy", r"ACME\Ada Lovelace")])
 def test_a_colleague_is_named_and_nothing_is_offered_for_release(project: Path, verb: str, user: str) -> None:
-    file = lock(project, "build-7", os.getpid(), user)
+    pid = ended_pid()  # no process of this machine, and of no meaning here
+    file = lock(project, "build-7", pid, user)
     said = " ".join(fleet(project, verb).split())
-    assert f"{user}@build-7 (pid {os.getpid()}) since {SINCE}" in said
+    assert f"{user}@build-7 (pid {pid}) since {SINCE}" in said
     assert "pulumi cancel" not in said
     assert file.exists()
 
@@ -72,9 +80,7 @@ def test_a_process_of_this_machine_that_runs_is_nothing_to_release(project: Path
 
 
 def test_the_lock_of_one_that_is_gone_is_released_by_the_command(project: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    file = lock(project, socket.gethostname(), gone.pid)
+    file = lock(project, socket.gethostname(), ended_pid())
     said = " ".join(fleet(project, "refresh").split())
     (command,) = {part for part in said.split("`") if part.startswith("pulumi cancel")}
     subprocess.run(shlex.split(command), cwd=project, check=True, capture_output=True)
