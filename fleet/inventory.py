@@ -69,7 +69,7 @@ def read_fleet(folder: Path) -> Fleet:
     project = project_name(folder)
     file = folder / FILE
     if not file.exists():
-        raise FleetError(str(file), "", "there is no such file", "`python -m registryctl fleet init`")
+        raise FleetError(str(file), "", "there is no such file", "`.venv/bin/python -m registryctl fleet init`")
     defaults, entries = read_entries(file)
     members = [_member(file, project, defaults, entry) for entry in entries]
     _prove_distinct(file, members)
@@ -91,7 +91,7 @@ def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet
     meant = tuple(member for member in named if labels.items() <= member.labels.items())
     if not meant:
         asked = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
-        mend = "choose from what `python -m registryctl fleet list` shows"
+        mend = "choose from what `.venv/bin/python -m registryctl fleet list` shows"
         raise FleetError(FILE, "its stacks", f"none has {' and '.join(asked)}", mend)
     return replace(fleet, members=meant)
 

@@ -59,7 +59,7 @@ def age(of: timedelta) -> str:
 
 def _line(kube: KubeClient, node: Node, records: Records) -> Line:
     key, now = proof_key(node), datetime.now(UTC)
-    command = f"`python -m registryctl preflight{kube.where.stack_option}`"
+    command = f"`.venv/bin/python -m registryctl preflight{kube.where.stack_option}`"
     if proven := records.proven.get(key):
         return _of(node, f"has pulled {age(now - proven)} ago, {node.runtime}", well=True)
     if node.busy:

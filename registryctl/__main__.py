@@ -1,4 +1,4 @@
-"""`python -m registryctl VERB`: what a person does with a registry beside `pulumi up`."""
+"""`.venv/bin/python -m registryctl VERB`: what a person does with a registry beside `pulumi up`."""
 
 import signal
 import sys

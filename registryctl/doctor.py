@@ -37,7 +37,7 @@ async def _doctor(name: str | None) -> int:
         references = await deployed_images(folder, stack.name)
         lines = [judge_version("pulumi", "Pulumi", await pulumi_version(folder))]
         if references is None:
-            words = f"it has put out no images yet. Fix: `pulumi up --stack {shlex.quote(stack.name)}`"
+            words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(stack.name)}`"
             lines.append(Line(f"stack {stack.name}", well=False, words=words))
         lines += await consult(stack.settings, references or {}, os.environ, lambda lost: push_line(stack, lost))
         Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN).print(_page(lines))

@@ -131,7 +131,8 @@ async def _look(name: str | None, asked: _Asked) -> _Seen | None:
 
 
 async def _collect(console: Console, seen: _Seen, asked: _Asked) -> None:
-    told = "broken off; nothing that is used was touched, and the next `registryctl gc` finishes it"
+    again = f".venv/bin/python -m registryctl gc{seen.where.stack_option}"
+    told = f"broken off; nothing that is used was touched. Fix: `{again}` finishes it"
     done: Collected | None = None
     async with until_told(), open_client(seen.stack.settings) as kube:
         done = await collect(

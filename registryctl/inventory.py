@@ -63,7 +63,7 @@ def init() -> None:
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
-    typer.echo(f"{FILE} lists {len(names)} stacks; `python -m registryctl fleet list` shows them")
+    typer.echo(f"{FILE} lists {len(names)} stacks; `.venv/bin/python -m registryctl fleet list` shows them")
 
 
 def list_stacks(
@@ -128,8 +128,8 @@ async def _looked(program: Program, member: Member) -> _Looked:
     except KubeRegistryError as error:
         return _Looked([str(error)])
     if references is None:
-        line = f"`python -m registryctl fleet up --stacks {member.name}`"
-        return _Looked([f"it has put out no images yet. Fix: {line}"])
+        line = f"`.venv/bin/python -m registryctl fleet up --stacks {member.name}`"
+        return _Looked([f"it has no image in its outputs yet. Fix: {line}"])
     seen = await examine(known.settings, references)
     return _Looked(seen.sentences, seen.remarks)
 

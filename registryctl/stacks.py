@@ -31,7 +31,7 @@ _MENDS = {
 }
 """Words of Pulumi's errors -> what mends them."""
 
-_NEEDS_NONE = "`python -m registryctl tunnel --kube-context NAME` needs none"
+_NEEDS_NONE = "`.venv/bin/python -m registryctl tunnel --kube-context NAME` needs none"
 
 
 @dataclass(frozen=True)

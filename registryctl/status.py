@@ -38,7 +38,7 @@ async def _status(name: str | None) -> int:
         stack = await find_stack(Path.cwd(), name, {})
         references = await deployed_images(Path.cwd(), stack.name)
         if references is None:
-            console.print(f"stack {stack.name} has put out no images yet; `pulumi up --stack {stack.name}` deploys it")
+            console.print(f"stack {stack.name} has no image in its outputs yet. Fix: `pulumi up --stack {stack.name}`")
             return 1
         async with open_client(stack.settings) as kube:
             missing = await read_all_back(kube, references)

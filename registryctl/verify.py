@@ -97,8 +97,8 @@ def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iter
     if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
         yield f"what pushes again is {push_line(stack, lacking)}"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
-        names = ", ".join(others)
-        yield f"no output of the stack names {names}: push again what is needed, or let `registryctl gc` take it"
+        names, collects = ", ".join(others), f".venv/bin/python -m registryctl gc --stack {shlex.quote(stack.name)}"
+        yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
 
 
 def in_pod(stack: Stack, command: list[str]) -> str:

@@ -32,7 +32,8 @@ class KubeContextError(KubeconfigError):
 
     sentence = (
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
-        "choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`"
+        "choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`. A stack "
+        "that was deployed takes `pulumi up --run-program` after that, once"
     )
     example: ClassVar[dict[str, object]] = {
         "where": replace(HERE, cluster="cluster not known"),

@@ -56,8 +56,8 @@ class RunCancelledError(KubeRegistryError):
     doing: str
 
     sentence = (
-        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `python -m registryctl fleet {verb} "
-        "--stacks {stack}` goes on where this one ended"
+        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `.venv/bin/python -m "
+        "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
     )
     example: ClassVar[dict[str, object]] = {
         "verb": "up",

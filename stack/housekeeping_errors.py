@@ -80,7 +80,8 @@ class WrittenMeanwhileError(ClusterError):
     sentence = (
         "something wrote {count} files to the volume of the registry in {where} without its lease while garbage was "
         "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the space of what "
-        "was removed is not freed yet. Fix: when that push has ended, `registryctl gc`"
+        "was removed is not freed yet. Fix: when that push has ended, "
+        "`.venv/bin/python -m registryctl gc{where.stack_option}`"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 3}
 
@@ -120,7 +121,7 @@ class DamagedManifestsError(ClusterError):
 
     sentence = (
         "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
-        "`python -m registryctl verify{where.stack_option}` names them, and what mends them"
+        "`.venv/bin/python -m registryctl verify{where.stack_option}` names them, and what mends them"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "count": 1}
 
@@ -141,7 +142,7 @@ class OtherDigestError(ClusterError):
     sentence = (
         "{listed} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
         "collection would remove these layers, so nothing is removed. Fix: push each image again to its tags, with "
-        "digests of sha256, then `python -m registryctl gc{where.stack_option}`"
+        "digests of sha256, then `.venv/bin/python -m registryctl gc{where.stack_option}`"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "images": (f"app@sha256:{'5' * 64}",)}
 
@@ -164,7 +165,7 @@ class UsesUnknownError(ClusterError):
     sentence = (
         "{listed} in {where} could not be listed, so images that only these name are not known and nothing more is "
         "removed. Fix: `{where.kubectl} get apiservices` shows which API does not answer; then "
-        "`python -m registryctl gc{where.stack_option}`, without --yes to decide without these kinds"
+        "`.venv/bin/python -m registryctl gc{where.stack_option}`, without --yes to decide without these kinds"
     )
     example: ClassVar[dict[str, object]] = {"where": HERE, "kinds": ("*.acme.example (status 503)",)}
 

@@ -1,11 +1,13 @@
 """The commands that an error prints, run as a person pastes them into a shell."""
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMAND = re.compile(r"`((?:docker|export|kubectl|pulumi|python) [^`]+)`")
+COMMAND = re.compile(r"`((?:docker|export|kubectl|pulumi|python|\.venv/bin/python|registryctl) [^`]+)`")
 
 
 def commands_of(error: object, part: str = "") -> list[str]:
@@ -22,6 +24,9 @@ def paste(line: str, folder: Path, env: Mapping[str, str]) -> str:
 
 def tried(line: str, folder: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     """A command line that may fail."""
+    venv = folder / ".venv"
+    if not os.path.lexists(venv):  # pulumi makes it in a program's folder
+        venv.symlink_to(sys.prefix)
     surroundings = {**env, "PULUMI_SKIP_CONFIRMATIONS": "true"}
     command = ["sh", "-c", line]
     return subprocess.run(

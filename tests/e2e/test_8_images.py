@@ -67,7 +67,7 @@ class TestStatus:
     def test_of_a_stack_that_was_never_deployed_there_is_nothing_to_look_for(self, deployed: Program) -> None:
         done = deployed.registryctl("status")
         assert done.returncode == 1
-        assert done.stdout == f"stack {STACK} has put out no images yet; `pulumi up --stack {STACK}` deploys it\n"
+        assert done.stdout == f"stack {STACK} has no image in its outputs yet. Fix: `pulumi up --stack {STACK}`\n"
 
     def test_all_is_there_after_an_update(self, deployed: Program) -> None:
         deployed.up()

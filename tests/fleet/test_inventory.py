@@ -170,7 +170,7 @@ class TestRead:
         written(tmp_path, "").joinpath("fleet.yaml").unlink()
         with pytest.raises(FleetError) as raised:
             read_fleet(tmp_path)
-        (line,) = re.findall(r"`python -m registryctl ([^`]+)`", str(raised.value))
+        (line,) = re.findall(r"`.venv/bin/python -m registryctl ([^`]+)`", str(raised.value))
         contexts: list[dict[str, object]] = [{"name": name, "context": {}} for name in ("a-b", "a-b-2", "a/b")]
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(json.dumps({"contexts": contexts, "clusters": [], "users": []}))

@@ -17,7 +17,7 @@ def test_a_volume_is_full_before_the_last_byte() -> None:
     assert judge_room(Room(used=8 * GB, free=2 * GB), HERE).words == "80% of 10.0 GB are used"
     line = judge_room(Room(used=9 * GB, free=1 * GB), HERE)
     assert line.well is False
-    assert "`python -m registryctl gc --stack dev`" in line.words
+    assert "`.venv/bin/python -m registryctl gc --stack dev`" in line.words
     assert "`pulumi config --stack dev set storageSize SIZE` and `pulumi up --stack dev`" in line.words
 
 

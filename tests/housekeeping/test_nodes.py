@@ -28,7 +28,7 @@ async def test_a_node_is_proven_or_to_be_asked(fleet: Fleet, kube: KubeClient, s
     fleet.add("new")
     proofs = await read_proofs(kube, stack)
     assert (levels(proofs), proofs.to_ask) == ({"new": False, "one": True}, ("new",))
-    assert "`python -m registryctl preflight" in words(proofs, "new")
+    assert "`.venv/bin/python -m registryctl preflight" in words(proofs, "new")
 
 
 async def test_a_full_node_is_no_fault_and_is_to_be_asked(fleet: Fleet, kube: KubeClient, stack: Settings) -> None:
