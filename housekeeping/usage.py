@@ -168,7 +168,7 @@ def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
 
 
 def _texts(kind: Kind, of: Object) -> Iterator[str]:
-    """Every string of an object, but of `managedFields`, which repeats field names; of a Secret only the release."""
+    """Every string and number of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
     if kind is not HELM:
         managed = {**of["metadata"], "managedFields": None}
         yield from _strings({**of, "metadata": managed})
@@ -186,6 +186,8 @@ def _strings(value: object) -> Iterator[str]:
             yield from (key for key in each if ":" in key)
         elif isinstance(each, list):
             waiting += each
+        elif isinstance(each, int | float):  # a tag that YAML does not quote may be one
+            yield str(each)
 
 
 def _uses(traces: Mapping[str, _Trace]) -> Iterator[Use]:

@@ -53,7 +53,7 @@ class Read:
     async def __call__(self, *, helm: bool = False) -> Usage:
         new = Manifest(image("y").blobs, (), None, (), config=CONFIG)
         tags = {"v1": ("old", 9), "latest": ("new", 1), CONTENT_TAG: ("new", 1)}
-        tags |= {"main-": ("old", 9), "v1-rc.": ("old", 9)}
+        tags |= {"main-": ("old", 9), "v1-rc.": ("old", 9), "12": ("old", 9), "1.5": ("old", 9)}
         stored = storage({"old": image("x"), "new": new}, tags, "team/app")
         manifests = {"team/app": {OLD: image("x"), NEW: new}}
         async with open_client(self.settings) as kube:
@@ -129,6 +129,13 @@ class TestReferences:
     async def test_repository_and_tag_may_stand_apart(self, cluster: FakeCluster, read: Read) -> None:
         values = {"image": {"repository": f"{HOST}/team/app", "tag": "v1"}}
         cluster.add(WORKFLOWS, made("w", spec={"values": values}))
+        assert (await read.users())[OLD] == {"Workflow default/w"}
+
+    @pytest.mark.parametrize("tag", [12, 1.5])
+    async def test_so_may_a_tag_that_yaml_takes_for_a_number(
+        self, cluster: FakeCluster, read: Read, tag: float
+    ) -> None:
+        cluster.add(WORKFLOWS, made("w", spec={"repository": f"{HOST}/team/app", "tag": tag}))
         assert (await read.users())[OLD] == {"Workflow default/w"}
 
     async def test_so_may_a_tag_that_ends_like_no_word_does(self, cluster: FakeCluster, read: Read) -> None:
