@@ -168,7 +168,7 @@ def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
 
 
 def _texts(kind: Kind, of: Object) -> Iterator[str]:
-    """Every string and number of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
+    """Strings and numbers of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
     if kind is not HELM:
         managed = {**of["metadata"], "managedFields": None}
         yield from _strings({**of, "metadata": managed})
