@@ -99,6 +99,13 @@ class Where:
         """The option of registryctl that names the stack; nothing where only the kube context is known."""
         return f" --stack {shlex.quote(self.stack)}" if self.stack else ""
 
+    @property
+    def examination(self) -> str:
+        """The command, in words, that shows what is wrong with the registry there."""
+        if self.stack:
+            return f"`.venv/bin/python -m registryctl doctor{self.stack_option}` shows what is wrong"
+        return f"`{self.kubectl} --namespace {self.namespace} describe deployment registry` shows what is wrong"
+
 
 HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry", stack="dev")
 """Where the examples happen."""

@@ -66,12 +66,30 @@ class NotReadyError(ClusterError):
     reason: str
     what: str = "registry"
 
-    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}; mend that and run `pulumi up` again"
+    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}. Fix: {command}"
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
         "seconds": 14,
         "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
     }
+
+    @property
+    def command(self) -> str:
+        """What corrects the reason, by its words."""
+        first = next((command for words, command in _FIXES.items() if words in self.reason), "correct that, then ")
+        return f"{first.format(kubectl=self.where.kubectl)}`pulumi up`"
+
+
+_FIXES = {
+    "is scaled to 0": "",
+    "untolerated taint": (
+        "`pulumi config set --path 'pod.tolerations[0].operator' Exists` lets it run on nodes with any taint, then "
+    ),
+    "didn't match Pod's node affinity/selector": (
+        "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
+    ),
+}
+"""Words of a reason -> what corrects it before the next update."""
 
 
 @dataclass(eq=False)

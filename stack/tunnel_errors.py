@@ -24,7 +24,10 @@ class TunnelError(ClusterError):
     push_port: int
     reason: str
 
-    sentence = "the tunnel from port {push_port} of this machine to the registry in {where} failed: {reason}"
+    sentence = (
+        "the tunnel from port {push_port} of this machine to the registry in {where} failed: {reason}. Fix: "
+        "{where.examination}"
+    )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,
         "push_port": 23286,
@@ -75,7 +78,7 @@ class TunnelTimeoutError(TunnelError):
 
     sentence = (
         "the tunnel from port {push_port} of this machine to the registry in {where} reached no pod within "
-        "{seconds:.0f} s: {reason}; mend that and push again"
+        "{seconds:.0f} s: {reason}. Fix: {where.examination}; correct that and push again"
     )
     example: ClassVar[dict[str, object]] = {
         "where": HERE,

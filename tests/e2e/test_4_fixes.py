@@ -35,6 +35,10 @@ pytestmark = pytest.mark.lab
 
 PASSPHRASE = "let me in"  # noqa: S105 - of this test
 
+_SHOWN_BY_DOCTOR = (
+    "test_7_doctor.py::test_a_registry_that_does_not_run_is_told_the_rest_is_looked_at_and_the_command_starts_it"
+)
+
 TESTS = {
     "SettingsError": "test_4_settings.py::test_the_commands_of_an_error_correct_a_setting_and_no_other",
     "StackError": "test_4_settings.py::test_a_stack_that_is_not_there_is_made_by_the_command",
@@ -67,6 +71,8 @@ TESTS = {
     "test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_pushes_nothing",
     "ContentMissingError": "test_8_read_back.py::test_the_command_pushes_again_what_was_lost",
     "PreflightError": "test_8_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
+    "TunnelError": _SHOWN_BY_DOCTOR,
+    "TunnelTimeoutError": _SHOWN_BY_DOCTOR,
     "PushPortBusyError": "test_2_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",
     "RunCancelledError": "test_8_fleet.py::test_the_command_goes_on_where_the_run_ended",
     "PlanError": "test_4_bad_input.py::test_pulumi_preview_fails_until_there_is_a_plan",

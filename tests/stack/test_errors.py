@@ -1,9 +1,13 @@
 """The commands that errors print: for which stack, which cluster and with which kubeconfig."""
 
+from dataclasses import replace
+
 import pytest
 
-from stack.errors import Where, on_stack, other_port
+from stack.errors import HERE, Where, on_stack, other_port
 from stack.names import IN_CLUSTER
+from stack.registry_errors import NotReadyError
+from stack.tunnel_errors import TunnelError
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,36 @@ def test_kubectl_gets_the_same_credentials(kube_context: str, kubeconfig: str | 
 
 def test_another_port_is_one() -> None:
     assert (other_port(21000), other_port(65535)) == (21001, 65534)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        ("its Deployment is scaled to 0", "`pulumi up --stack dev`"),
+        (
+            "pod registry-1 has no node: 0/2 nodes are available: 2 node(s) had untolerated taint(s).",
+            "`pulumi config --stack dev set --path 'pod.tolerations[0].operator' Exists`",
+        ),
+        (
+            "pod registry-1 has no node: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
+            "`kubectl --context my-context get nodes --show-labels`",
+        ),
+        ("its claim registry has no volume", "correct that, then `pulumi up --stack dev`"),
+    ],
+)
+def test_a_registry_that_is_not_ready_has_the_command_for_its_reason(reason: str, fix: str) -> None:
+    sentence = str(NotReadyError(where=HERE, seconds=1, reason=reason))
+    assert fix in sentence.partition(". Fix: ")[2]
+    assert sentence.endswith("`pulumi up --stack dev`")
+
+
+@pytest.mark.parametrize(
+    ("stack", "command"),
+    [
+        ("my dev", "`.venv/bin/python -m registryctl doctor --stack 'my dev'`"),
+        (None, "`kubectl --context my-context --namespace kube-registry describe deployment registry`"),
+    ],
+)
+def test_a_tunnel_that_fails_says_what_shows_the_cause(stack: str | None, command: str) -> None:
+    error = TunnelError(where=replace(HERE, stack=stack), push_port=21000, reason="it has no pod yet")
+    assert command in str(error).partition(". Fix: ")[2]
