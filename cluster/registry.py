@@ -13,6 +13,7 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
+from cluster.retries import retrying
 from stack.errors import Where
 from stack.registry_errors import RegistryError
 
@@ -45,7 +46,8 @@ class _Answer:
 class RegistryClient:
     """A door of the registry; `open_registry` makes it and closes it.
 
-    All that is asked may end in a RegistryError, with the registry's own words.
+    All that is asked may end in a RegistryError, with the registry's own words. A read that fails in a way that passes by
+    itself is sent again (retries.py).
     """
 
     http: aiohttp.ClientSession
@@ -111,8 +113,9 @@ class RegistryClient:
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", fine=(HTTPStatus.NOT_FOUND,))
 
     async def _find(self, method: str, path: str) -> _Answer | None:
-        """An answer, or None if the registry says that there is no such thing."""
-        answer = await self._ask(method, path, headers={"Accept": ANY_MANIFEST}, fine=(HTTPStatus.NOT_FOUND,))
+        """An answer, or None if the registry says that there is no such thing; asked again after a hiccup."""
+        headers, fine = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
+        answer: _Answer = await retrying(None, repeatable=True)(self._ask, method, path, headers=headers, fine=fine)
         return answer if answer.status != HTTPStatus.NOT_FOUND else None
 
     async def _ask(

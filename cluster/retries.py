@@ -1,4 +1,4 @@
-"""Which failures of a request to the API server pass by themselves, and for how long it is sent again.
+"""Which failures of a request to the API server or the registry pass by themselves, and for how long it is sent again.
 
 client-go does the same for 429 and 5xx with Retry-After (rest/with_retry.go). A request that may have been carried out
 is sent again only if that does no harm: a create is not, unless its caller says so.
@@ -11,6 +11,7 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from stack.api_errors import CertificateError, RefusedError, UnreachableError
+from stack.registry_errors import RegistryError
 
 PATIENCE_SECONDS = 15.0
 """How long one request is sent again, if its caller sets no end; a 500 in any case, because it may be lasting."""
@@ -64,7 +65,9 @@ def _seconds(error: BaseException, bound: float, *, is_ours: bool, repeatable: b
         if error.status == _TOO_MANY_REQUESTS or (error.status in _PASSING and repeatable):
             return bound
         return min(bound, PATIENCE_SECONDS) if error.status >= _SERVER_ERROR and repeatable else 0.0
-    if not isinstance(error, UnreachableError) or isinstance(error, CertificateError):
+    if isinstance(error, RegistryError) and error.status is not None:  # its 500 is a file that is damaged, and lasts
+        return bound if error.status in (_TOO_MANY_REQUESTS, *_PASSING) and repeatable else 0.0
+    if not isinstance(error, UnreachableError | RegistryError) or isinstance(error, CertificateError):
         return 0.0
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorError) and not isinstance(cause, aiohttp.ClientSSLError):

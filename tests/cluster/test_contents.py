@@ -1,8 +1,9 @@
 """What is said of an image whose parts are not all in the registry, told by a registry of a few lines."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import pytest
 from aiohttp import web
@@ -16,6 +17,8 @@ from stack.registry_errors import RegistryError
 pytestmark = pytest.mark.anyio
 
 REPOSITORY = "team/app"
+RESET = 599
+"""In place of a status: the connection is reset."""
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Volume:
     answers: dict[str, bytes] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     says_length: bool = True
+    hiccups: Iterator[int] = field(default_factory=lambda: iter(()))
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, kind: str, data: bytes) -> dict[str, str | int]:
@@ -39,6 +43,8 @@ class Volume:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path))
+        if status := next(self.hiccups, None):
+            return self._hiccup(request, status)
         if request.path in self.broken:
             return web.Response(status=503)
         if "/manifests/" in request.path and request.headers["Accept"] != ANY_MANIFEST:
@@ -47,6 +53,12 @@ class Volume:
         if body is None:
             return web.Response(status=404)
         return web.Response(body=body, headers={"Content-Length": str(len(body))} if self.says_length else {})
+
+    def _hiccup(self, request: web.Request, status: int) -> web.Response:
+        if status == RESET:
+            assert request.transport
+            request.transport.abort()
+        return web.Response(status=status)
 
 
 def path(kind: str, digest: str) -> str:
@@ -117,6 +129,7 @@ async def test_of_an_index_every_image_is_read(volume: Volume, registry: Registr
     ]
 
 
+@pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("part", ["manifest", "config", "layer"])
 async def test_a_registry_that_does_not_say_is_never_taken_for_one_that_has_not(
     volume: Volume, registry: RegistryClient, part: str
@@ -144,3 +157,19 @@ async def test_no_length_is_not_taken_for_no_bytes(volume: Volume, registry: Reg
 async def test_what_is_no_manifest_is_said_to_be_none(volume: Volume, registry: RegistryClient, body: bytes) -> None:
     digest = str(volume.put("manifests", body)["digest"])
     assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} is none of an image or an index"]
+
+
+@pytest.mark.parametrize("hiccup", [RESET, 429, 502, 503, 504])
+async def test_a_hiccup_is_not_taken_for_an_answer(volume: Volume, registry: RegistryClient, hiccup: int) -> None:
+    digest = volume.put_image(b"one", b"two")
+    volume.hiccups = iter([hiccup] * 3)
+    assert await missing_content(registry, REPOSITORY, digest) == []
+
+
+async def test_what_the_registry_cannot_read_is_said_at_once(volume: Volume, registry: RegistryClient) -> None:
+    """It says 500 of a manifest whose file is damaged, and goes on to."""
+    digest = volume.put_image(b"one")
+    volume.hiccups = repeat(500)
+    with pytest.raises(RegistryError) as raised:
+        await missing_content(registry, REPOSITORY, digest)
+    assert (raised.value.status, len(volume.asked)) == (500, 1)
