@@ -46,8 +46,8 @@ class _Answer:
 class RegistryClient:
     """A door of the registry; `open_registry` makes it and closes it.
 
-    All that is asked may end in a RegistryError, with the registry's own words. A read that fails in a way that passes by
-    itself is sent again (retries.py).
+    All that is asked may end in a RegistryError, with the registry's own words. A read that fails in a way that passes
+    by itself is sent again (retries.py).
     """
 
     http: aiohttp.ClientSession
