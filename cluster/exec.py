@@ -3,6 +3,9 @@
 Source: the subprotocol v4.channel.k8s.io of exec (kubernetes staging/src/k8s.io/apimachinery/pkg/util/remotecommand):
 a message's first byte is its channel, and what comes last is a Status that has the exit status. Standard input cannot
 be ended without ending the connection.
+
+A program that prints nothing for too long hangs, as one does whose disk hangs; it is left alone then. There is no other
+bound: a volume may have any size.
 """
 
 import asyncio
@@ -23,14 +26,12 @@ from stack.housekeeping_errors import ExecError
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _CONTAINER = "write"
+_ENDS = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 _AHEAD = 4
 """Questions that a program is told of before it has answered the first: it shall not wait for our voice."""
 
 T = TypeVar("T")
-
-BEAT_SECONDS = 0.5
-"""How often a program gets a line on its standard input, by which it can tell that somebody still waits for it."""
 
 
 @dataclass
@@ -41,26 +42,34 @@ class Program:
         kube: client of the registry's cluster.
         doing: what it is run for, as errors tell it.
         socket: its standard streams.
+        seconds: how long it may print nothing, or leave unread what it is given.
     """
 
     kube: KubeClient
     doing: str
     socket: aiohttp.ClientWebSocketResponse
+    seconds: float
     _errors: bytearray = field(default_factory=bytearray)
     _status: dict[str, Any] = field(default_factory=dict)
 
     async def tell(self, line: str) -> None:
-        """Give it a line on its standard input."""
-        await self.socket.send_bytes(bytes([_STDIN]) + f"{line}\n".encode())
+        """Give it a line on its standard input.
+
+        Raises:
+            ExecError: it does not read what it has got before.
+        """
+        with suppress(ConnectionError):  # of a connection that ended, `lines` says why
+            async with self._in_time():
+                await self.socket.send_bytes(bytes([_STDIN]) + f"{line}\n".encode())
 
     async def lines(self) -> AsyncIterator[str]:
         """The lines that it prints, until it has ended.
 
         Raises:
-            ExecError: it could not be run, or has failed.
+            ExecError: it could not be run, has failed, or has printed nothing for too long.
         """
         rest = b""
-        async for message in self.socket:
+        while (message := await self._message()).type not in _ENDS:
             if message.type is aiohttp.WSMsgType.BINARY and message.data:
                 *whole, rest = (rest + self._output(message.data[0], message.data[1:])).split(b"\n")
                 for line in whole:
@@ -98,6 +107,19 @@ class Program:
             if not waiting:
                 await self.tell("")
 
+    async def _message(self) -> aiohttp.WSMessage:
+        async with self._in_time():
+            return await self.socket.receive()
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.seconds):
+                yield
+        except TimeoutError:
+            reason = f"nothing came of it for {self.seconds:.0f} s"
+            raise ExecError(where=self.kube.where, doing=self.doing, reason=reason) from None
+
     def _output(self, channel: int, data: bytes) -> bytes:
         """Keep what is no output of the program, and return what is."""
         if channel == _STDERR:
@@ -113,13 +135,16 @@ class Program:
 
 
 @asynccontextmanager
-async def program_in_pod(kube: KubeClient, doing: str, command: Sequence[str]) -> AsyncIterator[Program]:
+async def program_in_pod(
+    kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float
+) -> AsyncIterator[Program]:
     """A program in the container of the write door; its standard input ends with this, not the program itself.
 
     Args:
         kube: client of the registry's cluster.
         doing: what it is run for, as errors tell it.
         command: the program and its arguments.
+        seconds: how long it may print nothing.
 
     Raises:
         ExecError: there is no pod.
@@ -132,52 +157,21 @@ async def program_in_pod(kube: KubeClient, doing: str, command: Sequence[str]) -
     path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
     async with kube.websocket(path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
-        yield Program(kube, doing, socket)
+        yield Program(kube, doing, socket, seconds)
 
 
-async def run_in_pod(
-    kube: KubeClient,
-    doing: str,
-    command: Sequence[str],
-    *,
-    seconds: float,
-    check: Callable[[], object] = lambda: None,
-) -> list[str]:
-    """The lines that a program prints.
-
-    It gets a line on its standard input twice a second, and none any more once this has ended, for whatever reason: a
-    program that must not go on alone reads them.
+async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> list[str]:
+    """Run a program in the container of the write door, and return the lines that it has printed.
 
     Args:
         kube: client of the registry's cluster.
         doing: what it is run for, as errors tell it.
         command: the program and its arguments.
-        seconds: how long it may take.
-        check: is called before each of those lines; what it raises ends this.
+        seconds: how long it may print nothing.
 
     Raises:
-        ExecError: there is no pod, the program cannot be run, has failed or took too long.
+        ExecError: there is no pod, the program cannot be run, has failed, or has printed nothing for too long.
         ForbiddenError: a right is missing.
     """
-    try:
-        async with (
-            asyncio.timeout(seconds),
-            program_in_pod(kube, doing, command) as program,
-            asyncio.TaskGroup() as group,
-        ):
-            beating = group.create_task(_beat(program, check))
-            lines = [line async for line in program.lines()]
-            beating.cancel()
-    except TimeoutError:
-        raise ExecError(where=kube.where, doing=doing, reason=f"it took longer than {seconds:.0f} s") from None
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return lines
-
-
-async def _beat(program: Program, check: Callable[[], object]) -> None:
-    with suppress(ConnectionError):  # of which the lines tell
-        while not program.socket.closed:
-            check()
-            await program.tell("")
-            await asyncio.sleep(BEAT_SECONDS)
+    async with program_in_pod(kube, doing, command, seconds=seconds) as program:
+        return [line async for line in program.lines()]

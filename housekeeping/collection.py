@@ -7,10 +7,9 @@ had named, and the next one finishes the rest.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 
 from cluster.door import open_door
-from cluster.exec import run_in_pod
 from cluster.kube import KubeClient
 from cluster.lease import Lease, lease_held
 from cluster.registry import RegistryClient
@@ -21,6 +20,7 @@ from housekeeping.manifests import Manifests
 from housekeeping.plan import Keep, Plan, plan
 from housekeeping.protection import Protection
 from housekeeping.storage import read_files, read_storage
+from housekeeping.sweep import sweep
 from housekeeping.usage import Use
 from stack.errors import Where
 from stack.housekeeping_errors import (
@@ -30,20 +30,6 @@ from stack.housekeeping_errors import (
     UsesUnknownError,
     WrittenMeanwhileError,
 )
-
-SWEEP_SECONDS = 1800.0
-"""How long the registry's own collection may take."""
-
-_SWEEP = """\
-read -r -t 5 beat || exit 1
-registry garbage-collect /etc/distribution/write.yml </dev/null >/dev/null &
-job=$!
-while grep -qs . /proc/$job/cmdline; do
-  read -r -t 5 beat || { kill -9 $job; echo "nobody waits for it any more" >&2; break; }
-done
-wait $job
-"""
-"""It must neither begin nor go on alone: once its lease is lost, others may push. Each beat says that it is held."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +63,7 @@ def draw_up(where: Where, seen: Look, keep: Keep, *, among: Container[str] | Non
     unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
     if unreadable:
         raise DamagedManifestsError(where=where, count=unreadable)
-    going = plan(seen.storage, seen.images, keep, datetime.now(UTC), among=among)
+    going = plan(seen.storage, seen.images, keep, among=among)
     if harmed := sorted(_harmed(seen.manifests, going)):
         raise OtherDigestError(where=where, images=tuple(harmed))
     return going
@@ -125,26 +111,33 @@ async def collect(
         ClusterError: something failed half-way; the next collection finishes it.
     """
 
-    async def work(lease: Lease) -> Collected:
-        files = await read_files(kube)
-        async with open_door(kube, lease) as registry:
-            before = await look(kube, registry, outputs, protect=protect, helm=helm)
-            if more := [str(each) for each in before.unlisted if each not in unlisted]:
-                raise UsesUnknownError(where=kube.where, kinds=tuple(more))
-            among = {image.key for image in agreed.doomed}
-            going = draw_up(kube.where, before, keep, among=among)
-            await _delete(registry, going, say)
-        if going.frees:  # or the registry may be empty, which its own collection takes for an error
-            say("the registry removes what nothing needs")
-            if written := (await read_files(kube)).items() - files.items():
-                raise WrittenMeanwhileError(where=kube.where, count=len(written))
-            sweep, check = ["sh", "-c", _SWEEP], lease.check
-            await run_in_pod(kube, "the garbage collection", sweep, seconds=SWEEP_SECONDS, check=check)
-        after = await read_storage(kube)
-        freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
-        return Collected(going.doomed, freed, after.room.free)
+    async def look_again(registry: RegistryClient) -> tuple[Look, Plan]:
+        seen = await look(kube, registry, outputs, protect=protect, helm=helm)
+        if more := [str(each) for each in seen.unlisted if each not in unlisted]:
+            raise UsesUnknownError(where=kube.where, kinds=tuple(more))
+        return seen, draw_up(kube.where, seen, keep, among={image.key for image in agreed.doomed})
 
-    return await _alone(kube, work, say)
+    return await _alone(kube, partial(_remove, kube, look_again, say), say)
+
+
+async def _remove(
+    kube: KubeClient,
+    look_again: Callable[[RegistryClient], Awaitable[tuple[Look, Plan]]],
+    say: Callable[[str], None],
+    lease: Lease,
+) -> Collected:
+    files = await read_files(kube)
+    async with open_door(kube, lease) as registry:
+        before, going = await look_again(registry)
+        await _delete(registry, going, say)
+    if going.frees:  # or the registry may be empty, which its own collection takes for an error
+        say("the registry removes what nothing needs")
+        if written := (await read_files(kube)).items() - files.items():
+            raise WrittenMeanwhileError(where=kube.where, count=len(written))
+        await sweep(kube, lease)
+    after = await read_storage(kube)
+    freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
+    return Collected(going.doomed, freed, after.room.free)
 
 
 async def _alone(

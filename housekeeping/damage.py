@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cluster.exec import program_in_pod
 from cluster.kube import KubeClient
-from housekeeping.parts import Part
+from housekeeping.parts import Part, reading_seconds
 from housekeeping.storage import V2
 
 _DIAGNOSE = f"""\
@@ -63,7 +63,8 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
     refused, found = set(suspect), list[Damage]()
     digests = {part.digest for part in refused}
     asked = [part for part in parts if part.digest in digests]
-    async with program_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE]) as program:
+    seconds = reading_seconds(asked)
+    async with program_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE], seconds=seconds) as program:
         async for part, answer in program.answers(asked, _question):
             size, held, linked = answer.split(" ")
             damage = judge(part, int(size), held, linked)

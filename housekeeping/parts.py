@@ -1,7 +1,7 @@
 """What the images of a registry are made of: every manifest and blob that has to be there, by its repository."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from housekeeping.images import Image
@@ -68,3 +68,8 @@ def _parts(seen: Look, image: Image) -> Iterator[Part]:
             yield Part(repository, each, is_manifest=True, size=seen.storage.blobs.get(each, 0))
         for blob, size in (manifest.blobs if manifest else {}).items():
             yield Part(repository, blob, is_manifest=False, size=size)
+
+
+def reading_seconds(parts: Iterable[Part]) -> float:
+    """Return how long a program may need for the largest of some parts: a minute, and a second for each MB."""
+    return 60.0 + max((part.size for part in parts), default=0) / 1e6

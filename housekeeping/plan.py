@@ -15,7 +15,7 @@ class Keep:
 
     Args:
         newest: how many tagged images of each repository.
-        younger_than: images that were pushed within that time.
+        younger_than: images that were pushed within that time, by the clock of the pod.
     """
 
     newest: int
@@ -44,20 +44,17 @@ class Plan:
         return bool(self.doomed or self.tags or self.freed)
 
 
-def plan(
-    storage: Storage, images: Iterable[Image], keep: Keep, now: datetime, *, among: Container[str] | None = None
-) -> Plan:
+def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Container[str] | None = None) -> Plan:
     """Work out what goes: what nobody uses and no rule keeps.
 
     Args:
         storage: what lies on the volume.
         images: every image in it, with its users; those of a stack's outputs among them.
         keep: what stays all the same.
-        now: the time.
         among: keys of the only ones that may go; any may if None.
     """
     known = list(images)
-    kept = _kept(known, keep, now)
+    kept = _kept(known, keep, storage.listed)
     doomed = [image for image in known if image.key not in kept and (among is None or image.key in among)]
     going = {image.key for image in doomed}
     staying = [image for image in known if image.key not in going]

@@ -16,13 +16,13 @@ from cluster.exec import run_in_pod
 from cluster.kube import KubeClient
 
 LIST_SECONDS = 60.0
-"""How long the listing may take; a hundred thousand files take a few seconds."""
+"""How long the listing may print nothing; a hundred thousand files take a few seconds."""
 
 _ROOT = "/var/lib/registry"
 V2 = f"{_ROOT}/docker/registry/v2"
 """Where everything of the registry's API is kept."""
 
-_DF = 'echo "room $(df -Pk . | tail -n 1)"'
+_DF = 'echo "room $(date +%s) $(df -Pk . | tail -n 1)"'
 _LIST = f"""\
 export LC_ALL=C
 cd {_ROOT} || exit
@@ -46,7 +46,7 @@ is left out would look as if nothing in it were needed.
 
 _FILES = f"cd {V2} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %y %n' {{}} +"
 
-_ROOM = re.compile(r"room .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
+_ROOM = re.compile(r"room (?P<time>\d+) .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
 _TIME = r"(?P<time>\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4})"
 """Of both `stat`s; the parts of a second tell which of two pushes was the later."""
 
@@ -80,12 +80,14 @@ class Storage:
 
     Args:
         room: used and free bytes.
+        listed: when, by the clock of the pod, which also gives files their times.
         manifests: repository -> digest of each of its manifests and indexes -> when it was pushed first.
         tags: repository -> tag -> what it names.
         blobs: digest -> bytes, of everything: layers, configs, manifests.
     """
 
     room: Room
+    listed: datetime
     manifests: Mapping[str, Mapping[str, datetime]]
     tags: Mapping[str, Mapping[str, Tag]]
     blobs: Mapping[str, int]
@@ -133,12 +135,16 @@ def parse_listing(lines: Iterable[str]) -> Storage:
     Raises:
         ValueError: it does not even tell the room.
     """
-    room = None
+    listing = list(lines)
+    room = next(filter(None, map(_ROOM.match, listing)), None)
+    if room is None:
+        raise ValueError("the listing of the volume does not tell how much room there is")
+    listed = datetime.fromtimestamp(int(room["time"]), UTC)
     manifests: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
     times: dict[tuple[str, str], datetime] = {}
     tags: defaultdict[str, dict[str, Tag]] = defaultdict(dict)
     blobs: dict[str, int] = {}
-    for line in lines:
+    for line in listing:
         if found := _BLOB.fullmatch(line):
             blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
         elif found := _REVISION.fullmatch(line):
@@ -146,13 +152,9 @@ def parse_listing(lines: Iterable[str]) -> Storage:
         elif found := _TAGGED.fullmatch(line):
             times[found["repository"], found["tag"]] = _time(found["time"])
         elif found := _TAG.fullmatch(line):
-            pushed = times.get((found["repository"], found["tag"]), datetime.now(UTC))  # pushed while this was listed
+            pushed = times.get((found["repository"], found["tag"]), listed)  # pushed while this was listed
             tags[found["repository"]][found["tag"]] = Tag(found["digest"], pushed)
-        elif found := _ROOM.match(line):
-            room = Room(1024 * int(found["used"]), 1024 * int(found["free"]))
-    if room is None:
-        raise ValueError("the listing of the volume does not tell how much room there is")
-    return Storage(room, dict(manifests), dict(tags), blobs)
+    return Storage(Room(1024 * int(room["used"]), 1024 * int(room["free"])), listed, dict(manifests), dict(tags), blobs)
 
 
 def _time(text: str) -> datetime:

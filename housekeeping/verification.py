@@ -17,7 +17,7 @@ from cluster.registry import ANY_MANIFEST
 from housekeeping.damage import Damage, diagnose
 from housekeeping.images import Image
 from housekeeping.inventory import Look, read_contents
-from housekeeping.parts import Needs, Part, needs
+from housekeeping.parts import Needs, Part, needs, reading_seconds
 from stack.names import READ_PORT
 
 READERS = 4
@@ -119,7 +119,7 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
         async with AsyncExitStack() as open_programs, asyncio.TaskGroup() as group:
             for _ in range(READERS):
                 program = await open_programs.enter_async_context(
-                    program_in_pod(kube, "reading what is stored", ["sh", "-c", _READ])
+                    program_in_pod(kube, "reading what is stored", ["sh", "-c", _READ], seconds=reading_seconds(parts))
                 )
                 group.create_task(ask(program))
     except BaseExceptionGroup as failed:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -97,6 +97,7 @@ class FakeApi:
         lease_answers: the statuses, or RESET, that the next changes of it answer with, which are made all the same.
         lease_conflicts: for each next change of it, whether another writes first.
         lease_seconds: how long each request for it takes.
+        program: what becomes of a program that is to run in a pod.
         upgrades: the pods to which a forward was asked for, refused ones too.
     """
 
@@ -113,6 +114,7 @@ class FakeApi:
     lease_answers: Iterator[int] = field(default_factory=lambda: iter([]))
     lease_conflicts: Iterator[bool] = field(default_factory=lambda: iter([]))
     lease_seconds: float = 0.0
+    program: Callable[[web.WebSocketResponse, list[str]], Awaitable[None]] | None = None
     upgrades: list[str] = field(default_factory=list)
     _version: int = 100
 
@@ -147,6 +149,13 @@ class FakeApi:
         await ws.prepare(request)
         assert request.transport is not None
         await self.node(Forward(ws, request.transport, name, int(request.query["ports"]), pod.target))
+        return ws
+
+    async def exec(self, request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse(protocols=[PROTOCOL], compress=False)
+        await ws.prepare(request)
+        assert self.program
+        await self.program(ws, request.query.getall("command"))
         return ws
 
     async def get_lease(self, _: web.Request) -> web.StreamResponse:
@@ -209,6 +218,7 @@ async def run_fake_api(authority: pki.Authority | None = None) -> AsyncIterator[
     pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
     app.add_routes([web.get(pods, api.list_pods), web.get(f"{pods}/{{pod}}/portforward", api.port_forward)])
+    app.add_routes([web.get(f"{pods}/{{pod}}/exec", api.exec)])
     app.add_routes([web.get(f"{leases}/registry", api.get_lease), web.put(f"{leases}/registry", api.put_lease)])
     app.add_routes([web.post(leases, api.put_lease)])
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)

@@ -38,6 +38,7 @@ def storage(manifests: Mapping[str, Manifest], tags: Mapping[str, tuple[str, int
     blobs = {part: size for manifest in manifests.values() for part, size in manifest.blobs.items()}
     return Storage(
         room=Room(0, 0),
+        listed=NOW,
         manifests={repository: {digest(name): NOW - timedelta(days=100) for name in manifests}},
         tags={repository: {tag: Tag(digest(name), NOW - timedelta(days=age)) for tag, (name, age) in tags.items()}},
         blobs=blobs | {digest(name): 1 for name in manifests},
@@ -60,6 +61,7 @@ def listed_in(
     each = [storage(manifests, tags, name) for name, (manifests, tags) in repositories.items()]
     stored = Storage(
         room=Room(0, 0),
+        listed=NOW,
         manifests={name: of for one in each for name, of in one.manifests.items()},
         tags={name: of for one in each for name, of in one.tags.items()},
         blobs={part: size for one in each for part, size in one.blobs.items()},

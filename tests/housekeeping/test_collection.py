@@ -1,4 +1,6 @@
-"""What a collection refuses to begin, because the registry's own collection would harm what stays."""
+"""What a collection would remove: what is old by the pod's clock, and nothing that harms what stays."""
+
+from datetime import timedelta
 
 import pytest
 
@@ -28,3 +30,11 @@ class TestOtherDigests:
     def test_one_that_goes_does_not(self) -> None:
         seen = look_at({"a": OTHER, "b": image("x")}, {"new": ("b", 1), "old": ("a", 2)})
         assert draw_up(HERE, seen, Keep(newest=1)).manifests == {"app": (digest("a"),)}
+
+
+def test_how_old_an_image_is_counts_from_the_time_in_the_pod() -> None:
+    seen = look_at(
+        {"a": image("x"), "b": image("y"), "c": image("z")}, {"v3": ("a", 1), "v2": ("b", 2), "v1": ("c", 9)}
+    )
+    going = draw_up(HERE, seen, Keep(newest=1, younger_than=timedelta(days=7)))  # by this machine's clock all are older
+    assert [image.tags for image in going.doomed] == [("v1",)]

@@ -7,7 +7,7 @@ from housekeeping.manifests import Manifest
 from housekeeping.plan import Keep, plan
 from housekeeping.protection import protections
 from housekeeping.usage import Use
-from tests.housekeeping.stored import NOW, digest, image, index, listed, listed_in
+from tests.housekeeping.stored import digest, image, index, listed, listed_in
 
 
 def use(**by: str | None) -> Use:
@@ -53,9 +53,9 @@ class TestImages:
         }
         stored, found = listed_in(repositories, [use(tag="v1")])
         assert {each.name for each in found} == {"app:v1", "app:v2"}
-        assert plan(stored, found, Keep(newest=1), NOW).doomed == ()
+        assert plan(stored, found, Keep(newest=1)).doomed == ()
         stored, found = listed_in(repositories)
-        going = plan(stored, found, Keep(newest=1), NOW)
+        going = plan(stored, found, Keep(newest=1))
         assert going.manifests == {"app": (digest("app"),), "signatures": (digest("sig"),)}
 
     def test_a_referrer_of_two_repositories_stays_while_one_subject_does(self) -> None:
@@ -67,7 +67,7 @@ class TestImages:
             "signatures": ({"sig": image("s")}, {tag: ("sig", 1)}),
         }
         stored, found = listed_in(repositories, [use(tag="v1")])
-        assert plan(stored, found, Keep(newest=0), NOW).manifests == {"copy": (digest("app"),)}
+        assert plan(stored, found, Keep(newest=0)).manifests == {"copy": (digest("app"),)}
 
     def test_a_manifest_never_hangs_on_itself(self) -> None:
         tag = digest("app").replace(":", "-") + ".self"
@@ -137,7 +137,7 @@ class TestProtections:
         }
         stored, found = listed_in(repositories, [], protections(pattern, "--protect"))
         assert {each.name for each in found if each.users == (f"protected by --protect {pattern}",)} == protected
-        assert {each.name for each in plan(stored, found, Keep(newest=0), NOW).doomed} == {
+        assert {each.name for each in plan(stored, found, Keep(newest=0)).doomed} == {
             each.name for each in found if each.name not in protected
         }
 
@@ -152,7 +152,7 @@ class TestProtections:
             "signatures": ({"sig": image("s")}, {tag: ("sig", 1)}),
         }
         stored, found = listed_in(repositories, [], protections(pattern, "--protect it"))
-        assert plan(stored, found, Keep(newest=0), NOW).doomed == ()
+        assert plan(stored, found, Keep(newest=0)).doomed == ()
 
 
 class TestUniqueBytes:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from housekeeping.plan import Keep, plan
 from housekeeping.usage import Use
-from tests.housekeeping.stored import NOW, digest, image, index, listed
+from tests.housekeeping.stored import digest, image, index, listed
 
 NOBODYS = Keep(newest=0)
 
@@ -16,7 +16,7 @@ class TestPlan:
     def test_what_nobody_uses_goes_with_all_that_is_its_own(self) -> None:
         used = [Use("app", "b", None, "Pod default/p", None)]
         stored, found = listed({"a": image("base", "x"), "b": image("base")}, {"a": ("a", 1), "b": ("b", 2)}, used)
-        going = plan(stored, found, NOBODYS, NOW)
+        going = plan(stored, found, NOBODYS)
         assert [each.name for each in going.doomed] == ["app:a"]
         assert going.manifests == {"app": (digest("a"),)}
         assert going.freed == {digest("a"): 1, digest("x"): 10}
@@ -25,35 +25,35 @@ class TestPlan:
         stored, found = listed(
             {name: image(name * 2) for name in "abcd"}, {"new": ("a", 1), "mid": ("b", 2), "old": ("c", 3)}
         )
-        going = plan(stored, found, Keep(newest=2), NOW)
+        going = plan(stored, found, Keep(newest=2))
         assert [each.name for each in going.doomed] == ["app:old", f"app@{digest('d')}"]
 
     def test_so_does_what_is_younger(self) -> None:
         stored, found = listed({"a": image("x"), "b": image("y")}, {"new": ("a", 6), "old": ("b", 8)})
-        going = plan(stored, found, Keep(newest=0, younger_than=timedelta(days=7)), NOW)
+        going = plan(stored, found, Keep(newest=0, younger_than=timedelta(days=7)))
         assert [each.name for each in going.doomed] == ["app:old"]
 
     def test_a_child_that_another_index_needs_stays(self) -> None:
         manifests = {"one": index("amd"), "two": index("amd", "arm"), "amd": image("x"), "arm": image("y")}
         stored, found = listed(manifests, {"one": ("one", 1), "two": ("two", 2)})
-        going = plan(stored, found, Keep(newest=1), NOW)
+        going = plan(stored, found, Keep(newest=1))
         assert going.manifests == {"app": (digest("two"), digest("arm"))}
         assert digest("x") not in going.freed
 
     def test_a_tag_that_names_nothing_goes(self) -> None:
         stored, found = listed({"a": image("x")}, {"v1": ("a", 1), "lost": ("gone", 1)})
-        assert plan(stored, found, Keep(newest=1), NOW).tags == {"app": ("lost",)}
+        assert plan(stored, found, Keep(newest=1)).tags == {"app": ("lost",)}
 
     def test_blobs_of_a_push_that_never_ended_are_freed(self) -> None:
         stored, found = listed({"a": image("x")}, {"v1": ("a", 1)})
         stored.blobs[digest("stray")] = 5  # type: ignore[index]
-        going = plan(stored, found, Keep(newest=1), NOW)
+        going = plan(stored, found, Keep(newest=1))
         assert (going.doomed, going.freed) == ((), {digest("stray"): 5})
         assert going.frees
 
     def test_nothing_but_what_was_agreed_upon_goes(self) -> None:
         stored, found = listed({"a": image("x"), "b": image("y")}, {"a": ("a", 1), "b": ("b", 1)})
-        going = plan(stored, found, NOBODYS, NOW, among={found[0].key})
+        going = plan(stored, found, NOBODYS, among={found[0].key})
         assert [each.key for each in going.doomed] == [found[0].key]
 
 
@@ -83,7 +83,7 @@ def test_whatever_there_is_what_stays_is_whole(
 ) -> None:
     manifests, tags, uses = registry
     stored, found = listed(manifests, tags, uses)  # type: ignore[arg-type]
-    going = plan(stored, found, Keep(newest, timedelta(days=days)), NOW)
+    going = plan(stored, found, Keep(newest, timedelta(days=days)))
     gone = {("app", each) for each in going.manifests.get("app", ())}
     staying = [each for each in found if each not in going.doomed]
     for each in staying:
