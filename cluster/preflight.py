@@ -57,7 +57,9 @@ async def prove_nodes(kube: KubeClient, settings: Settings, push_address: str, s
         say(f"images for {settings.platform} are not for {', '.join(sorted(others)[:WORST])} of {len(others)} nodes")
     if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
         named = f"{', '.join(later[:WORST])}{f' and {len(later) - WORST} more' if len(later) > WORST else ''}"
-        say(f"{len(later)} of {len(verdicts)} nodes cannot be asked now and will be by the next update: {named}")
+        say(
+            f"{len(later)} of {len(verdicts)} nodes cannot be asked now: {named}. The next update that pushes asks them"
+        )
     failing = {node: verdict for node, verdict in verdicts.items() if verdict is not PULLED and not verdict.later}
     if len(others) < len(verdicts):
         failing = {node: verdict for node, verdict in failing.items() if verdict is not ARCHITECTURE}

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cluster.exec import run_in_pod
@@ -13,12 +13,11 @@ from cluster.preflight import left_probes
 from cluster.push import ANSWER_SECONDS
 from cluster.rights import Right, lacking, user_of
 from cluster.tunnel import open_tunnel
-from housekeeping.exposure import Line, exposed
+from housekeeping.exposure import Line
 from housekeeping.nodes import age
 from housekeeping.storage import Room, read_room
 from stack.errors import Where, on_stack
 from stack.names import rbac_name
-from stack.settings import Settings
 from stack.supported import unsupported
 
 RIGHTS = (
@@ -112,9 +111,14 @@ async def distribution(kube: KubeClient) -> list[Line]:
     return [judge_version("registry", "distribution", " ".join(said).rpartition(" ")[2])]
 
 
-async def read_door(kube: KubeClient, settings: Settings) -> list[Line]:
-    """Whether nodes find the registry where references say, and whether it answers."""
-    *wrong, line = await exposed(kube, settings)
+async def read_door(kube: KubeClient, exposure: Sequence[Line]) -> list[Line]:
+    """Whether nodes find the registry where references say, and whether it answers.
+
+    Args:
+        kube: client of the registry's cluster.
+        exposure: what `exposed` has found.
+    """
+    *wrong, line = exposure
     if wrong or not line.well:
         return [*wrong, line]
     async with open_tunnel(kube, 0, None, seconds=ANSWER_SECONDS):

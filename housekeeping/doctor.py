@@ -46,10 +46,11 @@ async def consult(
     if found.reach:
         return [Line("cluster", well=False, words=found.reach), *await _docker_alone(environment, NO_CLUSTER)]
     async with open_client(settings) as kube:
+        exposure = found.exposure or (Line("read door", well=False, words=str(found.registry)),)
         inside: dict[str, Check] = {
             "registry": partial(checks.distribution, kube),
             "volume": partial(checks.volume, kube),
-            "read door": partial(checks.read_door, kube, settings),
+            "read door": partial(checks.read_door, kube, exposure),
             "docker": partial(_docker, kube, settings, environment),
         }
         around: dict[str, Check] = {

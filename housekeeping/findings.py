@@ -38,7 +38,7 @@ class Findings:
         running: whether the registry runs.
         registry: why the registry cannot be read; None if it can.
         missing: of every image that is deployed what is not there; empty where the registry cannot be read.
-        exposure: why nodes do not find the registry where references say; empty if they do.
+        exposure: whether nodes find the registry where references say; empty where that was not asked.
         proofs: what there is of the nodes' proofs that they can pull.
         write_door: whether the registry can write to its volume; None where it does not run.
     """
@@ -47,7 +47,7 @@ class Findings:
     running: bool
     registry: str | None
     missing: Missing
-    exposure: tuple[str, ...] = ()
+    exposure: tuple[Line, ...] = ()
     proofs: Proofs = field(default_factory=Proofs)
     write_door: Line | None = None
 
@@ -55,7 +55,8 @@ class Findings:
     def faults(self) -> list[str]:
         """All that is wrong but for proofs that are missing, one sentence each."""
         refused = self.write_door.words if self.write_door and self.write_door.well is False else None
-        told = [words for words in (self.reach, self.registry, *self.exposure, refused) if words]
+        hidden = [line.words for line in self.exposure if line.well is False]
+        told = [words for words in (self.reach, self.registry, *hidden, refused) if words]
         told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
         return told
 
@@ -79,13 +80,13 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
     """
     if reach := await unreached(settings):
         return Findings(reach, running=False, registry=None, missing={})
-    running, exposure, proofs, door = False, tuple[str, ...](), Proofs(), None
+    running, exposure, proofs, door = False, tuple[Line, ...](), Proofs(), None
     try:
         async with open_client(settings) as kube:
             proofs = await read_proofs(kube, settings)
             await wait_ready(kube, seconds=READY_SECONDS)
             running, door = True, await _write_door(kube)
-            exposure = tuple(line.words for line in await exposed(kube, settings) if line.well is False)
+            exposure = tuple(await exposed(kube, settings))
             return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs, door)
     except KubeRegistryError as error:
         return Findings(None, running, with_fix(error), {}, exposure, proofs, door)

@@ -273,6 +273,7 @@ class TestWhatStopsAnUpdate:
         assert all(name in line for name in [*taints, "cordoned", "down", "full", "silent"])
         assert all(taint in line for taint in taints.values())
         assert "OutOfpods" in line
+        assert "update that pushes" in line  # one that pushes nothing asks no node
         assert "well" not in line
 
         fleet.of_node = {}

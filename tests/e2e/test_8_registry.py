@@ -44,6 +44,13 @@ def retained(lab: Lab, program: Program) -> Iterator[Program]:
     lab.kubectl("delete", *rights, "--ignore-not-found")
 
 
+@pytest.fixture(scope="module")
+def running(retained: Program) -> Program:
+    """The same, up."""
+    retained.up()
+    return retained
+
+
 @pytest.fixture
 def foreign(lab: Lab) -> Iterator[dict[str, str]]:
     """What somebody else tells tools of a registry."""
@@ -53,7 +60,8 @@ def foreign(lab: Lab) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def guests(lab: Lab) -> Iterator[None]:
+def guests(lab: Lab, running: Program) -> Iterator[None]:
+    assert running.output("image")
     visitors(lab, place_of(lab).node)
     yield
     lab.kubectl("delete", "pod", "visitor", "neighbour", "--wait=false")
@@ -81,27 +89,21 @@ class TestHosting:
         assert hosting["hostFromContainerRuntime"] == endpoints.pull_host
 
 
+@pytest.mark.usefixtures("running")
 class TestFences:
-    def test_no_pod_with_more_rights_than_the_registry_gets_into_its_namespace(
-        self, lab: Lab, retained: Program
-    ) -> None:
-        assert retained.output("image")
+    def test_no_pod_with_more_rights_than_the_registry_gets_into_its_namespace(self, lab: Lab) -> None:
         with pytest.raises(subprocess.CalledProcessError) as refused:
             lab.kubectl("run", "root", "--image=busybox:stable", "--privileged", "--namespace", NAMESPACE)
         assert 'violates PodSecurity "restricted:latest"' in refused.value.stderr
 
-    def test_the_policy_is_there(self, lab: Lab, retained: Program) -> None:
-        assert retained.output("image")
+    def test_the_policy_is_there(self, lab: Lab) -> None:
         (policy,) = lab.get("networkpolicies", "--namespace", NAMESPACE)
         assert policy["spec"] == read_door_only()
 
 
 @pytest.mark.usefixtures("guests")
 class TestPaths:
-    def test_nobody_writes_without_a_right_on_the_namespace_and_the_page_says_so(
-        self, lab: Lab, retained: Program
-    ) -> None:
-        assert retained.output("image")
+    def test_nobody_writes_without_a_right_on_the_namespace_and_the_page_says_so(self, lab: Lab) -> None:
         place = place_of(lab)
         tried = [*place.by_network(), *place.by_api_server()]
         assert {each.write for each in tried} <= {
@@ -115,9 +117,8 @@ class TestPaths:
         page.write_text(_BLOCK.sub(lambda _: table(tried), before))
         assert page.read_text() == before, "docs/security.md was out of date; it has been written anew"
 
-    def test_a_listener_in_the_hosts_network_does_not_get_the_node_port(self, lab: Lab, retained: Program) -> None:
+    def test_a_listener_in_the_hosts_network_does_not_get_the_node_port(self, lab: Lab) -> None:
         """Where kube-proxy has rules of iptables; the other nodes are those of test_8_node_proxy."""
-        assert retained.output("image")
         place = place_of(lab)
         listen = f"(echo 'HTTP/1.0 418 Stolen' | timeout 20 nc -l -p {place.node_port}) >/dev/null 2>&1 & sleep 0.5"
         assert f":{place.node_port} " in lab.kubectl("exec", "neighbour", "--", "sh", "-c", f"{listen}; netstat -ltn")
@@ -129,9 +130,9 @@ class TestRetain:
     """Each test goes on where the one before ended."""
 
     def test_the_namespace_of_a_stack_that_is_still_there_is_not_taken_over(
-        self, lab: Lab, retained: Program, fresh: Program
+        self, lab: Lab, running: Program, fresh: Program
     ) -> None:
-        assert retained.output("image")
+        assert running.output("image")
         assert "is there already and not this stack's" in fresh.failing_up()
         assert lab.get("deployments", "--namespace", NAMESPACE)
 
