@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from stack.errors import KubeRegistryError, Where
+from stack.errors import KubeRegistryError, Where, on_stack
 from stack.settings import Settings
 from stack.volume_errors import OtherClusterError
 
@@ -39,6 +39,12 @@ def same_cluster(settings: Settings) -> pulumi.Output[str]:
                 "cluster not known", settings.kube_context, settings.namespace, settings.kubeconfig, settings.stack
             )
             raise pulumi.RunError(str(OtherClusterError(where=place, uid=uid, kept=kept, urn=urn)))
+        if kept == UNKNOWN != uid:
+            line = (
+                "this stack does not remember its cluster, so another one would not be noticed: its first update could "
+                f"not read the namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
+            )
+            pulumi.log.warn(on_stack(line, settings.stack))
         return settings.kube_context
 
     checked = pulumi.Output.all(found, first.output, first.urn).apply(compare)

@@ -63,6 +63,19 @@ def test_the_same_cluster_and_one_that_is_not_known_are_no_difference(
     two_runs(tmp_path, first, second)
 
 
+def test_a_stack_that_does_not_know_its_cluster_says_so_once_it_could(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda line, *_: said.append(line))
+    two_runs(tmp_path, None, None)
+    assert said == []
+    two_runs(tmp_path, None, "a")
+    (line,) = said
+    assert "`pulumi up --stack dev --run-program --replace '" in line
+    assert "Stash::cluster-uid'`" in line
+
+
 def test_another_cluster_is_refused(tmp_path: Path) -> None:
     with pytest.raises(pulumi.RunError) as refused:
         two_runs(tmp_path, "uid-a", "uid-b")
