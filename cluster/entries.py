@@ -49,7 +49,7 @@ class Entries:
             TimeoutError: the request took longer than `each`.
         """
         async with asyncio.timeout(each):
-            self.stored = await self.kube.find(f"{self._leases}/{REGISTRY}")
+            self.stored = await self._asking(each).find(f"{self._leases}/{REGISTRY}")
         self._is_current = True
         return self._holders()
 
@@ -76,7 +76,7 @@ class Entries:
             self._is_current = False
             try:
                 async with asyncio.timeout(each):
-                    self.stored = await self._write(wanted)
+                    self.stored = await self._write(self._asking(each), wanted)
             except RefusedError as error:
                 if error.status != HTTPStatus.CONFLICT or time.monotonic() >= ends:
                     raise
@@ -85,11 +85,15 @@ class Entries:
                 self._is_current = True
                 return True
 
-    async def _write(self, wanted: Holders) -> dict[str, Any]:
+    def _asking(self, each: float | None) -> KubeClient:
+        """Return the client for one request, which is sent again for so long."""
+        return self.kube if each is None else self.kube.until(time.monotonic() + each)
+
+    async def _write(self, kube: KubeClient, wanted: Holders) -> dict[str, Any]:
         made = lease_object(wanted, self.stored)
         if self.stored is None:
-            return await self.kube.create(self._leases, made, repeatable=True)
-        return await self.kube.replace(f"{self._leases}/{REGISTRY}", made)
+            return await kube.create(self._leases, made, repeatable=True)
+        return await kube.replace(f"{self._leases}/{REGISTRY}", made)
 
     def _holders(self) -> Holders:
         try:

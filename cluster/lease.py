@@ -129,7 +129,9 @@ async def lease_held(
     finally:
         with suppress(KubeRegistryError, TimeoutError):  # others remove the entry then
             async with asyncio.timeout(RENEW_SECONDS):
-                await entries.change(lambda holders: _without(holders, key) if key in holders else None)
+                await entries.change(
+                    lambda holders: _without(holders, key) if key in holders else None, each=RENEW_SECONDS
+                )
 
 
 async def lease_holders(kube: KubeClient) -> Holders:

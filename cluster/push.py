@@ -125,12 +125,15 @@ class PushPath:
         Raises:
             ContentMissingError: something is missing, though the daemon says that it is there.
             RegistryError: the registry does not answer.
+            ClusterError: the lease was lost meanwhile, and no other tunnel can be opened.
         """
         from cluster.contents import missing_content  # noqa: PLC0415 - see the module's docstring
 
         image, was = parse_reference(pushed), self._named_before.pop(holder, None)
         digest = str(image.digest)
         say("reading the image back")
+        async with self._lock:
+            await self._have_tunnel(say)
         await self._held_tunnel.prove(ANSWER_SECONDS)  # a pod that is just replaced is no loss
         async with self._registry() as registry:
             if missing := await missing_content(registry, image.repository, digest):
@@ -224,12 +227,13 @@ class PushPath:
     async def _open_tunnel(self, say: Say) -> None:
         from cluster.config_copy import config_copy  # noqa: PLC0415 - see the module's docstring
         from cluster.kube import open_client  # noqa: PLC0415
-        from cluster.lease import lease_held  # noqa: PLC0415
+        from cluster.lease import WAIT_SECONDS, lease_held  # noqa: PLC0415
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
-            lease = await opening.enter_async_context(lease_held(kube, "pulumi up", alone=False, say=say))
+            patient = kube.until(time.monotonic() + WAIT_SECONDS)  # it has answered: if it does not now, it starts anew
+            lease = await opening.enter_async_context(lease_held(patient, "pulumi up", alone=False, say=say))
             say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
             opened = open_tunnel(kube, self._settings.push_port, lease, seconds=ANSWER_SECONDS)
             tunnel = await opening.enter_async_context(opened)
@@ -294,7 +298,8 @@ class PushPath:
         pull_host = self._settings.endpoints.pull_host
         say(f"waiting for every node to pull from {pull_host}, {until(PREFLIGHT_SECONDS)}")
         try:
-            await prove_nodes(tunnel.kube, self._settings, tunnel.address, self.remarks.append)
+            patient = tunnel.kube.until(time.monotonic() + PREFLIGHT_SECONDS)
+            await prove_nodes(patient, self._settings, tunnel.address, self.remarks.append)
         except PreflightError as error:
             self._told = PreflightToldError(where=error.where, failing=error.failing)
             raise

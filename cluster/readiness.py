@@ -4,16 +4,17 @@ Asked anew on every update, because a resource that exists says nothing about th
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.kube import KubeClient
-from cluster.pods import Object, explain, registry_pods, rollout_trouble, trouble, warning
+from cluster.pods import Object, choose, explain, registry_pods, rollout_trouble, trouble, warning
 from cluster.standing import READY, WARNING_PATIENCE_SECONDS, Standing, watch
 from stack.names import REGISTRY
 
 
 async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
-    """Return once the registry's Deployment is rolled out in its newest form.
+    """Return once the registry's Deployment is rolled out in its newest form and a pod of it is Ready.
 
     Raises:
         NotReadyError: it was not after `seconds`, or something has kept it from it for longer than is usual; with the
@@ -23,12 +24,13 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
 
     async def look() -> Standing:
         deployment = await _get(kube, "/apis/apps/v1", f"deployments/{REGISTRY}")
-        return READY if _is_rolled_out(deployment) else await _standing(kube, deployment)
+        pods = await registry_pods(kube)  # the Deployment's status is as old as its controller's last look
+        return READY if _is_rolled_out(deployment) and choose(pods) else await _standing(kube, deployment, pods)
 
     await watch(look, where=kube.where, what="registry", seconds=seconds)
 
 
-async def _standing(kube: KubeClient, deployment: Object) -> Standing:
+async def _standing(kube: KubeClient, deployment: Object, pods: Sequence[Object]) -> Standing:
     """What is wrong, asked where the cause lies first: claim, Deployment, pod, and what the node says of it."""
     if deployment["spec"]["replicas"] == 0:
         return Standing("its Deployment is scaled to 0", wrong=True)
@@ -37,7 +39,6 @@ async def _standing(kube: KubeClient, deployment: Object) -> Standing:
         reason = await warning(kube, claim)
         if reason:
             return Standing(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
-    pods = await registry_pods(kube)
     found = rollout_trouble(deployment) or trouble(pods)
     if found is None and pods and (warned := await warning(kube, pods[0])):
         return Standing(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)

@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cluster.lease import LOST_SECONDS
+from cluster.polling import poll
 from cluster.probe_image import probe_config
 from cluster.push import PushPath
 from cluster.registry import digest_of, open_registry
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.errors import HERE
-from stack.registry_errors import ContentMissingError
+from stack.registry_errors import ContentMissingError, RegistryError
 from stack.settings import Settings
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, settings_of
@@ -41,10 +43,34 @@ async def pushed(settings: Settings, layer: bytes) -> AsyncIterator[tuple[PushPa
         await path.give_back(URN)
 
 
+def without_holders(lab: Lab) -> str:
+    """The Lease with no entry, as a holder finds it that was taken for dead."""
+    (lease,) = lab.get("lease", "--namespace", "kube-registry")
+    del lease["metadata"]["annotations"]
+    return json.dumps(lease)
+
+
 class TestReadBack:
     async def test_all_is_there(self, settings: Settings) -> None:
         async with pushed(settings, b"one") as (path, name, result):
             assert await path.read_back(URN, name, result, lambda _: None) is None
+
+    async def test_a_lease_that_is_lost_after_the_push_does_not_fail_the_update(
+        self, lab: Lab, settings: Settings
+    ) -> None:
+        async with pushed(settings, b"before it was lost") as (path, name, result):
+            lab.kubectl("replace", "--filename", "-", given=without_holders(lab))
+
+            async def is_cut() -> bool | None:
+                async with open_registry(settings.endpoints.push_address, HERE) as registry:
+                    try:
+                        await registry.manifest("by/hand", "tag")
+                    except RegistryError:
+                        return True
+                return None
+
+            assert await poll(is_cut, seconds=LOST_SECONDS, pause=0.2)
+            await path.read_back(URN, name, result, lambda _: None)
 
     async def test_a_tag_that_named_other_bytes_before_is_remarked(self, settings: Settings) -> None:
         async with pushed(settings, b"other") as (path, name, result):
