@@ -107,11 +107,11 @@ def _troubles(pod: Object) -> Iterator[str]:
 
 
 def one_line(text: str) -> str:
-    """A message on one line, and not too long of one.
+    """A message on one line, and not too long of one, without the dot at its end: a sentence goes on after it.
 
     Long messages end in what matters: the last words of a log, the innermost error.
     """
-    line = " ".join(text.split())
+    line = " ".join(text.split()).rstrip(".")
     return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
 
 

@@ -3,13 +3,13 @@
 import signal
 import sys
 
-from stack.errors import KubeRegistryError
-
 
 def main() -> None:
     """Run the command line; what goes wrong is one sentence, and Ctrl-C has no traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from registryctl.verbs import app  # noqa: PLC0415 - takes a second, in which a Ctrl-C may come
+    # These take a second, in which a Ctrl-C may come.
+    from registryctl.verbs import app  # noqa: PLC0415
+    from stack.errors import KubeRegistryError  # noqa: PLC0415
 
     try:
         app()

@@ -40,10 +40,10 @@ def images(
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
     if stack == "":
         raise typer.BadParameter("--stack takes a name.")
-    asyncio.run(_images(stack, as_json=as_json))
+    raise typer.Exit(asyncio.run(_images(stack, as_json=as_json)))
 
 
-async def _images(name: str | None, *, as_json: bool) -> None:
+async def _images(name: str | None, *, as_json: bool) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
@@ -58,6 +58,8 @@ async def _images(name: str | None, *, as_json: bool) -> None:
             for line in (*idle(seen), *not_looked_at(seen)):
                 console.print(line)
             console.print(f"{totals(seen)} in {kube.where}")
+        return 0
+    return 1  # broken off: no script may take an empty list for an empty registry
 
 
 async def stack_uses(stack: Stack) -> list[Use]:

@@ -48,7 +48,7 @@ class TestTrouble:
         )
 
     def test_a_pod_without_a_node_says_why(self) -> None:
-        conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]
+        conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes."}]
         assert trouble([pod(conditions=conditions)]) == "pod registry-1 has no node: 0/2 nodes"
 
     def test_a_deployment_that_may_make_no_pods_says_why(self) -> None:

@@ -47,15 +47,22 @@ def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Signals) -> None:
+@pytest.mark.parametrize(("verb", "status"), [("tunnel", 0), ("images", 1), ("gc", 1)])
+def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Signals, verb: str, status: int) -> None:
     asked = tmp_path / "asked"
     (tmp_path / "pulumi").write_text(f'#!/bin/sh\necho "$$" > {asked}.new; mv {asked}.new {asked}; exec sleep 60\n')
     (tmp_path / "pulumi").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
-    with subprocess.Popen(command("tunnel"), cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(command(verb), cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
         wait_for(asked.exists, "pulumi to be asked", log=tmp_path, seconds=30)
         running.send_signal(sign)
         running.send_signal(sign)
         assert running.communicate(timeout=10)[1] == ""
-    assert running.returncode == 0
+    assert running.returncode == status
     assert not Path("/proc", asked.read_text().strip()).exists()
+
+
+def test_ctrl_c_has_its_meaning_before_anything_slow_is_imported() -> None:
+    code = "import sys, registryctl.__main__; print([name for name in sys.modules if name.startswith('stack')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
