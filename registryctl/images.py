@@ -44,7 +44,7 @@ def images(
 
 
 async def _images(name: str | None, *, as_json: bool) -> int:
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
+    listed, console = False, Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
@@ -58,8 +58,8 @@ async def _images(name: str | None, *, as_json: bool) -> int:
             for line in (*idle(seen), *not_looked_at(seen)):
                 console.print(line)
             console.print(f"{totals(seen)} in {kube.where}")
-        return 0
-    return 1  # broken off: no script may take an empty list for an empty registry
+        listed = True
+    return int(not listed)  # no script may take a list that was broken off for an empty registry
 
 
 async def stack_uses(stack: Stack) -> list[Use]:
