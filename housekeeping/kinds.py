@@ -135,10 +135,9 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
         UnreachableError: the API server does not answer.
         RefusedError: it does not get ready.
     """
-    groups: list[dict[str, Any]] = await retrying(kube.ends, repeatable=True)(_groups, kube.once)
     asked = [
         (group["name"], version["groupVersion"])
-        for group in groups
+        for group in await _discovered(kube, "/apis", "groups")
         if group["name"] not in _BUILT_IN
         for version in group.get("versions") or []
     ]
@@ -152,23 +151,32 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
     return list(found.values()), list(silent.values())
 
 
-async def _groups(kube: KubeClient) -> list[dict[str, Any]]:
-    """The API groups of a cluster, once its API server is ready: before that, it answers with a part of them.
+async def _discovered(kube: KubeClient, path: str, of: str) -> list[dict[str, Any]]:
+    """What a path of discovery lists, once the API server is ready.
+
+    Before that it answers with a part of its API groups, and with 404 for a group that it is about to have.
 
     Args:
-        kube: a client that sends each request once, so that none waits until another API server has just started.
+        kube: client of the cluster.
+        path: /apis, or that of a group's version.
+        of: the field that has the list.
     """
-    try:
-        await kube.text("/readyz")
-    except RefusedError as error:
-        if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters let nobody ask
-            raise
-    return (await kube.get("/apis")).get("groups") or []
+
+    async def ask(once: KubeClient) -> list[dict[str, Any]]:  # or it would wait until another has just started
+        try:
+            await once.text("/readyz")
+        except RefusedError as error:
+            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters let nobody ask
+                raise
+        return (await once.get(path)).get(of) or []
+
+    found: list[dict[str, Any]] = await retrying(kube.ends, repeatable=True)(ask, kube.once)
+    return found
 
 
 async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:
     try:
-        resources = (await kube.get(f"/apis/{version}")).get("resources") or []
+        resources = await _discovered(kube, f"/apis/{version}", "resources")
     except (RefusedError, UnreachableError) as error:
         return [], None if is_gone(error) else Unlisted(f"*.{group}", reason_of(error))
     return [

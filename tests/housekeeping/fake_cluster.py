@@ -31,6 +31,7 @@ class FakeCluster:
         broken: API paths whose requests are broken off.
         expired: API paths whose next `continue` is too old.
         starting: how often it still answers that it is not ready; it lists no API groups until then.
+        restarts: what `starting` is once it has listed its API groups: another has taken its place.
         asked: the paths that were asked for.
     """
 
@@ -42,6 +43,7 @@ class FakeCluster:
     broken: set[str] = field(default_factory=set)
     expired: set[str] = field(default_factory=set)
     starting: int = 0
+    restarts: int = 0
     asked: list[str] = field(default_factory=list)
 
     def add(self, path: str, *objects: dict[str, Any]) -> None:
@@ -54,8 +56,9 @@ class FakeCluster:
         if path in self.broken:
             assert request.transport
             request.transport.close()
-        if path in self.refusals:
-            return Refusal(self.refusals[path], "no").response()
+        found = self._resources(path)
+        if status := self.refusals.get(path) or (found and self.starting and 404):
+            return Refusal(status, "no").response()
         if path == f"/api/v1/namespaces/{NAMESPACE}":
             return web.json_response({"metadata": {"name": NAMESPACE, "annotations": self.annotations}})
         if path == "/readyz":
@@ -63,8 +66,9 @@ class FakeCluster:
             return Refusal(500, "not ready").response() if was else web.Response(text="ok")
         if path == "/apis":
             names = () if self.starting else (*self.groups, "apps", "metrics.k8s.io")
+            self.starting, self.restarts = self.starting + self.restarts, 0
             return web.json_response({"groups": [self._group(name) for name in names]})
-        if found := self._resources(path):
+        if found:
             return web.json_response({"resources": found})
         return self._page(path, int(request.query.get("continue", 0)))
 

@@ -279,7 +279,7 @@ class TestUnlisted:
         self, cluster: FakeCluster, read: Read, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retries, "PATIENCE_SECONDS", 15.0)
-        cluster.starting = 2
+        cluster.starting, cluster.restarts = 2, 1
         cluster.add(WORKFLOWS, made("w", spec={"image": f"{HOST}/team/app:v1"}))
         assert await read.users() == {OLD: {"Workflow default/w"}}
 
