@@ -22,6 +22,9 @@ FAST = {
 }
 
 
+STATE_VERSION = 3
+"""Of the deployment that `pulumi stack export` prints."""
+
 PARTS = ("clusters", "users", "contexts")
 """What a kubeconfig lists."""
 
@@ -58,6 +61,40 @@ def refused_preview(program: Program) -> str:
     with pytest.raises(automation.CommandError) as refused:
         program.preview()
     return str(refused.value)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_of_an_older_version_remembers_its_cluster_from_its_next_update_on(lab: Lab, program: Program) -> None:
+    before, state = identities(lab), program.state()
+    (uid,) = (each for each in state["resources"] if each["type"] == "pulumi:index:Stash")
+    older = json.loads(json.dumps(state).replace(f'"{uid["urn"]}"', "null"))
+    for each in older["resources"]:
+        each["dependencies"] = [urn for urn in each.get("dependencies") or () if urn]
+        kept = {key: [urn for urn in urns or () if urn] for key, urns in each.get("propertyDependencies", {}).items()}
+        each["propertyDependencies"] = kept
+    older["resources"] = [each for each in older["resources"] if each["urn"]]
+    program.stack.import_stack(automation.Deployment(version=STATE_VERSION, deployment=older))
+    changes = program.up()
+    assert (set(changes), changes["create"]) == ({"create", "same"}, 1)
+    assert identities(lab) == before
+    assert uid["outputs"]["output"] in json.dumps(program.state())
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_that_could_not_see_kube_system_remembers_its_cluster_by_the_command(
+    lab: Lab, program: Program
+) -> None:
+    before, state = identities(lab), program.state()
+    (kept,) = (each for each in state["resources"] if each["type"] == "pulumi:index:Stash")
+    uid = kept["outputs"]["output"]
+    older = json.loads(json.dumps(state).replace(json.dumps(uid), '""'))
+    program.stack.import_stack(automation.Deployment(version=STATE_VERSION, deployment=older))
+    said = program.stack.up().stdout
+    assert "does not remember its cluster" in said
+    program.paste(commands_of(said, "--replace"))
+    assert uid in json.dumps(program.state())
+    assert "does not remember its cluster" not in program.stack.up().stdout
+    assert identities(lab) == before
 
 
 @pytest.mark.usefixtures("deployed")
