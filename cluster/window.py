@@ -13,7 +13,7 @@ from cluster.nodes import Node
 from cluster.pods import Object, warning
 from cluster.polling import poll
 from cluster.probe import LEFT, NO_ANSWER, RUN, Verdict, probe_pod, refused, verdict
-from stack.api_errors import ForbiddenError, RefusedError, UnreachableError
+from stack.api_errors import ForbiddenError, RefusedError
 
 AT_ONCE = 100
 """Probe pods at a time."""
@@ -64,7 +64,7 @@ class _Window:
         run: tells these pods from others.
         waiting: the nodes that have not had their turn.
         asked: name of each node whose turn it is -> the node, and since when.
-        verdicts: what the others have said, and what keeps some that are waiting.
+        verdicts: what the others have said.
     """
 
     kube: KubeClient
@@ -90,13 +90,11 @@ class _Window:
         turn = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.asked)))]
         path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods"
         pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in turn]
-        answers = await asyncio.gather(*(self.kube.create(path, pod) for pod in pods), return_exceptions=True)
+        creates = (self.kube.create(path, pod, repeatable=True) for pod in pods)  # of one name, so it is one pod
+        answers = await asyncio.gather(*creates, return_exceptions=True)
         for node, answer in zip(turn, answers, strict=True):
             if not isinstance(answer, BaseException) or _is_there(answer):
                 self.asked[node.name] = node, time.monotonic()
-            elif _passes(answer):
-                self.waiting.append(node)
-                self.verdicts[node] = refused(str(answer))
             elif isinstance(answer, RefusedError) and not isinstance(answer, ForbiddenError):
                 self.verdicts[node] = refused(answer.reason)
             else:
@@ -121,13 +119,6 @@ class _Window:
 def _is_there(error: BaseException) -> bool:
     """Whether the pod was made by a request whose answer was lost."""
     return isinstance(error, RefusedError) and error.status == HTTPStatus.CONFLICT
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether a create that failed like this can be sent again: its name is the same, so there is one pod at most."""
-    return isinstance(error, UnreachableError) or (
-        isinstance(error, RefusedError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    )
 
 
 async def _silence(kube: KubeClient, pod: Object) -> Verdict:

@@ -6,18 +6,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from cluster import window
+from cluster import preflight, retries, window
 from cluster.kube import KubeClient, open_client
 from cluster.lease import lease_held
 from cluster.preflight import examine_nodes, prove_nodes
 from cluster.probe import PROBE, PULLED
 from cluster.readiness import wait_ready
+from stack.names import selector
 from stack.registry_errors import PreflightError
 from stack.settings import Settings
 from tests.cluster.connecting import kubeconfig, settings
@@ -112,6 +114,8 @@ class Fleet:
             return self._create(request, given)
         if request.method == "DELETE":
             return web.json_response({}, status=200 if self.pods.pop(name, None) else 404)
+        if request.query.get("labelSelector") == selector("registry"):
+            return web.json_response({"items": [REGISTRY_POD]})
         return web.json_response({"items": [seen for pod in self.pods.values() if (seen := self._seen(*pod))]})
 
     def _of_lease(self, method: str, given: Object) -> web.StreamResponse:
@@ -158,6 +162,11 @@ ROLLED_OUT = {
     "metadata": {"generation": 1},
     "spec": {"replicas": 1},
     "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+}
+
+REGISTRY_POD = {
+    "metadata": {"name": "registry"},
+    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
 }
 
 
@@ -347,6 +356,20 @@ async def test_a_create_that_fails_by_the_way_costs_no_node(
     fleet.faults = iter([fault, 201, fault, fault])
     assert set((await words(kube, stack, fleet)).values()) == {PULLED.words}
     assert set(fleet.asked.values()) == {1}
+
+
+async def test_an_admission_that_is_broken_is_named_soon(
+    fleet: Fleet, kube: KubeClient, stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a webhook that does not answer: the API server says 500 to each create."""
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(preflight, "PREFLIGHT_SECONDS", 20.0)
+    fleet.add("node-1")
+    fleet.faults, started = repeat(500), time.monotonic()
+    said: list[str] = []
+    await prove_nodes(kube, stack, fleet.url, said.append)
+    assert "no probe pod allowed: words of 500" in said[0]
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("key", ["nodes", "unanswered"])
