@@ -27,11 +27,13 @@ PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 RESET = 0
 """Stands for a connection that is cut once the request has been read."""
 
-DEPLOYMENT = {
+OBJECT = {
     "metadata": {"generation": 1},
     "spec": {"replicas": 1},
     "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    "items": [{"metadata": {"name": "registry"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}],
 }
+"""A Deployment that is rolled out and a list with its pod: what it answers to every request."""
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Faulty:
             await socket.prepare(request)
             return socket
         headers = {"Retry-After": self.retry_after} if self.retry_after and status in (429, 503) else {}
-        body = DEPLOYMENT if status == 200 else {"kind": "Status", "message": f"words of {status}"}
+        body = OBJECT if status == 200 else {"kind": "Status", "message": f"words of {status}"}
         return web.json_response(body, status=status, headers=headers)
 
 
