@@ -45,6 +45,9 @@ async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
     """
     storage = await read_storage(kube)
     manifests = await read_manifests(registry, storage)
+    if any(manifest is None for of in manifests.values() for manifest in of.values()):
+        storage = await read_storage(kube)  # a collection may have removed it in between, which is no damage
+        manifests = await read_manifests(registry, storage)
     return Look(storage, manifests, tuple(images(storage, manifests, ())))
 
 
