@@ -31,9 +31,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.anyio, pytest.mark.usefixtures("deplo
 SLACK_SECONDS = 3.0
 LONG_SECONDS = 90.0
 PIECE_SECONDS = STOP_SECONDS - 0.5
-"""How long a piece takes that crawls: longer than an answer counts, though not longer than a sign of life was waited for.
+"""How long a piece takes that crawls: longer than an answer counts, shorter than a sign of life was waited for.
 
-Several answers that a busy machine sends as one piece are too old, too."""
+Several answers that a busy machine sends as one piece are too old, too.
+"""
 
 
 @pytest.fixture(scope="module")
