@@ -22,10 +22,10 @@ from housekeeping.protection import Protection, protections
 from housekeeping.usage import Use
 from registryctl.images import idle, image_table, not_looked_at, stack_uses
 from registryctl.interrupts import until_told
-from registryctl.stacks import Stack, find_stack
+from registryctl.stacks import Stack, deployed_namespaces, find_stack
 from registryctl.status import UNBROKEN
 from stack.errors import Where
-from stack.housekeeping_errors import UsesUnknownError
+from stack.housekeeping_errors import OtherStackError, UsesUnknownError
 
 NEWEST = 3
 """How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
@@ -124,7 +124,10 @@ async def _look(name: str | None, asked: _Asked) -> _Seen | None:
     async with until_told():
         stack = await find_stack(Path.cwd(), name, {})
         outputs = await stack_uses(stack)
+        owned = await deployed_namespaces(Path.cwd(), stack.name)
         async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+            if kube.where.namespace not in owned:
+                raise OtherStackError(where=kube.where, asked=stack.name)
             found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
             seen = _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
     return seen

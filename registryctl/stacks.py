@@ -98,6 +98,22 @@ async def deployed_images(folder: Path, stack: str) -> dict[str, str] | None:
     return outputs.get("images")
 
 
+async def deployed_namespaces(folder: Path, stack: str) -> set[str]:
+    """The names of the namespaces that a stack has in its state.
+
+    Args:
+        folder: the program's folder.
+        stack: name of the stack.
+
+    Raises:
+        StackError: Pulumi does not return the state.
+    """
+    exported = await _Asked(folder, f"stack {stack}").pulumi("stack", "export", "--stack", stack)
+    state: dict[str, Any] = json.loads(exported)
+    resources = (state.get("deployment") or {}).get("resources") or []
+    return {str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace"}
+
+
 async def pulumi_version(folder: Path) -> str:
     """The version of the `pulumi` program.
 

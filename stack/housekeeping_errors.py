@@ -153,6 +153,24 @@ class OtherDigestError(ClusterError):
 
 
 @dataclass(eq=False)
+class OtherStackError(ClusterError):
+    """A stack is asked to collect the images of a registry that it did not deploy.
+
+    Args:
+        asked: name of the stack.
+    """
+
+    asked: str
+
+    sentence = (
+        "the registry in {where} is not in the state of stack {asked}: another stack deployed it, whose outputs are "
+        "not known as uses, so nothing is removed. Fix: `.venv/bin/python -m registryctl gc --stack NAME` with the "
+        "name of that stack; `pulumi stack ls` lists the stacks"
+    )
+    example: ClassVar[dict[str, object]] = {"where": HERE, "asked": "prod"}
+
+
+@dataclass(eq=False)
 class UsesUnknownError(ClusterError):
     """Kinds of objects could not be listed although they may be, so what they use is not known.
 

@@ -57,6 +57,7 @@ TESTS = {
     "WrittenMeanwhileError": "test_7_lease.py::test_what_is_pushed_without_the_lease_during_a_collection_stays",
     "LeaseUnreadableError": "test_7_lease.py::test_a_lease_that_cannot_be_read_is_deleted_by_the_command",
     "ExecError": "test_7_housekeeping.py::test_the_registrys_own_words_are_told_when_its_collection_fails",
+    "OtherStackError": "test_7_housekeeping.py::test_a_stack_that_did_not_deploy_the_registry_collects_nothing",
     "UsesUnknownError": "test_7_in_use.py::test_an_api_that_does_not_answer_stops_what_nobody_watches",
     "DamagedManifestsError": "test_7_verify.py::test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
     "OtherDigestError": "test_7_housekeeping.py::test_a_layer_named_by_sha512_stops_it_until_the_image_is_pushed_again",

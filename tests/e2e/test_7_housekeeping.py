@@ -14,6 +14,7 @@ from http import HTTPStatus
 from subprocess import DEVNULL, PIPE
 
 import pytest
+import yaml
 from rich.filesize import decimal
 
 from cluster.contents import missing_content
@@ -255,6 +256,30 @@ class TestGc:
         assert done.returncode == 0, done.stdout + done.stderr
         assert lacking(settings, "odd", again) == []
         assert f"odd@{digest}" not in deployed.registryctl("images").stdout
+
+    def test_a_stack_that_did_not_deploy_the_registry_collects_nothing(
+        self, lab: Lab, deployed: Program, heap: dict[str, str]
+    ) -> None:
+        before = stored(lab)
+        file = deployed.folder / f"Pulumi.{deployed.stack.name}.yaml"
+        done = deployed.run("pulumi", "stack", "init", "other", "--no-select")
+        assert done.returncode == 0, done.stderr
+        own = yaml.safe_load((deployed.folder / "Pulumi.other.yaml").read_text())  # how its secrets are kept
+        content = {**yaml.safe_load(file.read_text()), **own}
+        (deployed.folder / "Pulumi.other.yaml").write_text(yaml.safe_dump(content))
+        try:
+            refused = deployed.run(
+                sys.executable, "-m", "registryctl", "gc", "--keep", "1", "--yes", "--stack", "other"
+            )
+        finally:
+            done = deployed.run("pulumi", "stack", "rm", "other", "--yes")
+        assert (refused.returncode, done.returncode) == (1, 0)
+        assert stored(lab) == before
+        (line,) = (each for each in commands_of(refused.stderr) if "NAME" in each)
+        deployed.paste([f"{line.replace('NAME', deployed.stack.name)} --keep 1 --yes"])
+        *gone, kept = (f"heap:{tag}" for tag in heap)
+        assert not listed(deployed).keys() & set(gone)
+        assert kept in listed(deployed)
 
     def test_bad_input_is_one_sentence(self, deployed: Program) -> None:
         done = deployed.registryctl("gc", "--older-than", "soon")
