@@ -22,13 +22,15 @@ def paste(line: str, folder: Path, env: Mapping[str, str]) -> str:
     return done.stdout + done.stderr
 
 
-def tried(line: str, folder: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """A command line that may fail."""
+def tried(
+    line: str, folder: Path, env: Mapping[str, str], given: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """A command line that may fail; `given` is its standard input."""
     venv = folder / ".venv"
     if not os.path.lexists(venv):  # pulumi makes it in a program's folder
         venv.symlink_to(sys.prefix)
     surroundings = {**env, "PULUMI_SKIP_CONFIRMATIONS": "true"}
     command = ["sh", "-c", line]
     return subprocess.run(
-        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=200, check=False
+        command, cwd=folder, env=surroundings, input=given, capture_output=True, text=True, timeout=200, check=False
     )

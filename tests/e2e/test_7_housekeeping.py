@@ -29,7 +29,7 @@ from housekeeping.storage import V2
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.settings import Settings
-from tests.e2e.commands import commands_of, paste
+from tests.e2e.commands import commands_of, paste, tried
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.test_8_registry import pulled
 from tests.writing import pushing
@@ -252,7 +252,7 @@ class TestGc:
         assert lacking(settings, "odd", digest) == []
         again = push(settings, "odd", "v1", layer)
         (line,) = commands_of(refused.stderr)
-        done = deployed.run("sh", "-c", line, given="y\n")
+        done = tried(line, deployed.folder, deployed.stack.workspace.env_vars, given="y\n")
         assert done.returncode == 0, done.stdout + done.stderr
         assert lacking(settings, "odd", again) == []
         assert f"odd@{digest}" not in deployed.registryctl("images").stdout
