@@ -10,7 +10,7 @@ APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install
 
 TESTS := test-journey test-rights test-images test-lab test-demo
 
-.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema relay lock
+.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema golden relay lock
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ lint: venv ## Check style, format, types and workflows
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m stack.schema
 	@$(PYTHON) -m fleet.schema
+
+golden: venv ## Write what the program registers and its verbs print into tests/golden, which a test compares
+	@$(PYTHON) -m tests.golden.frozen
 
 relay: venv ## Build the relay's programs, which are kept in the repository
 	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
