@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack.endpoints import parse_reference
 from stack.errors import ClusterError, KubeRegistryError
+from stack.phases import Phase, Say
 from stack.registry_errors import (
     ContentMissingError,
     PreflightError,
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from cluster.kube import KubeClient
     from cluster.registry import RegistryClient
     from cluster.tunnel import Tunnel
-
-Say = Callable[[str], None]
-"""Tells a person one line: what is being waited for and until when, or why something is done again."""
 
 READY_SECONDS = 120.0
 """How long registry and node proxy may take to run: each image is pulled once per node, the volume made once."""
@@ -131,7 +129,7 @@ class PushPath:
 
         image, was = parse_reference(pushed), self._named_before.pop(holder, None)
         digest = str(image.digest)
-        say("reading the image back")
+        say(Phase.READING_BACK, "reading the image back")
         async with self._lock:
             await self._have_tunnel(say)
         await self._held_tunnel.prove(ANSWER_SECONDS)  # a pod that is just replaced is no loss
@@ -152,17 +150,17 @@ class PushPath:
                 return False
             self._verdict = None
             if self._tunnel and self._tunnel.trouble:
-                say(str(self._tunnel.trouble))
+                say(Phase.BUILD, str(self._tunnel.trouble))
             try:
                 await self._prove_ready(say)
                 if not await self._have_tunnel(say):
                     await self._held_tunnel.prove(ANSWER_SECONDS)
                     await self._prove_writable(self._held_tunnel)
             except KubeRegistryError as error:
-                say(str(error))
+                say(Phase.BUILD, str(error))
                 return False
             self._holders.add(holder)
-            say(f"the registry answers; pushing again, try {self._tries[holder] + 1} of {TRIES}")
+            say(Phase.BUILD, f"the registry answers; pushing again, try {self._tries[holder] + 1} of {TRIES}")
             return True
 
     async def give_back(self, holder: str) -> None:
@@ -188,13 +186,13 @@ class PushPath:
         from cluster.proxy_readiness import wait_proxy_ready  # noqa: PLC0415
         from cluster.readiness import wait_ready  # noqa: PLC0415
 
-        say(f"waiting for the registry to run, {until(READY_SECONDS)}")
+        say(Phase.REGISTRY, f"waiting for the registry to run, {until(READY_SECONDS)}")
         deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
             if self._settings.node_proxy:
                 left = deadline - time.monotonic()
-                say(f"waiting for the node proxy to listen on every node, {until(left)}")
+                say(Phase.REGISTRY, f"waiting for the node proxy to listen on every node, {until(left)}")
                 await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
             await self._ask_write_door(kube, say)
 
@@ -209,7 +207,7 @@ class PushPath:
         except ClusterError as error:
             if isinstance(error, RegistryError) and error.status is not None:
                 raise
-            say(f"whether the registry can write to its volume is asked again before a push: {error}")
+            say(Phase.REGISTRY, f"whether the registry can write to its volume is asked again before a push: {error}")
 
     async def _have_tunnel(self, say: Say) -> bool:
         """Open the tunnel if it is not open, or not any more; whether it was."""
@@ -217,14 +215,14 @@ class PushPath:
             await self._close_tunnel()
         if self._tunnel:
             return False
-        await self._open_tunnel(say)
+        await self._open_tunnel(partial(say, Phase.PREFLIGHT))
         return True
 
     async def _close_tunnel(self) -> None:
         self._tunnel = None
         await self._open.aclose()
 
-    async def _open_tunnel(self, say: Say) -> None:
+    async def _open_tunnel(self, say: Callable[[str], None]) -> None:
         from cluster.config_copy import config_copy  # noqa: PLC0415 - see the module's docstring
         from cluster.kube import open_client  # noqa: PLC0415
         from cluster.lease import WAIT_SECONDS, lease_held  # noqa: PLC0415
@@ -250,7 +248,7 @@ class PushPath:
             self._open = opening.pop_all()
 
     async def _daemon_reaching(
-        self, tunnel: "Tunnel", docker: Mapping[str, str], say: Say
+        self, tunnel: "Tunnel", docker: Mapping[str, str], say: Callable[[str], None]
     ) -> AbstractAsyncContextManager[None]:
         from cluster.probe_image import REPOSITORY, TAG, store_probe  # noqa: PLC0415 - see the module's docstring
         from cluster.reach import daemon_reaching  # noqa: PLC0415
@@ -289,7 +287,7 @@ class PushPath:
 
         await prove_writable(tunnel.kube, tunnel.address)
 
-    async def _prove_nodes(self, tunnel: "Tunnel", say: Say) -> None:
+    async def _prove_nodes(self, tunnel: "Tunnel", say: Callable[[str], None]) -> None:
         """Ask the nodes once, before the first push."""
         from cluster.preflight import PREFLIGHT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
 

@@ -14,8 +14,9 @@ import pulumi
 from pulumi.resource import DependencyResource
 
 from cluster.daemon import prove_daemon
-from cluster.push import PushPath, Say
+from cluster.push import PushPath
 from stack.errors import KubeRegistryError, TookTooLongError
+from stack.phases import Phase, Say, marked
 from stack.settings import Settings
 
 HOOK_SECONDS = 300.0
@@ -62,14 +63,14 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
         async with bounded("waiting to push"):
             await path.take(args.urn, row(args.urn), (args.new_inputs or {})["imageName"])
             while path.remarks:
-                row(args.urn, lasting=True)(path.remarks.pop(0))
+                row(args.urn, lasting=True)(Phase.PREFLIGHT, path.remarks.pop(0))
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
         name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
         async with bounded("reading the image back"):
             try:
                 if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
-                    row(args.urn, lasting=True)(remark)
+                    row(args.urn, lasting=True)(Phase.READING_BACK, remark)
             finally:
                 await path.give_back(args.urn)
 
@@ -161,7 +162,7 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
         if not pulumi.runtime.is_dry_run():
             try:
                 async with bounded("waiting for the registry"):
-                    await path.ready(lambda line: pulumi.log.info(line, resource, ephemeral=True))
+                    await path.ready(row(resource))
             except KubeRegistryError as error:
                 raise pulumi.RunError(str(error)) from error
         return known
@@ -195,13 +196,15 @@ async def bounded(doing: str) -> AsyncIterator[None]:
         raise TookTooLongError(doing=doing, seconds=HOOK_SECONDS) from None
 
 
-def row(urn: str, *, lasting: bool = False) -> Say:
+def row(of: pulumi.Resource | str, *, lasting: bool = False) -> Say:
     """Writes on a resource's row while it is worked on, and below the rows at the end if that is to last.
 
-    The resource itself cannot be named then: its URN is not known to the program before the work is done.
+    Args:
+        of: the resource; its URN, which a hook has, while it is worked on: the program does not know it before the end.
+        lasting: whether it is to last.
     """
-    resource = DependencyResource(urn)
-    return lambda line: pulumi.log.info(line, resource, ephemeral=not lasting)
+    resource = DependencyResource(of) if isinstance(of, str) else of
+    return lambda phase, text: pulumi.log.info(marked(phase, text), resource, ephemeral=not lasting)
 
 
 def import_line(args: pulumi.ResourceHookArgs) -> str:

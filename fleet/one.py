@@ -17,6 +17,7 @@ from fleet.phases import Course, Heard, Tell, first_line
 from fleet.pulumi import Program, StackCommands
 from stack.errors import KubeRegistryError
 from stack.fleet_errors import RunCancelledError
+from stack.phases import Phase
 
 RELEASE_SECONDS = 10.0
 """How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""
@@ -95,7 +96,7 @@ async def left_alone(errand: Errand, member: Member) -> Outcome | None:
     except (TimeoutError, automation.CommandError, KubeRegistryError):
         return None  # its own run says what is wrong
     if health.wrong:
-        heard.course.say("waiting", f"not right any more: {health.wrong}")
+        heard.course.say(Phase.WAITING, f"not right any more: {health.wrong}")
         return None
     return _outcome(member, heard, Result.LEFT_ALONE, health)
 
@@ -109,7 +110,7 @@ async def carry_out(errand: Errand, member: Member) -> Outcome:
         async with asyncio.timeout(errand.deadline):
             known = await _run(errand, commands, heard)
             if errand.healthy:
-                heard.course.say("health", "looking whether the registry runs, images are there and nodes can pull")
+                heard.course.say(Phase.HEALTH, "looking whether the registry runs, images are there and nodes can pull")
                 health = await errand.healthy(known, heard.images)
     except TimeoutError:
         return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
@@ -144,7 +145,7 @@ async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> Member:
             commands.create()
             return run()
 
-    heard.course.say("registry", f"pulumi {verb}")
+    heard.course.say(Phase.REGISTRY, f"pulumi {verb}")
     return await held(create_and_run, commands.command.end)
 
 
@@ -172,7 +173,7 @@ def _commands(errand: Errand, member: Member) -> StackCommands:
 
 def _outcome(member: Member, heard: Heard, result: Result, health: Health, lock: str | None = None) -> Outcome:
     course, images, changes = heard.course, heard.images, heard.changes
-    course.say(course.phase, f"{result}: {health.wrong}" if health.wrong else str(result))
+    course.say(course.phase, f"{result}: {health.wrong}" if health.wrong else str(result), result)
     spans = course.spans()
     return Outcome(member.name, member.wave, result, spans, images, health.wrong, lock, changes, health.remarks)
 

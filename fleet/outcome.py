@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-PHASES = ("waiting", "registry", "preflight", "build", "reading back", "health")
-"""What a stack goes through, in order; "registry" is the cluster's objects and readiness, "build" pushes, too."""
+from stack.phases import Phase
 
 
 class Result(StrEnum):
@@ -34,12 +33,12 @@ class Span:
     """A phase of one stack.
 
     Args:
-        phase: one of PHASES.
+        phase: which.
         began: seconds since the run began.
         ended: likewise.
     """
 
-    phase: str
+    phase: Phase
     began: float
     ended: float
 
@@ -51,14 +50,16 @@ class Event:
     Args:
         at: seconds since the run began.
         stack: its name.
-        phase: one of PHASES.
+        phase: what it is at.
         text: one line.
+        result: how its part of the run has ended; None while it goes on.
     """
 
     at: float
     stack: str
-    phase: str
+    phase: Phase
     text: str
+    result: Result | None = None
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,16 @@
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
 
 from pulumi.automation import EngineEvent
 
-from fleet.outcome import PHASES, Event, Span
+from fleet.outcome import Event, Result, Span
+from stack.phases import PHASES, Phase, read_mark
 
 Tell = Callable[[Event], None]
 """Told of everything that happens, as it happens."""
 
 _IMAGE = "docker:index/image:Image"
-_LINES = {
-    "waiting for the registry": "registry",
-    "waiting for the node proxy": "registry",
-    "waiting for an answer on": "preflight",
-    "waiting for every node": "preflight",
-    "waiting for the Docker daemon": "preflight",
-    "reading the image back": "reading back",
-}
-"""How the lines begin that components/hooks.py has written on the rows -> the phase that they belong to."""
-
 _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
 _SAYS_NOTHING = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
 
@@ -39,26 +29,32 @@ class Course:
         self._stack = stack
         self._clock = clock
         self._tell = tell
-        self._begun: list[tuple[str, float]] = [(PHASES[0], 0.0)]
+        self._begun: list[tuple[Phase, float]] = [(Phase.WAITING, 0.0)]
         self.text = ""
 
     @property
-    def phase(self) -> str:
+    def phase(self) -> Phase:
         """The phase that it is in."""
         return self._begun[-1][0]
 
-    def say(self, phase: str, text: str) -> None:
-        """Tell of something; of several images that are worked on at once, the one that is furthest gives the phase."""
+    def say(self, phase: Phase, text: str, result: Result | None = None) -> None:
+        """Tell of something; of several images that are worked on at once, the one that is furthest gives the phase.
+
+        Args:
+            phase: what this belongs to.
+            text: one line.
+            result: how the stack's part of the run has ended, if it has.
+        """
         now = self._clock()
         if PHASES.index(phase) > PHASES.index(self.phase):
             self._begun.append((phase, now))
         self.text = text
-        self._tell(Event(now, self._stack, self.phase, text))
+        self._tell(Event(now, self._stack, self.phase, text, result))
 
     def spans(self) -> tuple[Span, ...]:
         """Each phase so far, the last until now."""
-        ends = [*self._begun, ("", self._clock())]
-        return tuple(Span(phase, began, ended) for (phase, began), (_, ended) in pairwise(ends))
+        ends = [*(began for _, began in self._begun[1:]), self._clock()]
+        return tuple(Span(phase, began, ended) for (phase, began), ended in zip(self._begun, ends, strict=True))
 
 
 class Heard:
@@ -85,15 +81,14 @@ class Heard:
             self.images = dict((done.metadata.new.outputs or {}).get("images") or {})
 
 
-def told(event: EngineEvent) -> tuple[str, str] | None:
+def told(event: EngineEvent) -> tuple[Phase, str] | None:
     """The phase that an event of the engine belongs to, and what it says in one line; None if it is of no interest."""
     if (line := event.diagnostic_event) and line.severity.startswith("info"):
         text = first_line(line.message)
-        known = [phase for begin, phase in _LINES.items() if text.startswith(begin)]
-        phase = known[0] if known else "build" if f"{_IMAGE}::" in (line.urn or "") else None
-        return (phase, text) if phase and text else None
+        of_build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in (line.urn or "") else None
+        return read_mark(text) or of_build
     if (step := event.resource_pre_event) and step.metadata.op != "same":
-        return "registry", f"{step.metadata.op.value} {step.metadata.type.split(':')[-1]}"
+        return Phase.REGISTRY, f"{step.metadata.op.value} {step.metadata.type.split(':')[-1]}"
     return None
 
 

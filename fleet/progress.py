@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.inventory import Member
-from fleet.outcome import PHASES, Event, Outcome, Result
+from fleet.outcome import Event, Outcome, Result
 from fleet.phases import Tell
+from stack.phases import Phase
 
 REFRESHES = 4
 """How often a second the table is drawn anew."""
@@ -59,8 +60,7 @@ class _Lines:
         self._phases: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
-        ended = event.text.partition(":")[0] in list(Result)
-        if ended or self._phases.get(event.stack, PHASES[0]) != event.phase:
+        if event.result or self._phases.get(event.stack, Phase.WAITING) != event.phase:
             self._phases[event.stack] = event.phase
             self._console.print(f"{event.at:7.1f} s  {event.stack}  {event.phase}: {event.text}")
 
@@ -76,7 +76,7 @@ class _Rows:
 
     def tell(self, event: Event) -> None:
         self._last[event.stack] = event
-        if event.phase != PHASES[0]:
+        if event.phase != Phase.WAITING:
             self._begun.setdefault(event.stack, time.monotonic())
 
     def table(self) -> Table:
@@ -91,12 +91,12 @@ class _Rows:
     def _cells(self, stack: str) -> tuple[Text, str, Text]:
         last = self._last.get(stack)
         if outcome := self._outcomes.get(stack):
-            seconds = sum(span.ended - span.began for span in outcome.spans if span.phase != PHASES[0])
+            seconds = sum(span.ended - span.began for span in outcome.spans if span.phase != Phase.WAITING)
             colour = _COLOURS[outcome.result]
             return Text(outcome.result, colour), _clock(seconds), Text(outcome.error or "", colour)
         begun = self._begun.get(stack)
         elapsed = _clock(time.monotonic() - begun) if begun is not None else ""
-        return Text(last.phase if last else PHASES[0]), elapsed, Text(last.text if last else "", "dim")
+        return Text(last.phase if last else Phase.WAITING), elapsed, Text(last.text if last else "", "dim")
 
 
 def _clock(seconds: float) -> str:

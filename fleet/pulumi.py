@@ -18,10 +18,11 @@ from fleet.entries import read_yaml
 from fleet.inventory import Member, merged
 from fleet.secrets import config_values, decrypted, kept_secrets
 from stack.fleet_errors import ProgramError
+from stack.phases import MARKS
 from stack.settings import Settings
 
-_STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
-"""Has a preview, too, print its events as they come."""
+_STREAM = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true", **MARKS}
+"""Has a preview, too, print its events as they come, and the program mark the phase of its lines."""
 
 _AT_ONCE = ["--yes", "--skip-preview"]
 _OPTIONS: Mapping[str, list[str]] = {"up": _AT_ONCE, "preview": [], "refresh": _AT_ONCE, "destroy": _AT_ONCE}

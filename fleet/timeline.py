@@ -6,7 +6,8 @@ Places and widths are per cent of the axis, so that the same text fits a phone a
 from html import escape
 from itertools import groupby
 
-from fleet.outcome import PHASES, Outcome, Result, Run, Span
+from fleet.outcome import Outcome, Result, Run, Span
+from stack.phases import PHASES, Phase
 
 SIGNS = {
     Result.SUCCEEDED: "✓",
@@ -30,7 +31,7 @@ LABEL_PER_CENT = 9.0
 
 def busy_seconds(outcome: Outcome) -> float:
     """How many seconds a stack has taken, without waiting for its turn."""
-    return sum(span.ended - span.began for span in outcome.spans if span.phase != PHASES[0])
+    return sum(span.ended - span.began for span in outcome.spans if span.phase != Phase.WAITING)
 
 
 def timeline(run: Run) -> str:

@@ -164,7 +164,7 @@ async def hold_twice(settings: Settings) -> None:
     """What two images of one update do with the push path."""
     path, said = PushPath(settings), list[str]()
     for holder in ("one", "two"):
-        await path.take(holder, said.append)
+        await path.take(holder, lambda _, line: said.append(line))
     assert is_listening(settings.push_port)
     assert [line.partition(",")[0] for line in said] == [
         "waiting for the registry to run",

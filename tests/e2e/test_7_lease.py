@@ -95,7 +95,7 @@ class TestWaiting:
 
         async with asyncio.timeout(LONG_SECONDS), open_client(settings) as kube, asyncio.TaskGroup() as group:
             async with lease_held(kube, GC, alone=True, say=say):
-                taking = group.create_task(path.take("push", say))
+                taking = group.create_task(path.take("push", lambda _, words: say(words)))
                 await told.wait()
                 assert not taking.done()
                 assert is_free(settings.push_port)

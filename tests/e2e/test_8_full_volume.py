@@ -130,7 +130,7 @@ class TestFullVolume:
         small.on_node("mount", "-o", "remount,ro", FOLDER)
         try:
             with pytest.raises(VolumeNotWritableError) as told:
-                await path.ready(lambda _: None)
+                await path.ready(lambda *_: None)
             found = await examine(small.settings, {})
         finally:
             small.on_node("mount", "-o", "remount,rw", FOLDER)
@@ -147,20 +147,20 @@ class TestFullVolume:
     async def run_full(self, small: Small) -> None:
         path, said = PushPath(small.settings), list[str]()
         kept, too_large, late = os.urandom(SIZE // 4), os.urandom(SIZE), os.urandom(SIZE // 4)
-        await path.take("image", said.append)
+        await path.take("image", lambda _, line: said.append(line))
         try:
             await small.push(kept)
             with pytest.raises(RegistryError) as refused:
                 await small.push(too_large)
             (line,) = commands_of(refused.value)
             assert "no space left on device" in paste(line, CHECKOUT, small.lab.env)
-            assert await path.recover("image", said.append) is False
+            assert await path.recover("image", lambda _, line: said.append(line)) is False
             assert "volume in namespace full of kube context" in said[-1]
             assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
             assert commands_of(said[-1], "storageSize")
             assert small.read(kept) == kept
             small.give(MORE)
-            assert await path.recover("image", said.append) is True
+            assert await path.recover("image", lambda _, line: said.append(line)) is True
             await small.push(late)
             assert (small.read(kept), small.read(late)) == (kept, late)
         finally:
@@ -172,7 +172,7 @@ class TestFullVolume:
         while f"is full: {MORE} of {MORE} bytes are used" not in counted:
             assert time.monotonic() < deadline, counted
             with pytest.raises(VolumeFullError) as told:
-                asyncio.run(PushPath(small.settings).take("image", lambda _: None))
+                asyncio.run(PushPath(small.settings).take("image", lambda *_: None))
             counted = str(told.value)
 
     def test_who_may_not_ask_the_node_is_told_the_size_of_the_claim(self, small: Small) -> None:
@@ -180,7 +180,7 @@ class TestFullVolume:
         kubeconfig = kubeconfig_for(small.lab.cluster.name, "fred")
         settings = small.settings.model_copy(update={"kubeconfig": str(kubeconfig)})
         with pytest.raises(VolumeFullError) as told:
-            asyncio.run(PushPath(settings).take("image", lambda _: None))
+            asyncio.run(PushPath(settings).take("image", lambda *_: None))
         assert f"is full: it has {SIZE}, how it is used is told to who may `get` `nodes/proxy`" in str(told.value)
 
     def test_a_volume_without_room_for_another_file_is_full(self, small: Small) -> None:
@@ -195,7 +195,7 @@ class TestFullVolume:
             while "is full: 1000 of 1000 inodes (files and folders) are used" not in counted:
                 assert time.monotonic() < deadline, counted
                 with pytest.raises(VolumeFullError) as told:
-                    await PushPath(small.settings).ready(lambda _: None)
+                    await PushPath(small.settings).ready(lambda *_: None)
                 counted = str(told.value)
         finally:
             small.on_node("mount", "-o", "remount,nr_inodes=0", FOLDER)

@@ -102,9 +102,9 @@ class TestRefusal:
     ) -> None:
         path, said = PushPath(settings.model_copy(update={"node_port": NOBODY_LISTENS})), list[str]()
         with pytest.raises(PreflightError) as first:
-            await path.take("one", said.append)
+            await path.take("one", lambda _, line: said.append(line))
         with pytest.raises(PreflightToldError):
-            await path.take("two", said.append)
+            await path.take("two", lambda _, line: said.append(line))
         assert str(first.value).count("refused on loopback") == 2
         assert f"2 of 2 nodes cannot pull from localhost:{NOBODY_LISTENS}" in str(first.value)
         assert all(node.name in str(first.value) for node in lab.cluster.nodes)

@@ -31,7 +31,7 @@ async def reach(environment: dict[str, str], port: int) -> None:
         return False
 
     place = f"localhost:{port}"
-    async with daemon_reaching(environment, place, DIGEST, lambda _: None, lambda _: None, recovered=recovered):
+    async with daemon_reaching(environment, place, DIGEST, lambda *_: None, lambda *_: None, recovered=recovered):
         pass
 
 
@@ -52,7 +52,7 @@ class TestReach:
         settings = settings_of(lab)
         path = PushPath(settings, {"DOCKER_HOST": "tcp://127.0.0.1:1"})
         with pytest.raises(DaemonError) as raised:
-            await path.take("image", lambda _: None)
+            await path.take("image", lambda *_: None)
         assert raised.value.host == "tcp://127.0.0.1:1"
         with socket.create_server(("127.0.0.1", settings.push_port)):
             pass

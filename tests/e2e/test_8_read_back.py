@@ -34,7 +34,7 @@ def settings(lab: Lab, program: Program) -> Settings:
 async def pushed(settings: Settings, layer: bytes) -> AsyncIterator[tuple[PushPath, str, str]]:
     """What an update does up to the end of a push: the push path, the name pushed by, and what came of it."""
     path, name = PushPath(settings), settings.endpoints.push_name("by/hand", "tag")
-    await path.take(URN, lambda _: None, name)
+    await path.take(URN, lambda *_: None, name)
     try:
         async with open_registry(settings.endpoints.push_address, HERE) as registry:
             digest = await registry.put_image("by/hand", "tag", probe_config(settings.platform), layer)
@@ -53,7 +53,7 @@ def without_holders(lab: Lab) -> str:
 class TestReadBack:
     async def test_all_is_there(self, settings: Settings) -> None:
         async with pushed(settings, b"one") as (path, name, result):
-            assert await path.read_back(URN, name, result, lambda _: None) is None
+            assert await path.read_back(URN, name, result, lambda *_: None) is None
 
     async def test_a_lease_that_is_lost_after_the_push_does_not_fail_the_update(
         self, lab: Lab, settings: Settings
@@ -70,11 +70,11 @@ class TestReadBack:
                 return None
 
             assert await poll(is_cut, seconds=LOST_SECONDS, pause=0.2)
-            await path.read_back(URN, name, result, lambda _: None)
+            await path.read_back(URN, name, result, lambda *_: None)
 
     async def test_a_tag_that_named_other_bytes_before_is_remarked(self, settings: Settings) -> None:
         async with pushed(settings, b"other") as (path, name, result):
-            remark = await path.read_back(URN, name, result, lambda _: None)
+            remark = await path.read_back(URN, name, result, lambda *_: None)
         assert remark
         assert remark.startswith("by/hand:tag named sha256:")
         assert remark.endswith(result.partition("@")[2])
@@ -89,7 +89,7 @@ class TestReadBack:
             (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
             file.write_bytes(left) if left else file.unlink()
             with pytest.raises(ContentMissingError) as raised:
-                await path.read_back(URN, name, result, lambda _: None)
+                await path.read_back(URN, name, result, lambda *_: None)
         assert f"layer {digest} {words}" in str(raised.value)
 
     async def test_the_command_pushes_again_what_was_lost(self, lab: Lab, settings: Settings, program: Program) -> None:
@@ -110,8 +110,8 @@ class TestReadBack:
 
 async def read_back(path: PushPath, urn: str, name: str, result: str) -> None:
     """What an update does at the end of a push."""
-    await path.take(urn, lambda _: None, name)
+    await path.take(urn, lambda *_: None, name)
     try:
-        await path.read_back(urn, name, result, lambda _: None)
+        await path.read_back(urn, name, result, lambda *_: None)
     finally:
         await path.give_back(urn)

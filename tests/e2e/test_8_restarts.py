@@ -74,17 +74,17 @@ async def test_an_api_server_that_restarts_between_readiness_and_the_tunnel_does
         cluster["cluster"] |= {"server": f"https://127.0.0.1:{listen}", "tls-server-name": address.hostname}
         (tmp_path / "config").write_text(json.dumps(kubeconfig))
         path = PushPath(settings.model_copy(update={"kubeconfig": str(tmp_path / "config")}))
-        await path.ready(lambda _: None)
+        await path.ready(lambda *_: None)
     name = settings.endpoints.push_name("by/hand", "restarted")
     async with asyncio.TaskGroup() as group:
-        taken = group.create_task(path.take(URN, lambda _: None, name))
+        taken = group.create_task(path.take(URN, lambda *_: None, name))
         await asyncio.sleep(AWAY_SECONDS)  # is the fault itself
         async with way_to(address.hostname, address.port, listen):
             await taken
             try:
                 async with open_registry(settings.endpoints.push_address, HERE) as registry:
                     digest = await registry.put_image("by/hand", "restarted", probe_config(settings.platform))
-                await path.read_back(URN, name, f"{name.rpartition(':')[0]}@{digest}", lambda _: None)
+                await path.read_back(URN, name, f"{name.rpartition(':')[0]}@{digest}", lambda *_: None)
             finally:
                 await path.give_back(URN)
 

@@ -13,9 +13,10 @@ from rich.console import Console
 from fleet.outcome import Outcome, Result, Run, Span
 from fleet.report import as_html, as_json, digests_differ, table
 from fleet.timeline import MOST_TICKS, busy_seconds, tick_step
+from stack.phases import Phase
 
 ONE, OTHER = "a" * 64, "b" * 64
-SPANS = (Span("waiting", 0, 4), Span("registry", 4, 10), Span("build", 10, 30))
+SPANS = (Span(Phase.WAITING, 0, 4), Span(Phase.REGISTRY, 4, 10), Span(Phase.BUILD, 10, 30))
 
 
 def reference(digest: str) -> str:
@@ -27,7 +28,7 @@ def run(*outcomes: Outcome) -> Run:
 
 
 GOOD = Outcome("prod-eu", 1, Result.SUCCEEDED, SPANS, {"app": reference(ONE)}, changes={"create": 11})
-ALONE = Outcome("prod-us", 1, Result.LEFT_ALONE, (Span("waiting", 0, 1),), {"app": reference(ONE)})
+ALONE = Outcome("prod-us", 1, Result.LEFT_ALONE, (Span(Phase.WAITING, 0, 1),), {"app": reference(ONE)})
 FAILED = Outcome("prod-ap", 2, Result.FAILED, SPANS[:2], error="node worker-1 cannot pull; set nodeProxy to true")
 LOCKED = Outcome("prod-sa", 2, Result.CANCELLED, SPANS, error="cancelled", lock="pulumi cancel --yes --stack prod-sa")
 NOT_BEGUN = [Outcome(f"late-{number}", 3, Result.SKIPPED) for number in range(3)]

@@ -68,7 +68,7 @@ async def kill(place: Place, seed: int, times: int) -> str:
 async def held(place: Place) -> AsyncIterator[PushPath]:
     """A push path whose one tunnel stays open until the end."""
     path = PushPath(place.settings)
-    await path.take("soak", place.progress.say)
+    await path.take("soak", lambda _, line: place.progress.say(line))
     try:
         yield path
     finally:

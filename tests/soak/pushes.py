@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from cluster.polling import poll
-from cluster.push import PushPath, Say
+from cluster.push import PushPath
 from lab.errors import LabError
 from stack.errors import KubeRegistryError
 from tests.bench import transfers
@@ -50,7 +51,7 @@ async def fresh_image(place: Place, name: str) -> str:
     return image
 
 
-async def push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
+async def push(place: Place, path: PushPath, image: str, say: Callable[[str], None]) -> Pushed:
     """Push an image, try again where PushPath says so, as components/hooks.py does, and have the engine forget it.
 
     Raises:
@@ -65,17 +66,17 @@ async def push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
         await asyncio.to_thread(transfers.remove_image, place.docker_host, image)
 
 
-async def _push(place: Place, path: PushPath, image: str, say: Say) -> Pushed:
+async def _push(place: Place, path: PushPath, image: str, say: Callable[[str], None]) -> Pushed:
     tries = 0
     try:
-        await path.take(image, say)
+        await path.take(image, lambda _, line: say(line))
         while True:
             tries += 1
             try:
                 return Pushed(await asyncio.to_thread(transfers.push_image, place.docker_host, image), tries)
             except PushError as error:
                 say(f"the push failed: {error}")
-                if not await path.recover(image, say):
+                if not await path.recover(image, lambda _, line: say(line)):
                     return Pushed(None, tries, str(error))
     except KubeRegistryError as error:
         return Pushed(None, tries, str(error))
