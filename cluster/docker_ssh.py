@@ -13,9 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from cluster.polling import poll
-
-CONNECT_SECONDS = 20.0
-"""How long ssh may take to log in."""
+from kube_registry.limits import SSH_SECONDS
 
 _PAUSE = 0.05
 _SOCKET_OF_DOCKER = shlex.join(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
@@ -47,7 +45,7 @@ async def near_socket(host: str) -> AsyncIterator[str]:
             async def settled() -> bool | None:
                 return await asyncio.to_thread(near.exists) or forwarding.returncode is not None or None
 
-            await poll(settled, seconds=CONNECT_SECONDS, pause=_PAUSE)
+            await poll(settled, seconds=SSH_SECONDS, pause=_PAUSE)
             if forwarding.returncode is not None:
                 raise _error(name, await _last_words(forwarding))
             yield f"unix://{near}"
@@ -57,10 +55,10 @@ async def _far_socket(command: Sequence[str], name: str) -> str:
     """Where the daemon listens on its own machine."""
     async with _started(command) as asking:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(SSH_SECONDS):
                 answer, said = await asking.communicate()
         except TimeoutError:
-            raise OSError(f"{name} took longer than {CONNECT_SECONDS:.0f} s") from None
+            raise OSError(f"{name} took longer than {SSH_SECONDS:.0f} s") from None
     if path := urlsplit(answer.decode().strip()).path:
         return path
     raise _error(name, said)

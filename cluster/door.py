@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 from cluster.kube import KubeClient, open_client
 from cluster.lease import Lease, lease_held
-from cluster.push import ANSWER_SECONDS
 from cluster.registry import RegistryClient, open_registry
 from cluster.tunnel import Tunnel, open_tunnel
+from kube_registry.limits import TUNNEL_SECONDS
 from stack.settings import Settings
 
 
@@ -25,7 +25,7 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
         TunnelForbiddenError: a right is missing.
     """
     async with (
-        open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
+        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         yield registry
@@ -50,6 +50,6 @@ async def open_write_door(
     async with (
         open_client(settings) as kube,
         lease_held(kube, doing, alone=False, say=say) as lease,
-        open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
+        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
     ):
         yield kube, tunnel

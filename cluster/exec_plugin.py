@@ -21,12 +21,10 @@ from kubernetes_asyncio.config.dateutil import parse_rfc3339
 
 from cluster.credentials import Credential, stale_at
 from cluster.kubeconfig import Fields, KubeContext
+from kube_registry.limits import PLUGIN_SECONDS
 from stack.api_errors import CredentialPluginError, CredentialPluginFailedError
 from stack.errors import Where
 from stack.foreign_json import read_json
-
-PLUGIN_SECONDS = 30.0
-"""How long a plugin may take."""
 
 LOGIN_SECONDS = 120.0
 """How long it may take where a person at a terminal can be asked to log in."""

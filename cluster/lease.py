@@ -23,6 +23,7 @@ from cluster.entries import Entries
 from cluster.holders import Holder, Holders, Watch, seconds_until_known, timestamp
 from cluster.kube import KubeClient
 from cluster.polling import poll
+from kube_registry.limits import LEASE_SECONDS
 from stack.errors import KubeRegistryError, Where
 from stack.housekeeping_errors import LeaseHeldError, LeaseLostError
 
@@ -31,9 +32,6 @@ LOST_SECONDS = 20.0
 
 RENEW_SECONDS = 5.0
 """How often a holder renews its entry."""
-
-WAIT_SECONDS = 60.0
-"""How long one waits for others: a dead holder is removed by then. A hook has 300 s for all that it waits for."""
 
 _PAUSE = 1.0
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -102,7 +100,7 @@ async def lease_held(
         doing: what we do, for others who have to wait.
         alone: whether to keep all others out.
         say: gets a line that names those who have to be waited for.
-        seconds: how long others are waited for; 0 for not at all, WAIT_SECONDS if not set.
+        seconds: how long others are waited for; 0 for not at all, LEASE_SECONDS if not set.
 
     Raises:
         LeaseHeldError: others did not end within `seconds`.
@@ -113,7 +111,7 @@ async def lease_held(
     entries = Entries(kube)
     key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, timestamp())
     try:
-        lease = await _enter(entries, key, mine, say, WAIT_SECONDS if seconds is None else seconds)
+        lease = await _enter(entries, key, mine, say, LEASE_SECONDS if seconds is None else seconds)
         new = seconds_until_known(entries.stored or {}) if alone else 0.0
         task = asyncio.ensure_future(_keep(entries, key, mine, lease))  # no TaskGroup: another task may end it
         try:

@@ -18,12 +18,10 @@ from cluster.probe_image import REPOSITORY, TAG, store_probe
 from cluster.proofs import Records, Unanswered, proof_key, recall, remember
 from cluster.registry import open_registry
 from cluster.window import Verdicts, ask, delete, listed
+from kube_registry.limits import PREFLIGHT_SECONDS
 from stack.names import selector
 from stack.registry_errors import PreflightError
 from stack.settings import Settings
-
-PREFLIGHT_SECONDS = 60.0
-"""How long all nodes may take together."""
 
 SETTLE_SECONDS = 8.0
 """How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kube_registry.limits import LEASE_SECONDS, PREFLIGHT_SECONDS, PUSH_TRIES, READY_SECONDS, TUNNEL_SECONDS
 from stack.endpoints import parse_reference
 from stack.errors import ClusterError, KubeRegistryError
 from stack.phases import Phase, Say
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
     from cluster.kube import KubeClient
     from cluster.registry import RegistryClient
     from cluster.tunnel import Tunnel
-
-READY_SECONDS = 120.0
-"""How long registry and node proxy may take to run: each image is pulled once per node, the volume made once."""
-
-ANSWER_SECONDS = 20.0
-"""How long the registry may take to answer through the tunnel."""
-
-TRIES = 3
-"""How often one image's push is tried in all; the daemon itself tries each layer five times."""
 
 
 class PushPath:
@@ -132,7 +124,7 @@ class PushPath:
         say(Phase.READING_BACK, "reading the image back")
         async with self._lock:
             await self._have_tunnel(say)
-        await self._held_tunnel.prove(ANSWER_SECONDS)  # a pod that is just replaced is no loss
+        await self._held_tunnel.prove(TUNNEL_SECONDS)  # a pod that is just replaced is no loss
         async with self._registry() as registry:
             if missing := await missing_content(registry, image.repository, digest):
                 reference = f"{image.repository}@{digest}"
@@ -146,7 +138,7 @@ class PushPath:
         """Whether a push that failed is to be tried again; then the registry answers through the tunnel once more."""
         async with self._lock:
             self._tries[holder] += 1
-            if self._tries[holder] >= TRIES:
+            if self._tries[holder] >= PUSH_TRIES:
                 return False
             self._verdict = None
             if self._tunnel and self._tunnel.trouble:
@@ -154,13 +146,13 @@ class PushPath:
             try:
                 await self._prove_ready(say)
                 if not await self._have_tunnel(say):
-                    await self._held_tunnel.prove(ANSWER_SECONDS)
+                    await self._held_tunnel.prove(TUNNEL_SECONDS)
                     await self._prove_writable(self._held_tunnel)
             except KubeRegistryError as error:
                 say(Phase.BUILD, str(error))
                 return False
             self._holders.add(holder)
-            say(Phase.BUILD, f"the registry answers; pushing again, try {self._tries[holder] + 1} of {TRIES}")
+            say(Phase.BUILD, f"the registry answers; pushing again, try {self._tries[holder] + 1} of {PUSH_TRIES}")
             return True
 
     async def give_back(self, holder: str) -> None:
@@ -225,15 +217,17 @@ class PushPath:
     async def _open_tunnel(self, say: Callable[[str], None]) -> None:
         from cluster.config_copy import config_copy  # noqa: PLC0415 - see the module's docstring
         from cluster.kube import open_client  # noqa: PLC0415
-        from cluster.lease import WAIT_SECONDS, lease_held  # noqa: PLC0415
+        from cluster.lease import lease_held  # noqa: PLC0415
         from cluster.tunnel import open_tunnel  # noqa: PLC0415
 
         async with AsyncExitStack() as opening:
             kube = await opening.enter_async_context(open_client(self._settings))
-            patient = kube.until(time.monotonic() + WAIT_SECONDS)  # it has answered: if it does not now, it starts anew
+            patient = kube.until(
+                time.monotonic() + LEASE_SECONDS
+            )  # it has answered: if it does not now, it starts anew
             lease = await opening.enter_async_context(lease_held(patient, "pulumi up", alone=False, say=say))
-            say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(ANSWER_SECONDS)}")
-            opened = open_tunnel(kube, self._settings.push_port, lease, seconds=ANSWER_SECONDS)
+            say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}")
+            opened = open_tunnel(kube, self._settings.push_port, lease, seconds=TUNNEL_SECONDS)
             tunnel = await opening.enter_async_context(opened)
             await self._prove_writable(tunnel)
             await self._prove_nodes(tunnel, say)
@@ -259,7 +253,7 @@ class PushPath:
             digest = stored or await store_probe(registry, self._settings.platform)
         say(f"waiting for the Docker daemon to reach {self._settings.endpoints.push_address}")
         push_address, stack = self._settings.endpoints.push_address, self._settings.stack
-        recovered = partial(tunnel.recovered, ANSWER_SECONDS)
+        recovered = partial(tunnel.recovered, TUNNEL_SECONDS)
         return daemon_reaching(docker, push_address, digest, say, tunnel.break_off, recovered=recovered, stack=stack)
 
     async def _tagged(self, push_name: str) -> str | None:
@@ -289,7 +283,7 @@ class PushPath:
 
     async def _prove_nodes(self, tunnel: "Tunnel", say: Callable[[str], None]) -> None:
         """Ask the nodes once, before the first push."""
-        from cluster.preflight import PREFLIGHT_SECONDS, prove_nodes  # noqa: PLC0415 - see the module's docstring
+        from cluster.preflight import prove_nodes  # noqa: PLC0415 - see the module's docstring
 
         if self._nodes_can_pull:
             return

@@ -19,13 +19,8 @@ from cluster.docker_ssh import near_socket
 from cluster.pods import one_line
 from cluster.probe_image import REPOSITORY
 from cluster.relay.container import open_relay
+from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
 from stack.errors import DaemonError, DaemonReachError
-
-ANSWER_SECONDS = 30
-"""How long the daemon may take for one answer, on a busy machine too."""
-
-TRIES = 3
-"""How often the daemon is asked, where its connection reached this machine and broke on the way to the cluster."""
 
 
 @asynccontextmanager
@@ -99,7 +94,7 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
             ssh = host.startswith("ssh://")
             near = await stack.enter_async_context(near_socket(host)) if ssh else host
             variables = {**environment, "DOCKER_HOST": near}
-            asked = partial(docker.DockerClient.from_env, environment=variables, timeout=ANSWER_SECONDS)
+            asked = partial(docker.DockerClient.from_env, environment=variables, timeout=DAEMON_SECONDS)
             client = stack.enter_context(closing(await asyncio.to_thread(asked)))
         except (DockerException, requests.RequestException, OSError) as error:
             raise DaemonError(host=host, reason=one_line(str(error))) from error
@@ -110,7 +105,7 @@ async def _last_refusal(
     client: docker.DockerClient, reference: str, recovered: Callable[[], Awaitable[bool]]
 ) -> str | None:
     """Why the daemon cannot look up an image, asked again where that says nothing of its way here; None if it can."""
-    for _ in range(TRIES):
+    for _ in range(DAEMON_TRIES):
         refusal = await asyncio.to_thread(_refusal, client, reference)
         if refusal is None or not await recovered():
             return refusal

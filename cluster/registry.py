@@ -14,11 +14,9 @@ import aiohttp
 from yarl import URL
 
 from cluster.retries import retrying
+from kube_registry.limits import REGISTRY_SECONDS
 from stack.errors import Where
 from stack.registry_errors import RegistryError
-
-ANSWER_SECONDS = 10.0
-"""How long one small question may take."""
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -153,6 +151,6 @@ async def open_registry(address: str, where: Where) -> AsyncIterator[RegistryCli
         address: host and port.
         where: named in errors.
     """
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=REGISTRY_SECONDS)
     async with aiohttp.ClientSession(f"http://{address}", timeout=timeout) as http:
         yield RegistryClient(http, where)

@@ -10,11 +10,9 @@ from collections.abc import Callable
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
+from kube_registry.limits import PATIENCE_SECONDS
 from stack.api_errors import CertificateError, RefusedError, UnreachableError
 from stack.registry_errors import RegistryError
-
-PATIENCE_SECONDS = 15.0
-"""How long one request is sent again, if its caller sets no end; a 500 in any case, because it may be lasting."""
 
 CONNECT_SECONDS = 2.0
 """The same where no connection comes about and the caller sets no end: the cluster may not run at all."""

@@ -16,12 +16,10 @@ from cluster.probe_image import REPOSITORY
 from cluster.registry import open_registry
 from cluster.tunnel import open_tunnel
 from cluster.volume_facts import VolumeFacts, read_facts
+from kube_registry.limits import VOLUME_SECONDS
 from stack.errors import ClusterError
 from stack.names import REGISTRY
 from stack.registry_errors import RegistryError, VolumeFullError, VolumeNotWritableError
-
-ANSWER_SECONDS = 5.0
-"""How long the write door may take to answer through a tunnel of its own."""
 
 _FULL = ("no space left on device", "disk quota exceeded")
 _NOT_PERMITTED = ("permission denied", "operation not permitted")
@@ -44,7 +42,7 @@ async def ask_write_door(kube: KubeClient) -> None:
     """
     async with (
         lease_held(kube, "a look at the volume", alone=False, say=lambda _: None, seconds=0) as lease,
-        open_tunnel(kube, 0, lease, seconds=ANSWER_SECONDS) as tunnel,
+        open_tunnel(kube, 0, lease, seconds=VOLUME_SECONDS) as tunnel,
     ):
         await prove_writable(kube, tunnel.address)
 

@@ -15,12 +15,10 @@ from pulumi.resource import DependencyResource
 
 from cluster.daemon import prove_daemon
 from cluster.push import PushPath
+from kube_registry.limits import HOOK_SECONDS
 from stack.errors import KubeRegistryError, TookTooLongError
 from stack.phases import Phase, Say, marked
 from stack.settings import Settings
-
-HOOK_SECONDS = 300.0
-"""The longest that one hook may take: more than the waits inside it, less than anybody's patience."""
 
 PUSH_FAILED = "error reading push output"
 """What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""

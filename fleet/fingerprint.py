@@ -12,7 +12,7 @@ from pathlib import Path
 from fleet.inventory import Member
 from stack.content import read_content
 
-PROGRAM = ("Pulumi.yaml", "__main__.py", "requirements.txt", "cluster", "components", "stack")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "requirements.txt", "cluster", "components", "kube_registry", "stack")
 
 
 def message_of(member: Member, folder: Path, program: str) -> str:

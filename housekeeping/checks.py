@@ -10,12 +10,12 @@ from cluster.holders import DURATION_SECONDS, Holder, Holders
 from cluster.kube import KubeClient
 from cluster.lease import RENEW_SECONDS, lease_holders
 from cluster.preflight import left_probes
-from cluster.push import ANSWER_SECONDS
 from cluster.rights import Right, lacking, user_of
 from cluster.tunnel import open_tunnel
 from housekeeping.exposure import Line
 from housekeeping.nodes import age
 from housekeeping.storage import Room, read_room
+from kube_registry.limits import TUNNEL_SECONDS
 from stack.errors import Where, on_stack
 from stack.names import rbac_name
 from stack.supported import unsupported
@@ -121,7 +121,7 @@ async def read_door(kube: KubeClient, exposure: Sequence[Line]) -> list[Line]:
     *wrong, line = exposure
     if wrong or not line.well:
         return [*wrong, line]
-    async with open_tunnel(kube, 0, None, seconds=ANSWER_SECONDS):
+    async with open_tunnel(kube, 0, None, seconds=TUNNEL_SECONDS):
         return [Line("read door", well=True, words=f"answers, on {line.words}")]
 
 

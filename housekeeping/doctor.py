@@ -7,7 +7,6 @@ from functools import partial
 from cluster.daemon import prove_daemon
 from cluster.kube import KubeClient, open_client
 from cluster.probe_image import REPOSITORY, TAG
-from cluster.push import ANSWER_SECONDS
 from cluster.reach import daemon_reaching, daemon_version
 from cluster.registry import open_registry
 from cluster.several import several
@@ -16,6 +15,7 @@ from housekeeping import checks
 from housekeeping.checks import judge_version
 from housekeeping.exposure import Line
 from housekeeping.findings import Findings, examine
+from kube_registry.limits import TUNNEL_SECONDS
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
 
@@ -118,14 +118,14 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         return [line]
     place, said = settings.endpoints.push_address, list[str]()
     async with (
-        open_tunnel(kube, settings.push_port, None, seconds=ANSWER_SECONDS) as tunnel,
+        open_tunnel(kube, settings.push_port, None, seconds=TUNNEL_SECONDS) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         probe = await registry.tagged(REPOSITORY, TAG)
         if probe is None:
             words = f"whether {line.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Line("docker", well=None, words=words)]
-        recovered = partial(tunnel.recovered, ANSWER_SECONDS)
+        recovered = partial(tunnel.recovered, TUNNEL_SECONDS)
         async with daemon_reaching(
             environment, place, probe, said.append, tunnel.break_off, recovered=recovered, stack=settings.stack
         ):

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from cluster.kube import KubeClient, open_client
 from cluster.lease import lease_held
-from cluster.push import ANSWER_SECONDS, until
+from cluster.push import until
 from cluster.tunnel import Tunnel, open_tunnel
+from kube_registry.limits import TUNNEL_SECONDS
 from registryctl.interrupts import until_told
 from registryctl.live import keep_true, show_waits, totals, watched
 from registryctl.stacks import kube_context_settings, stack_settings
@@ -54,9 +55,9 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
                 lease_held(kube, "registryctl tunnel", alone=False, say=say) as lease,
             ):
                 node_port = await _node_port(kube)
-                waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(ANSWER_SECONDS)}"
+                waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}"
                 live.update(waits, refresh=True)
-                async with open_tunnel(kube, settings.push_port, lease, seconds=ANSWER_SECONDS) as opened:
+                async with open_tunnel(kube, settings.push_port, lease, seconds=TUNNEL_SECONDS) as opened:
                     _say_open(console, kube.where, settings.endpoints, node_port)
                     await keep_true(live, opened)
     if opened is not None:

@@ -8,13 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
+    "kube_registry": {"kube_registry"},
     "stack": {"stack"},
-    "cluster": {"stack", "cluster"},
-    "components": {"stack", "cluster", "components"},
+    "cluster": {"kube_registry", "stack", "cluster"},
+    "components": {"kube_registry", "stack", "cluster", "components"},
     "__main__.py": {"stack", "cluster", "components"},
-    "housekeeping": {"stack", "cluster", "housekeeping"},
-    "fleet": {"stack", "housekeeping", "fleet"},
-    "registryctl": {"stack", "cluster", "housekeeping", "fleet", "registryctl"},
+    "housekeeping": {"kube_registry", "stack", "cluster", "housekeeping"},
+    "fleet": {"kube_registry", "stack", "housekeeping", "fleet"},
+    "registryctl": {"kube_registry", "stack", "cluster", "housekeeping", "fleet", "registryctl"},
     "policy": {"stack", "policy"},
     "lab": {"lab", "stack"},
 }
@@ -59,7 +60,7 @@ def test_a_room_imports_only_what_lies_before_it(room: str) -> None:
         assert rooms <= MAY_IMPORT[room], file
 
 
-@pytest.mark.parametrize("room", ["stack", "cluster", "housekeeping", "registryctl"])
+@pytest.mark.parametrize("room", ["kube_registry", "stack", "cluster", "housekeeping", "registryctl"])
 def test_rooms_without_pulumi_do_not_import_it(room: str) -> None:
     for file in modules(room):
         assert not imported(file) & PULUMI, file
@@ -76,7 +77,7 @@ def test_the_program_runs_no_other_program() -> None:
     assert {str(file.relative_to(ROOT)) for file in runs} <= RUNS_PROGRAMS
 
 
-@pytest.mark.parametrize("room", ["stack", "cluster", "components", "housekeeping", "registryctl"])
+@pytest.mark.parametrize("room", ["kube_registry", "stack", "cluster", "components", "housekeeping", "registryctl"])
 def test_a_package_file_holds_a_docstring_only(room: str) -> None:
     (only,) = ast.parse((ROOT / room / "__init__.py").read_text()).body
     assert isinstance(only, ast.Expr)

@@ -14,8 +14,8 @@ from cluster.docker_stream import attached
 from cluster.relay.carry import carry
 from cluster.relay.frames import Frame, Kind, read_frames
 from cluster.relay.image import relay_archive, relay_image
+from kube_registry.limits import RELAY_SECONDS
 
-START_SECONDS = 10.0
 END_SECONDS = 5.0
 
 _LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
@@ -61,10 +61,10 @@ async def open_relay(
 
 async def _wait_until_it_listens(frames: AsyncIterator[Frame]) -> None:
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(RELAY_SECONDS):
             kind, *_ = await anext(frames)
     except TimeoutError:
-        raise OSError(f"it does not listen after {START_SECONDS:.0f} s") from None
+        raise OSError(f"it does not listen after {RELAY_SECONDS:.0f} s") from None
     except StopAsyncIteration:
         raise OSError("it ended without a word") from None
     assert kind is Kind.LISTENING  # noqa: S101 - the program and this code are of one commit

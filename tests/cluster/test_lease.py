@@ -153,7 +153,7 @@ class TestEntries:
     async def test_one_that_gives_up_leaves_no_entry(
         self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leasing, "WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(leasing, "LEASE_SECONDS", 0.1)
         api.hold_lease(gc=GC)
         said = list[str]()
         with pytest.raises(LeaseHeldError):
