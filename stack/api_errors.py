@@ -1,103 +1,110 @@
 """What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
 
 import shlex
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import field, replace
 
 from stack.errors import HERE, ClusterError
 from stack.names import rbac_name
 
 
-@dataclass(eq=False)
-class KubeconfigError(ClusterError):
+class KubeconfigError(
+    ClusterError,
+    sentence=(
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
+        "correct it there, or name another file with `pulumi config set kubeconfig FILE`"
+    ),
+    example={
+        "where": replace(HERE, cluster="cluster not known"),
+        "kubeconfig": "/home/me/.kube/confg",
+        "reason": "there is no such file",
+    },
+):
     """The kubeconfig or what it says of the kube context cannot be used."""
 
     kubeconfig: str
     reason: str
 
-    sentence = (
-        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
-        "correct it there, or name another file with `pulumi config set kubeconfig FILE`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": replace(HERE, cluster="cluster not known"),
-        "kubeconfig": "/home/me/.kube/confg",
-        "reason": "there is no such file",
-    }
 
-
-@dataclass(eq=False)
-class KubeContextError(KubeconfigError):
-    """The kubeconfig has no such kube context."""
-
-    sentence = (
+class KubeContextError(
+    KubeconfigError,
+    sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
         "choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`. A stack "
         "that was deployed takes `pulumi up --run-program` after that, once"
-    )
-    example: ClassVar[dict[str, object]] = {
+    ),
+    example={
         "where": replace(HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/config",
         "reason": "it has no such kube context, it has kind, prod",
-    }
+    },
+):
+    """The kubeconfig has no such kube context."""
 
 
-@dataclass(eq=False)
-class CredentialPluginError(KubeconfigError):
-    """The program that the kube context gets its credentials from is missing."""
-
-    sentence = (
+class CredentialPluginError(
+    KubeconfigError,
+    sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
         "install it, or correct `exec` of the kube context's user there"
-    )
-    example: ClassVar[dict[str, object]] = {
+    ),
+    example={
         "where": replace(HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/config",
         "reason": "aws-iam-authenticator is missing",
-    }
+    },
+):
+    """The program that the kube context gets its credentials from is missing."""
 
 
-@dataclass(eq=False)
-class CredentialPluginFailedError(KubeconfigError):
-    """The program that the kube context gets its credentials from gives none."""
-
-    sentence = (
+class CredentialPluginFailedError(
+    KubeconfigError,
+    sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
         "log in as it asks for, then `{where.kubectl} auth whoami` shows who you are"
-    )
-    example: ClassVar[dict[str, object]] = {
+    ),
+    example={
         "where": HERE,
         "kubeconfig": "/home/me/.kube/config",
         "reason": "aws ended with status 255: Unable to locate credentials",
-    }
+    },
+):
+    """The program that the kube context gets its credentials from gives none."""
 
 
-@dataclass(eq=False)
-class UnreachableError(ClusterError):
+class UnreachableError(
+    ClusterError,
+    sentence="{where} does not answer: {reason}; check the network and that the cluster runs",
+    example={"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"},
+):
     """No answer from the API server."""
 
     reason: str
 
-    sentence = "{where} does not answer: {reason}; check the network and that the cluster runs"
-    example: ClassVar[dict[str, object]] = {"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"}
 
-
-@dataclass(eq=False)
-class CertificateError(UnreachableError):
-    """The API server's certificate is not trusted."""
-
-    sentence = (
+class CertificateError(
+    UnreachableError,
+    sentence=(
         "{where} shows a certificate that is not trusted: {reason}; "
         "correct `certificate-authority` of this cluster in the kubeconfig"
-    )
-    example: ClassVar[dict[str, object]] = {
+    ),
+    example={
         "where": HERE,
         "reason": "certificate verify failed: unable to get local issuer certificate",
-    }
+    },
+):
+    """The API server's certificate is not trusted."""
 
 
-@dataclass(eq=False)
-class RefusedError(ClusterError):
+class RefusedError(
+    ClusterError,
+    sentence="{where} refused {request} with status {status}: {reason}",
+    example={
+        "where": HERE,
+        "request": "GET /apis/apps/v1/namespaces/kube-registry/deployments/registry",
+        "status": 429,
+        "reason": "too many requests, please try again later",
+    },
+):
     """The API server understood the request and refused it.
 
     Args:
@@ -112,33 +119,41 @@ class RefusedError(ClusterError):
     reason: str
     retry_after: float = field(default=0.0, kw_only=True)
 
-    sentence = "{where} refused {request} with status {status}: {reason}"
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "request": "GET /apis/apps/v1/namespaces/kube-registry/deployments/registry",
-        "status": 429,
-        "reason": "too many requests, please try again later",
-    }
 
-
-@dataclass(eq=False)
-class CredentialsError(RefusedError):
-    """The API server does not know who asks."""
-
-    sentence = (
+class CredentialsError(
+    RefusedError,
+    sentence=(
         "{where} does not accept the credentials of this kube context: {reason}; "
         "log in again, then `{where.kubectl} auth whoami` shows who you are"
-    )
-    example: ClassVar[dict[str, object]] = {
+    ),
+    example={
         "where": HERE,
         "request": "GET /api/v1/namespaces",
         "status": 401,
         "reason": "Unauthorized",
-    }
+    },
+):
+    """The API server does not know who asks."""
 
 
-@dataclass(eq=False)
-class ForbiddenError(RefusedError):
+class ForbiddenError(
+    RefusedError,
+    sentence=(
+        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, an "
+        "administrator grants this one with `kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
+        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`"
+    ),
+    example={
+        "where": HERE,
+        "request": "GET /api/v1/namespaces/kube-registry/pods/registry-1/portforward",
+        "status": 403,
+        "reason": "forbidden",
+        "user": "eve",
+        "verb": "get",
+        "resource": "pods/portforward",
+        "namespace": "kube-registry",
+    },
+):
     """Who asks may not do that.
 
     Args:
@@ -152,22 +167,6 @@ class ForbiddenError(RefusedError):
     verb: str
     resource: str
     namespace: str
-
-    sentence = (
-        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, an "
-        "administrator grants this one with `kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
-        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "request": "GET /api/v1/namespaces/kube-registry/pods/registry-1/portforward",
-        "status": 403,
-        "reason": "forbidden",
-        "user": "eve",
-        "verb": "get",
-        "resource": "pods/portforward",
-        "namespace": "kube-registry",
-    }
 
     @property
     def inside(self) -> str:

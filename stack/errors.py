@@ -50,14 +50,14 @@
             └── TunnelProtocolError  the node speaks something else
 
 What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py, volume_errors.py,
-tunnel_errors.py and housekeeping_errors.py. A subclass has fields and a template; the sentence names what, where and
-why, and ends with what mends it. Programming mistakes are no part of this tree.
+tunnel_errors.py and housekeeping_errors.py. A subclass is a dataclass of its fields, with a template; the sentence
+names what, where and why, and ends with what mends it. Programming mistakes are no part of this tree.
 """
 
 import re
 import shlex
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, dataclass_transform
 
 from stack.kubeconfig_setting import is_contents
 from stack.names import IN_CLUSTER
@@ -147,36 +147,57 @@ class _Fields(dict[str, object]):
         return getattr(self._error, name)
 
 
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
 class KubeRegistryError(Exception):
-    """Root of everything that a user can run into."""
+    """Root of everything that a user can run into; a subclass is a dataclass of its fields.
+
+    Args of a subclass:
+        sentence: template of its sentence, with fields and properties in braces.
+        example: fields of an example, for docs/troubleshooting.md; a class without one is never raised itself.
+    """
 
     sentence: ClassVar[str]
     example: ClassVar[dict[str, object]] = {}
-    """Fields of an example, for docs/troubleshooting.md; a class without one is never raised itself."""
+
+    def __init_subclass__(cls, *, sentence: str | None = None, example: dict[str, object] | None = None) -> None:
+        super().__init_subclass__()
+        if sentence is not None:
+            cls.sentence = sentence
+        if example is not None:
+            cls.example = example
+        dataclass(eq=False)(cls)
 
     def __str__(self) -> str:
         """The template, filled in with the fields; bytes of a name that are not UTF-8 are escaped, to be printable."""
         return self.sentence.format_map(_Fields(self)).encode(errors="backslashreplace").decode()
 
 
-@dataclass(eq=False)
-class SettingsError(KubeRegistryError):
+class SettingsError(
+    KubeRegistryError,
+    sentence="setting {key}: {problem}. Fix: {mend}",
+    example={
+        "key": "nodePort",
+        "problem": "'many' is not allowed, it takes a port number",
+        "mend": "`pulumi config set --path nodePort 30100`",
+    },
+):
     """A setting is missing, unknown or not allowed."""
 
     key: str
     problem: str
     mend: str
 
-    sentence = "setting {key}: {problem}. Fix: {mend}"
-    example: ClassVar[dict[str, object]] = {
-        "key": "nodePort",
-        "problem": "'many' is not allowed, it takes a port number",
-        "mend": "`pulumi config set --path nodePort 30100`",
-    }
 
-
-@dataclass(eq=False)
-class StackError(KubeRegistryError):
+class StackError(
+    KubeRegistryError,
+    sentence="the settings of {stack} in {folder} cannot be had: {reason}; {mend}",
+    example={
+        "stack": "stack prod",
+        "folder": "/home/me/kube-registry",
+        "reason": "no stack named 'prod' found",
+        "mend": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
+    },
+):
     """Pulumi does not tell the settings of a stack."""
 
     stack: str
@@ -184,17 +205,12 @@ class StackError(KubeRegistryError):
     reason: str
     mend: str
 
-    sentence = "the settings of {stack} in {folder} cannot be had: {reason}; {mend}"
-    example: ClassVar[dict[str, object]] = {
-        "stack": "stack prod",
-        "folder": "/home/me/kube-registry",
-        "reason": "no stack named 'prod' found",
-        "mend": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
-    }
 
-
-@dataclass(eq=False)
-class BuildContextError(KubeRegistryError):
+class BuildContextError(
+    KubeRegistryError,
+    sentence="image {image}: {path} {problem}; {mend}",
+    example={"image": "app", "path": "app/Dockerfile", "problem": "is not a file"},
+):
     """The files of an image are not as its settings say, or not as a build can use them."""
 
     image: str
@@ -202,48 +218,56 @@ class BuildContextError(KubeRegistryError):
     problem: str
     mend: str = "correct `context` or `dockerfile` of this image in the stack's config"
 
-    sentence = "image {image}: {path} {problem}; {mend}"
-    example: ClassVar[dict[str, object]] = {"image": "app", "path": "app/Dockerfile", "problem": "is not a file"}
 
-
-@dataclass(eq=False)
-class DaemonError(KubeRegistryError):
+class DaemonError(
+    KubeRegistryError,
+    sentence=(
+        "no Docker daemon answers at {host}: {reason}; start Docker or name another daemon in DOCKER_HOST, "
+        "`docker info` tells when it is right"
+    ),
+    example={
+        "host": "unix:///var/run/docker.sock",
+        "reason": "[Errno 2] No such file or directory",
+    },
+):
     """No Docker daemon answers."""
 
     host: str
     reason: str
 
-    sentence = (
-        "no Docker daemon answers at {host}: {reason}; start Docker or name another daemon in DOCKER_HOST, "
-        "`docker info` tells when it is right"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "host": "unix:///var/run/docker.sock",
-        "reason": "[Errno 2] No such file or directory",
-    }
 
-
-@dataclass(eq=False)
-class DaemonAddressError(KubeRegistryError):
+class DaemonAddressError(
+    KubeRegistryError,
+    sentence=(
+        "{source} is {host!r}, which is not of the form unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. "
+        "Fix: `export DOCKER_HOST={meant!r}`"
+    ),
+    example={
+        "source": "DOCKER_HOST",
+        "host": "docker",
+        "meant": "tcp://docker:2375",
+    },
+):
     """DOCKER_HOST or the docker context does not name a daemon's address."""
 
     source: str
     host: str
     meant: str
 
-    sentence = (
-        "{source} is {host!r}, which is not of the form unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. "
-        "Fix: `export DOCKER_HOST={meant!r}`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "source": "DOCKER_HOST",
-        "host": "docker",
-        "meant": "tcp://docker:2375",
-    }
 
-
-@dataclass(eq=False)
-class DaemonTlsError(KubeRegistryError):
+class DaemonTlsError(
+    KubeRegistryError,
+    sentence=(
+        "docker context {context!r} reaches {host} with TLS certificates, which the docker provider takes from the "
+        "environment only. Fix: `export DOCKER_HOST={host!r} DOCKER_TLS_VERIFY={verify} DOCKER_CERT_PATH={folder!r}`"
+    ),
+    example={
+        "context": "build",
+        "host": "tcp://build.example:2376",
+        "folder": "/home/me/.docker/contexts/tls/94c8d7b2/docker",
+        "verify": "1",
+    },
+):
     """The docker context has TLS certificates, which the docker provider takes from the environment only."""
 
     context: str
@@ -251,51 +275,40 @@ class DaemonTlsError(KubeRegistryError):
     folder: str
     verify: str
 
-    sentence = (
-        "docker context {context!r} reaches {host} with TLS certificates, which the docker provider takes from the "
-        "environment only. Fix: `export DOCKER_HOST={host!r} DOCKER_TLS_VERIFY={verify} DOCKER_CERT_PATH={folder!r}`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "context": "build",
-        "host": "tcp://build.example:2376",
-        "folder": "/home/me/.docker/contexts/tls/94c8d7b2/docker",
-        "verify": "1",
-    }
 
-
-@dataclass(eq=False)
-class DockerConfigError(KubeRegistryError):
+class DockerConfigError(
+    KubeRegistryError,
+    sentence=(
+        "Docker's configuration {file} cannot be used: {reason}. "
+        "Fix: correct the file until `docker context ls` shows no warning"
+    ),
+    example={"file": "/home/me/.docker/config.json", "reason": "it is no JSON object"},
+):
     """Docker's config.json cannot be used."""
 
     file: str
     reason: str
 
-    sentence = (
-        "Docker's configuration {file} cannot be used: {reason}. "
-        "Fix: correct the file until `docker context ls` shows no warning"
-    )
-    example: ClassVar[dict[str, object]] = {"file": "/home/me/.docker/config.json", "reason": "it is no JSON object"}
 
-
-@dataclass(eq=False)
-class DaemonReachError(KubeRegistryError):
+class DaemonReachError(
+    KubeRegistryError,
+    sentence=(
+        "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}. A relay in the daemon's "
+        "network needs containers with `--network host`, and this port free on its loopback. "
+        "Fix: if the port is taken there, `pulumi config set pushPort {other_port}`"
+    ),
+    example={
+        "host": "tcp://docker:2375",
+        "push_address": "localhost:21000",
+        "reason": "relay: cannot listen on 127.0.0.1:21000: Address in use",
+    },
+):
     """The Docker daemon does not reach the push address of this machine, and no relay carries it there."""
 
     host: str
     push_address: str
     reason: str
     stack: str | None = None
-
-    sentence = (
-        "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}. A relay in the daemon's "
-        "network needs containers with `--network host`, and this port free on its loopback. "
-        "Fix: if the port is taken there, `pulumi config set pushPort {other_port}`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "host": "tcp://docker:2375",
-        "push_address": "localhost:21000",
-        "reason": "relay: cannot listen on 127.0.0.1:21000: Address in use",
-    }
 
     def __str__(self) -> str:
         """The sentence, with a command for the stack that pushes."""
@@ -307,18 +320,17 @@ class DaemonReachError(KubeRegistryError):
         return other_port(int(self.push_address.rpartition(":")[2]))
 
 
-@dataclass(eq=False)
-class TookTooLongError(KubeRegistryError):
+class TookTooLongError(
+    KubeRegistryError,
+    sentence="{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again",
+    example={"doing": "waiting to push", "seconds": 300},
+):
     """A step of the update was given up, though each wait inside it has a bound of its own."""
 
     doing: str
     seconds: float
 
-    sentence = "{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again"
-    example: ClassVar[dict[str, object]] = {"doing": "waiting to push", "seconds": 300}
 
-
-@dataclass(eq=False)
 class ClusterError(KubeRegistryError):
     """Something live went wrong at a known place."""
 

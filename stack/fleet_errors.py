@@ -1,13 +1,18 @@
 """What can go wrong with a whole fleet, beside what goes wrong with its stacks: its file, its runs, its review."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from stack.errors import KubeRegistryError
 
 
-@dataclass(eq=False)
-class FleetError(KubeRegistryError):
+class FleetError(
+    KubeRegistryError,
+    sentence="{at}: {problem}. Fix: {mend}",
+    example={
+        "file": "/home/me/kube-registry/fleet.yaml",
+        "place": "stack shop-eu",
+        "problem": "it has push port 21000, which stack shop-us has, too",
+        "mend": "write `pushPort: 20000` below it, which is free",
+    },
+):
     """fleet.yaml is not there, cannot be read, or says something that is not allowed.
 
     Args:
@@ -22,32 +27,35 @@ class FleetError(KubeRegistryError):
     problem: str
     mend: str
 
-    sentence = "{at}: {problem}. Fix: {mend}"
-    example: ClassVar[dict[str, object]] = {
-        "file": "/home/me/kube-registry/fleet.yaml",
-        "place": "stack shop-eu",
-        "problem": "it has push port 21000, which stack shop-us has, too",
-        "mend": "write `pushPort: 20000` below it, which is free",
-    }
-
     @property
     def at(self) -> str:
         """The file, with the place in it unless the whole of it is meant."""
         return f"{self.file}, {self.place}" if self.place else self.file
 
 
-@dataclass(eq=False)
-class ProgramError(KubeRegistryError):
+class ProgramError(
+    KubeRegistryError,
+    sentence="`pulumi` cannot be run: {reason}; install it (https://www.pulumi.com/docs/install/)",
+    example={"reason": "No such file or directory"},
+):
     """There is no `pulumi` that could run the program."""
 
     reason: str
 
-    sentence = "`pulumi` cannot be run: {reason}; install it (https://www.pulumi.com/docs/install/)"
-    example: ClassVar[dict[str, object]] = {"reason": "No such file or directory"}
 
-
-@dataclass(eq=False)
-class RunCancelledError(KubeRegistryError):
+class RunCancelledError(
+    KubeRegistryError,
+    sentence=(
+        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `.venv/bin/python -m "
+        "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
+    ),
+    example={
+        "verb": "up",
+        "stack": "shop-eu",
+        "why": "after 900 s, its deadline",
+        "doing": "build (Step 3/7 : RUN make)",
+    },
+):
     """A stack's run was ended before it was done."""
 
     verb: str
@@ -55,51 +63,40 @@ class RunCancelledError(KubeRegistryError):
     why: str
     doing: str
 
-    sentence = (
-        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `.venv/bin/python -m "
-        "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "verb": "up",
-        "stack": "shop-eu",
-        "why": "after 900 s, its deadline",
-        "doing": "build (Step 3/7 : RUN make)",
-    }
 
-
-@dataclass(eq=False)
-class StackLockedError(KubeRegistryError):
+class StackLockedError(
+    KubeRegistryError,
+    sentence="stack {stack} is locked by {holder}. Fix: {fix}",
+    example={
+        "stack": "prod",
+        "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
+        "fix": "wait until that update has ended, then run this again",
+    },
+):
     """Another update holds the stack."""
 
     stack: str
     holder: str
     fix: str
 
-    sentence = "stack {stack} is locked by {holder}. Fix: {fix}"
-    example: ClassVar[dict[str, object]] = {
-        "stack": "prod",
-        "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
-        "fix": "wait until that update has ended, then run this again",
-    }
 
-
-@dataclass(eq=False)
-class PlanError(KubeRegistryError):
+class PlanError(
+    KubeRegistryError,
+    sentence="there is no plan of stack {stack}: {reason}; `pulumi preview --stack {stack}` tells when it is right",
+    example={"stack": "prod", "reason": "no Docker daemon answers"},
+):
     """Pulumi gives no plan of a stack."""
 
     stack: str
     reason: str
 
-    sentence = "there is no plan of stack {stack}: {reason}; `pulumi preview --stack {stack}` tells when it is right"
-    example: ClassVar[dict[str, object]] = {"stack": "prod", "reason": "no Docker daemon answers"}
 
-
-@dataclass(eq=False)
-class PlanTooLateError(KubeRegistryError):
+class PlanTooLateError(
+    KubeRegistryError,
+    sentence="the plan of stack {stack} took longer than {seconds:.0f} s and was given up; try a longer --deadline",
+    example={"stack": "prod", "seconds": 300},
+):
     """Pulumi did not give the plan of a stack in time."""
 
     stack: str
     seconds: float
-
-    sentence = "the plan of stack {stack} took longer than {seconds:.0f} s and was given up; try a longer --deadline"
-    example: ClassVar[dict[str, object]] = {"stack": "prod", "seconds": 300}

@@ -1,77 +1,76 @@
 """What can go wrong with the registry in its cluster: its names and ports, its start, its volume, pulls from it."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 from stack.errors import HERE, ClusterError
 
 
-@dataclass(eq=False)
-class NamespaceTakenError(ClusterError):
+class NamespaceTakenError(
+    ClusterError,
+    sentence=(
+        "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
+        "or, while this stack has no namespace, take it over with `{import_line}`"
+    ),
+    example={
+        "where": HERE,
+        "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+    },
+):
     """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
 
     import_line: str
 
-    sentence = (
-        "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
-        "or, while this stack has no namespace, take it over with `{import_line}`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
-    }
 
-
-@dataclass(eq=False)
-class HostingTakenError(ClusterError):
+class HostingTakenError(
+    ClusterError,
+    sentence=(
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
+        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
+    ),
+    example={
+        "where": replace(HERE, namespace="kube-public"),
+        "told": 'host: "localhost:5000"',
+    },
+):
     """Tools such as Tilt are told of a registry in this cluster already, and not by this stack."""
 
     told: str
 
-    sentence = (
-        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
-        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": replace(HERE, namespace="kube-public"),
-        "told": 'host: "localhost:5000"',
-    }
 
-
-@dataclass(eq=False)
-class NodePortError(ClusterError):
+class NodePortError(
+    ClusterError,
+    sentence=(
+        "node port {node_port} cannot be had in {where}: {reason}; "
+        "`pulumi config set nodePort {proposal}` chooses one that is free"
+    ),
+    example={
+        "where": HERE,
+        "node_port": 30100,
+        "reason": "service web in namespace shop has it",
+        "proposal": 30000,
+    },
+):
     """The node port cannot be had."""
 
     node_port: int
     reason: str
     proposal: int
 
-    sentence = (
-        "node port {node_port} cannot be had in {where}: {reason}; "
-        "`pulumi config set nodePort {proposal}` chooses one that is free"
-    )
-    example: ClassVar[dict[str, object]] = {
+
+class NotReadyError(
+    ClusterError,
+    sentence="the {what} in {where} is not ready after {seconds:.0f} s: {reason}. Fix: {command}",
+    example={
         "where": HERE,
-        "node_port": 30100,
-        "reason": "service web in namespace shop has it",
-        "proposal": 30000,
-    }
-
-
-@dataclass(eq=False)
-class NotReadyError(ClusterError):
+        "seconds": 14,
+        "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
+    },
+):
     """The registry or the node proxy did not become ready in time."""
 
     seconds: float
     reason: str
     what: str = "registry"
-
-    sentence = "the {what} in {where} is not ready after {seconds:.0f} s: {reason}. Fix: {command}"
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "seconds": 14,
-        "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
-    }
 
     @property
     def command(self) -> str:
@@ -92,8 +91,18 @@ _FIXES = {
 """Words of a reason -> what corrects it before the next update."""
 
 
-@dataclass(eq=False)
-class RegistryError(ClusterError):
+class RegistryError(
+    ClusterError,
+    sentence=(
+        "the registry in {where} does not do {request}: {reason}; its own log says more: "
+        "`{where.kubectl} --namespace {where.namespace} logs deployment/registry --container write`"
+    ),
+    example={
+        "where": HERE,
+        "request": "PUT /v2/kube-registry/preflight/manifests/probe",
+        "reason": "500 Internal Server Error",
+    },
+):
     """The registry answered no, or not at all.
 
     Args:
@@ -106,35 +115,42 @@ class RegistryError(ClusterError):
     reason: str
     status: int | None = None
 
-    sentence = (
-        "the registry in {where} does not do {request}: {reason}; its own log says more: "
-        "`{where.kubectl} --namespace {where.namespace} logs deployment/registry --container write`"
-    )
-    example: ClassVar[dict[str, object]] = {
+
+class VolumeFullError(
+    ClusterError,
+    sentence=(
+        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
+        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+    ),
+    example={
         "where": HERE,
-        "request": "PUT /v2/kube-registry/preflight/manifests/probe",
-        "reason": "500 Internal Server Error",
-    }
-
-
-@dataclass(eq=False)
-class VolumeFullError(ClusterError):
+        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
+    },
+):
     """The registry's volume is full."""
 
     figures: str
 
-    sentence = (
-        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
-        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
-    )
-    example: ClassVar[dict[str, object]] = {
+
+class VolumeNotWritableError(
+    ClusterError,
+    sentence=(
+        "the registry in {where} cannot write to its volume, so every push would fail: {reason}. "
+        "The volume is {volume}; the registry runs as {user}. Fix: {mend}"
+    ),
+    example={
         "where": HERE,
-        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
-    }
-
-
-@dataclass(eq=False)
-class VolumeNotWritableError(ClusterError):
+        "reason": "mkdir /var/lib/registry/docker: permission denied",
+        "volume": "registry-volume, storage class nfs, NFS nfs.example:/exports/registry",
+        "user": "uid 1000",
+        "mend": (
+            "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. Kubernetes "
+            "makes a volume writable for fsGroup only if its kind takes part: NFS, hostPath and some CSI drivers do "
+            "not, so a storage class of another kind avoids this. Where the platform assigns the uid, as OpenShift "
+            "does, set pod.user to platform"
+        ),
+    },
+):
     """The registry cannot write to its volume, so every push would fail.
 
     Args:
@@ -149,26 +165,20 @@ class VolumeNotWritableError(ClusterError):
     user: str
     mend: str
 
-    sentence = (
-        "the registry in {where} cannot write to its volume, so every push would fail: {reason}. "
-        "The volume is {volume}; the registry runs as {user}. Fix: {mend}"
-    )
-    example: ClassVar[dict[str, object]] = {
+
+class ContentMissingError(
+    ClusterError,
+    sentence=(
+        "the registry in {where} does not hold all of {reference}, which was just pushed: {listed}; "
+        "`pulumi up --replace '{urn}'` pushes it again"
+    ),
+    example={
         "where": HERE,
-        "reason": "mkdir /var/lib/registry/docker: permission denied",
-        "volume": "registry-volume, storage class nfs, NFS nfs.example:/exports/registry",
-        "user": "uid 1000",
-        "mend": (
-            "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. Kubernetes "
-            "makes a volume writable for fsGroup only if its kind takes part: NFS, hostPath and some CSI drivers do "
-            "not, so a storage class of another kind avoids this. Where the platform assigns the uid, as OpenShift "
-            "does, set pod.user to platform"
-        ),
-    }
-
-
-@dataclass(eq=False)
-class ContentMissingError(ClusterError):
+        "reference": "app@sha256:4bf5122f3445…",
+        "missing": ("layer sha256:dbc1b4c900ff… is missing",),
+        "urn": "urn:pulumi:dev::kube-registry::kube-registry:index:RegistryImage$docker:index/image:Image::app",
+    },
+):
     """An image was pushed, and the registry does not give all of it back.
 
     Args:
@@ -181,25 +191,27 @@ class ContentMissingError(ClusterError):
     missing: tuple[str, ...]
     urn: str
 
-    sentence = (
-        "the registry in {where} does not hold all of {reference}, which was just pushed: {listed}; "
-        "`pulumi up --replace '{urn}'` pushes it again"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "reference": "app@sha256:4bf5122f3445…",
-        "missing": ("layer sha256:dbc1b4c900ff… is missing",),
-        "urn": "urn:pulumi:dev::kube-registry::kube-registry:index:RegistryImage$docker:index/image:Image::app",
-    }
-
     @property
     def listed(self) -> str:
         """All that is missing."""
         return ", ".join(self.missing)
 
 
-@dataclass(eq=False)
-class PreflightError(ClusterError):
+class PreflightError(
+    ClusterError,
+    sentence=(
+        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
+        "what mends it is {mend}{table}"
+    ),
+    example={
+        "where": HERE,
+        "pull_host": "localhost:30100",
+        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
+        "failing": 1,
+        "nodes": 2,
+        "mend": "`pulumi config set nodeProxy true`",
+    },
+):
     """Nodes cannot pull what would be pushed.
 
     Args:
@@ -216,19 +228,6 @@ class PreflightError(ClusterError):
     nodes: int
     mend: str
 
-    sentence = (
-        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
-        "what mends it is {mend}{table}"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": HERE,
-        "pull_host": "localhost:30100",
-        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
-        "failing": 1,
-        "nodes": 2,
-        "mend": "`pulumi config set nodeProxy true`",
-    }
-
     @property
     def table(self) -> str:
         """The rows below one another, with what there is no room for."""
@@ -239,13 +238,13 @@ class PreflightError(ClusterError):
         return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
 
 
-@dataclass(eq=False)
-class PreflightToldError(ClusterError):
+class PreflightToldError(
+    ClusterError,
+    sentence=(
+        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
+    ),
+    example={"where": HERE, "failing": 1},
+):
     """Nodes cannot pull what would be pushed, and another image of the update has said which."""
 
     failing: int
-
-    sentence = (
-        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
-    )
-    example: ClassVar[dict[str, object]] = {"where": HERE, "failing": 1}

@@ -1,13 +1,24 @@
 """What would lose the registry's volume, and is refused: a setting that moves it, and another cluster."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 from stack.errors import HERE, ClusterError
 
 
-@dataclass(eq=False)
-class VolumeMovedError(ClusterError):
+class VolumeMovedError(
+    ClusterError,
+    sentence=(
+        "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
+        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set {key} {before}` keeps the "
+        "volume; {commands} in this order start with an empty one"
+    ),
+    example={
+        "where": replace(HERE, cluster="cluster not known"),
+        "key": "storageClass",
+        "before": "standard",
+        "wanted": "fast",
+    },
+):
     """A changed setting would replace the registry's volume by an empty one.
 
     Args:
@@ -22,18 +33,6 @@ class VolumeMovedError(ClusterError):
     wanted: str
     retained: bool = False
 
-    sentence = (
-        "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
-        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set {key} {before}` keeps the "
-        "volume; {commands} in this order start with an empty one"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": replace(HERE, cluster="cluster not known"),
-        "key": "storageClass",
-        "before": "standard",
-        "wanted": "fast",
-    }
-
     @property
     def commands(self) -> str:
         """The commands that give the volume up."""
@@ -42,8 +41,21 @@ class VolumeMovedError(ClusterError):
         return ", ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
 
 
-@dataclass(eq=False)
-class OtherClusterError(ClusterError):
+class OtherClusterError(
+    ClusterError,
+    sentence=(
+        "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}; the "
+        "stack would lose sight of that registry, its volume and all its images, so nothing was changed. Fix: set "
+        "kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or leave "
+        "that registry behind with `pulumi up --run-program --replace '{urn}'`"
+    ),
+    example={
+        "where": replace(HERE, cluster="cluster not known"),
+        "uid": "0d3f1a52-6c1e-4a6f-9a52-8f0f6a3f7f5e",
+        "kept": "6a1b6cf4-2a0f-4a4c-8d43-3a1b0d7f2f0c",
+        "urn": "urn:pulumi:dev::kube-registry::pulumi:index:Stash::cluster-uid",
+    },
+):
     """The kube context leads to another cluster than the stack's registry is in.
 
     Args:
@@ -55,16 +67,3 @@ class OtherClusterError(ClusterError):
     uid: str
     kept: str
     urn: str
-
-    sentence = (
-        "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}; the "
-        "stack would lose sight of that registry, its volume and all its images, so nothing was changed. Fix: set "
-        "kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or leave "
-        "that registry behind with `pulumi up --run-program --replace '{urn}'`"
-    )
-    example: ClassVar[dict[str, object]] = {
-        "where": replace(HERE, cluster="cluster not known"),
-        "uid": "0d3f1a52-6c1e-4a6f-9a52-8f0f6a3f7f5e",
-        "kept": "6a1b6cf4-2a0f-4a4c-8d43-3a1b0d7f2f0c",
-        "urn": "urn:pulumi:dev::kube-registry::pulumi:index:Stash::cluster-uid",
-    }
