@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from cluster.registry import RegistryClient, digest_of
-from cluster.several import several
+from kube_registry.concurrency import map_limited
 from stack.foreign_json import read_json
 
 Descriptor = Mapping[str, Any]
@@ -43,7 +43,7 @@ async def missing_content(registry: RegistryClient, repository: str, digest: str
     children, config, layers = parts
     said = [words for child in children for words in await missing_content(registry, repository, child)]
     if config:
-        missing = await several(partial(_missing_layer, registry, repository), layers, at_once=AT_ONCE)
+        missing = await map_limited(partial(_missing_layer, registry, repository), layers, at_once=AT_ONCE)
         said += [words for words in (await _missing_config(registry, repository, config), *missing) if words]
     return said
 

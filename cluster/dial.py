@@ -16,8 +16,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from cluster.frames import PROTOCOL
 from cluster.kube import KubeClient
 from cluster.pods import choose, explain, registry_pods
-from cluster.polling import poll
 from cluster.retries import no_sooner
+from kube_registry.concurrency import poll
 from stack.api_errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
 from stack.errors import KubeRegistryError
 from stack.names import WRITE_PORT

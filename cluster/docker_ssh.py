@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from kube_registry.limits import SSH_SECONDS
 
 _PAUSE = 0.05

@@ -22,7 +22,7 @@ from uuid import uuid4
 from cluster.entries import Entries
 from cluster.holders import Holder, Holders, Watch, seconds_until_known, timestamp
 from cluster.kube import KubeClient
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from kube_registry.limits import LEASE_SECONDS
 from stack.errors import KubeRegistryError, Where
 from stack.housekeeping_errors import LeaseHeldError, LeaseLostError

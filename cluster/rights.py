@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cluster.kube import KubeClient
-from cluster.several import several
+from kube_registry.concurrency import map_limited
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -52,7 +52,7 @@ async def lacking(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
         return bool(told["status"]["allowed"])
 
     asked = list(rights)
-    granted = await several(is_granted, asked, at_once=_AT_ONCE)
+    granted = await map_limited(is_granted, asked, at_once=_AT_ONCE)
     return [right for right, has in zip(asked, granted, strict=True) if not has]
 
 

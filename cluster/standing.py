@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from stack.errors import Where
 from stack.registry_errors import NotReadyError
 

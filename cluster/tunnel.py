@@ -26,7 +26,7 @@ from cluster.lease import Lease
 from cluster.loopback import bind
 from cluster.near import NearEnd
 from cluster.pods import explain, is_lost, registry_pods
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from stack.api_errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from stack.errors import KubeRegistryError
 from stack.housekeeping_errors import LeaseLostError

@@ -11,8 +11,8 @@ from secrets import token_hex
 from cluster.kube import KubeClient
 from cluster.nodes import Node
 from cluster.pods import Object, warning
-from cluster.polling import poll
 from cluster.probe import LEFT, NO_ANSWER, RUN, Verdict, probe_pod, refused, verdict
+from kube_registry.concurrency import poll
 from stack.api_errors import ForbiddenError, RefusedError
 
 AT_ONCE = 100

@@ -12,6 +12,7 @@ from fleet.inventory import Member
 from fleet.plan import DELETED, SAME, Change, Plan, read_plan, read_secrets
 from fleet.pulumi import Program
 from housekeeping.findings import unreached
+from kube_registry.concurrency import map_limited
 from stack.content import read_content
 from stack.errors import KubeRegistryError
 from stack.rules import Finding, Limits, broken
@@ -87,15 +88,7 @@ class Question:
 
 async def review(question: Question, members: Sequence[Member]) -> list[StackReview]:
     """Review every stack, several at once; what fails for one is its own review."""
-    at_once = asyncio.Semaphore(question.parallel)
-
-    async def one(member: Member) -> StackReview:
-        async with at_once:
-            return await _review_stack(question, member)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(member)) for member in members]
-    return [task.result() for task in tasks]
+    return await map_limited(lambda member: _review_stack(question, member), members, at_once=question.parallel)
 
 
 async def _review_stack(question: Question, member: Member) -> StackReview:

@@ -9,12 +9,12 @@ from cluster.kube import KubeClient, open_client
 from cluster.probe_image import REPOSITORY, TAG
 from cluster.reach import daemon_reaching, daemon_version
 from cluster.registry import open_registry
-from cluster.several import several
 from cluster.tunnel import open_tunnel
 from housekeeping import checks
 from housekeeping.checks import judge_version
 from housekeeping.exposure import Line
 from housekeeping.findings import Findings, examine
+from kube_registry.concurrency import map_limited
 from kube_registry.limits import TUNNEL_SECONDS
 from stack.errors import KubeRegistryError
 from stack.settings import Settings
@@ -66,7 +66,7 @@ async def consult(
                 "write door": partial(_unseen, "write door"),
                 "docker": partial(_docker_alone, environment, NO_REGISTRY),
             }
-        looked = await several(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
+        looked = await map_limited(_line, [*inside.items(), *around.items()], at_once=len(inside) + len(around))
     told = dict(zip((*inside, *around), looked, strict=True))
     told["nodes"] = list(found.proofs.lines) or [Line("nodes", well=None, words="not asked, as `preflight` is off")]
     if found.write_door:

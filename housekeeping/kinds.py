@@ -12,7 +12,7 @@ from typing import Any
 from cluster.kube import KubeClient
 from cluster.paging import PAGE
 from cluster.retries import retrying
-from cluster.several import several
+from kube_registry.concurrency import map_limited
 from stack.api_errors import RefusedError, UnreachableError
 
 AT_ONCE = 8
@@ -143,7 +143,7 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
     ]
     found: dict[str, Kind] = {}
     silent: dict[str, Unlisted] = {}
-    for kinds, unlisted in await several(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
+    for kinds, unlisted in await map_limited(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
         for kind in kinds:
             found.setdefault(kind.resource, kind)  # the preferred version stands first
         if unlisted:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.registry import RegistryClient, digest_of
-from cluster.several import several
 from housekeeping.storage import Storage
+from kube_registry.concurrency import map_limited
 from stack.foreign_json import read_json
 from stack.registry_errors import RegistryError
 
@@ -62,7 +62,7 @@ async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifest
         RegistryError: the registry does not answer.
     """
     pairs = [(repository, digest) for repository, digests in storage.manifests.items() for digest in digests]
-    found = await several(lambda pair: _read(registry, storage, *pair), pairs, at_once=AT_ONCE)
+    found = await map_limited(lambda pair: _read(registry, storage, *pair), pairs, at_once=AT_ONCE)
     manifests: defaultdict[str, dict[str, Manifest | None]] = defaultdict(dict)
     for (repository, digest), manifest in zip(pairs, found, strict=True):
         manifests[repository][digest] = manifest

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from cluster.kube import KubeClient
 from cluster.paging import pages
 from cluster.pods import Object
-from cluster.several import several
 from housekeeping.helm import release_texts
 from housekeeping.kinds import AT_ONCE, HELM, PLAIN, WORKLOADS, Kind, Unlisted, custom_kinds, is_gone, reason_of
 from housekeeping.protection import Protection, annotated
 from housekeeping.references import Names, finder
 from housekeeping.roots import Key
+from kube_registry.concurrency import map_limited
 from stack.api_errors import RefusedError, UnreachableError
 from stack.endpoints import parse_reference
 from stack.names import labels
@@ -87,7 +87,7 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
     custom, silent = await custom_kinds(kube)
     kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]
     find = finder(names)
-    read = await several(lambda kind: _read(kube, kind, find), kinds, at_once=AT_ONCE)
+    read = await map_limited(lambda kind: _read(kube, kind, find), kinds, at_once=AT_ONCE)
     traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
     namespace = await _namespace(kube)
     unlisted = [*silent, *(each for each in (*read, namespace) if isinstance(each, Unlisted))]

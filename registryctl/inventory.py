@@ -19,6 +19,7 @@ from fleet.inventory import FILE, Fleet, Member, chosen, project_name, read_flee
 from fleet.plan import read_secrets
 from fleet.pulumi import Program, find_program
 from housekeeping.findings import examine
+from kube_registry.concurrency import map_limited
 from registryctl.interrupts import until_told
 from registryctl.stacks import PULUMI_SECONDS, deployed_images
 from stack.errors import KubeRegistryError
@@ -92,25 +93,17 @@ def status(*, stacks: Stacks = None, label: Labels = None) -> None:
 
 async def _status(fleet: Fleet) -> int:
     members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
-    found: dict[str, _Looked] = {}
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def look(member: Member) -> None:
-        async with room:
-            found[member.name] = await _looked(program, member)
-
+    found: list[_Looked] = []
     async with until_told():
-        async with asyncio.TaskGroup() as looks:
-            for member in members:
-                looks.create_task(look(member))
+        found = await map_limited(lambda member: _looked(program, member), members, at_once=AT_ONCE)
         table = Table("stack", "kube context", "state", box=None, pad_edge=False)
-        for member in members:
-            first, *more = [*(found[member.name].wrong or [WELL]), *found[member.name].remarks]
+        for member, looked in zip(members, found, strict=True):
+            first, *more = [*(looked.wrong or [WELL]), *looked.remarks]
             table.add_row(member.name, member.settings.kube_context, first)
             for sentence in more:
                 table.add_row("", "", sentence)
         _console().print(table)
-    return int(len(found) < len(members) or any(looked.wrong for looked in found.values()))
+    return int(len(found) < len(members) or any(looked.wrong for looked in found))
 
 
 @dataclass(frozen=True)

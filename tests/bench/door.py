@@ -12,8 +12,8 @@ from cluster.kube import open_client
 from cluster.lease import lease_held
 from cluster.near import NearEnd
 from cluster.pods import choose, registry_pods
-from cluster.polling import poll
 from cluster.tunnel import Tunnel
+from kube_registry.concurrency import poll
 from lab.errors import LabError
 from stack.settings import Settings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cluster.probe_image import probe_config
 from cluster.registry import RegistryClient
-from cluster.several import several
+from kube_registry.concurrency import map_limited
 from lab.commands import run_logged
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT
@@ -81,7 +81,7 @@ async def _push_many(registry: RegistryClient) -> None:
         layers = [os.urandom(LAYER) for _ in range(LAYERS)]
         await registry.put_image(f"many/{number % REPOSITORIES}", f"v{number // REPOSITORIES}", config, *layers)
 
-    await several(push, range(IMAGES), at_once=16)
+    await map_limited(push, range(IMAGES), at_once=16)
 
 
 def _run(lab: Lab, words: Sequence[str]) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cluster.kube import open_client
-from cluster.polling import poll
-from cluster.several import several
+from kube_registry.concurrency import map_limited, poll
 from lab import cluster
 from lab.progress import Progress
 from stack.settings import Settings
@@ -56,7 +55,7 @@ async def _fill(settings: Settings) -> None:
     async with open_client(settings) as kube:
         await kube.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _definition())
         await poll(lambda: kube.find(f"/apis/{GROUP}/v1/{PLURAL}"), seconds=30, pause=0.1)
-        await several(lambda each: kube.create(*each), _objects(), at_once=FILLED_AT_ONCE)
+        await map_limited(lambda each: kube.create(*each), _objects(), at_once=FILLED_AT_ONCE)
 
 
 def _objects() -> Iterator[tuple[str, dict[str, Any]]]:

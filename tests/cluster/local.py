@@ -10,8 +10,8 @@ import pytest
 
 from cluster.kube import KubeClient
 from cluster.lease import Lease
-from cluster.polling import poll
 from cluster.tunnel import Tunnel
+from kube_registry.concurrency import poll
 from stack.errors import KubeRegistryError
 from stack.tunnel_errors import TunnelError
 

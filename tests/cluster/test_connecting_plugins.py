@@ -17,7 +17,7 @@ import pytest
 
 from cluster import exec_plugin
 from cluster.kube import open_client
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from lab import pki
 from stack.api_errors import CredentialPluginError, CredentialPluginFailedError, CredentialsError, KubeconfigError
 from tests.cluster.connecting import PROTOCOL, Fields, cluster_of, kubeconfig, serve, settings

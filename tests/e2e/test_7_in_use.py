@@ -11,10 +11,10 @@ import pytest
 
 from cluster.door import open_door
 from cluster.kube import open_client
-from cluster.polling import poll
 from housekeeping.inventory import read_contents
 from housekeeping.references import names_of
 from housekeeping.usage import Usage, read_usage
+from kube_registry.concurrency import poll
 from lab import cluster
 from stack.api_errors import RefusedError, UnreachableError
 from stack.endpoints import parse_reference

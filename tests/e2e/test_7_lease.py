@@ -18,13 +18,13 @@ import pytest
 from cluster.door import open_door
 from cluster.kube import open_client
 from cluster.lease import lease_held, lease_holders
-from cluster.polling import poll
 from cluster.probe_image import probe_config
 from cluster.push import PushPath
 from cluster.tunnel import open_tunnel
 from housekeeping.collection import collect, draw_up
 from housekeeping.inventory import look
 from housekeeping.plan import Keep
+from kube_registry.concurrency import poll
 from stack.housekeeping_errors import LeaseUnreadableError, WrittenMeanwhileError
 from stack.names import REGISTRY
 from stack.settings import Settings

@@ -12,11 +12,11 @@ import pytest
 
 from cluster.door import open_door
 from cluster.kube import open_client
-from cluster.polling import poll
 from housekeeping.collection import Collected, collect, draw_up
 from housekeeping.inventory import look
 from housekeeping.plan import Keep
 from housekeeping.sweep import STOP_SECONDS
+from kube_registry.concurrency import poll
 from lab.cluster import known as plan_of
 from lab.plan import Plan
 from stack.errors import KubeRegistryError

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cluster.lease import LOST_SECONDS
-from cluster.polling import poll
 from cluster.probe_image import probe_config
 from cluster.push import PushPath
 from cluster.registry import digest_of, open_registry
+from kube_registry.concurrency import poll
 from lab.cluster import known as plan_of
 from stack.endpoints import parse_reference
 from stack.errors import HERE

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.polling import poll
 from cluster.translation import REQUEST_SECONDS
 from cluster.tunnel import STRIKES, WATCH_SECONDS, Tunnel
+from kube_registry.concurrency import poll
 from lab import control_plane
 from lab.errors import LabError
 from lab.plan import Plan

@@ -14,7 +14,7 @@ from functools import partial
 
 import aiohttp
 
-from cluster.polling import poll
+from kube_registry.concurrency import poll
 from lab.errors import LabError
 from tests.bench.registry import kubectl, pod_of, wait_ready
 from tests.bench.transfers import REPOSITORY, Blob, put

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from cluster.polling import poll
 from cluster.push import PushPath
+from kube_registry.concurrency import poll
 from lab.errors import LabError
 from stack.errors import KubeRegistryError
 from tests.bench import transfers

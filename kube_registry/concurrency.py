@@ -1,0 +1,52 @@
+"""The one way to wait for something that only answers when asked, and the one way to work on several things at once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+async def poll(check: Callable[[], Awaitable[B | None]], *, seconds: float, pause: float) -> B | None:
+    """Ask until there is an answer or the time is up.
+
+    Args:
+        check: answers None while it is not yet so; what it raises ends the waiting.
+        seconds: how long to go on; the last question is asked at the very end.
+        pause: seconds between two questions.
+
+    Returns:
+        The first answer, or None if there was none in time.
+    """
+    deadline = time.monotonic() + seconds
+    while (answer := await check()) is None:
+        if time.monotonic() >= deadline:
+            return None
+        await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+    return answer
+
+
+async def map_limited(work: Callable[[A], Awaitable[B]], of: Iterable[A], *, at_once: int) -> list[B]:
+    """What some work gives for each of several things, in their order.
+
+    The first that fails ends the others, and its error is raised as it is.
+
+    Args:
+        work: done for each.
+        of: the things.
+        at_once: how many are worked on at a time.
+    """
+    turns = asyncio.Semaphore(at_once)
+
+    async def in_turn(thing: A) -> B:
+        async with turns:
+            return await work(thing)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_turn(thing)) for thing in of]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
