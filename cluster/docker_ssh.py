@@ -5,15 +5,18 @@ The docker SDK's own way takes a second implementation of ssh, which knows neith
 
 import asyncio
 import shlex
+import signal
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from kube_registry.concurrency import poll
 from kube_registry.limits import SSH_SECONDS
+from kube_registry.processes import run, started
+from kube_registry.text import one_line
 
 _PAUSE = 0.05
 _SOCKET_OF_DOCKER = shlex.join(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
@@ -40,7 +43,8 @@ async def near_socket(host: str) -> AsyncIterator[str]:
     far = place.path.rstrip("/") or await _far_socket([*ssh, *whom, _SOCKET_OF_DOCKER], name)
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as folder:
         near = Path(folder, "docker.sock")
-        async with _started([*ssh, "-N", "-L", f"{near}:{far}", *whom]) as forwarding:
+        forward = [*ssh, "-N", "-L", f"{near}:{far}", *whom]
+        async with started(*forward, session=False, sign=signal.SIGTERM) as forwarding:
 
             async def settled() -> bool | None:
                 return await asyncio.to_thread(near.exists) or forwarding.returncode is not None or None
@@ -53,39 +57,25 @@ async def near_socket(host: str) -> AsyncIterator[str]:
 
 async def _far_socket(command: Sequence[str], name: str) -> str:
     """Where the daemon listens on its own machine."""
-    async with _started(command) as asking:
-        try:
-            async with asyncio.timeout(SSH_SECONDS):
-                answer, said = await asking.communicate()
-        except TimeoutError:
-            raise OSError(f"{name} took longer than {SSH_SECONDS:.0f} s") from None
-    if path := urlsplit(answer.decode().strip()).path:
+    try:
+        ended = await run(*command, seconds=SSH_SECONDS, session=False)
+    except TimeoutError:
+        raise OSError(f"{name} took longer than {SSH_SECONDS:.0f} s") from None
+    if path := urlsplit(ended.out.decode().strip()).path:
         return path
-    raise _error(name, said)
+    raise _error(name, ended.words)
 
 
-async def _last_words(process: Process) -> bytes:
-    assert process.stderr  # noqa: S101 - a pipe, see _started
-    return await process.stderr.read()
+async def _last_words(process: Process) -> str:
+    assert process.stderr  # noqa: S101 - a pipe, see `started`
+    return one_line((await process.stderr.read()).decode(errors="replace"))
 
 
-def _error(name: str, said: bytes) -> OSError:
-    return OSError(f"{name}: {' '.join(said.decode(errors='replace').split()) or 'no answer'}")
+def _error(name: str, said: str) -> OSError:
+    return OSError(f"{name}: {said or 'no answer'}")
 
 
 def _ssh_words(place: SplitResult) -> list[str]:
     """Return the arguments of `ssh` for an address's port, user and host, which is never taken for an option."""
     at = f"{place.username}@{place.hostname}" if place.username else str(place.hostname)
     return [*(["-p", str(place.port)] if place.port else []), "--", at]
-
-
-@asynccontextmanager
-async def _started(command: Sequence[str]) -> AsyncIterator[Process]:
-    """A process that is ended with the block."""
-    running = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-    try:
-        yield running
-    finally:
-        with suppress(ProcessLookupError):
-            running.terminate()
-        await running.wait()

@@ -8,11 +8,10 @@ import asyncio
 import base64
 import json
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from asyncio.subprocess import DEVNULL
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from kubernetes_asyncio.config.dateutil import parse_rfc3339
 from cluster.credentials import Credential, stale_at
 from cluster.kubeconfig import Fields, KubeContext
 from kube_registry.limits import PLUGIN_SECONDS
+from kube_registry.processes import started
+from kube_registry.text import one_line
 from stack.api_errors import CredentialPluginError, CredentialPluginFailedError
 from stack.errors import Where
 from stack.foreign_json import read_json
@@ -76,48 +77,27 @@ class Plugin:
             CredentialPluginFailedError: it failed, took too long, or answered something else.
         """
         seconds = LOGIN_SECONDS if self.interactive else PLUGIN_SECONDS
+        # A person is asked at our own terminal, which a session of its own would not have.
+        plugin = partial(started, env=self.env, session=not self.interactive)
         try:
-            async with asyncio.timeout(seconds), self._running() as process:
+            async with (
+                asyncio.timeout(seconds),
+                plugin(*self.command, stdin=sys.stdin if self.interactive else DEVNULL) as process,
+            ):
                 answer, words, _ = await asyncio.gather(_all(process.stdout), self._heard(process), process.wait())
         except TimeoutError as error:
             raise self._failed(f"did not end within {seconds:g} s") from error
+        except FileNotFoundError as error:
+            hint = f" ({one_line(self.hint)})" if self.hint else ""
+            raise self._unusable(f"{self.command[0]} is missing{hint}") from error
+        except OSError as error:
+            raise self._unusable(f"{self.command[0]} cannot be run: {os.strerror(error.errno or 0)}") from error
         if process.returncode:
             raise self._failed(f"ended with status {process.returncode}: {words or 'no word why'}")
         try:
             return self._understood(read_json(answer))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._failed(f"answered no {self.api_version} ExecCredential: {error}") from error
-
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The plugin; where it is given up, it is ended with all that it has started."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self.command,
-                env=self.env,
-                stdin=sys.stdin if self.interactive else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                # A person is asked at our own terminal, which a session of its own would not have.
-                start_new_session=not self.interactive,
-            )
-        except FileNotFoundError as error:
-            hint = f" ({' '.join(self.hint.split())})" if self.hint else ""
-            raise CredentialPluginError(
-                where=self.where, kubeconfig=self.kubeconfig, reason=f"{self.command[0]} is missing{hint}"
-            ) from error
-        except OSError as error:
-            reason = f"{self.command[0]} cannot be run: {os.strerror(error.errno or 0)}"
-            raise CredentialPluginError(where=self.where, kubeconfig=self.kubeconfig, reason=reason) from error
-        try:
-            yield process
-        except BaseException:
-            with suppress(ProcessLookupError):
-                if self.interactive:
-                    process.kill()
-                else:
-                    os.killpg(process.pid, signal.SIGKILL)
-            raise
 
     async def _heard(self, process: asyncio.subprocess.Process) -> str:
         """The last of what it writes to its standard error; a person sees it as it comes."""
@@ -128,7 +108,7 @@ class Plugin:
             if self.interactive:
                 sys.stderr.write(text)
                 sys.stderr.flush()
-        return " ".join(words.split())[-_MOST_LETTERS:]
+        return one_line(words)[-_MOST_LETTERS:]
 
     def _understood(self, answer: dict[str, Any]) -> Credential:
         """What the answer gives.
@@ -153,6 +133,9 @@ class Plugin:
     def _failed(self, what: str) -> CredentialPluginFailedError:
         reason = f"{self.command[0]} {what}"
         return CredentialPluginFailedError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
+
+    def _unusable(self, reason: str) -> CredentialPluginError:
+        return CredentialPluginError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
 
 
 def plugin_of(context: KubeContext, where: Where, kubeconfig: str) -> Plugin:

@@ -1,10 +1,9 @@
 """Which files of an image's build context a branch has changed, as far as git knows."""
 
-import asyncio
-from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from pathlib import Path
 
+from kube_registry.processes import run
 from stack.ignore import IgnoreRules, ignore_file
 from stack.settings import ImageSettings
 
@@ -76,18 +75,7 @@ async def _differing(folder: Path, since: str, places: list[str], *, relative: b
 async def _git(folder: Path, *words: str) -> str | None:
     """What git answers; None if it does not."""
     try:
-        running = await asyncio.create_subprocess_exec(
-            "git", *words, cwd=folder, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
-        )
-    except OSError:
+        ended = await run("git", *words, cwd=folder, seconds=GIT_SECONDS)
+    except (OSError, TimeoutError):
         return None
-    try:
-        async with asyncio.timeout(GIT_SECONDS):
-            out, _ = await running.communicate()
-    except TimeoutError:
-        return None
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-    return out.decode(errors="surrogateescape") if running.returncode == 0 else None
+    return ended.out.decode(errors="surrogateescape") if ended.status == 0 else None

@@ -25,8 +25,8 @@ RUNS_PROGRAMS = {
     "cluster/docker_config.py",
     "cluster/docker_ssh.py",
     "cluster/exec_plugin.py",
-    "fleet/changes.py",
     "fleet/command.py",
+    "kube_registry/processes.py",
     "registryctl/stacks.py",
 }
 """Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`, `pulumi`."""
