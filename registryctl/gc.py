@@ -1,6 +1,5 @@
 """`registryctl gc`: free the room of images that nobody uses, shown first, while pulls go on."""
 
-import asyncio
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,7 @@ from rich.filesize import decimal
 
 from cluster.door import open_door
 from cluster.kube import open_client
-from housekeeping.collection import Collected, collect, draw_up
+from housekeeping.collection import collect, draw_up
 from housekeeping.images import unique_bytes
 from housekeeping.inventory import Look, look
 from housekeeping.kinds import FORBIDDEN
@@ -21,9 +20,8 @@ from housekeeping.plan import Keep, Plan
 from housekeeping.protection import Protection, protections
 from housekeeping.usage import Use
 from registryctl.images import idle, image_table, not_looked_at, stack_uses
-from registryctl.interrupts import until_told
+from registryctl.session import UNBROKEN, StackName, console, run
 from registryctl.stacks import Stack, deployed_namespaces, find_stack
-from registryctl.status import UNBROKEN
 from stack.errors import Where
 from stack.housekeeping_errors import OtherStackError, UsesUnknownError
 
@@ -34,7 +32,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def gc(
-    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    stack: StackName = None,
     keep: Annotated[  # at least one: an update has pushed it, perhaps, and is about to put it out
         int, typer.Option(help="How many of the newest tagged images of a repository stay all the same.", min=1)
     ] = NEWEST,
@@ -50,25 +48,22 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove images that nobody uses, and free their room on the volume."""
-    if stack == "":
-        raise typer.BadParameter("--stack takes a name.")
     if not all(protections(each, "") for each in protect or ()):
         raise typer.BadParameter("--protect takes a pattern.")
     asked = _Asked(Keep(keep, duration(older_than)), tuple(protect or ()), helm)
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
-    seen = asyncio.run(_look(stack, asked))
+    out, seen = console(width=UNBROKEN), run(_look(stack, asked))
     if seen is None:  # told to end
         raise typer.Exit(1)
     going = seen.plan
     for line in (*idle(seen.look), *not_looked_at(seen.look)):
-        console.print(line)
+        out.print(line)
     if not going.frees:
-        console.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
+        out.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
         return
     if going.doomed:
-        console.print(image_table(going.doomed, unique_bytes(seen.look.images)))
+        out.print(image_table(going.doomed, unique_bytes(seen.look.images)))
     staying = len(seen.look.images) - len(going.doomed)
-    console.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
+    out.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
     if dry_run:
         return
     silent = tuple(str(each) for each in seen.look.unlisted if each.reason != FORBIDDEN)
@@ -76,7 +71,11 @@ def gc(
         raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
-    asyncio.run(_collect(console, seen, asked))
+    told = run(_collect(out, seen, asked))
+    again = f".venv/bin/python -m registryctl gc{seen.where.stack_option}"
+    out.print(told or f"broken off; nothing that is used was touched. Fix: `{again}` finishes it")
+    if told is None:
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
@@ -119,39 +118,30 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
 
 
-async def _look(name: str | None, asked: _Asked) -> _Seen | None:
-    seen: _Seen | None = None
-    async with until_told():
-        stack = await find_stack(Path.cwd(), name, {})
-        outputs = await stack_uses(stack)
-        owned = await deployed_namespaces(Path.cwd(), stack.name)
-        async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
-            if kube.where.namespace not in owned:
-                raise OtherStackError(where=kube.where, asked=stack.name)
-            found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
-            seen = _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
-    return seen
+async def _look(name: str | None, asked: _Asked) -> _Seen:
+    stack = await find_stack(Path.cwd(), name, {})
+    outputs = await stack_uses(stack)
+    owned = await deployed_namespaces(Path.cwd(), stack.name)
+    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+        if kube.where.namespace not in owned:
+            raise OtherStackError(where=kube.where, asked=stack.name)
+        found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
+        return _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
 
 
-async def _collect(console: Console, seen: _Seen, asked: _Asked) -> None:
-    again = f".venv/bin/python -m registryctl gc{seen.where.stack_option}"
-    told = f"broken off; nothing that is used was touched. Fix: `{again}` finishes it"
-    done: Collected | None = None
-    async with until_told(), open_client(seen.stack.settings) as kube:
+async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
+    async with open_client(seen.stack.settings) as kube:
         done = await collect(
             kube,
             seen.outputs,
             asked.rule,
             seen.plan,
-            console.print,
+            out.print,
             protect=asked.protections,
             helm=asked.helm,
             unlisted=seen.look.unlisted,
         )
-        told = (
+        return (
             f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
             f"{decimal(done.free)} are free in {kube.where}"
         )
-    console.print(told)
-    if done is None:
-        raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """`registryctl images`: what lies in a registry, how much room it takes, and who uses it."""
 
-import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
@@ -18,9 +16,8 @@ from housekeeping.images import Image, unique_bytes
 from housekeeping.inventory import Look, look
 from housekeeping.kinds import FORBIDDEN
 from housekeeping.usage import Use, output_uses
-from registryctl.interrupts import until_told
+from registryctl.session import UNBROKEN, StackName, console, judge, table
 from registryctl.stacks import Stack, deployed_images, find_stack
-from registryctl.status import UNBROKEN
 
 LISTED = 2
 """How many workloads or nodes a row names; --json names all."""
@@ -33,33 +30,27 @@ DIGEST_LETTERS = 19
 
 
 def images(
-    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    stack: StackName = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
-    if stack == "":
-        raise typer.BadParameter("--stack takes a name.")
-    raise typer.Exit(asyncio.run(_images(stack, as_json=as_json)))
+    judge(_images(stack, as_json=as_json))  # no script may take a list that was broken off for an empty registry
 
 
-async def _images(name: str | None, *, as_json: bool) -> int:
-    listed, console = False, Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
-    async with until_told():
-        stack = await find_stack(Path.cwd(), name, {})
-        outputs = await stack_uses(stack)
-        async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
-            seen = await look(kube, registry, outputs)
-        if as_json:
-            typer.echo(json.dumps(as_object(seen), indent=2))
-        else:
-            if seen.images:
-                console.print(image_table(seen.images, unique_bytes(seen.images)))
-            for line in (*idle(seen), *not_looked_at(seen)):
-                console.print(line)
-            console.print(f"{totals(seen)} in {kube.where}")
-        listed = True
-    return int(not listed)  # no script may take a list that was broken off for an empty registry
+async def _images(name: str | None, *, as_json: bool) -> bool:
+    out, stack = console(width=UNBROKEN), await find_stack(Path.cwd(), name, {})
+    outputs = await stack_uses(stack)
+    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+        seen = await look(kube, registry, outputs)
+    if as_json:
+        typer.echo(json.dumps(as_object(seen), indent=2))
+        return True
+    if seen.images:
+        out.print(image_table(seen.images, unique_bytes(seen.images)))
+    for line in (*idle(seen), *not_looked_at(seen), f"{totals(seen)} in {kube.where}"):
+        out.print(line)
+    return True
 
 
 async def stack_uses(stack: Stack) -> list[Use]:
@@ -74,13 +65,13 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
         images: in the order of the rows.
         unique: as `unique_bytes` of all images of the registry has it.
     """
-    table = Table("image", "digest", "platform", box=None, pad_edge=False)
+    shown = table("image", "digest", "platform")
     for title in ("bytes", "unique"):
-        table.add_column(title, justify="right")
+        shown.add_column(title, justify="right")
     for title in ("pushed", "in use by", "nodes"):
-        table.add_column(title)
+        shown.add_column(title)
     for image in images:
-        table.add_row(
+        shown.add_row(
             image.name,
             image.digest[:DIGEST_LETTERS],
             ", ".join(image.platforms),
@@ -90,7 +81,7 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
             _some(image.users),
             _some(image.nodes),
         )
-    return table
+    return shown
 
 
 def idle(seen: Look) -> Iterator[str]:

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from cluster.kubeconfig import named, read
 from cluster.translation import LOWER, one_line
@@ -20,7 +18,7 @@ from fleet.plan import read_secrets
 from fleet.pulumi import Program, find_program
 from housekeeping.findings import examine
 from kube_registry.concurrency import map_limited
-from registryctl.interrupts import until_told
+from registryctl.session import UNBROKEN, console, judge, table
 from registryctl.stacks import PULUMI_SECONDS, deployed_images
 from stack.errors import KubeRegistryError
 from stack.fleet_errors import FleetError
@@ -78,32 +76,30 @@ def list_stacks(
     if as_json:
         typer.echo(json.dumps([_plain(member) for member in members]))
         return
-    table = Table("stack", "wave", "kube context", "push port", "labels", box=None, pad_edge=False)
+    listed = table("stack", "wave", "kube context", "push port", "labels")
     for member in members:
         labels = ", ".join(f"{key}={value}" for key, value in member.labels.items())
         settings = member.settings
-        table.add_row(member.name, str(member.wave), settings.kube_context, str(settings.push_port), labels)
-    _console().print(table)
+        listed.add_row(member.name, str(member.wave), settings.kube_context, str(settings.push_port), labels)
+    console(width=UNBROKEN).print(listed)
 
 
 def status(*, stacks: Stacks = None, label: Labels = None) -> None:
     """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
-    raise typer.Exit(asyncio.run(_status(meant(stacks, label))))
+    judge(_status(meant(stacks, label)))
 
 
-async def _status(fleet: Fleet) -> int:
+async def _status(fleet: Fleet) -> bool:
     members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
-    found: list[_Looked] = []
-    async with until_told():
-        found = await map_limited(lambda member: _looked(program, member), members, at_once=AT_ONCE)
-        table = Table("stack", "kube context", "state", box=None, pad_edge=False)
-        for member, looked in zip(members, found, strict=True):
-            first, *more = [*(looked.wrong or [WELL]), *looked.remarks]
-            table.add_row(member.name, member.settings.kube_context, first)
-            for sentence in more:
-                table.add_row("", "", sentence)
-        _console().print(table)
-    return int(len(found) < len(members) or any(looked.wrong for looked in found))
+    found = await map_limited(lambda member: _looked(program, member), members, at_once=AT_ONCE)
+    states = table("stack", "kube context", "state")
+    for member, looked in zip(members, found, strict=True):
+        first, *more = [*(looked.wrong or [WELL]), *looked.remarks]
+        states.add_row(member.name, member.settings.kube_context, first)
+        for sentence in more:
+            states.add_row("", "", sentence)
+    console(width=UNBROKEN).print(states)
+    return not any(looked.wrong for looked in found)
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,3 @@ def _plain(member: Member) -> dict[str, object]:
         "wave": member.wave,
         "labels": dict(member.labels),
     }
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False, soft_wrap=True, width=1000)

@@ -1,6 +1,5 @@
 """`registryctl preview`: what `pulumi up` would do to each stack, for the person who reviews it."""
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fleet.inventory import Member, read_fleet
 from fleet.pulumi import find_program
 from fleet.review import Question, StackReview, review
 from fleet.review_text import lines, markdown, verdict
-from registryctl.interrupts import until_told
+from registryctl.session import console, judge
 from registryctl.stacks import find_stack
 from stack.allowed import allowed_names
 from stack.rules import NODE_PORTS
@@ -54,19 +52,18 @@ def preview(
         seconds=deadline,
         parallel=parallel,
     )
-    raise typer.Exit(asyncio.run(_preview(stack, question, as_markdown=as_markdown)))
+    judge(_preview(stack, question, as_markdown=as_markdown))
 
 
-async def _preview(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> int:
-    folder, reviews = Path.cwd(), list[StackReview]()
-    async with until_told():
-        project, members, of_fleet = await _members(folder, stacks)
-        reviews = await review(question(find_program(folder, project), configure=of_fleet), members)
-        if as_markdown:
-            typer.echo(markdown(reviews), nl=False)
-        else:
-            _show(reviews)
-    return int(not (reviews and all(each.good for each in reviews)))
+async def _preview(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> bool:
+    folder = Path.cwd()
+    project, members, of_fleet = await _members(folder, stacks)
+    reviews = await review(question(find_program(folder, project), configure=of_fleet), members)
+    if as_markdown:
+        typer.echo(markdown(reviews), nl=False)
+    else:
+        _show(reviews)
+    return bool(reviews) and all(each.good for each in reviews)
 
 
 async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Member], bool]:
@@ -97,10 +94,10 @@ def _registries(given: Sequence[str]) -> Sequence[str]:
 
 
 def _show(reviews: list[StackReview]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    out = console()
     for each in reviews:
         first, *rest = lines(each)
-        console.print(first, style="green" if each.good else "red")
+        out.print(first, style="green" if each.good else "red")
         for line in rest:
-            console.print(line)
-    console.print(verdict(reviews), style="bold")
+            out.print(line)
+    out.print(verdict(reviews), style="bold")

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from registryctl.session import StackName
 from registryctl.stacks import stack_settings
 from stack.content import read_content
 
 
 def reference(
     name: Annotated[str | None, typer.Argument(help="Name of an image in the settings; all if not set.")] = None,
-    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    stack: StackName = None,
 ) -> None:
     """Print the tagged reference that the current files would get; asks no Docker and no cluster."""
-    if "" in (name, stack):
-        raise typer.BadParameter("NAME and --stack take a name.")
+    if name == "":
+        raise typer.BadParameter("NAME takes a name.")
     folder = Path.cwd()
     settings = asyncio.run(stack_settings(folder, stack, {}))
     if name and name not in settings.images:

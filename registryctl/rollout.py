@@ -1,6 +1,5 @@
 """`registryctl fleet up`, `preview`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
 
-import asyncio
 import sys
 import time
 from contextlib import nullcontext
@@ -22,9 +21,8 @@ from fleet.pulumi import Program, find_program
 from fleet.report import as_html, as_json, digests_differ, table
 from fleet.rollout import Order, roll_out
 from registryctl.health import reached, settled, well
-from registryctl.interrupts import until_told
 from registryctl.inventory import Labels, Stacks, meant
-from registryctl.status import UNBROKEN
+from registryctl.session import UNBROKEN, console, run
 
 PARALLEL = 6
 """How many stacks run at once: most of a run waits for clusters, but each takes 300 MB (docs/performance.md)."""
@@ -118,45 +116,41 @@ def _run(wanted: _Wanted) -> None:
     fleet, outcomes = wanted.fleet, dict[str, Outcome]()
     began, moment = time.monotonic(), datetime.now().astimezone()
     program = find_program(Path.cwd(), fleet.project)
-    asyncio.run(_roll_out(wanted, program, began, outcomes))
-    done = tuple(outcomes[member.name] for member in fleet.members)
-    run = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, done)
-    there = sys.stderr if wanted.as_json else sys.stdout
-    width = None if there.isatty() else UNBROKEN
-    _print(run, Console(file=there, highlight=False, markup=False, soft_wrap=True, width=width))
+    run(_roll_out(wanted, program, began, outcomes))
+    members = tuple(outcomes[member.name] for member in fleet.members)
+    done = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, members)
+    width = None if (sys.stderr if wanted.as_json else sys.stdout).isatty() else UNBROKEN
+    _print(done, console(stderr=wanted.as_json, width=width))
     for file in wanted.reports:
-        file.write_text(as_json(run) if file.suffix == ".json" else as_html(run))
-    raise typer.Exit(int(not all(outcome.result.good for outcome in done)))
+        file.write_text(as_json(done) if file.suffix == ".json" else as_html(done))
+    raise typer.Exit(int(not all(outcome.result.good for outcome in members)))
 
 
 async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: dict[str, Outcome]) -> None:
     members = wanted.fleet.members
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    showing = nullcontext(json_lines(sys.stdout)) if wanted.as_json else shown(members, outcomes, console)
-    async with until_told():
-        with showing as tell:
-            hashed = program_hash(program.folder)
-            settles, looks = _LOOKS.get(wanted.verb, (None, None))
-            errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
-            look, run = partial(left_alone, errand), partial(carry_out, errand)
-            await roll_out(members, wanted.order, look, run, outcomes)
+    showing = shown(members, outcomes, console(stderr=True))
+    with nullcontext(json_lines(sys.stdout)) if wanted.as_json else showing as tell:
+        hashed = program_hash(program.folder)
+        settles, looks = _LOOKS.get(wanted.verb, (None, None))
+        errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
+        await roll_out(members, wanted.order, partial(left_alone, errand), partial(carry_out, errand), outcomes)
 
 
 _LOOKS = {"up": (settled, well), "preview": (None, reached)}
 """Verb -> what looks whether a stack can be left alone, and what looks after the verb."""
 
 
-def _print(run: Run, console: Console) -> None:
-    console.print(table(run))
-    for outcome in run.outcomes:
-        if outcome.changes and run.verb == "preview":
+def _print(done: Run, out: Console) -> None:
+    out.print(table(done))
+    for outcome in done.outcomes:
+        if outcome.changes and done.verb == "preview":
             changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
-            console.print(f"{outcome.stack} would {changes}")
-        if outcome.error and console.is_terminal:  # whose table cuts it off
-            console.print(f"{outcome.stack}: {outcome.error}")
+            out.print(f"{outcome.stack} would {changes}")
+        if outcome.error and out.is_terminal:  # whose table cuts it off
+            out.print(f"{outcome.stack}: {outcome.error}")
         for remark in outcome.remarks:
-            console.print(f"{outcome.stack}: {remark}")
+            out.print(f"{outcome.stack}: {remark}")
         if outcome.lock:
-            console.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
-    for image in digests_differ(run):
-        console.print(f"the digest of {image} is not the same everywhere")
+            out.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
+    for image in digests_differ(done):
+        out.print(f"the digest of {image} is not the same everywhere")

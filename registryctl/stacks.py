@@ -1,13 +1,9 @@
 """Which registry a verb is about: that of a stack, as the `pulumi` program knows it, or that of a kube context."""
 
-import asyncio
 import json
 import os
 import shlex
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +11,10 @@ from typing import Any
 import yaml
 from pydantic.alias_generators import to_snake
 
+from kube_registry.processes import run
 from stack.endpoints import derive_push_port
 from stack.errors import SettingsError, StackError, on_stack
-from stack.names import short_name
+from stack.names import image_urn, short_name
 from stack.settings import Settings
 
 PULUMI_SECONDS = 60.0
@@ -126,6 +123,12 @@ async def pulumi_version(folder: Path) -> str:
     return await _Asked(folder, "any stack").pulumi("version")
 
 
+def push_line(stack: Stack, images: list[str]) -> str:
+    """The line that builds and pushes images again, whatever Pulumi believes of them."""
+    urns = [shlex.quote(image_urn(stack.project, stack.short_name, image)) for image in images]
+    return " ".join(["pulumi", "up", "--stack", stack.name, *(f"--replace {urn}" for urn in urns)])
+
+
 def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Settings:
     """The settings of a registry of which only the kube context is known; all else is the defaults'.
 
@@ -176,34 +179,19 @@ class _Asked:
         env = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
         command = ["pulumi", *words, "--non-interactive"]
         try:
-            running = await asyncio.create_subprocess_exec(
-                *command, cwd=self.folder, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
-            )
-        except OSError as error:
-            mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
-            raise self._error(f"`pulumi` cannot be run: {error.strerror}", mend) from error
-        try:
-            async with asyncio.timeout(PULUMI_SECONDS):
-                out, err = await running.communicate()
+            ended = await run(*command, cwd=self.folder, env=env, seconds=PULUMI_SECONDS)
         except TimeoutError as error:
             reason = f"`{' '.join(command)}` took longer than {PULUMI_SECONDS:.0f} s"
             raise self._error(reason, "check the network, then try again") from error
-        finally:
-            if running.returncode is None:
-                await _end(running)
-        if running.returncode != 0:
-            reason = " ".join(err.decode(errors="replace").split()).removeprefix("error: ")
+        except OSError as error:
+            mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
+            raise self._error(f"`pulumi` cannot be run: {error.strerror}", mend) from error
+        if ended.status != 0:
+            reason = ended.words.removeprefix("error: ")
             name = shlex.quote(self.stack.removeprefix("stack "))
             mends = [mend.format(name=name) for words, mend in _MENDS.items() if words in reason]
             raise self._error(reason, *mends or [f"`{' '.join(command)}` tells when it is right"])
-        return out.decode().strip()
+        return ended.out.decode().strip()
 
     def _error(self, reason: str, mend: str) -> StackError:
         return StackError(stack=self.stack, folder=str(self.folder), reason=reason, mend=mend)
-
-
-async def _end(running: Process) -> None:
-    """Kill it with all that it started, whose ends of the pipes would keep ours open."""
-    with suppress(ProcessLookupError):
-        os.killpg(running.pid, signal.SIGKILL)
-    await running.communicate()

@@ -15,6 +15,7 @@ from cluster.tunnel import Tunnel, open_tunnel
 from kube_registry.limits import TUNNEL_SECONDS
 from registryctl.interrupts import until_told
 from registryctl.live import keep_true, show_waits, totals, watched
+from registryctl.session import StackName, console
 from registryctl.stacks import kube_context_settings, stack_settings
 from stack.api_errors import RefusedError
 from stack.endpoints import Endpoints
@@ -23,7 +24,7 @@ from stack.names import REGISTRY
 
 
 def tunnel(
-    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    stack: StackName = None,
     kube_context: Annotated[
         str | None, typer.Option(help="Kube context of the registry's cluster, in place of a stack: asks no Pulumi.")
     ] = None,
@@ -41,15 +42,15 @@ def tunnel(
 
 
 async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    out = console()
     opened: Tunnel | None = None
     async with until_told():
         if kube_context:
             settings = kube_context_settings(kube_context, given)
         else:
             settings = await stack_settings(Path.cwd(), stack, given)
-        with watched(console) as live:
-            say = show_waits(console, live)
+        with watched(out) as live:
+            say = show_waits(out, live)
             async with (
                 open_client(settings) as kube,
                 lease_held(kube, "registryctl tunnel", alone=False, say=say) as lease,
@@ -58,10 +59,10 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
                 waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}"
                 live.update(waits, refresh=True)
                 async with open_tunnel(kube, settings.push_port, lease, seconds=TUNNEL_SECONDS) as opened:
-                    _say_open(console, kube.where, settings.endpoints, node_port)
+                    _say_open(out, kube.where, settings.endpoints, node_port)
                     await keep_true(live, opened)
     if opened is not None:
-        console.print(f"closed: {totals(opened)}")
+        out.print(f"closed: {totals(opened)}")
 
 
 async def _node_port(kube: KubeClient) -> int | None:
@@ -73,13 +74,13 @@ async def _node_port(kube: KubeClient) -> int | None:
     return int(service["spec"]["ports"][0]["nodePort"])
 
 
-def _say_open(console: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
+def _say_open(out: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
     """One line; a person at a terminal gets lines to copy, too."""
     endpoints = replace(chosen, node_port=node_port or chosen.node_port)
     push, pull = endpoints.push_address, endpoints.pull_host
     assumed = "" if node_port else " (assumed: the registry's Service may not be read)"
-    console.print(f"open: push address {push}, pull host {pull}{assumed}, registry in {where}")
-    if console.is_terminal:
-        console.print(f"  docker push {push}/NAME:TAG")
-        console.print(f"  image: {pull}/NAME:TAG")
-        console.print("Ctrl-C closes it.")
+    out.print(f"open: push address {push}, pull host {pull}{assumed}, registry in {where}")
+    if out.is_terminal:
+        out.print(f"  docker push {push}/NAME:TAG")
+        out.print(f"  image: {pull}/NAME:TAG")
+        out.print("Ctrl-C closes it.")

@@ -1,15 +1,12 @@
 """`registryctl verify`: read all that a registry holds, and say what is damaged and what mends it."""
 
-import asyncio
 import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -19,53 +16,44 @@ from cluster.kube import open_client
 from housekeeping import verification
 from housekeeping.parts import Part
 from housekeeping.verification import Verified
-from registryctl.interrupts import until_told
-from registryctl.stacks import Stack, deployed_images, find_stack
-from registryctl.status import UNBROKEN, push_line
+from registryctl.session import UNBROKEN, StackName, console, judge, table
+from registryctl.stacks import Stack, deployed_images, find_stack, push_line
 from stack.endpoints import parse_reference
 from stack.kubeconfig_setting import is_contents
 from stack.names import IN_CLUSTER, REGISTRY
 
 
 def verify(
-    stack: Annotated[str | None, typer.Option(help="Stack of the registry; the selected one if not set.")] = None,
+    stack: StackName = None,
 ) -> None:
     """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
-    if stack == "":
-        raise typer.BadParameter("--stack takes a name.")
-    raise typer.Exit(asyncio.run(_verify(stack)))
+    judge(_verify(stack))
 
 
-async def _verify(name: str | None) -> int:
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=UNBROKEN)
-    well = False
-    async with until_told():
-        stack = await find_stack(Path.cwd(), name, {})
-        references = await deployed_images(Path.cwd(), stack.name) or {}
-        async with open_client(stack.settings) as kube:
-            start = time.monotonic()
-            with _bar() as begin:
-                found = await verification.verify(kube, begin)
-            took = time.monotonic() - start
-            rate = decimal(int(found.size / took))
-            console.print(
-                f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}"
-            )
-        if found.damage:
-            console.print(_table(found))
-        lines = list(_mends(stack, references, found))
-        for line in lines or ["every byte is what its digest says"]:
-            console.print(line)
-        well = not lines
-    return int(not well)
+async def _verify(name: str | None) -> bool:
+    out, stack = console(width=UNBROKEN), await find_stack(Path.cwd(), name, {})
+    references = await deployed_images(Path.cwd(), stack.name) or {}
+    async with open_client(stack.settings) as kube:
+        start = time.monotonic()
+        with _bar() as begin:
+            found = await verification.verify(kube, begin)
+        took = time.monotonic() - start
+        rate = decimal(int(found.size / took))
+        out.print(f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
+    if found.damage:
+        out.print(_table(found))
+    lines = list(_mends(stack, references, found))
+    for line in lines or ["every byte is what its digest says"]:
+        out.print(line)
+    return not lines
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int], Callable[[Part], None]]]:
     """A bar of bytes on a terminal; what it gives is told what is to be read, and that is told what was."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    there = Console(stderr=True)
+    with Progress(*columns, console=there, transient=True, disable=not there.is_terminal) as progress:
 
         def begin(size: int) -> Callable[[Part], None]:
             task = progress.add_task("", total=size)
@@ -78,10 +66,10 @@ def _table(found: Verified) -> Table:
     harmed: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for damage in found.damage:
         harmed[damage.part.name, damage.words] |= dict.fromkeys(image.name for image in found.harmed(damage))
-    table = Table("damaged", "state", "images", box=None, pad_edge=False)
+    shown = table("damaged", "state", "images")
     for (name, words), images in harmed.items():
-        table.add_row(name, words, ", ".join(images))
-    return table
+        shown.add_row(name, words, ", ".join(images))
+    return shown
 
 
 def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iterator[str]:

@@ -27,7 +27,6 @@ RUNS_PROGRAMS = {
     "cluster/exec_plugin.py",
     "fleet/command.py",
     "kube_registry/processes.py",
-    "registryctl/stacks.py",
 }
 """Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`, `pulumi`."""
 

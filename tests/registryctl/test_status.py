@@ -4,8 +4,7 @@ import shlex
 
 import pytest
 
-from registryctl.stacks import Stack, kube_context_settings
-from registryctl.status import push_line
+from registryctl.stacks import Stack, kube_context_settings, push_line
 from stack.names import image_urn
 
 
