@@ -31,6 +31,7 @@ PROGRAM = (
     "examples",
     "fleet",
     "housekeeping",
+    "kube_registry",
     "registryctl",
     "stack",
 )

@@ -16,6 +16,7 @@ import yaml
 from fleet.command import GRACE_SECONDS
 from fleet.one import RELEASE_SECONDS
 from stack.endpoints import parse_reference
+from stack.phases import PHASES
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab
 
@@ -94,6 +95,8 @@ class TestUp:
         assert status == 1
         assert (said["one"], said["two"]) == ("succeeded", "succeeded")
         assert said["dead"].startswith("failed: namespace kube-registry of kube context 'dead'")
+        assert [event["result"] for event in events if event["stack"] == "one"][-2:] == [None, "succeeded"]
+        assert {event["phase"] for event in events if event["stack"] == "one"} >= set(PHASES[1:])
         begun = [event["stack"] for event in events if event["text"] == "pulumi up"]
         pilot_ended = next(event["at"] for event in events if event["text"] == "succeeded")
         assert begun[0] == "one"
