@@ -25,7 +25,7 @@ from cluster.http_proxy import proxy_for
 from cluster.kubeconfig import Fields, KubeContext, named, read, usable
 from stack.errors import Where
 from stack.names import IN_CLUSTER
-from stack.settings import Settings
+from stack.settings import ClusterAddress
 
 _LOGIN = re.compile("//[^/]*@")
 """A name and a password within a URL, which no error may repeat."""
@@ -101,7 +101,7 @@ class Access:
 
 
 @asynccontextmanager
-async def open_access(settings: Settings) -> AsyncIterator[Access]:
+async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
     """The way to the stack's cluster, with credentials at hand, closed at the end.
 
     Raises:

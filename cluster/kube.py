@@ -24,7 +24,7 @@ from cluster.translation import REQUEST_SECONDS, refusal, seconds_of, translated
 from stack.api_errors import CredentialsError, RefusedError, UnreachableError
 from stack.errors import Where
 from stack.foreign_json import read_json
-from stack.settings import Settings
+from stack.settings import ClusterAddress
 
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
 
@@ -285,7 +285,7 @@ class KubeClient:
 
 
 @asynccontextmanager
-async def open_client(settings: Settings) -> AsyncIterator[KubeClient]:
+async def open_client(settings: ClusterAddress) -> AsyncIterator[KubeClient]:
     """A client of the stack's cluster, closed at the end.
 
     Raises:

@@ -7,7 +7,7 @@ from cluster.kube import KubeClient, open_client
 from stack.api_errors import ForbiddenError
 from stack.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
 from stack.registry_errors import HostingTakenError, NamespaceTakenError, NodePortError
-from stack.settings import Settings
+from stack.settings import ClusterAddress, RegistrySettings
 
 FIXED_NODE_PORTS = range(30_000, 30_086)
 """The band that Kubernetes keeps for ports that somebody chose (KEP-3668), in a cluster with the usual range."""
@@ -16,7 +16,7 @@ PREPARED = "kube-registry/prepared"
 """Annotation of a namespace that an administrator made for a registry to come, with the rights in it (docs/rbac.md)."""
 
 
-async def prove_reach(settings: Settings) -> None:
+async def prove_reach(settings: ClusterAddress) -> None:
     """Return once the API server has answered us and let us look for the namespace.
 
     Raises:
@@ -26,7 +26,7 @@ async def prove_reach(settings: Settings) -> None:
         await _namespace(kube)
 
 
-async def cluster_uid(settings: Settings) -> str | None:
+async def cluster_uid(settings: ClusterAddress) -> str | None:
     """Return what tells the stack's cluster from every other: the uid of its namespace kube-system; None if unseen.
 
     Raises:
@@ -39,7 +39,7 @@ async def cluster_uid(settings: Settings) -> str | None:
             return None
 
 
-async def prove_namespace_free(settings: Settings, import_line: str) -> None:
+async def prove_namespace_free(settings: ClusterAddress, import_line: str) -> None:
     """Return if the registry's namespace is not there yet, or waits for a stack: prepared for one, or retained by one.
 
     A server-side apply would take over any that is, and a destroy would then delete it with all that is in it.
@@ -53,7 +53,7 @@ async def prove_namespace_free(settings: Settings, import_line: str) -> None:
             raise NamespaceTakenError(where=kube.where, import_line=import_line)
 
 
-async def prove_hosting_free(settings: Settings) -> None:
+async def prove_hosting_free(settings: ClusterAddress) -> None:
     """Return if nothing tells tools of a registry in this cluster yet; it may be another one that they are told of.
 
     Raises:
@@ -66,7 +66,7 @@ async def prove_hosting_free(settings: Settings) -> None:
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
 
 
-async def explain_node_port(settings: Settings, refused: str) -> NodePortError:
+async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePortError:
     """What the API server's refusal of a node port means: who has it, as far as may be seen, and which one is free.
 
     Args:

@@ -17,7 +17,7 @@ from pulumi_policy.proxy import UnknownValueError
 from stack.allowed import allowed_names
 from stack.objects import UNKNOWN
 from stack.rules import NOT_LOOKED_AT, RULES, Limits, Rule
-from stack.settings import Settings, described
+from stack.settings import RegistrySettings, described
 
 _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
 """The settings that the rules go by; their defaults are the program's."""
@@ -49,8 +49,7 @@ def _policy(name: str, rule: Rule) -> ResourceValidationPolicy:
 def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:
     given = args.get_config()
     config = {key: value for key, value in given.items() if key in _SETTINGS}
-    whole = {"kubeContext": "any", "images": {"any": {}}, **config}
-    settings = Settings.parse(whole, project="kube-registry", stack="any")
+    settings = RegistrySettings.parse({"kubeContext": "any", **config}, project="kube-registry", stack="any")
     limits = Limits.of(settings, registries=allowed_names(given.get(_REGISTRIES, ())))
     for text in rule(args.resource_type, _plain(args.props), limits):
         report(text, None)

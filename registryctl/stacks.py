@@ -15,7 +15,7 @@ from kube_registry.processes import run
 from stack.endpoints import derive_push_port
 from stack.errors import SettingsError, StackError, on_stack
 from stack.names import image_urn, short_name
-from stack.settings import Settings
+from stack.settings import RegistrySettings, Settings
 
 PULUMI_SECONDS = 60.0
 """How long `pulumi` may take to tell about a stack; its state may be far away."""
@@ -129,7 +129,7 @@ def push_line(stack: Stack, images: list[str]) -> str:
     return " ".join(["pulumi", "up", "--stack", stack.name, *(f"--replace {urn}" for urn in urns)])
 
 
-def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Settings:
+def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> RegistrySettings:
     """The settings of a registry of which only the kube context is known; all else is the defaults'.
 
     Args:
@@ -139,11 +139,10 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Set
     Raises:
         SettingsError: they are not right.
     """
-    no_build: dict[str, object] = {"images": {"none": {}}}  # a stack has images; here nothing is built
     push_port = derive_push_port("kube-registry", kube_context)
-    config = {"kubeContext": kube_context, "pushPort": push_port, **no_build, **_without_none(given)}
+    config = {"kubeContext": kube_context, "pushPort": push_port, **_without_none(given)}
     try:
-        return Settings.parse(config, project="kube-registry", stack="")
+        return RegistrySettings.parse(config, project="kube-registry", stack="")
     except SettingsError as error:
         raise _from_outside(error, given, None) from None
 

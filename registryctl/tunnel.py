@@ -45,10 +45,11 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
     out = console()
     opened: Tunnel | None = None
     async with until_told():
-        if kube_context:
-            settings = kube_context_settings(kube_context, given)
-        else:
-            settings = await stack_settings(Path.cwd(), stack, given)
+        settings = (
+            kube_context_settings(kube_context, given)
+            if kube_context
+            else await stack_settings(Path.cwd(), stack, given)
+        )
         with watched(out) as live:
             say = show_waits(out, live)
             async with (

@@ -10,6 +10,10 @@
     ├── DockerConfigError          Docker's config.json cannot be used
     ├── DaemonReachError           it does not reach the push address
     ├── TookTooLongError           a step of the update was given up
+    ├── FleetError                 fleet.yaml is not as it should be
+    ├── ProgramError               there is no `pulumi` to run the program
+    ├── RunCancelledError          a stack's run was ended before it was done
+    ├── StackLockedError           another update holds the stack
     ├── PlanError                  Pulumi gives no plan of a stack
     ├── PlanTooLateError           or not in time
     └── ClusterError               something live: says which cluster, kube context and namespace
@@ -50,8 +54,9 @@
             └── TunnelProtocolError  the node speaks something else
 
 What needs no cluster is here; what stands below ClusterError is in api_errors.py, registry_errors.py, volume_errors.py,
-tunnel_errors.py and housekeeping_errors.py. A subclass is a dataclass of its fields, with a template; the sentence
-names what, where and why, and ends with what mends it. Programming mistakes are no part of this tree.
+tunnel_errors.py and housekeeping_errors.py, and that of a fleet in fleet_errors.py. A subclass is a dataclass of its
+fields, with a template; the sentence names what, where and why, and ends with what mends it. Programming mistakes are
+no part of this tree.
 """
 
 import re

@@ -26,7 +26,7 @@ from stack.objects import (
     sequence,
 )
 from stack.pod_security import privileges
-from stack.settings import Settings
+from stack.settings import RegistrySettings
 
 NODE_PORTS = range(30_000, 32_768)
 """Node ports of a cluster whose API server was not told otherwise."""
@@ -65,7 +65,7 @@ class Limits:
     registries: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings, node_ports: range = NODE_PORTS, registries: Iterable[str] = ()) -> Self:
+    def of(cls, settings: RegistrySettings, node_ports: range = NODE_PORTS, registries: Iterable[str] = ()) -> Self:
         """Those of one stack."""
         return cls(
             namespace=settings.namespace,

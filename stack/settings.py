@@ -149,8 +149,8 @@ class PodSettings(_Model):
         return self.user == "fixed"
 
 
-class Settings(_Model):
-    """All that is chosen about one stack, checked."""
+class ClusterAddress(_Model):
+    """Where a registry is: its cluster, as a kubeconfig has it, and its namespace there."""
 
     kube_context: Text = _setting(
         "Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of "
@@ -173,6 +173,24 @@ class Settings(_Model):
         default="kube-registry",
         pattern=_NAMESPACE,
     )
+
+    _stack: str | None = PrivateAttr(default=None)
+    _secret: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def model_post_init(self, context: tuple[Collection[str], str] | None, /) -> None:
+        """Remember what no field says: which keys are secret, and whose settings these are."""
+        secret, stack = context or ((), "")
+        self._secret, self._stack = frozenset(secret), stack or None
+
+    @property
+    def stack(self) -> str | None:
+        """Name of the stack, as Pulumi takes it; None where only the kube context is known."""
+        return self._stack
+
+
+class RegistrySettings(ClusterAddress):
+    """All that is chosen about one registry."""
+
     node_port: int = _setting(
         "Port of the registry on every node, within the cluster's node port range.",
         "a port number, in most clusters from 30000 to 32767",
@@ -253,17 +271,6 @@ class Settings(_Model):
         "platform",
         PodSettings(),
     )
-    images: Annotated[
-        dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
-    ] = _setting(
-        "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
-        f"at least one image, named by its repository: {ALLOWED}",
-        "./app",
-        min_length=1,
-    )
-
-    _images_are_secret: bool = PrivateAttr(default=False)
-    _stack: str | None = PrivateAttr(default=None)
 
     @classmethod
     def parse(cls, config: Mapping[str, object], *, project: str, stack: str, secret: Collection[str] = ()) -> Self:
@@ -292,22 +299,6 @@ class Settings(_Model):
                 error, Checked(given, hidden, described(cls), described(ImageSettings), described(PodSettings))
             ) from None
 
-    def model_post_init(self, context: tuple[Collection[str], str] | None, /) -> None:
-        """Remember what no field says: which values are secret, and whose settings these are."""
-        secret, stack = context or ((), "")
-        self._images_are_secret = "images" in secret
-        self._stack = stack or None
-
-    @property
-    def stack(self) -> str | None:
-        """Name of the stack, as Pulumi takes it; None where only the kube context is known."""
-        return self._stack
-
-    @property
-    def has_secret_build_args(self) -> bool:
-        """Whether build arguments are secret. Pulumi marks the whole key `images`, so then all of them are."""
-        return self._images_are_secret and any(image.build_args for image in self.images.values())
-
     @property
     def proxy_namespace(self) -> str:
         """Namespace of the node proxy; another one than the registry's, because Pod Security allows more there."""
@@ -317,6 +308,24 @@ class Settings(_Model):
     def endpoints(self) -> Endpoints:
         """The two addresses of this stack's registry."""
         return Endpoints(node_port=self.node_port, push_port=self.push_port)
+
+
+class Settings(RegistrySettings):
+    """All that is chosen about one stack, checked."""
+
+    images: Annotated[
+        dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
+    ] = _setting(
+        "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
+        f"at least one image, named by its repository: {ALLOWED}",
+        "./app",
+        min_length=1,
+    )
+
+    @property
+    def has_secret_build_args(self) -> bool:
+        """Whether build arguments are secret. Pulumi marks the whole key `images`, so then all of them are."""
+        return "images" in self._secret and any(image.build_args for image in self.images.values())
 
 
 def described(model: type[BaseModel] = Settings) -> dict[str, FieldInfo]:

@@ -4,13 +4,18 @@ import shlex
 
 import pytest
 
-from registryctl.stacks import Stack, kube_context_settings, push_line
+from registryctl.stacks import Stack, push_line
 from stack.names import image_urn
+from stack.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["live", "team/shop/live"])
 def test_it_names_every_lost_image_of_a_stack_as_pulumi_does(name: str) -> None:
-    stack = Stack("shop", name, kube_context_settings("prod", {}))
+    stack = Stack(
+        "shop",
+        name,
+        Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="kube-registry", stack="prod"),
+    )
     first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
     words = shlex.split(push_line(stack, ["app", "other"]))
     assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]

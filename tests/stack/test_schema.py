@@ -1,7 +1,9 @@
 import re
+from collections.abc import Iterator
 
 import pytest
 
+from stack import errors
 from stack.errors import KubeRegistryError
 from stack.registry_errors import PreflightError
 from stack.schema import GENERATED, ROOT, with_example
@@ -19,7 +21,25 @@ class TestGenerated:
             assert all(key in (ROOT / name).read_text() for key in described())
 
 
+def drawn() -> dict[str, str]:
+    """Each error of the tree in the docstring of stack/errors.py -> the one that it hangs on."""
+    line, above, found = re.compile(r"    ([│ ]*)[├└]── (\w+) "), ["KubeRegistryError"], dict[str, str]()
+    for place, name in line.findall(str(errors.__doc__)):
+        above[len(place) // 4 + 1 :] = [name]
+        found[name] = above[-2]
+    return found
+
+
+def below(kind: type[KubeRegistryError]) -> Iterator[type[KubeRegistryError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from below(each)
+
+
 class TestErrors:
+    def test_the_tree_is_that_of_the_classes(self) -> None:
+        assert drawn() == {kind.__name__: kind.__bases__[0].__name__ for kind in below(KubeRegistryError)}
+
     def test_the_page_has_a_heading_of_one_line_for_each(self) -> None:
         headings = re.findall(r"^\*\*.*", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
         assert len(headings) == len(list(with_example()))
