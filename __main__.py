@@ -24,6 +24,8 @@ def main() -> None:
     config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
     secret = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
+    for note in settings.notes:
+        pulumi.log.warn(on_stack(note, pulumi.get_stack()))
     warn_of_secrets(settings)
     prove_preconditions(settings)
     staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]

@@ -53,7 +53,7 @@ LEFT = Verdict("it left meanwhile", "the next update", later=True)
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
-NODE_PROXY = "`pulumi config set nodeProxy true`"
+NODE_PROXY = "`pulumi config set exposure nodeProxy`"
 REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)
 UNKNOWN = "what the message says; docs/compatibility.md tells what each kind of node needs"
 RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"

@@ -93,4 +93,4 @@ def _second(time: datetime) -> str:
 
 def _way(settings: Settings) -> dict[str, str]:
     """What a proof is good for: a node that pulled through its node proxy has not shown that it can without."""
-    return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.node_proxy).lower()}
+    return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.has_node_proxy).lower()}

@@ -182,7 +182,7 @@ class PushPath:
         deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
-            if self._settings.node_proxy:
+            if self._settings.has_node_proxy:
                 left = deadline - time.monotonic()
                 say(Phase.REGISTRY, f"waiting for the node proxy to listen on every node, {until(left)}")
                 await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)

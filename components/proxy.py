@@ -9,6 +9,7 @@ Keys of its configuration: HAProxy 2.6, doc/configuration.txt; its signals: doc/
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -17,7 +18,7 @@ import pulumi_kubernetes as kubernetes
 from components.annotations import FORCE, OURS
 from components.hooks import namespace_hooks
 from components.workload import priority
-from stack.names import LINUX, NODE_PROXY, READ_PORT, VIRTUAL_NODES, labels
+from stack.names import LINUX, NODE_PROXY, VIRTUAL_NODES, labels
 from stack.settings import Settings
 
 _CONFIG = "/etc/node-proxy"
@@ -33,6 +34,32 @@ exec haproxy -db -f {_CONFIG}/haproxy.cfg"""
 """The file is the kernel's list of IPv6 addresses; on a node without them HAProxy would end, unable to listen."""
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A port on every node's loopback, and where it leads.
+
+    Args:
+        name: of the listener: lower-case letters.
+        port: on the loopback; the node port of the Service, so that one pull reference is true on all nodes.
+        address: of the Service in the cluster.
+        service_port: the port of the Service there.
+    """
+
+    name: str
+    port: int
+    address: pulumi.Input[str]
+    service_port: int
+
+
+def address_of(service: kubernetes.core.v1.Service) -> pulumi.Output[str]:
+    """The address of a Service in the cluster.
+
+    A dry run invents one for a Service that is not there yet; its id is not known then.
+    """
+    address: pulumi.Output[str] = service.id.apply(lambda _: service.spec.cluster_ip)
+    return address
+
+
 class NodeProxy(pulumi.ComponentResource):
     """A listener on each node's loopback that leads to the registry, in a namespace of its own.
 
@@ -40,7 +67,7 @@ class NodeProxy(pulumi.ComponentResource):
         name: its name in the stack.
         settings: what was chosen for the stack.
         place: the registry's namespace, which is there once the registry stays where it is.
-        service: the registry's, whose address in the cluster it leads to.
+        listeners: the ports that it listens on, at least one.
         opts: carries the parent.
     """
 
@@ -51,7 +78,7 @@ class NodeProxy(pulumi.ComponentResource):
         name: str,
         settings: Settings,
         place: pulumi.Output[str],
-        service: kubernetes.core.v1.Service,
+        listeners: Sequence[Listener],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("kube-registry:index:NodeProxy", name, {}, opts)
@@ -74,26 +101,24 @@ class NodeProxy(pulumi.ComponentResource):
         config = kubernetes.core.v1.ConfigMap(
             f"{name}-config",
             metadata=metadata,
-            data={"haproxy.cfg": config_file(settings)},
+            data={"haproxy.cfg": config_file(listeners)},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
         )
-        # A dry run invents an address for a Service that is not there yet; its id is not known then.
-        address = service.id.apply(lambda _: service.spec.cluster_ip)
         self.daemon_set = kubernetes.apps.v1.DaemonSet(
             f"{name}-daemon-set",
             metadata=metadata,
-            spec=daemon_set_spec(settings, address),
+            spec=daemon_set_spec(settings, listeners),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace, config]),
         )
         self.register_outputs({"namespace": own.namespace})
 
 
-def config_file(settings: Settings) -> str:
-    """HAProxy's configuration.
+def config_file(listeners: Sequence[Listener]) -> str:
+    """HAProxy's configuration, with a section for each listener.
 
     Both ends may be silent for as long as a slow disk takes; who ends a pull is the runtime, not we.
     """
-    return f"""\
+    return """\
 global
     maxconn 512
     nbthread 2
@@ -104,17 +129,21 @@ defaults
     timeout connect 5s
     timeout client 10m
     timeout server 10m
+""" + "".join(map(_section, listeners))
 
-listen registry
-    bind 127.0.0.1:{settings.node_port}
+
+def _section(listener: Listener) -> str:
+    return f"""
+listen {listener.name}
+    bind 127.0.0.1:{listener.port}
     .if defined(IPV6_LOOPBACK)
-    bind [::1]:{settings.node_port}
+    bind [::1]:{listener.port}
     .endif
-    server registry "${{REGISTRY}}:{READ_PORT}"
+    server {listener.name} "${{{listener.name.upper()}}}:{listener.service_port}"
 """
 
 
-def daemon_set_spec(settings: Settings, address: pulumi.Input[str]) -> dict[str, Any]:
+def daemon_set_spec(settings: Settings, listeners: Sequence[Listener]) -> dict[str, Any]:
     """The DaemonSet's spec.
 
     In an update the new pod listens beside the old one on the same port before that goes, which then lets the pulls
@@ -122,9 +151,9 @@ def daemon_set_spec(settings: Settings, address: pulumi.Input[str]) -> dict[str,
 
     Args:
         settings: what was chosen for the stack.
-        address: the registry's Service's address in the cluster.
+        listeners: the ports that it listens on, at least one.
     """
-    checksum = hashlib.sha256(config_file(settings).encode()).hexdigest()
+    checksum = hashlib.sha256(config_file(listeners).encode()).hexdigest()
     return {
         "selector": {"matchLabels": labels(NODE_PROXY)},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "20%", "maxUnavailable": 0}},
@@ -143,7 +172,7 @@ def daemon_set_spec(settings: Settings, address: pulumi.Input[str]) -> dict[str,
                     **({"runAsUser": _USER, "runAsGroup": _USER} if settings.pod.has_fixed_user else {}),
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
-                "containers": [_haproxy(settings, address)],
+                "containers": [_haproxy(settings.proxy_image, listeners)],
                 "volumes": [{"name": "config", "configMap": {"name": NODE_PROXY}}],
             },
         },
@@ -155,16 +184,16 @@ def _real_nodes() -> dict[str, Sequence[Any]]:
     return {"nodeSelectorTerms": [{"matchExpressions": none_of}]}
 
 
-def _haproxy(settings: Settings, address: pulumi.Input[str]) -> dict[str, Any]:
+def _haproxy(image: str, listeners: Sequence[Listener]) -> dict[str, Any]:
     return {
         "name": NODE_PROXY,
-        "image": settings.proxy_image,
+        "image": image,
         "command": ["sh", "-c", _START],
-        "env": [{"name": "REGISTRY", "value": address}],
+        "env": [{"name": each.name.upper(), "value": each.address} for each in listeners],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
         "readinessProbe": {
-            "tcpSocket": {"host": "127.0.0.1", "port": settings.node_port},
+            "tcpSocket": {"host": "127.0.0.1", "port": listeners[0].port},
             "periodSeconds": 1,
         },
         "securityContext": {

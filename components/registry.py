@@ -14,7 +14,7 @@ from components.annotations import FORCE, OURS
 from components.fences import RESTRICTED, read_door_only
 from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
 from components.hosting import tell_of_registry
-from components.proxy import NodeProxy
+from components.proxy import Listener, NodeProxy, address_of
 from components.volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
 from components.workload import config_files, deployment_spec
 from stack.names import READ_PORT, REGISTRY, RETAINED, labels
@@ -64,9 +64,10 @@ class ClusterRegistry(pulumi.ComponentResource):
             tell_of_registry(name, settings, self._place, self)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
         namespace = deployment.metadata.namespace
-        if settings.node_proxy:
+        if settings.has_node_proxy:
+            listeners = [Listener("registry", settings.node_port, address_of(service), READ_PORT)]
             daemon_set = NodeProxy(
-                f"{name}-proxy", settings, self._place, service, pulumi.ResourceOptions(parent=self)
+                f"{name}-proxy", settings, self._place, listeners, pulumi.ResourceOptions(parent=self)
             ).daemon_set
             self.needed_to_push.append(daemon_set)
             namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
@@ -86,8 +87,8 @@ class ClusterRegistry(pulumi.ComponentResource):
             metadata=self._metadata(self._namespace.metadata.name),
             spec={
                 "accessModes": ["ReadWriteOnce"],
-                "storageClassName": self.settings.storage_class,
-                "resources": {"requests": {"storage": self.settings.storage_size}},
+                "storageClassName": self.settings.claim.storage_class,
+                "resources": {"requests": {"storage": self.settings.claim.size}},
             },
             opts=pulumi.ResourceOptions.merge(
                 self._inside_namespace(),

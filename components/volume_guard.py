@@ -35,7 +35,7 @@ def unmoved(
         name, storage_class = str(kept[0]), kept[1]
         changes = {
             "namespace": (name, settings.namespace),
-            "storageClass": (storage_class, settings.storage_class),
+            "claim.storageClass": (storage_class, settings.claim.storage_class),
         }
         for key, (before, wanted) in changes.items():
             if before and wanted and before != wanted:

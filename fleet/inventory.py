@@ -4,10 +4,13 @@ Every setting may stand in the defaults or beside a stack's name; the JSON schem
 """
 
 import fnmatch
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from fleet.entries import Entry, read_entries, read_yaml
 from stack.endpoints import PUSH_PORTS
@@ -15,6 +18,7 @@ from stack.errors import SettingsError
 from stack.fleet_errors import FleetError
 from stack.names import short_name
 from stack.problems import nearest
+from stack.renamed import RENAMED, with_new_names
 from stack.settings import Settings, described
 
 FILE = "fleet.yaml"
@@ -51,10 +55,12 @@ class Fleet:
     Args:
         project: name of the Pulumi project.
         members: by wave, then as they are written.
+        notes: a sentence for each place with settings under their old names, with what is to be written there.
     """
 
     project: str
     members: tuple[Member, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_fleet(folder: Path) -> Fleet:
@@ -70,10 +76,13 @@ def read_fleet(folder: Path) -> Fleet:
     file = folder / FILE
     if not file.exists():
         raise FleetError(str(file), "", "there is no such file", "`.venv/bin/python -m registryctl fleet init`")
-    defaults, entries = read_entries(file)
+    written, entries = read_entries(file)
+    defaults = _current(file, "defaults", written)
     members = [_member(file, project, defaults, entry) for entry in entries]
     _prove_distinct(file, members)
-    return Fleet(project, tuple(sorted(members, key=lambda member: member.wave)))
+    places = {"defaults": written, **{f"stack {entry.name}": entry.model_extra or {} for entry in entries}}
+    notes = (_renaming(file, place, keys) for place, keys in places.items() if RENAMED.keys() & keys.keys())
+    return Fleet(project, tuple(sorted(members, key=lambda member: member.wave)), tuple(notes))
 
 
 def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet:
@@ -124,9 +133,8 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry) -> Member:
-    own, place = entry.model_extra or {}, f"stack {entry.name}"
-    _prove_known(file, "defaults", defaults)
-    _prove_known(file, place, own)
+    place = f"stack {entry.name}"
+    own = _current(file, place, entry.model_extra or {})
     if entry.name.count("/") == 2 and entry.name.split("/")[1] != project:  # noqa: PLR2004 - organization/project/stack
         raise FleetError(str(file), place, f"it is of another project, this one is {project}", "take it out")
     given = merged(defaults, own)
@@ -140,17 +148,36 @@ def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry)
 def _config(given: Mapping[str, object], settings: Settings) -> dict[str, object]:
     """What is set, as Pulumi's config has it: numbers and truth values as such, texts as they are written."""
     checked = settings.model_dump(by_alias=True, exclude_unset=True)
-    of_stack = {key: value for key, value in given.items() if key in checked and value not in (None, "")}
+    of_stack = {key: value for key, value in given.items() if key in checked and checked[key] not in (None, "", {})}
     is_text = {key: isinstance(value, str) and isinstance(checked[key], str) for key, value in of_stack.items()}
     return {key: value if is_text[key] else checked[key] for key, value in of_stack.items()}
 
 
-def _prove_known(file: Path, place: str, keys: Mapping[str, object]) -> None:
+def _current(file: Path, place: str, keys: Mapping[str, object]) -> dict[str, Any]:
+    """The settings of one place, each under its present name."""
     for key in map(str, keys):
-        if key not in described():
-            meant = nearest(key, described())
-            hint = f"write `{meant}`" if meant else f"use one of {', '.join(described())}"
+        if key not in described() and key not in RENAMED:
+            meant = nearest(key, {**described(), **RENAMED})
+            line = _as_yaml(with_new_names({meant: keys[key]})) if meant and meant in RENAMED else meant
+            hint = f"write `{line}`" if line else f"use one of {', '.join(described())}"
             raise FleetError(str(file), place, f"there is no setting {key}", hint)
+    try:
+        return with_new_names(keys)
+    except SettingsError as error:
+        raise FleetError(str(file), place, f"setting {error.key}: {error.problem}", "remove it there") from error
+
+
+def _renaming(file: Path, place: str, keys: Mapping[str, object]) -> str:
+    """What is to be written in one place for its settings under old names."""
+    old = [key for key in keys if key in RENAMED]
+    sections = {RENAMED[key][0] for key in old}
+    current = {key: value for key, value in with_new_names(keys).items() if key in sections}
+    lines = " and ".join(f"`{_as_yaml({key: value})}`" for key, value in current.items())
+    return f"{file}: {place}: {', '.join(old)}: old names of settings. Fix: write {lines} there"
+
+
+def _as_yaml(settings: Mapping[str, object]) -> str:
+    return yaml.safe_dump(settings, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
 
 
 def _prove_distinct(file: Path, members: list[Member]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.entries import Entry
+from stack.renamed import RENAMED
 from stack.settings import Settings
 
 _YAML_TYPES = {
@@ -22,7 +23,7 @@ FILE = Path(__file__).parent.parent / "docs" / "fleet.schema.json"
 def schema() -> dict[str, Any]:
     """The schema: every setting is optional, in the defaults and below a stack's name."""
     settings, entry = Settings.model_json_schema(), Entry.model_json_schema()
-    of_settings = _as_written(settings["properties"])
+    of_settings = _as_written(settings["properties"]) | {key: _deprecated(new) for key, new in RENAMED.items()}
     stack = {
         "type": "object",
         "required": entry["required"],
@@ -42,6 +43,10 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": _as_written(settings["$defs"]),
     }
+
+
+def _deprecated(new: list[str]) -> dict[str, Any]:
+    return {"deprecated": True, "description": f"Old name of {'.'.join(new)}."}
 
 
 def _as_written(schemas: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def judge_room(room: Room, where: Where) -> Line:
         return Line("volume", well=True, words=words)
     fix = (
         f"`.venv/bin/python -m registryctl gc{where.stack_option}` frees what nothing uses; where its storage class "
-        "lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+        "lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make room"
     )
     return Line("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
 

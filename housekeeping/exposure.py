@@ -45,7 +45,7 @@ async def _service(kube: KubeClient, settings: Settings) -> Line | None:
 
 
 async def _node_proxy(kube: KubeClient, settings: Settings) -> Line | None:
-    if not settings.node_proxy:
+    if not settings.has_node_proxy:
         return None
     try:
         await wait_proxy_ready(kube, settings.proxy_namespace, seconds=PROXY_SECONDS)

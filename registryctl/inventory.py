@@ -45,7 +45,14 @@ def meant(stacks: str | None, label: Sequence[str] | None) -> Fleet:
     pairs = [each.partition("=") for each in label or ()]
     if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
         raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
-    return chosen(read_fleet(Path.cwd()), stacks, {key: value for key, _, value in pairs})
+    return chosen(with_notes(read_fleet(Path.cwd())), stacks, {key: value for key, _, value in pairs})
+
+
+def with_notes(fleet: Fleet) -> Fleet:
+    """The fleet, once its notes are printed."""
+    for note in fleet.notes:
+        typer.echo(note, err=True)
+    return fleet
 
 
 def init() -> None:

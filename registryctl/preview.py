@@ -12,6 +12,7 @@ from fleet.inventory import Member, read_fleet
 from fleet.pulumi import find_program
 from fleet.review import Question, StackReview, review
 from fleet.review_text import lines, markdown, verdict
+from registryctl.inventory import with_notes
 from registryctl.session import console, judge
 from registryctl.stacks import find_stack
 from stack.allowed import allowed_names
@@ -69,7 +70,7 @@ async def _preview(stacks: list[str] | None, question: Callable[..., Question], 
 async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Member], bool]:
     """The project's name, the stacks that are meant, and whether their config is the fleet's."""
     if (folder / "fleet.yaml").exists():
-        fleet = read_fleet(folder)
+        fleet = with_notes(read_fleet(folder))
         members = [member for member in fleet.members if not stacks or member.name in stacks]
         if unknown := set(stacks or ()) - {member.name for member in members}:
             raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")

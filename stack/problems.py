@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from stack.errors import SettingsError
 from stack.kubeconfig_setting import is_contents
+from stack.renamed import RENAMED, as_now
 from stack.repository import ALLOWED, allowed_name
 
 _DOTTED = "there is no such setting, without --path its dots are a part of its name"
@@ -23,31 +24,33 @@ class Checked:
     """A config that was checked, and what it was checked against.
 
     Args:
-        config: key -> value, keys without the project's name.
+        config: key -> value, keys without the project's name, as they are given.
+        current: the same, every setting under its present name.
         secret: keys whose values are secret.
         settings: the settings that exist, as Pulumi writes them.
         of_image: those of one image.
-        of_pod: those of the registry's pod.
+        sections: setting with fields of its own -> those fields.
     """
 
     config: Mapping[str, object]
+    current: Mapping[str, object]
     secret: Collection[str]
     settings: Mapping[str, FieldInfo]
     of_image: Mapping[str, FieldInfo]
-    of_pod: Mapping[str, FieldInfo]
+    sections: Mapping[str, Mapping[str, FieldInfo]]
 
     def known(self, place: list[str]) -> Mapping[str, FieldInfo]:
         """The settings that exist beside a place."""
         match place:
             case ["images", _, _, *_]:
                 return self.of_image
-            case ["pod", _, *_]:
-                return self.of_pod
+            case [section, _, *_] if section in self.sections:
+                return self.sections[section]
         return self.settings
 
     def has(self, place: list[str]) -> bool:
         """Whether a place has a value."""
-        found: Any = self.config
+        found: Any = self.current
         for part in place:
             found = json.loads(found) if isinstance(found, str) else found
             if not isinstance(found, Mapping) or found.get(part) in (None, ""):
@@ -60,9 +63,13 @@ class Checked:
         match place:
             case ["images", _, key, *_]:
                 return self.of_image[key]
-            case ["pod", key, *_]:
-                return self.of_pod[key]
+            case [section, key, *_] if section in self.sections:
+                return self.sections[section][key]
         return self.settings[place[0]]
+
+    def old_name(self, place: list[str]) -> str | None:
+        """The old key that a place's value was given by."""
+        return next((key for key, new in RENAMED.items() if new == place and key in self.config), None)
 
 
 def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
@@ -76,8 +83,8 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
     )
     place = [str(part) for part in found["loc"] if part != "[key]"]
-    if place[0] == "pod" and place[1:2] and place[1] in checked.of_pod:
-        problem, commands = _in_pod(found, place, checked)
+    if place[1:] and place[1] in checked.sections.get(place[0], ()):
+        problem, commands = _in_section(found, place, checked)
     elif found["type"] == "extra_forbidden":
         problem, commands = _unknown(place, found["input"], checked)
     elif "[key]" in found["loc"]:
@@ -85,7 +92,8 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     else:
         problem = f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}"
         commands = _replaced(place, checked)
-    return SettingsError(key=".".join(place), problem=problem, mend=" and ".join(f"`{each}`" for each in commands))
+    key = checked.old_name(place) or ".".join(place)
+    return SettingsError(key=key, problem=problem, mend=" and ".join(f"`{each}`" for each in commands))
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
@@ -93,6 +101,18 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     by_lower = {key.lower(): key for key in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
     return by_lower[found[0]] if found else None
+
+
+def renamings(checked: Checked) -> Iterator[str]:
+    """A sentence for each setting that is given by its old name, with the commands that give it the new one.
+
+    Args:
+        checked: a config without faults.
+    """
+    for key, place in RENAMED.items():
+        if key in checked.config:
+            commands = _moved([key], place, as_now(key, checked.config[key]), checked)
+            yield f"setting {key} is named {'.'.join(place)} now. Fix: {' and '.join(f'`{each}`' for each in commands)}"
 
 
 def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
@@ -118,8 +138,10 @@ def _allowed(place: list[str], checked: Checked) -> str:
     return str(dict(checked.field(place).json_schema_extra or {})["allowed"])  # type: ignore[arg-type]
 
 
-def _in_pod(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, Iterator[str]]:
-    """A part of a setting of the pod, which has no command of its own: that setting is set in its place."""
+def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, Iterator[str]]:
+    """A part of a field of a section, which has no command of its own: that field is set in its place."""
+    if place[:2] == place and found["type"] != "extra_forbidden":
+        return f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}", _replaced(place, checked)
     what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
     return f"{what}, {place[1]} takes {_allowed(place[:2], checked)}", _replaced(place[:2], checked)
 
@@ -131,21 +153,25 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, It
     if not above and name.startswith("images.") and name.count(".") > 1:
         commands = _moved(place, name.split("."), value, checked)
         return _DOTTED, commands
-    if not above and (part := re.match(r"pod\.(\w+)", name)) and part[1] in checked.of_pod:
-        return _DOTTED, _into_pod(place, name.split("."), value, checked)
-    meant = nearest(name, known)
-    commands = _moved(place, [*above, meant], value, checked) if meant else iter([_rm(place)])
+    if not above and (part := re.match(r"(\w+)\.(\w+)", name)) and part[2] in checked.sections.get(part[1], ()):
+        return _DOTTED, _into_section(place, name.split("."), value, checked)
+    meant = nearest(name, known if above else {**known, **RENAMED})
+    if meant and meant in RENAMED:
+        commands = _moved(place, RENAMED[meant], as_now(meant, value), checked)
+        meant = ".".join(RENAMED[meant])
+    else:
+        commands = _moved(place, [*above, meant], value, checked) if meant else iter([_rm(place)])
     hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
     return f"there is no such setting{hint}", commands
 
 
-def _into_pod(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
-    """A key with dots as a part of the pod; an example where the parts are no plain names."""
+def _into_section(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """A key with dots as a part of a section; an example where the parts are no plain names."""
     if all(part.isalnum() for part in target):
         yield from _moved(place, target, value, checked)
         return
     yield _rm(place)
-    yield from _replaced(["pod", re.split(r"\W", target[1])[0]], checked)
+    yield from _replaced([target[0], re.split(r"\W", target[1])[0]], checked)
 
 
 def _renamed(place: list[str], checked: Checked) -> Iterator[str]:
@@ -197,11 +223,13 @@ def _as_given(
 def _replaced(place: list[str], checked: Checked) -> Iterator[str]:
     """What sets a place to an example; first what removes the value that stands in the way of a map."""
     field = checked.field(place)
+    if old := checked.old_name(place):
+        yield _rm([old])
     path = dict(field.json_schema_extra or {}).get("path")  # type: ignore[arg-type]
-    if place[0] == "pod" and path:
-        if checked.has(place):
+    if place[0] in checked.sections and path:
+        if checked.has(place) and not old and place[1:] != [path]:
             yield _rm(place)
-        yield f"pulumi config set --path {shlex.quote(f'pod.{path}')} {(field.examples or [''])[0]}"
+        yield f"pulumi config set --path {shlex.quote(f'{place[0]}.{path}')} {(field.examples or [''])[0]}"
         return
     match place:
         case ["images"]:

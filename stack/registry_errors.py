@@ -120,7 +120,8 @@ class VolumeFullError(
     ClusterError,
     sentence=(
         "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
-        "where its storage class lets a volume grow, `pulumi config set storageSize SIZE` and `pulumi up` make room"
+        "where its storage class lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make "
+        "room"
     ),
     example={
         "where": HERE,
@@ -209,7 +210,7 @@ class PreflightError(
         "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
         "failing": 1,
         "nodes": 2,
-        "mend": "`pulumi config set nodeProxy true`",
+        "mend": "`pulumi config set exposure nodeProxy`",
     },
 ):
     """Nodes cannot pull what would be pushed.

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from stack import api_errors, errors, fleet_errors, housekeeping_errors, registry_errors, tunnel_errors, volume_errors
 from stack.errors import KubeRegistryError
+from stack.renamed import RENAMED
 from stack.settings import described
 
 ROOT = Path(__file__).parent.parent
@@ -82,11 +83,13 @@ def with_example() -> Iterator[type[KubeRegistryError]]:
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    kind = "object" if name in ("images", "pod") else _KINDS.get(field.annotation, "string")
+    kind = "object" if name in ("images", "pod", "claim") else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
         default = None if field.is_required() else field.default
         default = {} if kind == "object" else default
+        if [name] in RENAMED.values():
+            default = None  # a default would look like a value that is set, beside the old key's
         lines.append(f"    default: {json.dumps(_NOT_SET[kind] if default is None else default)}")
     return "\n".join(lines) + "\n"
 

@@ -23,7 +23,8 @@ from pydantic.fields import FieldInfo
 from stack.endpoints import Endpoints, derive_push_port
 from stack.kubeconfig_setting import with_home
 from stack.names import short_name
-from stack.problems import Checked, first_problem
+from stack.problems import Checked, first_problem, renamings
+from stack.renamed import with_new_names
 from stack.repository import ALLOWED, Repository
 
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
@@ -50,6 +51,12 @@ def with_values(section: object) -> object:
     return {} if section is None else section
 
 
+def with_texts(section: object) -> object:
+    """A section without the keys that have no value or an empty text, which means not set."""
+    kept = with_values(section)
+    return {key: value for key, value in kept.items() if value != ""} if isinstance(kept, Mapping) else kept
+
+
 Text = Annotated[str, BeforeValidator(as_text)]
 """What numbers and truth values are taken as where text is meant."""
 
@@ -62,8 +69,8 @@ def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa
     return Field(description=what, json_schema_extra={"allowed": allowed}, examples=[example], **rest)
 
 
-def _of_pod(what: str, allowed: str, path: str, example: str, default: object) -> Any:  # noqa: ANN401 - as pydantic's
-    """A field of the setting `pod`: its example is the value of a part of it, at a path."""
+def _part(what: str, allowed: str, path: str, example: str, default: object) -> Any:  # noqa: ANN401 - as pydantic's
+    """A field of a setting with fields of its own: its example is the value of a part of it, at a path."""
     extra: dict[str, Any] = {"allowed": allowed, "path": path}
     return Field(description=what, json_schema_extra=extra, examples=[example], default=default)
 
@@ -111,31 +118,31 @@ class Resources(_Model):
 class PodSettings(_Model):
     """How the registry's pod is placed and run, beyond what every cluster takes."""
 
-    node_selector: dict[Text, Text] = _of_pod(
+    node_selector: dict[Text, Text] = _part(
         "Labels that its node must have, besides kubernetes.io/os: linux.",
         "a map of labels",
         'nodeSelector["kubernetes.io/arch"]',
         "amd64",
         {},
     )
-    tolerations: list[Toleration] = _of_pod(
+    tolerations: list[Toleration] = _part(
         "Taints that it tolerates.", "a list of tolerations", "tolerations[0].operator", "Exists", []
     )
-    resources: Resources = _of_pod(
+    resources: Resources = _part(
         "Resources of each of its two containers, which replace the defaults key by key.",
         "a map of requests and limits, each of quantities such as 500m or 64Mi",
         "resources.limits.memory",
         "1Gi",
         Resources(),
     )
-    priority_class: Text | None = _of_pod(
+    priority_class: Text | None = _part(
         "Its priority class, and the node proxy's.",
         "the name of a priority class",
         "priorityClass",
         "system-cluster-critical",
         None,
     )
-    user: Literal["fixed", "platform"] = _of_pod(
+    user: Literal["fixed", "platform"] = _part(
         "Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does.",
         "fixed or platform",
         "user",
@@ -147,6 +154,21 @@ class PodSettings(_Model):
     def has_fixed_user(self) -> bool:
         """Whether pods name their user and group."""
         return self.user == "fixed"
+
+
+class ClaimSettings(_Model):
+    """The registry's volume, as its PersistentVolumeClaim asks for it."""
+
+    size: Annotated[str, BeforeValidator(as_text), Field(pattern=_QUANTITY)] = _part(
+        "Its size.", "a quantity of more than zero, such as 500Mi or 10Gi", "size", "10Gi", "10Gi"
+    )
+    storage_class: Text | None = _part(
+        "Its storage class; the cluster's default if not set.",
+        "the name of a storage class",
+        "storageClass",
+        "standard",
+        None,
+    )
 
 
 class ClusterAddress(_Model):
@@ -191,6 +213,8 @@ class ClusterAddress(_Model):
 class RegistrySettings(ClusterAddress):
     """All that is chosen about one registry."""
 
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+
     node_port: int = _setting(
         "Port of the registry on every node, within the cluster's node port range.",
         "a port number, in most clusters from 30000 to 32767",
@@ -206,18 +230,12 @@ class RegistrySettings(ClusterAddress):
         ge=1024,
         le=65535,
     )
-    storage_size: Text = _setting(
-        "Size of the registry's volume.",
-        "a quantity of more than zero, such as 500Mi or 10Gi",
+    claim: Annotated[ClaimSettings, BeforeValidator(with_texts), BeforeValidator(from_json)] = _part(
+        "The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set.",
+        "a map of size, storageClass",
+        "size",
         "10Gi",
-        default="10Gi",
-        pattern=_QUANTITY,
-    )
-    storage_class: Text | None = _setting(
-        "Storage class of the registry's volume; the cluster's default if not set.",
-        "the name of a storage class",
-        "standard",
-        default=None,
+        ClaimSettings(),
     )
     registry_image: Text = _setting(
         "Image of the registry, version 3.1 or newer.",
@@ -246,11 +264,11 @@ class RegistrySettings(ClusterAddress):
         "true",
         default=True,
     )
-    node_proxy: bool = _setting(
-        "Whether a node proxy answers on every node's loopback, for nodes where kube-proxy does not.",
-        "true or false",
-        "false",
-        default=False,
+    exposure: Literal["nodePort", "nodeProxy"] = _setting(
+        "What answers on every node's loopback: the node port, or a node proxy where kube-proxy does not do it.",
+        "nodePort or nodeProxy",
+        "nodePort",
+        default="nodePort",
     )
     retain: bool = _setting(
         "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
@@ -264,7 +282,7 @@ class RegistrySettings(ClusterAddress):
         "false",
         default=False,
     )
-    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = _of_pod(
+    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = _part(
         "How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user.",
         "a map of nodeSelector, tolerations, resources, priorityClass, user",
         "user",
@@ -292,12 +310,25 @@ class RegistrySettings(ClusterAddress):
         if given.get("pushPort") in (None, 0, "0"):  # Pulumi.yaml has 0 for one that was left out
             given["pushPort"] = derive_push_port(project, short_name(stack))
         hidden = {key.removeprefix(f"{project}:") for key in secret}
+        current = with_new_names(given)
+        sections = {"pod": described(PodSettings), "claim": described(ClaimSettings)}
+        checked = Checked(given, current, hidden, described(cls), described(ImageSettings), sections)
         try:
-            return cls.model_validate(given, context=(hidden, stack))
+            settings = cls.model_validate(current, context=(hidden, stack))
         except ValidationError as error:
-            raise first_problem(
-                error, Checked(given, hidden, described(cls), described(ImageSettings), described(PodSettings))
-            ) from None
+            raise first_problem(error, checked) from None
+        settings._notes = tuple(renamings(checked))  # noqa: SLF001 - of this class
+        return settings
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each setting that has its old name, with the commands that give it the new one."""
+        return self._notes
+
+    @property
+    def has_node_proxy(self) -> bool:
+        """Whether a node proxy runs on every node."""
+        return self.exposure == "nodeProxy"
 
     @property
     def proxy_namespace(self) -> str:

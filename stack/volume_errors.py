@@ -9,12 +9,12 @@ class VolumeMovedError(
     ClusterError,
     sentence=(
         "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
-        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set {key} {before}` keeps the "
-        "volume; {commands} in this order start with an empty one"
+        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set --path {key} {before}` "
+        "keeps the volume; {commands} in this order start with an empty one"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
-        "key": "storageClass",
+        "key": "claim.storageClass",
         "before": "standard",
         "wanted": "fast",
     },
@@ -36,7 +36,7 @@ class VolumeMovedError(
     @property
     def commands(self) -> str:
         """The commands that give the volume up."""
-        left = self.retained and self.key == "storageClass"
+        left = self.retained and self.key == "claim.storageClass"
         removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
         return ", ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
 

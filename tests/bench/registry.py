@@ -81,7 +81,7 @@ def kubectl(plan: Plan, *words: str, given: str | None = None) -> str:
 
 def _manifests(settings: Settings) -> Iterator[dict[str, Any]]:
     metadata = {"name": REGISTRY, "namespace": settings.namespace, "labels": labels("registry")}
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": settings.storage_size}}}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": settings.claim.size}}}
     ports = [{"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": settings.node_port}]
     service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace}}

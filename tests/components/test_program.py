@@ -40,8 +40,8 @@ POD = {
     "priorityClass": "important",
     "user": "platform",
 }
-WITH_POD = {**CONFIG, "kube-registry:nodeProxy": "true", "kube-registry:pod": json.dumps(POD)}
-WITH_PROXY = {**CONFIG, "kube-registry:nodeProxy": "true"}
+WITH_POD = {**CONFIG, "kube-registry:exposure": "nodeProxy", "kube-registry:pod": json.dumps(POD)}
+WITH_PROXY = {**CONFIG, "kube-registry:exposure": "nodeProxy"}
 ROOT_USER = 0
 
 

@@ -1,5 +1,6 @@
 """Two runs of the whole program, one after the other, against a monitor that ignores changes as the engine does."""
 
+import json
 from typing import Any
 
 import pulumi
@@ -9,7 +10,11 @@ from google.protobuf.struct_pb2 import Struct
 from tests.components.test_program import CONFIG, WITH_PROXY, Monitor, Registered, described
 
 CLAIM = "PersistentVolumeClaim"
-PLAIN = {**WITH_PROXY, "kube-registry:storageClass": "standard", "kube-registry:localRegistryHosting": "true"}
+PLAIN = {
+    **WITH_PROXY,
+    "kube-registry:claim": '{"storageClass": "standard"}',
+    "kube-registry:localRegistryHosting": "true",
+}
 
 
 class Keeping(Monitor):
@@ -50,19 +55,20 @@ def inputs(record: Registered) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.parametrize(
-    ("changed", "before"), [({"storageClass": "fast"}, "standard"), ({"namespace": "other"}, "kube-registry")]
+    ("key", "wanted", "before"), [("claim.storageClass", "fast", "standard"), ("namespace", "other", "kube-registry")]
 )
 def test_what_would_replace_the_volume_is_refused_before_anything_else_is_registered(
-    changed: dict[str, str], before: str
+    key: str, wanted: str, before: str
 ) -> None:
-    ((key, wanted),) = changed.items()
+    section, _, field = key.partition(".")
+    changed = {f"kube-registry:{section}": json.dumps({field: wanted}) if field else wanted}
     then, now = first_run(PLAIN), Registered()
     with (
         pytest.raises(pulumi.RunError) as refused,
-        described(Keeping(now, then), {**PLAIN, f"kube-registry:{key}": wanted}),
+        described(Keeping(now, then), {**PLAIN, **changed}),
     ):
         pass
-    for part in (f"setting {key}", wanted, before, f"`pulumi config --stack dev set {key} {before}`"):
+    for part in (f"setting {key}", wanted, before, f"`pulumi config --stack dev set --path {key} {before}`"):
         assert part in str(refused.value)
     assert {each.type.rpartition(":")[2] for each in now.requests} <= {
         "Stack",
@@ -80,7 +86,7 @@ def test_what_would_replace_the_volume_is_refused_before_anything_else_is_regist
 
 def test_a_class_that_is_no_longer_set_leaves_the_volume_alone() -> None:
     then, now = first_run(PLAIN), Registered()
-    with described(Keeping(now, then), {key: value for key, value in PLAIN.items() if "storageClass" not in key}):
+    with described(Keeping(now, then), {key: value for key, value in PLAIN.items() if "claim" not in key}):
         assert inputs(now) == inputs(then)
 
 

@@ -155,7 +155,7 @@ class TestReviewer:
         since = access.log.stat().st_size
         program = program_of(REVIEWER)
         (program.folder / "app" / "site" / "version").write_text("2\n")
-        program.configure(storageSize="11Gi")
+        program.configure(claim_size="11Gi")
         assert program.preview()["update"] == 2
         assert access.idle(REVIEWER, since) == set()
 

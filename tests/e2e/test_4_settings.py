@@ -95,7 +95,10 @@ WRONG: Mapping[str, dict[str, Any]] = {
     "a number too large": {**LEAST, "nodePort": 70000},
     "a number that is 0": {**LEAST, "nodePort": 0},
     "a map": {**LEAST, "namespace": {"name": "x"}},
-    "a size of 0": {**LEAST, "storageSize": 0},
+    "a size of 0": {**LEAST, "claim": {"size": 0}},
+    "a size of 0, by the old name": {**LEAST, "storageSize": 0},
+    "old and new name": {**LEAST, "nodeProxy": True, "exposure": "nodeProxy"},
+    "no exposure": {**LEAST, "exposure": "loadBalancer"},
     "images are missing": {"kubeContext": "prod"},
     "images are none": {**LEAST, "images": {}},
     "images are a list": {**LEAST, "images": [{"name": "app"}]},
@@ -137,7 +140,7 @@ def test_a_misspelt_key_keeps_its_value(project: Project) -> None:
         for line in commands_of(raised.value):
             project.run(line)
     settings = project.settings()
-    assert settings.storage_size == "20Gi"
+    assert settings.claim.size == "20Gi"
     assert settings.images["app"].build_args == {"VERSION": "1.10", "A B": "true"}
 
 
@@ -230,12 +233,12 @@ class TestFleet:
             "F": "1e3",
             "G": "2024-01-01",
         }
-        assert settings.storage_class is None
+        assert settings.claim.storage_class is None
         assert settings.preflight is False
         assert not commands.configure()
 
     def test_secrets_that_only_the_file_has_stay_and_are_known(self, project: Project) -> None:
-        project.write({**LEAST, "storageClass": "gone", "images": {"gone": {}, "app": {"buildArgs": {"OLD": "1"}}}})
+        project.write({**LEAST, "registryImage": "gone", "images": {"gone": {}, "app": {"buildArgs": {"OLD": "1"}}}})
         for path in (
             "images.app.buildArgs.NPM_TOKEN",
             "images.app.buildArgs.A",

@@ -110,9 +110,9 @@ def test_another_namespace_is_refused_until_it_is_set_back(program: Program) -> 
 def test_another_storage_class_is_refused_until_it_is_meant(lab: Lab, program: Program) -> None:
     lab.kubectl("apply", "--filename=-", given=json.dumps(FAST))
     before = identities(lab)
-    program.configure(storageClass="fast")
+    program.configure(claim_storageClass="fast")
     said = program.failing_up()
-    assert "setting storageClass: 'fast' in place of 'standard'" in said
+    assert "setting claim.storageClass: 'fast' in place of 'standard'" in said
     assert "Traceback" not in said
     assert identities(lab) == before
     program.paste([*commands_of(said, "pulumi destroy"), *commands_of(said, "pulumi up")])

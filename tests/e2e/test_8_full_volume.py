@@ -157,7 +157,7 @@ class TestFullVolume:
             assert await path.recover("image", lambda _, line: said.append(line)) is False
             assert "volume in namespace full of kube context" in said[-1]
             assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
-            assert commands_of(said[-1], "storageSize")
+            assert commands_of(said[-1], "claim.size")
             assert small.read(kept) == kept
             small.give(MORE)
             assert await path.recover("image", lambda _, line: said.append(line)) is True

@@ -144,7 +144,7 @@ class TestWithout:
         assert row[2:6] == ["nftables", "refused", "on", "loopback:"]
         assert f"{by_iptables.name} " not in text
         assert "1 of 2 nodes cannot pull" in text
-        assert f"what mends it is `pulumi config --stack {NAME} set nodeProxy true`" in text
+        assert f"what mends it is `pulumi config --stack {NAME} set exposure nodeProxy`" in text
         assert "docker:index/image:Image" not in {resource["type"] for resource in program.state()["resources"]}
         assert seconds < REFUSED_SECONDS
 
@@ -246,7 +246,7 @@ class TestTrouble:
 
     def test_the_command_of_the_doctors_line_makes_it_listen_again(self, lab: Lab, proxied: Program) -> None:
         async def look() -> list[Line]:
-            config = {"kubeContext": lab.cluster.kube_context, "nodeProxy": True, "images": {"app": {}}}
+            config = {"kubeContext": lab.cluster.kube_context, "exposure": "nodeProxy", "images": {"app": {}}}
             config["kubeconfig"] = str(lab.cluster.kubeconfig)
             settings = Settings.parse(config, project="kube-registry", stack=NAME)
             async with open_client(settings) as kube:

@@ -21,7 +21,7 @@ def tainted(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.usefixtures("tainted")
 def test_a_registry_that_tolerates_the_taint_runs_and_every_node_is_asked(lab: Lab, program: Program) -> None:
-    program.configure(nodeProxy="true")
+    program.configure(exposure="nodeProxy")
     toleration = {"key": "dedicated", "value": "x", "effect": "NoSchedule"}
     for key, value in toleration.items():
         program.run(

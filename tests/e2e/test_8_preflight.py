@@ -82,7 +82,7 @@ class TestMemory:
     async def test_a_proof_by_way_of_the_node_proxy_is_none_without_it(
         self, lab: Lab, settings: Settings, asked: list[str]
     ) -> None:
-        by_proxy = settings.model_copy(update={"node_proxy": True})
+        by_proxy = settings.model_copy(update={"exposure": "nodeProxy"})
         async with tunnelled(settings) as (kube, tunnel):
             await examine_nodes(kube, by_proxy, tunnel.address, afresh=True)
             asked.clear()

@@ -172,7 +172,7 @@ class TestRetain:
 def fresh(lab: Lab, checkout: Path) -> Iterator[Program]:
     """Another stack, which knows nothing of the first, for the same namespace."""
     made = conftest.new_program(lab, checkout, checkout, stack="another")
-    made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app", storageSize="11Gi")
+    made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app", claim_size="11Gi")
     lab.kubectl("patch", "storageclass", "standard", "--patch", '{"allowVolumeExpansion": true}')
     yield made
     made.stack.destroy()

@@ -140,7 +140,7 @@ def test_it_shows_what_an_edit_changes_and_writes_nothing(reviewing: Review) -> 
     since = reviewing.log.stat().st_size
     stored = reviewing.lab.fetch("http://127.0.0.1:30100/v2/app/tags/list")
     before = reviewing.program.output("image")
-    with reviewing.program.changed({"storageSize": "11Gi"}):
+    with reviewing.program.changed({"claim.size": "11Gi"}):
         done = reviewing.run("--stack", STACK, "--markdown")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"{MARK}\n")

@@ -18,7 +18,7 @@ from fleet.pulumi import Program, StackCommands
 from registryctl.verbs import app
 from stack.endpoints import derive_push_port
 from stack.fleet_errors import FleetError
-from stack.settings import ImageSettings
+from stack.settings import ClaimSettings, ImageSettings
 
 LEAST = """
 defaults:
@@ -115,12 +115,33 @@ class TestRead:
 
     @pytest.mark.parametrize("empty", ["", "~", "null"])
     def test_a_key_without_value_takes_the_default_away(self, tmp_path: Path, empty: str) -> None:
-        text = "defaults: {storageClass: fast, nodePort: 30111, images: {app: }}\nstacks: [{name: a, kubeContext: a, "
-        text += f"storageClass: {empty} , nodePort: {empty} , labels: {empty} , wave: {empty} }}]"
+        text = "defaults: {claim: {storageClass: fast}, nodePort: 30111, images: {app: }}\nstacks: "
+        text += f"[{{name: a, kubeContext: a, claim: {{storageClass: {empty} }}, nodePort: {empty} , "
+        text += f"labels: {empty} , wave: {empty} }}]"
         (member,) = read_fleet(written(tmp_path, text)).members
-        assert (member.settings.storage_class, member.settings.node_port) == (None, 30100)
+        assert (member.settings.claim.storage_class, member.settings.node_port) == (None, 30100)
         assert member.config == {"kubeContext": "a", "images": {"app": {}}}
         assert (member.labels, member.wave) == ({}, 1)
+
+    def test_old_names_are_read_place_by_place_and_noted(self, tmp_path: Path) -> None:
+        text = "defaults: {storageClass: fast, storageSize: 20Gi, images: {app: }}\nstacks:\n"
+        text += "- {name: a, kubeContext: a, storageClass: , claim: {size: 50Gi}, nodeProxy: yes}\n"
+        text += "- {name: b, kubeContext: b, exposure: nodePort}\n"
+        fleet = read_fleet(written(tmp_path, text))
+        a, b = fleet.members
+        assert (a.settings.claim, a.settings.exposure) == (ClaimSettings(size="50Gi", storage_class=None), "nodeProxy")
+        assert b.config["claim"] == {"storageClass": "fast", "size": "20Gi"}
+        assert [re.findall(r"`([^`]+)`", note) for note in fleet.notes] == [
+            ["claim: {size: 20Gi, storageClass: fast}"],
+            ["claim: {size: 50Gi, storageClass: null}", "exposure: nodeProxy"],
+        ]
+        assert [note.partition(": ")[2].partition(": ")[0] for note in fleet.notes] == ["defaults", "stack a"]
+
+    def test_both_names_in_one_place_are_refused(self, tmp_path: Path) -> None:
+        text = "stacks: [{name: a, kubeContext: a, images: {app: }, storageSize: 1Gi, claim: {size: 2Gi}}]"
+        with pytest.raises(FleetError, match=r"old name of claim\.size") as raised:
+            read_fleet(written(tmp_path, text))
+        assert raised.value.place == "stack a"
 
     def test_a_quoted_null_is_a_text_and_truth_values_are_written_as_such(self, tmp_path: Path) -> None:
         text = "defaults:\nx-a: [1]\nstacks: [{name: a, kubeContext: 'null', images: {app: }, "
@@ -132,9 +153,9 @@ class TestRead:
         assert member.labels == {"tier": "1", "on": "off"}
 
     def test_a_value_with_a_tag_is_written_as_its_text(self, tmp_path: Path) -> None:
-        tagged = "kubeContext: !!binary cHJvZC11cw==, storageSize: !!int 5, namespace: !!str 2024"
+        tagged = "kubeContext: !!binary cHJvZC11cw==, claim: {size: !!int 5}, namespace: !!str 2024"
         (_, eu) = read_fleet(written(tmp_path, LEAST.replace("kubeContext: prod-eu", tagged))).members
-        assert {"kubeContext": "prod-us", "storageSize": "5", "namespace": "2024"}.items() <= eu.config.items()
+        assert {"kubeContext": "prod-us", "claim": {"size": "5"}, "namespace": "2024"}.items() <= eu.config.items()
 
     def test_a_stacks_own_file_is_read_as_text_too(self, tmp_path: Path) -> None:
         file = written(tmp_path, LEAST) / "Pulumi.us.yaml"

@@ -29,7 +29,7 @@ def run(*outcomes: Outcome) -> Run:
 
 GOOD = Outcome("prod-eu", 1, Result.SUCCEEDED, SPANS, {"app": reference(ONE)}, changes={"create": 11})
 ALONE = Outcome("prod-us", 1, Result.LEFT_ALONE, (Span(Phase.WAITING, 0, 1),), {"app": reference(ONE)})
-FAILED = Outcome("prod-ap", 2, Result.FAILED, SPANS[:2], error="node worker-1 cannot pull; set nodeProxy to true")
+FAILED = Outcome("prod-ap", 2, Result.FAILED, SPANS[:2], error="node worker-1 cannot pull; set exposure to nodeProxy")
 LOCKED = Outcome("prod-sa", 2, Result.CANCELLED, SPANS, error="cancelled", lock="pulumi cancel --yes --stack prod-sa")
 NOT_BEGUN = [Outcome(f"late-{number}", 3, Result.SKIPPED) for number in range(3)]
 

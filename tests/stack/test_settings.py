@@ -64,11 +64,11 @@ class TestSettings:
 
     @pytest.mark.parametrize("size", ["10Ei", "500Mi", "1.5Gi", "0.5Gi", "10k", "1E", "10e9", "1073741824"])
     def test_a_size_is_a_quantity_of_kubernetes(self, size: str) -> None:
-        assert parse(storageSize=size).storage_size == size
+        assert parse(claim={"size": size}).claim.size == size
 
     @pytest.mark.parametrize("size", ["0", 0, "0Gi", "0.0", "00", "10K", "-1Gi", "500m", "ten"])
     def test_a_size_that_no_volume_can_have(self, size: object) -> None:
-        assert "it takes a quantity of more than zero" in refusal({"storageSize": size})
+        assert "it takes a quantity of more than zero" in refusal({"claim": {"size": size}})
 
     @pytest.mark.parametrize("name", [REPOSITORY, "a" * 256, "a" * 240, "team//app", "-a"])
     def test_a_repository_that_cannot_be_pushed_or_is_the_preflights(self, name: str) -> None:
@@ -91,7 +91,7 @@ class TestSettings:
             Settings.parse({**LEAST, "images": {"App": {}}}, project="shop", stack="dev", secret=["images"])
         assert raised.value.problem.startswith("'App' is not allowed as an image's name, it takes lower-case letters")
 
-    @pytest.mark.parametrize("key", ["preflight", "nodeProxy", "retain", "localRegistryHosting"])
+    @pytest.mark.parametrize("key", ["preflight", "retain", "localRegistryHosting"])
     def test_a_truth_value_that_is_none_goes_back_to_the_default(self, key: str) -> None:
         """The line of an error turns no check off."""
         default = getattr(parse(), to_snake(key))
@@ -165,7 +165,7 @@ class TestSettings:
         assert parse(kubeconfig="~nobody-here/config").kubeconfig == "~nobody-here/config"
 
     def test_an_empty_value_means_not_set(self) -> None:
-        assert parse(storageClass="", namespace=None, pushPort="0") == parse()
+        assert parse(claim={"storageClass": "", "size": None}, exposure="", namespace=None, pushPort="0") == parse()
 
     def test_a_push_port_of_ones_own_wins_over_the_derived_one(self) -> None:
         assert parse(pushPort="21000").push_port == 21000
@@ -179,7 +179,7 @@ class TestSettings:
             ({"nodePort": "70000"}, "nodePort: '70000' is not allowed", "set --path nodePort 30100"),
             ({"pushPort": "80"}, "pushPort: '80' is not allowed", "set --path pushPort 21000"),
             ({"namespace": "My_Registry"}, "namespace: 'My_Registry' is not allowed", "namespace kube-registry"),
-            ({"storageSize": "ten"}, "storageSize: 'ten' is not allowed", "set --path storageSize 10Gi"),
+            ({"claim": '{"size": "ten"}'}, "claim.size: 'ten' is not allowed", "set --path claim.size 10Gi"),
             ({"platform": "amd64"}, "platform: 'amd64' is not allowed", "set --path platform linux/amd64"),
             ({"images": {}}, "images: {} is not allowed", "set --path images.app.context ./app"),
             ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
@@ -189,7 +189,7 @@ class TestSettings:
                 "set --path images.app.context .",
             ),
             ({"images": {"app": {"context": []}}}, "images.app.context: [] is not allowed", "images.app.context ./app"),
-            ({"storageSize": "0Gi"}, "storageSize: '0Gi' is not allowed", "set --path storageSize 10Gi"),
+            ({"claim": {"size": "0Gi"}}, "claim.size: '0Gi' is not allowed", "set --path claim.size 10Gi"),
         ],
     )
     def test_a_bad_value_names_the_key_what_is_allowed_and_the_line_that_mends_it(
@@ -241,7 +241,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("pod", "found", "mend"),
         [
-            ({"user": "root"}, "'root' is not allowed, user takes fixed or platform", "--path pod.user platform`"),
+            ({"user": "root"}, "'root' is not allowed, it takes fixed or platform", "--path pod.user platform`"),
             ({"usr": "fixed"}, "user is meant", "`pulumi config set --path pod.user fixed`"),
             ("text", "it takes a map of nodeSelector", "`pulumi config set --path pod.user platform`"),
             (
@@ -276,3 +276,63 @@ class TestSettings:
 
     def test_keys_of_other_namespaces_are_passed_over(self) -> None:
         assert parse(**{"pulumi:disable-default-providers": "[]", "kube-registry:nodePort": "30111"}).node_port == 30111
+
+
+class TestOldNames:
+    def test_a_setting_is_read_under_its_old_name_and_the_commands_for_the_new_one_are_noted(self) -> None:
+        old = {"storageSize": "50Gi", "storageClass": "fast", "nodeProxy": "true"}
+        settings = parse(**old)
+        present = parse(claim={"size": "50Gi", "storageClass": "fast"}, exposure="nodeProxy")
+        assert settings.model_dump() == present.model_dump()
+        assert [re.findall(r"`([^`]+)`", note) for note in settings.notes] == [
+            ["pulumi config rm --path storageSize", "pulumi config set --path claim.size 50Gi"],
+            ["pulumi config rm --path storageClass", "pulumi config set --path claim.storageClass fast"],
+            ["pulumi config rm --path nodeProxy", "pulumi config set --path exposure nodeProxy"],
+        ]
+
+    def test_present_names_need_no_note(self) -> None:
+        assert parse(claim='{"size": "50Gi"}', exposure="nodePort", storageSize="", nodeProxy=None).notes == ()
+
+    @pytest.mark.parametrize("value", [False, "false", "0", "no"])
+    def test_no_node_proxy_is_the_node_port(self, value: object) -> None:
+        assert parse(nodeProxy=value).exposure == "nodePort"
+
+    def test_old_and_new_join_where_they_are_two_fields_of_a_section(self) -> None:
+        claim = parse(storageSize="50Gi", claim='{"storageClass": "fast"}').claim
+        assert (claim.size, claim.storage_class) == ("50Gi", "fast")
+
+    @pytest.mark.parametrize(
+        "both",
+        [
+            {"storageSize": "50Gi", "claim": '{"size": "50Gi"}'},
+            {"storageClass": "fast", "claim": {"storageClass": "fast"}},
+            {"nodeProxy": True, "exposure": "nodeProxy"},
+        ],
+    )
+    def test_both_names_together_are_refused(self, both: dict[str, object]) -> None:
+        old = next(iter(both))
+        assert refusal(both).endswith(f"Fix: `pulumi config rm --path {old}`")
+
+    @pytest.mark.parametrize(
+        ("given", "lines"),
+        [
+            (
+                {"storageSize": "ten"},
+                ["pulumi config rm --path storageSize", "pulumi config set --path claim.size 10Gi"],
+            ),
+            (
+                {"nodeProxy": "perhaps"},
+                ["pulumi config rm --path nodeProxy", "pulumi config set --path exposure nodePort"],
+            ),
+            ({"storagesize": 5}, ["pulumi config rm --path storagesize", "pulumi config set --path claim.size 5"]),
+            ({"nodeproxy": True}, ["pulumi config rm --path nodeproxy", "pulumi config set --path exposure nodeProxy"]),
+            (
+                {"storageSize": "5Gi", "claim": "big"},
+                ["pulumi config rm --path claim", "pulumi config set --path claim.size 10Gi"],
+            ),
+        ],
+    )
+    def test_a_wrong_value_under_an_old_name_is_corrected_under_the_new_one(
+        self, given: dict[str, object], lines: list[str]
+    ) -> None:
+        assert re.findall(r"`([^`]+)`", refusal(given)) == lines
