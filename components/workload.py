@@ -12,7 +12,8 @@ import json
 from typing import Any
 
 from stack.names import LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
-from stack.settings import PodSettings, Settings
+from stack.sections import PodSettings
+from stack.settings import Settings
 
 _STORAGE = "/var/lib/registry"
 _CONFIG = "/etc/distribution"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kube_registry.processes import run
 from stack.ignore import IgnoreRules, ignore_file
-from stack.settings import ImageSettings
+from stack.sections import ImageSettings
 
 GIT_SECONDS = 30.0
 """How long `git` may take to compare a build context."""

@@ -8,9 +8,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fleet.text_yaml import load
+from stack.corrections import nearest
+from stack.fields import Text, with_values
 from stack.fleet_errors import FleetError
-from stack.problems import nearest
-from stack.settings import Text, with_values
 
 _PART = r"[A-Za-z0-9_.-]{1,100}"
 STACK_NAME = rf"^({_PART}/){{0,2}}{_PART}$"

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from fleet.entries import Entry, read_entries, read_yaml
+from stack.corrections import nearest
 from stack.endpoints import PUSH_PORTS
 from stack.errors import SettingsError
 from stack.fleet_errors import FleetError
 from stack.names import short_name
-from stack.problems import nearest
 from stack.renamed import RENAMED, with_new_names
 from stack.settings import Settings, described
 

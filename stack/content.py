@@ -20,7 +20,7 @@ from stack.hashes import Hashes, remembered_hashes
 from stack.ignore import ignore_file
 from stack.links import leads_inside
 from stack.modes import read_umask, sent_mode
-from stack.settings import ImageSettings
+from stack.sections import ImageSettings
 
 TAG_LENGTH = 16
 """Hex digits of the hash that a tag keeps: 64 bits, for a few thousand tags of one repository."""

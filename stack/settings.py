@@ -4,191 +4,44 @@ A setting exists only where two real clusters need different values; all else is
 config block of Pulumi.yaml and the README's table are generated from here (`make schema`).
 """
 
-import json
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PrivateAttr, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from stack.corrections import Checked
 from stack.endpoints import Endpoints, derive_push_port
+from stack.fields import Section, Text, from_json, part, setting, with_texts, with_values
 from stack.kubeconfig_setting import with_home
 from stack.names import short_name
-from stack.problems import Checked, first_problem, renamings
+from stack.problems import first_problem, renamings
 from stack.renamed import with_new_names
 from stack.repository import ALLOWED, Repository
+from stack.sections import ClaimSettings, ImageSettings, PodSettings
 
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
-_QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
-"""More than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity that make whole bytes."""
-_OF_A_RESOURCE = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
-"""What a container asks for or may not exceed, as k8s.io/apimachinery's resource.Quantity reads it, not negative."""
 
 
-def as_text(value: object) -> object:
-    """The text of a number or truth value where text is meant; anything else as it is."""
-    return json.dumps(value) if isinstance(value, bool | int | float) else value
-
-
-def from_json(value: object) -> object:
-    """Structured config, which Pulumi passes as JSON text and fleet.yaml as values. Numbers keep their own text."""
-    return json.loads(value, parse_int=str, parse_float=str) if isinstance(value, str) else value
-
-
-def with_values(section: object) -> object:
-    """A section without the keys that have no value; a section without value is empty."""
-    if isinstance(section, Mapping):
-        return {key: value for key, value in section.items() if value is not None}
-    return {} if section is None else section
-
-
-def with_texts(section: object) -> object:
-    """A section without the keys that have no value or an empty text, which means not set."""
-    kept = with_values(section)
-    return {key: value for key, value in kept.items() if value != ""} if isinstance(kept, Mapping) else kept
-
-
-Text = Annotated[str, BeforeValidator(as_text)]
-"""What numbers and truth values are taken as where text is meant."""
-
-Quantity = Annotated[Text, Field(pattern=_OF_A_RESOURCE)]
-"""A quantity of a resource, such as 500m or 64Mi."""
-
-
-def _setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A field that can say what it is, what it takes and how it is set."""
-    return Field(description=what, json_schema_extra={"allowed": allowed}, examples=[example], **rest)
-
-
-def _part(what: str, allowed: str, path: str, example: str, default: object) -> Any:  # noqa: ANN401 - as pydantic's
-    """A field of a setting with fields of its own: its example is the value of a part of it, at a path."""
-    extra: dict[str, Any] = {"allowed": allowed, "path": path}
-    return Field(description=what, json_schema_extra=extra, examples=[example], default=default)
-
-
-class _Model(BaseModel):
-    """Frozen, strict about names, written in Python's case and read in Pulumi's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True)
-
-
-class ImageSettings(_Model):
-    """How one image is built."""
-
-    context: Text = _setting(
-        "Folder of the build context, relative to the program.", "the path of a folder", "./app", default="."
-    )
-    dockerfile: Text = _setting(
-        "Dockerfile, relative to the build context.", "the path of a file", "Dockerfile", default="Dockerfile"
-    )
-    target: Text | None = _setting(
-        "Stage of the Dockerfile to build; the last one if not set.", "the name of a stage", "release", default=None
-    )
-    build_args: Annotated[dict[Text, Text], BeforeValidator(with_values)] = _setting(
-        "Build arguments of the Dockerfile.", "a map of texts", "1", default={}
-    )
-
-
-class Toleration(_Model):
-    """One toleration, with the fields that Kubernetes gives it."""
-
-    key: Text | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: Text | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
-
-
-class Resources(_Model):
-    """What a container asks for, and what it may not exceed."""
-
-    requests: dict[Text, Quantity] = {}
-    limits: dict[Text, Quantity] = {}
-
-
-class PodSettings(_Model):
-    """How the registry's pod is placed and run, beyond what every cluster takes."""
-
-    node_selector: dict[Text, Text] = _part(
-        "Labels that its node must have, besides kubernetes.io/os: linux.",
-        "a map of labels",
-        'nodeSelector["kubernetes.io/arch"]',
-        "amd64",
-        {},
-    )
-    tolerations: list[Toleration] = _part(
-        "Taints that it tolerates.", "a list of tolerations", "tolerations[0].operator", "Exists", []
-    )
-    resources: Resources = _part(
-        "Resources of each of its two containers, which replace the defaults key by key.",
-        "a map of requests and limits, each of quantities such as 500m or 64Mi",
-        "resources.limits.memory",
-        "1Gi",
-        Resources(),
-    )
-    priority_class: Text | None = _part(
-        "Its priority class, and the node proxy's.",
-        "the name of a priority class",
-        "priorityClass",
-        "system-cluster-critical",
-        None,
-    )
-    user: Literal["fixed", "platform"] = _part(
-        "Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does.",
-        "fixed or platform",
-        "user",
-        "platform",
-        "fixed",
-    )
-
-    @property
-    def has_fixed_user(self) -> bool:
-        """Whether pods name their user and group."""
-        return self.user == "fixed"
-
-
-class ClaimSettings(_Model):
-    """The registry's volume, as its PersistentVolumeClaim asks for it."""
-
-    size: Annotated[str, BeforeValidator(as_text), Field(pattern=_QUANTITY)] = _part(
-        "Its size.", "a quantity of more than zero, such as 500Mi or 10Gi", "size", "10Gi", "10Gi"
-    )
-    storage_class: Text | None = _part(
-        "Its storage class; the cluster's default if not set.",
-        "the name of a storage class",
-        "storageClass",
-        "standard",
-        None,
-    )
-
-
-class ClusterAddress(_Model):
+class ClusterAddress(Section):
     """Where a registry is: its cluster, as a kubeconfig has it, and its namespace there."""
 
-    kube_context: Text = _setting(
+    kube_context: Text = setting(
         "Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of "
         "the pod that this runs in.",
         "the name of a kube context",
         "my-context",
         min_length=1,
     )
-    kubeconfig: Annotated[str, AfterValidator(with_home)] | None = _setting(
+    kubeconfig: Annotated[str, AfterValidator(with_home)] | None = setting(
         "Path of the kubeconfig file, or a kubeconfig itself; $KUBECONFIG or ~/.kube/config if not set.",
         "the path of a file, or the text of a kubeconfig",
         "~/.kube/config",
         default=None,
         repr=False,
     )
-    namespace: Text = _setting(
+    namespace: Text = setting(
         "Namespace that is made for the registry.",
         "at most 57 lower-case letters, digits and dashes",
         "kube-registry",
@@ -215,7 +68,7 @@ class RegistrySettings(ClusterAddress):
 
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
-    node_port: int = _setting(
+    node_port: int = setting(
         "Port of the registry on every node, within the cluster's node port range.",
         "a port number, in most clusters from 30000 to 32767",
         "30100",
@@ -223,66 +76,66 @@ class RegistrySettings(ClusterAddress):
         ge=1,
         le=65535,
     )
-    push_port: int = _setting(
+    push_port: int = setting(
         "Port on this machine that images are pushed to; derived from project and stack if not set.",
         "a port number from 1024 to 65535",
         "21000",
         ge=1024,
         le=65535,
     )
-    claim: Annotated[ClaimSettings, BeforeValidator(with_texts), BeforeValidator(from_json)] = _part(
+    claim: Annotated[ClaimSettings, BeforeValidator(with_texts), BeforeValidator(from_json)] = part(
         "The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set.",
         "a map of size, storageClass",
         "size",
         "10Gi",
         ClaimSettings(),
     )
-    registry_image: Text = _setting(
+    registry_image: Text = setting(
         "Image of the registry, version 3.1 or newer.",
         "an image reference",
         "docker.io/library/registry:3.1.2",
         default="docker.io/library/registry:3.1.2",
         min_length=1,
     )
-    proxy_image: Text = _setting(
+    proxy_image: Text = setting(
         "Image of the node proxy: HAProxy 2.6 or newer, with a shell.",
         "an image reference",
         "docker.io/library/haproxy:3.2-alpine",
         default="docker.io/library/haproxy:3.2-alpine",
         min_length=1,
     )
-    platform: Text = _setting(
+    platform: Text = setting(
         "Platform that images are built for.",
         "linux/ and an architecture, such as linux/amd64 or linux/arm64",
         "linux/amd64",
         default="linux/amd64",
         pattern=r"^linux/[a-z0-9]+(/[a-z0-9]+)?$",
     )
-    preflight: bool = _setting(
+    preflight: bool = setting(
         "Whether every node has to prove that it can pull before anything is built.",
         "true or false",
         "true",
         default=True,
     )
-    exposure: Literal["nodePort", "nodeProxy"] = _setting(
+    exposure: Literal["nodePort", "nodeProxy"] = setting(
         "What answers on every node's loopback: the node port, or a node proxy where kube-proxy does not do it.",
         "nodePort or nodeProxy",
         "nodePort",
         default="nodePort",
     )
-    retain: bool = _setting(
+    retain: bool = setting(
         "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
         "true or false",
         "false",
         default=False,
     )
-    local_registry_hosting: bool = _setting(
+    local_registry_hosting: bool = setting(
         "Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755).",
         "true or false",
         "false",
         default=False,
     )
-    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = _part(
+    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = part(
         "How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user.",
         "a map of nodeSelector, tolerations, resources, priorityClass, user",
         "user",
@@ -346,7 +199,7 @@ class Settings(RegistrySettings):
 
     images: Annotated[
         dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
-    ] = _setting(
+    ] = setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
         f"at least one image, named by its repository: {ALLOWED}",
         "./app",

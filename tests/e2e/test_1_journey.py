@@ -14,7 +14,8 @@ import pytest
 from cluster.push import PushPath
 from stack.content import read_content
 from stack.endpoints import parse_reference
-from stack.settings import ImageSettings, Settings
+from stack.sections import ImageSettings
+from stack.settings import Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
 from tests.writing import pushing
 

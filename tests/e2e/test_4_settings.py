@@ -19,7 +19,8 @@ from lab.pulumi_home import environment
 from lab.toolchain import provide
 from registryctl.stacks import find_stack
 from stack.errors import SettingsError, StackError
-from stack.settings import ImageSettings, Settings
+from stack.sections import ImageSettings
+from stack.settings import Settings
 from tests.e2e.conftest import CHECKOUT
 
 pytestmark = pytest.mark.lab

@@ -18,7 +18,7 @@ from fleet.pulumi import Program, StackCommands
 from registryctl.verbs import app
 from stack.endpoints import derive_push_port
 from stack.fleet_errors import FleetError
-from stack.settings import ClaimSettings, ImageSettings
+from stack.sections import ClaimSettings, ImageSettings
 
 LEAST = """
 defaults:

@@ -13,7 +13,7 @@ from fleet.plan import CHANGED, CREATED, DELETED, SAME, Change, change_of
 from fleet.review import ImageChange, StackReview
 from fleet.review_text import MARK, MOST_FILES, lines, markdown, verdict
 from stack.rules import Finding
-from stack.settings import ImageSettings
+from stack.sections import ImageSettings
 
 IMAGE = ImageSettings(context="./app")
 

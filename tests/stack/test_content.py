@@ -10,7 +10,7 @@ import pytest
 from stack.content import read_content
 from stack.context import context_paths
 from stack.errors import BuildContextError
-from stack.settings import ImageSettings
+from stack.sections import ImageSettings
 
 PLATFORM = "linux/amd64"
 AN_HOUR_AGO = 3600

@@ -17,7 +17,7 @@ import pytest
 
 from stack.content import Content, read_content
 from stack.errors import BuildContextError
-from stack.settings import ImageSettings
+from stack.sections import ImageSettings
 from stack.staging import Staged, stage
 
 DAY = 24 * 3600
