@@ -46,6 +46,7 @@
         ├── ExecError              a program in its pod failed
         ├── DamagedManifestsError  nobody can tell which blobs its manifests need
         ├── OtherDigestError       images name layers by a digest other than sha256
+        ├── OtherStackError        a stack did not deploy the registry whose images it is to collect
         ├── UsesUnknownError       objects that may name its images could not be listed
         └── TunnelError            the port-forward to the write door
             ├── PushPortBusyError  another program listens on the push port
