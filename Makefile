@@ -9,6 +9,11 @@ PYTHON := $(VENV)/bin/python
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
 TESTS := test-journey test-rights test-images test-lab test-demo
+# Each part of the tests is folders; test-journey has all that no other part has, so a new folder is run.
+RIGHTS := $(addprefix tests/e2e/,rights tunnel housekeeping)
+IMAGES := $(addprefix tests/e2e/,images registry fleet)
+LAB := tests/lab tests/e2e/lab
+OTHERS := $(RIGHTS) $(IMAGES) $(LAB) tests/e2e/demo
 
 .PHONY: help host venv up preview down test $(TESTS) soak bench lint schema golden relay lock
 
@@ -34,15 +39,15 @@ test-rights: private export KUBE_REGISTRY_TESTS := rights
 test-images: private export KUBE_REGISTRY_TESTS := images
 test-demo: test-journey test-rights test-images test-lab
 test-journey:
-	@$(PYTHON) -m pytest --ignore=tests/lab --ignore-glob='tests/e2e/test_[36789]*'
+	@$(PYTHON) -m pytest $(addprefix --ignore=,$(OTHERS))
 test-rights:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_[367]* 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest $(RIGHTS) 2>&1); status=$$?; echo "$$said"; exit $$status
 test-images:
-	@said=$$($(PYTHON) -m pytest tests/e2e/test_8_[filopr]* 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest $(IMAGES) 2>&1); status=$$?; echo "$$said"; exit $$status
 test-lab:
-	@said=$$($(PYTHON) -m pytest tests/lab tests/e2e/test_8_node_proxy.py 2>&1); status=$$?; echo "$$said"; exit $$status
+	@said=$$($(PYTHON) -m pytest $(LAB) 2>&1); status=$$?; echo "$$said"; exit $$status
 test-demo:
-	@$(PYTHON) -m pytest tests/e2e/test_9_demo.py
+	@$(PYTHON) -m pytest tests/e2e/demo
 
 soak: host venv ## Try for two hours what tests have no time for, into docs/reliability.md
 	@$(PYTHON) -m tests.soak
@@ -54,15 +59,15 @@ lint: venv ## Check style, format, types and workflows
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
 
 schema: venv ## Write settings and errors into the files that tell of them
-	@$(PYTHON) -m stack.schema
-	@$(PYTHON) -m fleet.schema
+	@$(PYTHON) -m kube_registry.generate
+	@$(PYTHON) -m kube_registry.fleet.schema
 
 golden: venv ## Write what the program registers and its verbs print into tests/golden, which a test compares
 	@$(PYTHON) -m tests.golden.frozen
 
 relay: venv ## Build the relay's programs, which are kept in the repository
-	@cd cluster/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
-	@cd cluster/relay && $(PYTHON) -m ziglang cc -target aarch64-linux-musl -static -Os -s -o relay-arm64 relay.c
+	@cd kube_registry/docker_daemon/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
+	@cd kube_registry/docker_daemon/relay && $(PYTHON) -m ziglang cc -target aarch64-linux-musl -static -Os -s -o relay-arm64 relay.c
 
 lock: venv ## Pin what the workflows install, with hashes, in requirements.lock
 	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes \

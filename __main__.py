@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pulumi
 
-from cluster.docker_config import broken_store
-from cluster.push import PushPath
 from components.cluster_guard import same_cluster
+from components.cluster_registry import ClusterRegistry
 from components.hooks import prove_preconditions
-from components.image import RegistryImage, report_differences, warn_of_secrets
 from components.providers import docker_provider, kubernetes_provider
-from components.registry import ClusterRegistry
-from stack.content import read_content
-from stack.errors import KubeRegistryError, on_stack
-from stack.settings import Settings
-from stack.staging import stage
+from components.registry_image import RegistryImage, report_differences, warn_of_secrets
+from kube_registry.build.content import read_content
+from kube_registry.build.staging import stage
+from kube_registry.docker_daemon.config import broken_store
+from kube_registry.errors import KubeRegistryError, on_stack
+from kube_registry.push.push_path import PushPath
+from kube_registry.spec.settings import Settings
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from stack.errors import KubeRegistryError, Where, on_stack
-from stack.settings import Settings
-from stack.volume_errors import OtherClusterError
+from components.errors import OtherClusterError
+from kube_registry.errors import KubeRegistryError, Where, on_stack
+from kube_registry.spec.settings import Settings
 
 PREVIEW_SECONDS = 5.0
 """How long a preview waits for the cluster, which it does not need otherwise."""
@@ -53,7 +53,7 @@ def same_cluster(settings: Settings) -> pulumi.Output[str]:
 
 async def _uid(settings: Settings, *, live: bool) -> str:
     """The uid of kube-system, or UNKNOWN; outside preview a cluster that cannot be asked is an error."""
-    from cluster.preconditions import cluster_uid  # noqa: PLC0415 - a second, spent while the engine works
+    from kube_registry.registry.preconditions import cluster_uid  # noqa: PLC0415 - a second, spent while the engine works
 
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):

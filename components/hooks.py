@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 import pulumi
 from pulumi.resource import DependencyResource
 
-from cluster.daemon import prove_daemon
-from cluster.push import PushPath
+from kube_registry.docker_daemon.daemon import prove_daemon
+from kube_registry.errors import KubeRegistryError, TookTooLongError
 from kube_registry.limits import HOOK_SECONDS
-from stack.errors import KubeRegistryError, TookTooLongError
-from stack.phases import Phase, Say, marked
-from stack.settings import Settings
+from kube_registry.push.push_path import PushPath
+from kube_registry.spec.phases import Phase, Say, marked
+from kube_registry.spec.settings import Settings
 
 PUSH_FAILED = "error reading push output"
 """What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""
@@ -41,7 +41,7 @@ def prove_preconditions(settings: Settings) -> None:
         async with bounded("looking for the Docker daemon and the cluster"):
             await prove_daemon(os.environ)
             if live:
-                from cluster.preconditions import prove_reach  # noqa: PLC0415 - a second that no preview needs
+                from kube_registry.registry.preconditions import prove_reach  # noqa: PLC0415 - a second that no preview needs
 
                 await prove_reach(settings)
 
@@ -102,7 +102,7 @@ def namespace_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding
     """
 
     async def prove(args: pulumi.ResourceHookArgs) -> None:
-        from cluster.preconditions import prove_namespace_free  # noqa: PLC0415 - a second that no preview needs
+        from kube_registry.registry.preconditions import prove_namespace_free  # noqa: PLC0415 - a second that no preview needs
 
         await prove_namespace_free(settings, import_line(args))
 
@@ -118,7 +118,7 @@ def hosting_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
     """
 
     async def prove(_: pulumi.ResourceHookArgs) -> None:
-        from cluster.preconditions import prove_hosting_free  # noqa: PLC0415 - a second that no preview needs
+        from kube_registry.registry.preconditions import prove_hosting_free  # noqa: PLC0415 - a second that no preview needs
 
         await prove_hosting_free(settings)
 
@@ -135,7 +135,7 @@ def service_hooks(name: str, settings: Settings) -> pulumi.ResourceHookBinding:
 
     async def explain(args: pulumi.ErrorHookArgs) -> bool:
         if NODE_PORT_REFUSED in args.errors[0]:
-            from cluster.preconditions import explain_node_port  # noqa: PLC0415 - a second that no preview needs
+            from kube_registry.registry.preconditions import explain_node_port  # noqa: PLC0415 - a second that no preview needs
 
             async with bounded("asking who has the node port"):
                 error = await explain_node_port(settings, args.errors[0])

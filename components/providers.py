@@ -9,11 +9,11 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_kubernetes as kubernetes
 
-from cluster.config_copy import remove_left_copy
-from cluster.docker_config import USUAL_HOSTS, BrokenStore, chosen_daemon, usual_daemon
-from stack.kubeconfig_setting import is_contents
-from stack.names import IN_CLUSTER
-from stack.settings import Settings
+from kube_registry.docker_daemon.config import USUAL_HOSTS, BrokenStore, chosen_daemon, usual_daemon
+from kube_registry.docker_daemon.config_copy import remove_left_copy
+from kube_registry.kubeconfig_setting import is_contents
+from kube_registry.names import IN_CLUSTER
+from kube_registry.spec.settings import Settings
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""

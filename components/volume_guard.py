@@ -7,9 +7,9 @@ then compared with what is set, and a difference ends the program (docs/adr/0023
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from stack.errors import Where
-from stack.settings import Settings
-from stack.volume_errors import VolumeMovedError
+from components.errors import VolumeMovedError
+from kube_registry.errors import Where
+from kube_registry.spec.settings import Settings
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""

@@ -1,1 +1,1 @@
-"""What has no Pulumi resources; the rest of it stands in folders of its own yet (docs/architecture.md)."""
+"""All of kube-registry that makes no Pulumi resource; the resources are in components/."""

@@ -1,8 +1,9 @@
-"""The one way to wait for something that only answers when asked, and the one way to work on several things at once."""
+"""Waiting: for something that only answers when asked, for several things, for blocking work."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -50,3 +51,28 @@ async def map_limited(work: Callable[[A], Awaitable[B]], of: Iterable[A], *, at_
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+_T = TypeVar("_T")
+
+
+async def held(work: Callable[[], _T], end: Callable[[], None]) -> _T:
+    """What blocking work gives, which runs in a thread of its own.
+
+    Args:
+        work: the work.
+        end: makes it end soon, may be called again; it is, when this is cancelled, and the end is waited for.
+    """
+    with ThreadPoolExecutor(1) as thread:  # the loop's own are too few for a fleet
+        running = asyncio.wrap_future(thread.submit(work))
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                end()
+        failed = running.exception()
+        if cancelled:
+            raise cancelled from failed
+        return running.result()

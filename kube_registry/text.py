@@ -1,6 +1,13 @@
-"""Words of others, made fit for a sentence of ours."""
+"""Words that several parts of the program say alike."""
+
+from datetime import datetime, timedelta
 
 
 def one_line(text: str) -> str:
     """Return a text with its lines and spaces as one line."""
     return " ".join(text.split())
+
+
+def until(seconds: float) -> str:
+    """The end of a wait that starts now, as the clock on the wall shows it."""
+    return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

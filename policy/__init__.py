@@ -1,1 +1,1 @@
-"""The policy pack: hands stack/rules.py on to Pulumi."""
+"""The policy pack: hands kube_registry/rules/ on to Pulumi."""

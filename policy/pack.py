@@ -1,4 +1,4 @@
-"""The rules of stack/rules.py as policies of Pulumi, each a policy of its own that can be set to another level."""
+"""The rules of kube_registry/rules/ as policies of Pulumi, each of which can be set to another level."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,10 +14,10 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from stack.allowed import allowed_names
-from stack.objects import UNKNOWN
-from stack.rules import NOT_LOOKED_AT, RULES, Limits, Rule
-from stack.settings import RegistrySettings, described
+from kube_registry.rules.allowed_registries import allowed_names
+from kube_registry.rules.resource_inputs import UNKNOWN
+from kube_registry.rules.rules import NOT_LOOKED_AT, RULES, Limits, Rule
+from kube_registry.spec.settings import RegistrySettings, described
 
 _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
 """The settings that the rules go by; their defaults are the program's."""

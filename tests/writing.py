@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cluster.door import open_door
-from cluster.kube import KubeClient, open_client
-from cluster.lease import lease_held
-from cluster.registry import RegistryClient
-from cluster.tunnel import Tunnel, open_tunnel
-from stack.settings import Settings
+from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.lease.lease import lease_held
+from kube_registry.registry.api import RegistryClient
+from kube_registry.registry.door import open_door
+from kube_registry.spec.settings import Settings
+from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 PATIENCE_SECONDS = 40.0
 

@@ -16,8 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from kube_registry.build.dockerignore import IgnoreRules
 from lab.docker_provider.errors import ProviderError
-from stack.ignore import IgnoreRules
 
 _GO_TYPES = {stat.S_IFLNK: "L", stat.S_IFIFO: "p", stat.S_IFBLK: "D", stat.S_IFCHR: "Dc"}
 

@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from stack.names import WRITE_PORT
+from kube_registry.names import WRITE_PORT
 
 _CLONE_NEWNET = 0x40000000
 """setns(2): it is a network namespace."""

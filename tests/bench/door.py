@@ -8,14 +8,14 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from cluster.kube import open_client
-from cluster.lease import lease_held
-from cluster.near import NearEnd
-from cluster.pods import choose, registry_pods
-from cluster.tunnel import Tunnel
 from kube_registry.concurrency import poll
+from kube_registry.kube.client import open_client
+from kube_registry.kube.pods import choose, registry_pods
+from kube_registry.lease.lease import lease_held
+from kube_registry.spec.settings import Settings
+from kube_registry.tunnel.listener import Tunnel
+from kube_registry.tunnel.local_end import NearEnd
 from lab.errors import LabError
-from stack.settings import Settings
 
 T = TypeVar("T")
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from kube_registry.spec.endpoints import parse_reference
 from lab import kube_api
 from lab.docker_provider.build import build_and_push
 from lab.docker_provider.daemon import Daemon
 from lab.docker_provider.inputs import Image, check
 from lab.errors import LabError
 from lab.waiting import wait_for
-from stack.endpoints import parse_reference
 from tests.bench import table
 from tests.bench.life import LOG, Lab, seconds
 from tests.bench.places import DOWNSTREAM, PUSH_PORT, output

@@ -10,13 +10,13 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from kube_registry.names import WRITE_PORT
+from kube_registry.spec.settings import Settings
 from lab.errors import LabError
 from lab.plan import Plan
 from lab.pulumi_home import CHECKOUT
 from lab.toolchain import tool
 from lab.waiting import wait_for
-from stack.names import WRITE_PORT
-from stack.settings import Settings
 
 OPEN_SECONDS = 30.0
 """How long one may take until the registry answers through it."""

@@ -9,7 +9,7 @@ import sys
 import kr8s.asyncio
 from kr8s.asyncio.objects import Pod
 
-from stack.names import WRITE_PORT
+from kube_registry.names import WRITE_PORT
 
 
 async def main() -> None:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from cluster.probe_image import probe_config
-from cluster.registry import RegistryClient
 from kube_registry.concurrency import map_limited
+from kube_registry.registry.api import RegistryClient
+from kube_registry.registry.probe_image import probe_config
 from lab.commands import run_logged
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
+from kube_registry.spec.settings import Settings
 from lab.docker_engine import Site
 from lab.places import RUN, STATE
 from lab.plan import Plan
 from lab.pulumi_home import CHECKOUT
-from stack.settings import Settings
 
 CLUSTER = "bench"
 SITE = Site(STATE / "bench-docker", RUN / "bench-docker", bridge="lab-bench", address="10.120.1.1/24")
@@ -33,7 +33,7 @@ KUBE_CONTEXT = _NAMES.kube_context
 PUSH_PORT = 19_999
 """Below the ports that are derived, so that no stack of a person's has it."""
 
-_FOLDERS = ("kube_registry", "stack", "cluster", "components", "app", DOWNSTREAM)
+_FOLDERS = ("kube_registry", "components", "kube_registry", "app", DOWNSTREAM)
 _PROGRAM = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", *_FOLDERS)
 _FLAT = ("app", DOWNSTREAM)
 

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from cluster.kube import open_client
-from housekeeping.references import Names
-from housekeeping.usage import read_usage
-from stack.settings import Settings
+from kube_registry.housekeeping.references import Names
+from kube_registry.housekeeping.usage import read_usage
+from kube_registry.kube.client import open_client
+from kube_registry.spec.settings import Settings
 
 IMAGES = 500
 

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from components.workload import config_files, deployment_spec
+from components.registry_pod import config_files, deployment_spec
+from kube_registry.names import READ_PORT, REGISTRY, labels, selector
+from kube_registry.spec.settings import Settings
 from lab.errors import LabError
 from lab.plan import Plan
 from lab.toolchain import tool
-from stack.names import READ_PORT, REGISTRY, labels, selector
-from stack.settings import Settings
 
 READY_SECONDS = 120
 """How long the registry may take to run."""

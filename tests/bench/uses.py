@@ -8,11 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.kube import open_client
 from kube_registry.concurrency import map_limited, poll
+from kube_registry.kube.client import open_client
+from kube_registry.spec.settings import Settings
 from lab import cluster
 from lab.progress import Progress
-from stack.settings import Settings
 from tests.bench import table
 from tests.bench.life import run_module
 from tests.bench.reading import reference

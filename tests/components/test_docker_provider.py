@@ -10,10 +10,10 @@ import pytest
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from cluster.config_copy import config_copy
-from cluster.docker_config import broken_store
 from components.providers import docker_provider
-from tests.cluster.test_docker_config import configured, helper
+from kube_registry.docker_daemon.config import broken_store
+from kube_registry.docker_daemon.config_copy import config_copy
+from tests.docker_daemon.test_config import configured, helper
 
 
 class Engine(Mocks):

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from components import hooks
+from kube_registry.errors import TookTooLongError
 from kube_registry.limits import HOOK_SECONDS, TAKE_SECONDS
-from stack.errors import TookTooLongError
 
 
 class TestBounded:

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from stack.names import READ_PORT, WRITE_PORT
+from kube_registry.names import READ_PORT, WRITE_PORT
 
 PROGRAM = Path(__file__).parents[2] / "__main__.py"
 CONFIG = {

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.kubeconfig import read
 from components.providers import service_account, told_daemon
-from stack.names import IN_CLUSTER
-from tests.cluster.test_docker_config import configured
+from kube_registry.kube.kubeconfig import read
+from kube_registry.names import IN_CLUSTER
+from tests.docker_daemon.test_config import configured
 
 
 @pytest.mark.parametrize(

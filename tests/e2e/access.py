@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from kube_registry.spec.settings import Settings
 from lab.cluster import kubeconfig_for
 from lab.toolchain import tool
-from stack.settings import Settings
 from tests.e2e.conftest import CHECKOUT, Lab, settings_of
 
 Right = tuple[str, str]

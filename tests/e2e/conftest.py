@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pulumi import automation
 
+from kube_registry.spec.settings import Settings
 from lab.parts import BUILDX
 from lab.toolchain import build
-from stack.settings import Settings
 from tests.conftest import CLUSTER, Lab
 from tests.e2e.commands import paste
 
@@ -26,14 +26,10 @@ PROGRAM = (
     "Pulumi.yaml",
     "__main__.py",
     "app",
-    "cluster",
     "components",
     "examples",
-    "fleet",
-    "housekeeping",
     "kube_registry",
-    "registryctl",
-    "stack",
+    "registryctl.py",
 )
 STACK = CLUSTER
 

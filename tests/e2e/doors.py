@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from kube_registry.names import READ_PORT, REGISTRY, WRITE_PORT, selector
 from lab.cluster import kubeconfig_for
 from lab.toolchain import tool
-from stack.names import READ_PORT, REGISTRY, WRITE_PORT, selector
 from tests.e2e.conftest import Lab
 
 NAMESPACE = "kube-registry"

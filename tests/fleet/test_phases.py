@@ -10,10 +10,10 @@ from pulumi.automation import EngineEvent
 from rich.console import Console
 
 from components.hooks import row
-from fleet.outcome import Event, Outcome, Result, Span
-from fleet.phases import Course, Heard
-from fleet.progress import shown
-from stack.phases import MARKS, PHASES, Phase
+from kube_registry.cli.fleet_progress import shown
+from kube_registry.fleet.outcome import Event, Outcome, Result, Span
+from kube_registry.fleet.phases import Course, Heard
+from kube_registry.spec.phases import MARKS, PHASES, Phase
 
 APP = "urn:pulumi:dev::shop::kube-registry:index:RegistryImage$docker:index/image:Image::app"
 REGISTRY = "urn:pulumi:dev::shop::kube-registry:index:ClusterRegistry::registry"

@@ -10,10 +10,10 @@ import pytest
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from fleet.outcome import Outcome, Result, Run, Span
-from fleet.report import as_html, as_json, digests_differ, table
-from fleet.timeline import MOST_TICKS, busy_seconds, tick_step
-from stack.phases import Phase
+from kube_registry.fleet.outcome import Outcome, Result, Run, Span
+from kube_registry.fleet.report import as_html, as_json, digests_differ, table
+from kube_registry.fleet.timeline import MOST_TICKS, busy_seconds, tick_step
+from kube_registry.spec.phases import Phase
 
 ONE, OTHER = "a" * 64, "b" * 64
 SPANS = (Span(Phase.WAITING, 0, 4), Span(Phase.REGISTRY, 4, 10), Span(Phase.BUILD, 10, 30))

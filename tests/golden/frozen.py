@@ -20,9 +20,9 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from fleet import schema as fleet_schema
-from registryctl.verbs import app
-from stack.schema import GENERATED, ROOT
+from kube_registry.cli.verbs import app
+from kube_registry.fleet import schema as fleet_schema
+from kube_registry.generate import GENERATED, ROOT
 from tests.components.test_program import CONFIG, WITH_POD, WITH_SECRETS, Monitor, Registered, described
 
 FOLDER = Path(__file__).parent

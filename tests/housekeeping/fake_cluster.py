@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.cluster.fake_api import NAMESPACE, Refusal
+from tests.fakes.fake_api import NAMESPACE, Refusal
 
 PAGE = 2
 """Objects of a page, whatever is asked for."""

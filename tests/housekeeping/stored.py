@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from housekeeping.images import Image, images
-from housekeeping.manifests import Manifest
-from housekeeping.protection import Protection
-from housekeeping.storage import Room, Storage, Tag
-from housekeeping.usage import Use
+from kube_registry.housekeeping.images import Image, images
+from kube_registry.housekeeping.manifests import Manifest
+from kube_registry.housekeeping.protection import Protection
+from kube_registry.housekeeping.usage import Use
+from kube_registry.housekeeping.volume_listing import Room, Storage, Tag
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 

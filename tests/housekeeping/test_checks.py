@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from housekeeping.checks import RIGHTS, grants, judge_room
-from housekeeping.nodes import age
-from housekeeping.storage import Room
-from stack.errors import HERE
+from kube_registry.errors import HERE
+from kube_registry.housekeeping.checks import RIGHTS, grants, judge_room
+from kube_registry.housekeeping.node_checks import age
+from kube_registry.housekeeping.volume_listing import Room
 from tests.e2e.access import HOUSEKEEPER, granted
 
 GB = 10**9

@@ -2,11 +2,11 @@
 
 import pytest
 
-from housekeeping.images import unique_bytes
-from housekeeping.manifests import Manifest
-from housekeeping.plan import Keep, plan
-from housekeeping.protection import protections
-from housekeeping.usage import Use
+from kube_registry.housekeeping.gc_plan import Keep, plan
+from kube_registry.housekeeping.images import unique_bytes
+from kube_registry.housekeeping.manifests import Manifest
+from kube_registry.housekeeping.protection import protections
+from kube_registry.housekeeping.usage import Use
 from tests.housekeeping.stored import digest, image, index, listed, listed_in
 
 

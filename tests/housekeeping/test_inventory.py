@@ -5,11 +5,11 @@ from typing import cast
 
 import pytest
 
-from cluster.kube import KubeClient
-from cluster.registry import RegistryClient, digest_of
-from housekeeping import inventory
-from housekeeping.inventory import Look, read_contents
-from housekeeping.storage import Room, Storage
+from kube_registry.housekeeping import inventory
+from kube_registry.housekeeping.inventory import Look, read_contents
+from kube_registry.housekeeping.volume_listing import Room, Storage
+from kube_registry.kube.client import KubeClient
+from kube_registry.registry.api import RegistryClient, digest_of
 from tests.housekeeping.stored import NOW, digest
 
 pytestmark = pytest.mark.anyio

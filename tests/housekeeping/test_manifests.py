@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from housekeeping.manifests import Manifest, parse_manifest
+from kube_registry.housekeeping.manifests import Manifest, parse_manifest
 from tests.housekeeping.stored import digest, image, storage
 
 OCI, DOCKER = "application/vnd.oci.image", "application/vnd.docker"

@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cluster.kube import KubeClient, open_client
-from cluster.lease import Lease
-from housekeeping import sweep as sweeping
-from housekeeping.sweep import STOP_SECONDS, sweep
+from kube_registry.errors import KubeRegistryError
+from kube_registry.housekeeping import sweep as sweeping
+from kube_registry.housekeeping.sweep import STOP_SECONDS, sweep
+from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.lease.errors import LeaseLostError
+from kube_registry.lease.lease import Lease
+from kube_registry.registry.errors import ExecError
 from lab import pki
-from stack.errors import KubeRegistryError
-from stack.housekeeping_errors import ExecError, LeaseLostError
-from tests.cluster.fake_api import FakeApi, FakePod, run_fake_api, settings_for
-from tests.cluster.local import until
+from tests.fakes.fake_api import FakeApi, FakePod, run_fake_api, settings_for
+from tests.fakes.local import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 

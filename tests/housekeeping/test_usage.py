@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from cluster import retries
-from cluster.kube import open_client
-from housekeeping.kinds import Unlisted
-from housekeeping.manifests import Manifest
-from housekeeping.references import names_of
-from housekeeping.usage import Usage, Use, output_uses, read_usage
+from kube_registry.housekeeping.kinds import Unlisted
+from kube_registry.housekeeping.manifests import Manifest
+from kube_registry.housekeeping.references import names_of
+from kube_registry.housekeeping.usage import Usage, Use, output_uses, read_usage
+from kube_registry.kube import retries
+from kube_registry.kube.client import open_client
+from kube_registry.kube.errors import RefusedError
+from kube_registry.names import labels
 from lab import pki
-from stack.api_errors import RefusedError
-from stack.names import labels
-from tests.cluster.fake_api import NAMESPACE, settings_for
+from tests.fakes.fake_api import NAMESPACE, settings_for
 from tests.housekeeping.fake_cluster import FakeCluster, helm_release, made, pod_spec, run_fake_cluster
 from tests.housekeeping.stored import digest, image, storage
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.test_docker_config import configured, helper
+from tests.docker_daemon.test_config import configured, helper
 from tests.lab.test_docker_provider import ENVIRONMENT, Json, Plugin, docker_host, inputs_for, refused, started
 from tests.private_registry import LOGIN, private_registry
 

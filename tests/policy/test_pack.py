@@ -12,9 +12,9 @@ from pulumi.runtime.proto import analyzer_pb2_grpc
 from pulumi_policy import ResourceValidationArgs, ResourceValidationPolicy
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
+from kube_registry.rules.resource_inputs import UNKNOWN
+from kube_registry.rules.rules import RULES
 from policy.pack import policies
-from stack.objects import UNKNOWN
-from stack.rules import RULES
 
 BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "pull-reference": ("core/v1:Pod", {"spec": {"containers": [{"name": "web", "image": "nginx:1.27"}]}}),

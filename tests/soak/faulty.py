@@ -19,11 +19,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
 
-from cluster.near import reset
+from kube_registry.names import USER_AGENT
+from kube_registry.tunnel.local_end import reset
 from lab import pki
 from lab.plan import Plan
-from stack.names import USER_AGENT
-from tests.cluster.connecting import server_tls
+from tests.fakes.connecting import server_tls
 
 ODDS = 0.1
 """How often a request of ours that passes would be drawn for a fault."""

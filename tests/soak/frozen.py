@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.translation import REQUEST_SECONDS
-from cluster.tunnel import STRIKES, WATCH_SECONDS, Tunnel
 from kube_registry.concurrency import poll
+from kube_registry.kube.translate import REQUEST_SECONDS
+from kube_registry.tunnel.listener import STRIKES, WATCH_SECONDS, Tunnel
 from lab import control_plane
 from lab.errors import LabError
 from lab.plan import Plan

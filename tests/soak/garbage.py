@@ -20,8 +20,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kube_registry.spec.endpoints import parse_reference
 from lab.errors import LabError
-from stack.endpoints import parse_reference
 from tests.soak import garbage_work
 from tests.soak.place import MANUAL_PORT, Place
 from tests.soak.pushes import read_back

@@ -9,17 +9,17 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.contents import missing_content
-from cluster.door import open_door
-from cluster.kube import open_client
-from cluster.push import PushPath
-from cluster.registry import open_registry
-from housekeeping.collection import collect, draw_up
-from housekeeping.inventory import look
-from housekeeping.plan import Keep
-from housekeeping.usage import Use, output_uses
+from kube_registry.housekeeping.gc import collect, draw_up
+from kube_registry.housekeeping.gc_plan import Keep
+from kube_registry.housekeeping.inventory import look
+from kube_registry.housekeeping.usage import Use, output_uses
+from kube_registry.kube.client import open_client
+from kube_registry.push.push_path import PushPath
+from kube_registry.registry.api import open_registry
+from kube_registry.registry.door import open_door
+from kube_registry.registry.read_back import missing_content
+from kube_registry.spec.settings import Settings
 from lab.errors import LabError
-from stack.settings import Settings
 from tests.bench import transfers
 
 _LAYER = 2 * 1024**2

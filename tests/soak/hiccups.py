@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cluster.dial import DIAL_SECONDS
-from cluster.probe import PROBE
+from kube_registry.names import REGISTRY
+from kube_registry.preflight.probe_pod import PROBE
+from kube_registry.tunnel.connect import DIAL_SECONDS
 from lab.errors import LabError
 from lab.pulumi_home import environment, provide_plugins
 from lab.stacks import DemoStack
 from lab.toolchain import provide
-from stack.names import REGISTRY
 from tests.bench import edits, forwarders
 from tests.bench.life import Lab, Life
 from tests.bench.places import copy_ours, in_backend

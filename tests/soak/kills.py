@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cluster.push import PushPath
-from cluster.tunnel import Tunnel
+from kube_registry.push.push_path import PushPath
+from kube_registry.tunnel.listener import Tunnel
 from lab.errors import LabError
 from tests.bench.registry import kubectl, pod_of, wait_ready
 from tests.soak.place import Place

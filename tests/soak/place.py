@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kube_registry.spec.settings import Settings
 from lab import cluster, docker_engine
 from lab.docker_engine import Site
 from lab.parts import KUBERNETES, REGISTRY
@@ -11,7 +12,6 @@ from lab.places import RUN, STATE
 from lab.plan import Plan
 from lab.progress import Progress
 from lab.toolchain import provide
-from stack.settings import Settings
 from tests.bench.registry import deploy, settings_for
 
 SITE = Site(STATE / "soak-docker", RUN / "soak-docker", bridge="lab-soak", address="10.120.2.1/24")

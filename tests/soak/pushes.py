@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from cluster.push import PushPath
 from kube_registry.concurrency import poll
+from kube_registry.errors import KubeRegistryError
+from kube_registry.push.push_path import PushPath
 from lab.errors import LabError
-from stack.errors import KubeRegistryError
 from tests.bench import transfers
 from tests.bench.transfers import PushError
 from tests.soak.place import Place

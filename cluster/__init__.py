@@ -1,1 +1,0 @@
-"""One stack, live: what the cluster says and does. asyncio, no Pulumi."""

@@ -1,1 +1,0 @@
-"""A relay that carries the push address into a Docker daemon's own network: its program, image and container."""

@@ -1,1 +1,0 @@
-"""Many stacks as one: which there are, and one rollout over all of them."""

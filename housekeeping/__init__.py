@@ -1,1 +1,0 @@
-"""What is in a registry and whether all is well with it; it looks, and changes nothing."""

@@ -1,0 +1,233 @@
+"""The build context as the docker provider gets it: a snapshot of what the build reads, under a relative path.
+
+The provider compares paths, applies ignore rules of its own and asks for the files a second time when it builds: from a
+snapshot every checkout gives it the same, and what was hashed is what is built. The path holds the tag, so that several
+runs from one folder do not touch each other's.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube_registry.build.content import Content, Entry
+from kube_registry.build.errors import BuildContextError
+from kube_registry.build.hash_cache import OWN_FOLDER, flat, forget_hashes, make_own_folder
+from kube_registry.build.stage_facts import CONTEXT, DOCKERFILE, HASHES, IGNORE, expected, facts, facts_of, found
+
+UNUSED_SECONDS = 24 * 3600
+"""How long a stage is kept that no run uses."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Where an image's build finds its files: relative to the program's folder, with forward slashes.
+
+    Attributes:
+        image: the image's name in the settings.
+        tag: names its content.
+        context: the build context.
+        dockerfile: the Dockerfile.
+        left_out: links that are not sent because they do not lead to something that is sent.
+        widened: number of files that the umask hides from others here, and that everybody may read in the image.
+    """
+
+    image: str
+    tag: str
+    context: str
+    dockerfile: str
+    left_out: tuple[Path, ...]
+    widened: int
+
+
+class _ChangedError(Exception):
+    """A file is not what it was when it was hashed."""
+
+
+def stage(content: Content, program: Path) -> Staged:
+    """Stage an image's content; what an earlier run has staged is used again, with the files' times of now.
+
+    Args:
+        content: what the image's build reads.
+        program: the program's folder.
+
+    Raises:
+        BuildContextError: a file changed since its hash was taken, or nothing can be written.
+    """
+    place = f"{OWN_FOLDER}/stages/{flat(content.image)}/{content.tag}"
+    folder = program / place
+    try:
+        make_own_folder(program)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not _use_again(content, folder):
+            _make(content, folder)
+        _remove_unused(folder)
+    except OSError as error:
+        problem = f"cannot be staged: {error.strerror}"
+        mend = "make room and rights for that folder beside Pulumi.yaml"
+        path = str(error.filename or folder)  # a full disk names no file
+        raise BuildContextError(image=content.image, path=path, problem=problem, mend=mend) from error
+    except _ChangedError as error:
+        with suppress(OSError):
+            forget_hashes(program, content.image)
+        problem = "changed while it was read"
+        mend = "run it again once nothing writes there any more"
+        raise BuildContextError(image=content.image, path=str(error), problem=problem, mend=mend) from error
+    widened = sum(entry.widened for entry in content.entries)
+    return Staged(content.image, content.tag, f"{place}/{CONTEXT}", f"{place}/{DOCKERFILE}", content.left_out, widened)
+
+
+def _use_again(content: Content, folder: Path) -> bool:
+    """Bring a whole stage to the files' times of now; False if there is none that can be."""
+    if not folder.is_dir() or found(folder) != expected(content):
+        return False
+    os.utime(folder)
+    other = [entry for entry in content.entries if _lstat(folder, entry).st_mtime_ns != entry.time]
+    if not all(_is_only(folder, entry) for entry in other if entry.kind == "file"):
+        return False
+    for entry in other:
+        _set_time(folder / CONTEXT / entry.path, entry)
+    return True
+
+
+def _is_only(folder: Path, entry: Entry) -> bool:
+    """Whether a file is this stage's alone, so that its time may change, and still what it was."""
+    with (folder / CONTEXT / entry.path).open("rb") as file:
+        return os.fstat(file.fileno()).st_nlink == 1 and hashlib.file_digest(file, "sha256").hexdigest() == entry.value
+
+
+def _lstat(folder: Path, entry: Entry) -> os.stat_result:
+    return (folder / CONTEXT / entry.path).lstat()
+
+
+def _set_time(path: Path, entry: Entry) -> None:
+    os.utime(path, ns=(entry.time, entry.time), follow_symlinks=False)
+
+
+def _make(content: Content, folder: Path) -> None:
+    """Make a stage and put it in its place whole; another run may have been faster."""
+    earlier = _earlier_files(folder.parent)
+    making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
+    try:
+        (making / CONTEXT).mkdir()
+        for entry in content.entries:
+            _put(entry, making / CONTEXT / entry.path, earlier)
+        for entry in reversed(content.entries):  # a folder after what is in it, which changes its time
+            if entry.kind == "folder":
+                (making / CONTEXT / entry.path).chmod(entry.mode)
+                _set_time(making / CONTEXT / entry.path, entry)
+        (making / DOCKERFILE).symlink_to(f"{CONTEXT}/{content.dockerfile}")
+        (making / IGNORE).touch()
+        (making / IGNORE).chmod(0o644)
+        hashes = {entry.path: entry.value for entry in content.entries if entry.kind == "file"}
+        (making / HASHES).write_text(json.dumps(hashes))
+        _put_in_place(making, folder, content)
+    finally:
+        _clear(making)
+
+
+def _put_in_place(making: Path, folder: Path, content: Content) -> None:
+    if folder.exists() and not _use_again(content, folder):
+        _remove(folder)
+    try:
+        making.rename(folder)
+    except OSError:
+        if not _use_again(content, folder):
+            raise
+
+
+def _put(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> None:
+    """Put something into a stage; a file that is the same in an earlier stage is not written again."""
+    if entry.kind == "folder":
+        target.mkdir()
+    elif entry.kind == "link":
+        target.symlink_to(entry.value)
+        _set_time(target, entry)
+    elif not _linked(entry, target, earlier):
+        _copy(entry, target)
+        target.chmod(entry.mode)
+        _set_time(target, entry)
+
+
+def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> bool:
+    """Whether a file could be had from an earlier stage, as a hard link.
+
+    Only the file of the same path serves: two names of one file in a stage would be hard links in the image.
+    """
+    value, file = earlier.get(entry.path, ("", target))
+    try:
+        if value == entry.value:
+            there = file.lstat()
+            if (facts(there, file), there.st_mtime_ns) == (facts_of(entry), entry.time):
+                target.hardlink_to(file)
+                return True
+    except OSError:
+        pass  # the stage was removed just now, or this file system has no such links: it is copied
+    return False
+
+
+def _copy(entry: Entry, target: Path) -> None:
+    digest = hashlib.sha256()
+    try:
+        source = entry.source.open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _ChangedError(entry.source) from error
+    with source, target.open("xb") as copy:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+    if digest.hexdigest() != entry.value:
+        raise _ChangedError(entry.source)
+
+
+def _earlier_files(stages: Path) -> dict[str, tuple[str, Path]]:
+    """The files of the stage that was used last: path -> hash, and where it is."""
+    records = sorted(stages.glob(f"*/{HASHES}"), key=_used)
+    if not records:
+        return {}
+    context = records[-1].parent / CONTEXT
+    try:
+        hashes = json.loads(records[-1].read_text())
+    except (OSError, ValueError):
+        return {}
+    return {path: (value, context / path) for path, value in hashes.items()} if isinstance(hashes, dict) else {}
+
+
+def _used(record: Path) -> float:
+    with suppress(OSError):
+        return record.parent.stat().st_mtime
+    return 0.0
+
+
+def _remove_unused(current: Path) -> None:
+    """Remove the image's stages that no run has used for long, and what a run that was ended has left of one."""
+    for folder in current.parent.iterdir():
+        with suppress(OSError):  # another run does the same
+            if folder != current and folder.stat().st_mtime < time.time() - UNUSED_SECONDS:
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a stage so that it is never there in part."""
+    removing = Path(tempfile.mkdtemp(prefix="removing-", dir=folder.parent))
+    try:
+        folder.rename(removing / folder.name)
+    finally:
+        _clear(removing)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder of ours; one that its owner may not write to, as some are sent, is made writable first."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            with suppress(OSError):
+                if not Path(parent, name).is_symlink():
+                    Path(parent, name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

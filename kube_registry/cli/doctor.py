@@ -1,0 +1,36 @@
+"""`registryctl doctor`: one page on whether all is well with a stack, and what to do where it is not."""
+
+import os
+import shlex
+from pathlib import Path
+
+from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
+from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_line
+from kube_registry.housekeeping.checks import judge_version
+from kube_registry.housekeeping.doctor import consult
+from kube_registry.housekeeping.exposure import Line
+
+_STATES = {True: "ok", False: "mend", None: "?"}
+
+
+def doctor(
+    stack: StackName = None,
+) -> None:
+    """Look at everything, change nothing; exit status 1 if something is to be mended."""
+    judge(_doctor(stack))
+
+
+async def _doctor(name: str | None) -> bool:
+    folder = Path.cwd()
+    stack = await find_stack(folder, name, {})
+    references = await deployed_images(folder, stack.name)
+    lines = [judge_version("pulumi", "Pulumi", await pulumi_version(folder))]
+    if references is None:
+        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(stack.name)}`"
+        lines.append(Line(f"stack {stack.name}", well=False, words=words))
+    lines += await consult(stack.settings, references or {}, os.environ, lambda lost: push_line(stack, lost))
+    page = table()
+    for line in lines:
+        page.add_row(_STATES[line.well], line.subject, line.words)
+    console(width=UNBROKEN).print(page)
+    return all(line.well is not False for line in lines)

@@ -1,0 +1,139 @@
+"""`registryctl fleet init`, `list` and `status`: which stacks there are, and how they are."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from kube_registry.cli.session import UNBROKEN, console, judge, table
+from kube_registry.cli.stacks import PULUMI_SECONDS, deployed_images
+from kube_registry.concurrency import map_limited
+from kube_registry.errors import KubeRegistryError
+from kube_registry.fleet.draft import draft
+from kube_registry.fleet.errors import FleetError
+from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, read_fleet
+from kube_registry.fleet.stack_commands import Program, find_program
+from kube_registry.housekeeping.health import examine
+from kube_registry.kube.kubeconfig import named, read
+from kube_registry.kube.translate import LOWER, one_line
+from kube_registry.review.preview_plan import read_secrets
+
+AT_ONCE = 8
+"""How many stacks are looked at at once."""
+
+Stacks = Annotated[str | None, typer.Option(help="Glob of the names of the stacks that are meant.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="Label that they have, as key=value; repeatable.")]
+
+WELL = "well"
+
+
+def meant(stacks: str | None, label: Sequence[str] | None) -> Fleet:
+    """The part of the fleet of the program in this folder that options ask for.
+
+    Args:
+        stacks: value of --stacks.
+        label: values of --label.
+
+    Raises:
+        FleetError: there is no fleet, or no such stack in it.
+    """
+    pairs = [each.partition("=") for each in label or ()]
+    if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
+        raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
+    return chosen(with_notes(read_fleet(Path.cwd())), stacks, {key: value for key, _, value in pairs})
+
+
+def with_notes(fleet: Fleet) -> Fleet:
+    """The fleet, once its notes are printed."""
+    for note in fleet.notes:
+        typer.echo(note, err=True)
+    return fleet
+
+
+def init() -> None:
+    """Write a fleet.yaml with a stack for each kube context of this machine."""
+    file = Path.cwd() / FILE
+    if file.exists():
+        raise FleetError(str(file), "", "the file exists already", "edit it, or move it away")
+    kubeconfig = named(None)
+    try:
+        names = list(read(None).entries["contexts"])
+    except (*LOWER, yaml.YAMLError, ValueError) as error:
+        mend = "correct the file until `kubectl config get-contexts` lists them"
+        raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error
+    if not names:
+        raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
+    file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
+    typer.echo(f"{FILE} lists {len(names)} stacks; `.venv/bin/python -m registryctl fleet list` shows them")
+
+
+def list_stacks(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, as a CI matrix takes it.")] = False,
+) -> None:
+    """Print the stacks of fleet.yaml, in the order in which they are rolled out."""
+    members = meant(stacks, label).members
+    if as_json:
+        typer.echo(json.dumps([_plain(member) for member in members]))
+        return
+    listed = table("stack", "wave", "kube context", "push port", "labels")
+    for member in members:
+        labels = ", ".join(f"{key}={value}" for key, value in member.labels.items())
+        settings = member.settings
+        listed.add_row(member.name, str(member.wave), settings.kube_context, str(settings.push_port), labels)
+    console(width=UNBROKEN).print(listed)
+
+
+def status(*, stacks: Stacks = None, label: Labels = None) -> None:
+    """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
+    judge(_status(meant(stacks, label)))
+
+
+async def _status(fleet: Fleet) -> bool:
+    members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
+    found = await map_limited(lambda member: _looked(program, member), members, at_once=AT_ONCE)
+    states = table("stack", "kube context", "state")
+    for member, looked in zip(members, found, strict=True):
+        first, *more = [*(looked.wrong or [WELL]), *looked.remarks]
+        states.add_row(member.name, member.settings.kube_context, first)
+        for sentence in more:
+            states.add_row("", "", sentence)
+    console(width=UNBROKEN).print(states)
+    return not any(looked.wrong for looked in found)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What is wrong with a stack, and what is no fault; one sentence each."""
+
+    wrong: list[str]
+    remarks: list[str] = field(default_factory=list)
+
+
+async def _looked(program: Program, member: Member) -> _Looked:
+    try:
+        references = await deployed_images(program.folder, member.name)
+        known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
+    except KubeRegistryError as error:
+        return _Looked([str(error)])
+    if references is None:
+        line = f"`.venv/bin/python -m registryctl fleet up --stacks {member.name}`"
+        return _Looked([f"it has no image in its outputs yet. Fix: {line}"])
+    seen = await examine(known.settings, references)
+    return _Looked(seen.sentences, seen.remarks)
+
+
+def _plain(member: Member) -> dict[str, object]:
+    return {
+        "name": member.name,
+        "kubeContext": member.settings.kube_context,
+        "wave": member.wave,
+        "labels": dict(member.labels),
+    }

@@ -1,0 +1,156 @@
+"""`registryctl fleet up`, `preview`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
+
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kube_registry.cli.fleet_health import reached, settled, well
+from kube_registry.cli.fleet_list import Labels, Stacks, meant
+from kube_registry.cli.fleet_progress import json_lines, shown
+from kube_registry.cli.session import UNBROKEN, console, run
+from kube_registry.fleet.fingerprint import program_hash
+from kube_registry.fleet.fleet_file import Fleet
+from kube_registry.fleet.one_stack import Errand, carry_out, left_alone
+from kube_registry.fleet.outcome import Outcome, Run
+from kube_registry.fleet.report import as_html, as_json, digests_differ, table
+from kube_registry.fleet.schedule import Order, roll_out
+from kube_registry.fleet.stack_commands import Program, find_program
+
+PARALLEL = 6
+"""How many stacks run at once: most of a run waits for clusters, but each takes 300 MB (docs/performance.md)."""
+
+DEADLINE_SECONDS = 900
+"""How long one stack may take: several times what a first update with a large build takes."""
+
+Parallel = Annotated[int, typer.Option(help="How many run at once.", min=1)]
+Deadline = Annotated[float, typer.Option(help="Seconds that one stack may take; then it is cancelled.", min=1)]
+Json = Annotated[bool, typer.Option("--json", help="Print events for a machine, one JSON object a line.")]
+
+
+def up(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    max_failures: Annotated[int, typer.Option(help="How many may fail before no more is begun.", min=0)] = 0,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+    report: Annotated[
+        list[Path] | None, typer.Option(help="Write a report here: JSON if it ends in .json, else HTML; repeatable.")
+    ] = None,
+) -> None:
+    """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
+    order = Order(parallel, max_failures, pilot=True)
+    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, reports=tuple(report or ())))
+
+
+def preview(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+) -> None:
+    """Show what `up` would change."""
+    fleet = meant(stacks, label)
+    _run(_Wanted("preview", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def refresh(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+) -> None:
+    """Bring the state of every stack to what is really there."""
+    fleet = meant(stacks, label)
+    _run(_Wanted("refresh", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def destroy(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Parallel = PARALLEL,
+    deadline: Deadline = DEADLINE_SECONDS,
+    json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove what every stack has deployed."""
+    fleet = meant(stacks, label)
+    names = ", ".join(member.name for member in fleet.members)
+    if not yes:
+        typer.confirm(f"Remove the registries and all images of {names}?", abort=True, err=True)
+    _run(_Wanted("destroy", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+
+
+def _all_of(fleet: Fleet, parallel: int) -> Order:
+    """One after the other however many fail."""
+    return Order(parallel, len(fleet.members), pilot=False)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the options of a verb ask for."""
+
+    verb: str
+    fleet: Fleet
+    order: Order
+    deadline: float
+    as_json: bool
+    reports: tuple[Path, ...] = ()
+
+
+def _run(wanted: _Wanted) -> None:
+    fleet, outcomes = wanted.fleet, dict[str, Outcome]()
+    began, moment = time.monotonic(), datetime.now().astimezone()
+    program = find_program(Path.cwd(), fleet.project)
+    run(_roll_out(wanted, program, began, outcomes))
+    members = tuple(outcomes[member.name] for member in fleet.members)
+    done = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, members)
+    width = None if (sys.stderr if wanted.as_json else sys.stdout).isatty() else UNBROKEN
+    _print(done, console(stderr=wanted.as_json, width=width))
+    for file in wanted.reports:
+        file.write_text(as_json(done) if file.suffix == ".json" else as_html(done))
+    raise typer.Exit(int(not all(outcome.result.good for outcome in members)))
+
+
+async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: dict[str, Outcome]) -> None:
+    members = wanted.fleet.members
+    showing = shown(members, outcomes, console(stderr=True))
+    with nullcontext(json_lines(sys.stdout)) if wanted.as_json else showing as tell:
+        hashed = program_hash(program.folder)
+        settles, looks = _LOOKS.get(wanted.verb, (None, None))
+        errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
+        await roll_out(members, wanted.order, partial(left_alone, errand), partial(carry_out, errand), outcomes)
+
+
+_LOOKS = {"up": (settled, well), "preview": (None, reached)}
+"""Verb -> what looks whether a stack can be left alone, and what looks after the verb."""
+
+
+def _print(done: Run, out: Console) -> None:
+    out.print(table(done))
+    for outcome in done.outcomes:
+        if outcome.changes and done.verb == "preview":
+            changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
+            out.print(f"{outcome.stack} would {changes}")
+        if outcome.error and out.is_terminal:  # whose table cuts it off
+            out.print(f"{outcome.stack}: {outcome.error}")
+        for remark in outcome.remarks:
+            out.print(f"{outcome.stack}: {remark}")
+        if outcome.lock:
+            out.print(f"{outcome.stack} is locked; `{outcome.lock}` releases it")
+    for image in digests_differ(done):
+        out.print(f"the digest of {image} is not the same everywhere")

@@ -1,0 +1,147 @@
+"""`registryctl gc`: free the room of images that nobody uses, shown first, while pulls go on."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from kube_registry.cli.images import idle, image_table, not_looked_at, stack_uses
+from kube_registry.cli.session import UNBROKEN, StackName, console, run
+from kube_registry.cli.stacks import Stack, deployed_namespaces, find_stack
+from kube_registry.errors import Where
+from kube_registry.housekeeping.errors import OtherStackError, UsesUnknownError
+from kube_registry.housekeeping.gc import collect, draw_up
+from kube_registry.housekeeping.gc_plan import Keep, Plan
+from kube_registry.housekeeping.images import unique_bytes
+from kube_registry.housekeeping.inventory import Look, look
+from kube_registry.housekeeping.kinds import FORBIDDEN
+from kube_registry.housekeeping.protection import Protection, protections
+from kube_registry.housekeeping.usage import Use
+from kube_registry.kube.client import open_client
+from kube_registry.registry.door import open_door
+
+NEWEST = 3
+"""How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def gc(
+    stack: StackName = None,
+    keep: Annotated[  # at least one: an update has pushed it, perhaps, and is about to put it out
+        int, typer.Option(help="How many of the newest tagged images of a repository stay all the same.", min=1)
+    ] = NEWEST,
+    *,
+    older_than: Annotated[str, typer.Option(help="Only what was pushed longer ago, as 90m, 12h, 7d or 2w.")] = "0m",
+    protect: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Images that stay: app, app:v1, team/*; repeatable.")
+    ] = None,
+    helm: Annotated[
+        bool, typer.Option("--helm", help="Read Helm's releases too, which are Secrets, in all namespaces.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove images that nobody uses, and free their room on the volume."""
+    if not all(protections(each, "") for each in protect or ()):
+        raise typer.BadParameter("--protect takes a pattern.")
+    asked = _Asked(Keep(keep, duration(older_than)), tuple(protect or ()), helm)
+    out, seen = console(width=UNBROKEN), run(_look(stack, asked))
+    if seen is None:  # told to end
+        raise typer.Exit(1)
+    going = seen.plan
+    for line in (*idle(seen.look), *not_looked_at(seen.look)):
+        out.print(line)
+    if not going.frees:
+        out.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
+        return
+    if going.doomed:
+        out.print(image_table(going.doomed, unique_bytes(seen.look.images)))
+    staying = len(seen.look.images) - len(going.doomed)
+    out.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
+    if dry_run:
+        return
+    silent = tuple(str(each) for each in seen.look.unlisted if each.reason != FORBIDDEN)
+    if yes and silent:
+        raise UsesUnknownError(where=seen.where, kinds=silent)
+    if not yes:
+        typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
+    told = run(_collect(out, seen, asked))
+    again = f".venv/bin/python -m registryctl gc{seen.where.stack_option}"
+    out.print(told or f"broken off; nothing that is used was touched. Fix: `{again}` finishes it")
+    if told is None:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a person wants to stay."""
+
+    rule: Keep
+    patterns: tuple[str, ...]
+    helm: bool
+
+    @property
+    def protections(self) -> list[Protection]:
+        """The patterns, with where they are from."""
+        return [each for patterns in self.patterns for each in protections(patterns, "--protect")]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A registry as it was before anybody was asked."""
+
+    where: Where
+    stack: Stack
+    outputs: list[Use]
+    look: Look
+    plan: Plan
+
+
+def duration(text: str) -> timedelta:
+    """A time as people write it.
+
+    Args:
+        text: a number and m, h, d or w.
+
+    Raises:
+        typer.BadParameter: it is something else.
+    """
+    found = re.fullmatch(r"(?P<number>\d{1,6})(?P<unit>[mhdw])", text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no time; write it as 90m, 12h, 7d or 2w.")
+    return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
+
+
+async def _look(name: str | None, asked: _Asked) -> _Seen:
+    stack = await find_stack(Path.cwd(), name, {})
+    outputs = await stack_uses(stack)
+    owned = await deployed_namespaces(Path.cwd(), stack.name)
+    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+        if kube.where.namespace not in owned:
+            raise OtherStackError(where=kube.where, asked=stack.name)
+        found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
+        return _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
+
+
+async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
+    async with open_client(seen.stack.settings) as kube:
+        done = await collect(
+            kube,
+            seen.outputs,
+            asked.rule,
+            seen.plan,
+            out.print,
+            protect=asked.protections,
+            helm=asked.helm,
+            unlisted=seen.look.unlisted,
+        )
+        return (
+            f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
+            f"{decimal(done.free)} are free in {kube.where}"
+        )

@@ -1,0 +1,138 @@
+"""`registryctl images`: what lies in a registry, how much room it takes, and who uses it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.table import Table
+
+from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
+from kube_registry.cli.stacks import Stack, deployed_images, find_stack
+from kube_registry.housekeeping.images import Image, unique_bytes
+from kube_registry.housekeeping.inventory import Look, look
+from kube_registry.housekeeping.kinds import FORBIDDEN
+from kube_registry.housekeeping.usage import Use, output_uses
+from kube_registry.kube.client import open_client
+from kube_registry.registry.door import open_door
+
+LISTED = 2
+"""How many workloads or nodes a row names; --json names all."""
+
+GRANT = "kubectl apply --filename docs/rbac/uses.yaml"
+"""What lets a housekeeper see what other objects than workloads name."""
+
+DIGEST_LETTERS = 19
+"""Of a digest, as other tools shorten it."""
+
+
+def images(
+    stack: StackName = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
+    judge(_images(stack, as_json=as_json))  # no script may take a list that was broken off for an empty registry
+
+
+async def _images(name: str | None, *, as_json: bool) -> bool:
+    out, stack = console(width=UNBROKEN), await find_stack(Path.cwd(), name, {})
+    outputs = await stack_uses(stack)
+    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+        seen = await look(kube, registry, outputs)
+    if as_json:
+        typer.echo(json.dumps(as_object(seen), indent=2))
+        return True
+    if seen.images:
+        out.print(image_table(seen.images, unique_bytes(seen.images)))
+    for line in (*idle(seen), *not_looked_at(seen), f"{totals(seen)} in {kube.where}"):
+        out.print(line)
+    return True
+
+
+async def stack_uses(stack: Stack) -> list[Use]:
+    """What a stack's outputs use, whether or not a workload does."""
+    return output_uses(stack.name, await deployed_images(Path.cwd(), stack.name) or {})
+
+
+def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
+    """A row for each image.
+
+    Args:
+        images: in the order of the rows.
+        unique: as `unique_bytes` of all images of the registry has it.
+    """
+    shown = table("image", "digest", "platform")
+    for title in ("bytes", "unique"):
+        shown.add_column(title, justify="right")
+    for title in ("pushed", "in use by", "nodes"):
+        shown.add_column(title)
+    for image in images:
+        shown.add_row(
+            image.name,
+            image.digest[:DIGEST_LETTERS],
+            ", ".join(image.platforms),
+            decimal(image.size),
+            decimal(unique[image.key]),
+            f"{image.pushed.astimezone():%Y-%m-%d %H:%M}",
+            _some(image.users),
+            _some(image.nodes),
+        )
+    return shown
+
+
+def idle(seen: Look) -> Iterator[str]:
+    """A line for each pattern that protects nothing."""
+    for each in seen.idle:
+        yield f"{each.title} matches no image"
+
+
+def not_looked_at(seen: Look) -> Iterator[str]:
+    """The kinds of objects whose uses are not known, and what to do about it."""
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for each in seen.unlisted:
+        reasons[each.reason].append(each.resource)
+    for reason, resources in sorted(reasons.items()):
+        yield f"not looked at ({reason}), so what only these name counts as unused: {', '.join(sorted(resources))}"
+    if FORBIDDEN in reasons:
+        yield f"Fix: `{GRANT}`, with your custom resources in it, or protect images by `--protect PATTERN`"
+
+
+def totals(seen: Look) -> str:
+    """How much there is, and how much room for more."""
+    stored = sum(seen.storage.blobs.values())
+    return f"{len(seen.images)} images, {decimal(stored)} stored, {decimal(seen.storage.room.free)} free on the volume"
+
+
+def as_object(seen: Look) -> dict[str, object]:
+    """Everything that was seen, for programs; sizes are bytes."""
+    unique = unique_bytes(seen.images)
+    return {
+        "images": [
+            {
+                "repository": image.repository,
+                "tags": list(image.tags),
+                "digest": image.digest,
+                "platforms": list(image.platforms),
+                "bytes": image.size,
+                "uniqueBytes": unique[image.key],
+                "sharedBytes": image.size - unique[image.key],
+                "pushed": image.pushed.isoformat(),
+                "users": list(image.users),
+                "nodes": list(image.nodes),
+            }
+            for image in seen.images
+        ],
+        "notLookedAt": {each.resource: each.reason for each in seen.unlisted},
+        "storedBytes": sum(seen.storage.blobs.values()),
+        "usedBytes": seen.storage.room.used,
+        "freeBytes": seen.storage.room.free,
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")

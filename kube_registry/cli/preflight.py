@@ -1,0 +1,44 @@
+"""`registryctl preflight`: every node asked by hand, whatever it has proven before."""
+
+import asyncio
+from pathlib import Path
+
+from rich.table import Table
+
+from kube_registry.cli.session import StackName, console, judge, table
+from kube_registry.cli.stacks import stack_settings
+from kube_registry.errors import on_stack
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.nodes import proxy_mode
+from kube_registry.preflight.node_window import Verdicts
+from kube_registry.preflight.preflight import examine_nodes
+from kube_registry.preflight.probe_pod import PULLED
+from kube_registry.registry.door import open_write_door
+
+
+def preflight(
+    stack: StackName = None,
+) -> None:
+    """Have every node prove that it can pull; exit status 1 if one cannot."""
+    judge(_preflight(stack))
+
+
+async def _preflight(stack: str | None) -> bool:
+    out, settings = console(), await stack_settings(Path.cwd(), stack, {})
+    async with open_write_door(settings, "registryctl preflight", out.print) as (kube, tunnel):
+        verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
+        out.print(await _table(kube, verdicts))
+    failing = [verdict for verdict in verdicts.values() if verdict is not PULLED and not verdict.later]
+    pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
+    out.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
+    for mend in sorted({verdict.mend for verdict in failing}):
+        out.print(f"what mends it is {on_stack(mend, settings.stack)}")
+    return not failing
+
+
+async def _table(kube: KubeClient, verdicts: Verdicts) -> Table:
+    modes = await asyncio.gather(*(proxy_mode(kube, node) for node in verdicts))
+    shown = table("node", "runtime", "kube-proxy", "verdict")
+    for (node, verdict), mode in sorted(zip(verdicts.items(), modes, strict=True), key=lambda row: row[0][0].name):
+        shown.add_row(node.name, node.runtime, mode, verdict.words)
+    return shown

@@ -1,0 +1,27 @@
+"""`registryctl reference`: what the files on disk would be deployed as."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kube_registry.build.content import read_content
+from kube_registry.cli.session import StackName
+from kube_registry.cli.stacks import stack_settings
+
+
+def reference(
+    name: Annotated[str | None, typer.Argument(help="Name of an image in the settings; all if not set.")] = None,
+    stack: StackName = None,
+) -> None:
+    """Print the tagged reference that the current files would get; asks no Docker and no cluster."""
+    if name == "":
+        raise typer.BadParameter("NAME takes a name.")
+    folder = Path.cwd()
+    settings = asyncio.run(stack_settings(folder, stack, {}))
+    if name and name not in settings.images:
+        raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(settings.images)}.")
+    for each in [name] if name else settings.images:
+        tag = read_content(each, settings.images[each], settings.platform, folder).tag
+        typer.echo(settings.endpoints.tagged_reference(each, tag))

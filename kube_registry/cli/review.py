@@ -1,0 +1,104 @@
+"""`registryctl preview`: what `pulumi up` would do to each stack, for the person who reviews it."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kube_registry.cli.fleet_list import with_notes
+from kube_registry.cli.session import console, judge
+from kube_registry.cli.stacks import find_stack
+from kube_registry.fleet.fleet_file import Member, read_fleet
+from kube_registry.fleet.stack_commands import find_program
+from kube_registry.review.markdown import lines, markdown, verdict
+from kube_registry.review.review import Question, StackReview, review
+from kube_registry.rules.allowed_registries import allowed_names
+from kube_registry.rules.rules import NODE_PORTS
+
+PARALLEL = 4
+"""How many stacks are asked at once: each has a Python program and two plugins."""
+
+DEADLINE_SECONDS = 300.0
+"""How long the plan of one stack may take."""
+
+USUAL_NODE_PORTS = f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
+
+
+def preview(
+    *,
+    stack: Annotated[
+        list[str] | None, typer.Option(help="Stack to review; repeatable. All of fleet.yaml if not set.")
+    ] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it for a comment on a pull request.")] = False,
+    base: Annotated[str, typer.Option(help="What changed files are compared with.")] = "origin/HEAD",
+    node_ports: Annotated[str, typer.Option(help="Node ports that the clusters have.")] = USUAL_NODE_PORTS,
+    allow_registry: Annotated[
+        list[str] | None,
+        typer.Option(help="Other registry or repository whose images are allowed by digest, such as quay.io/team."),
+    ] = None,
+    parallel: Annotated[int, typer.Option(help="How many stacks are asked at once.", min=1)] = PARALLEL,
+    deadline: Annotated[float, typer.Option(help="Seconds that one stack may take.", min=1)] = DEADLINE_SECONDS,
+) -> None:
+    """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
+    if "" in (*(stack or ()), base):
+        raise typer.BadParameter("--stack and --base take a name.")
+    question = partial(
+        Question,
+        base=base,
+        node_ports=_range(node_ports),
+        registries=_registries(allow_registry or ()),
+        seconds=deadline,
+        parallel=parallel,
+    )
+    judge(_preview(stack, question, as_markdown=as_markdown))
+
+
+async def _preview(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> bool:
+    folder = Path.cwd()
+    project, members, of_fleet = await _members(folder, stacks)
+    reviews = await review(question(find_program(folder, project), configure=of_fleet), members)
+    if as_markdown:
+        typer.echo(markdown(reviews), nl=False)
+    else:
+        _show(reviews)
+    return bool(reviews) and all(each.good for each in reviews)
+
+
+async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Member], bool]:
+    """The project's name, the stacks that are meant, and whether their config is the fleet's."""
+    if (folder / "fleet.yaml").exists():
+        fleet = with_notes(read_fleet(folder))
+        members = [member for member in fleet.members if not stacks or member.name in stacks]
+        if unknown := set(stacks or ()) - {member.name for member in members}:
+            raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")
+        return fleet.project, members, True
+    names: list[str | None] = [*stacks] if stacks else [None]
+    found = [await find_stack(folder, name, {}) for name in names]
+    return found[0].project, [Member(each.name, 1, {}, {}, each.settings) for each in found], False
+
+
+def _range(text: str) -> range:
+    found = re.fullmatch(r"(\d+)-(\d+)", text)
+    if not found:
+        raise typer.BadParameter(f"--node-ports takes a range such as {USUAL_NODE_PORTS}.")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _registries(given: Sequence[str]) -> Sequence[str]:
+    try:
+        return allowed_names(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-registry: {error}.") from None
+
+
+def _show(reviews: list[StackReview]) -> None:
+    out = console()
+    for each in reviews:
+        first, *rest = lines(each)
+        out.print(first, style="green" if each.good else "red")
+        for line in rest:
+            out.print(line)
+    out.print(verdict(reviews), style="bold")

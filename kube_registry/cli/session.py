@@ -1,0 +1,64 @@
+"""What the verbs share: the option that names a stack, the console, and work that Ctrl-C ends."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kube_registry.cli.interrupts import until_told
+
+UNBROKEN = 1000
+"""Columns of a table whose references and digests stay in one piece, to be copied."""
+
+_T = TypeVar("_T")
+
+
+def _a_name(given: str | None) -> str | None:
+    """Refuse an empty name: an unset variable of a script must not lead to another stack."""
+    if given == "":
+        raise typer.BadParameter("--stack takes a name.")
+    return given
+
+
+StackName = Annotated[
+    str | None, typer.Option(help="Stack of the registry; the selected one if not set.", callback=_a_name)
+]
+
+
+def console(*, width: int | None = None, stderr: bool = False) -> Console:
+    """Return a console that prints what it is given as it is.
+
+    Args:
+        width: columns of its tables; those of the terminal if None.
+        stderr: whether it writes to standard error.
+    """
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=width)
+
+
+def table(*titles: str) -> Table:
+    """Return a table without lines; without a head if there are no titles."""
+    return Table(*titles, box=None, pad_edge=False, show_header=bool(titles))
+
+
+def run(work: Coroutine[None, None, _T]) -> _T | None:
+    """Do some work, and return what it gives; None if Ctrl-C or SIGTERM has ended it."""
+    given: list[_T] = []
+
+    async def until_it_ends() -> None:
+        async with until_told():
+            given.append(await work)
+
+    asyncio.run(until_it_ends())
+    return given[0] if given else None
+
+
+def judge(work: Coroutine[None, None, bool]) -> None:
+    """Do some work, and exit with status 0 if it gives True, else 1, also where it was ended.
+
+    Raises:
+        typer.Exit: always.
+    """
+    raise typer.Exit(0 if run(work) else 1)

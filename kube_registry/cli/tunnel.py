@@ -1,0 +1,87 @@
+"""`registryctl tunnel`: hold a tunnel open for `docker push`, crane, skopeo or a browser."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.session import StackName, console
+from kube_registry.cli.stacks import kube_context_settings, stack_settings
+from kube_registry.cli.tunnel_progress import keep_true, show_waits, totals, watched
+from kube_registry.errors import Where
+from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.kube.errors import RefusedError
+from kube_registry.lease.lease import lease_held
+from kube_registry.limits import TUNNEL_SECONDS
+from kube_registry.names import REGISTRY
+from kube_registry.spec.endpoints import Endpoints
+from kube_registry.text import until
+from kube_registry.tunnel.listener import Tunnel, open_tunnel
+
+
+def tunnel(
+    stack: StackName = None,
+    kube_context: Annotated[
+        str | None, typer.Option(help="Kube context of the registry's cluster, in place of a stack: asks no Pulumi.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Namespace of the registry, in place of the setting.")] = None,
+    push_port: Annotated[
+        int | None, typer.Option(help="Port on this machine, in place of the setting.", min=1024, max=65535)
+    ] = None,
+) -> None:
+    """Hold a tunnel to the registry open, to push by hand; Ctrl-C closes it."""
+    if "" in (stack, kube_context):  # an unset variable of a script must not lead to another cluster
+        raise typer.BadParameter("--stack and --kube-context take a name.")
+    if stack and kube_context:
+        raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
+    asyncio.run(_tunnel(stack, kube_context, {"namespace": namespace, "pushPort": push_port}))
+
+
+async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
+    out = console()
+    opened: Tunnel | None = None
+    async with until_told():
+        settings = (
+            kube_context_settings(kube_context, given)
+            if kube_context
+            else await stack_settings(Path.cwd(), stack, given)
+        )
+        with watched(out) as live:
+            say = show_waits(out, live)
+            async with (
+                open_client(settings) as kube,
+                lease_held(kube, "registryctl tunnel", alone=False, say=say) as lease,
+            ):
+                node_port = await _node_port(kube)
+                waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}"
+                live.update(waits, refresh=True)
+                async with open_tunnel(kube, settings.push_port, lease, seconds=TUNNEL_SECONDS) as opened:
+                    _say_open(out, kube.where, settings.endpoints, node_port)
+                    await keep_true(live, opened)
+    if opened is not None:
+        out.print(f"closed: {totals(opened)}")
+
+
+async def _node_port(kube: KubeClient) -> int | None:
+    """The node port as the cluster has it; None where that may not be read."""
+    try:
+        service = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+    except RefusedError:
+        return None
+    return int(service["spec"]["ports"][0]["nodePort"])
+
+
+def _say_open(out: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
+    """One line; a person at a terminal gets lines to copy, too."""
+    endpoints = replace(chosen, node_port=node_port or chosen.node_port)
+    push, pull = endpoints.push_address, endpoints.pull_host
+    assumed = "" if node_port else " (assumed: the registry's Service may not be read)"
+    out.print(f"open: push address {push}, pull host {pull}{assumed}, registry in {where}")
+    if out.is_terminal:
+        out.print(f"  docker push {push}/NAME:TAG")
+        out.print(f"  image: {pull}/NAME:TAG")
+        out.print("Ctrl-C closes it.")

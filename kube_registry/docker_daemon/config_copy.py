@@ -1,0 +1,116 @@
+"""A copy of Docker's config.json for the docker provider, in the home folder, while images are pushed.
+
+The provider reads `config.json` in the folder that its variable DOCKER_CONFIG names, and Pulumi can give that variable
+the value of another one only, so the folder is HOME (ADR 0013). Runs side by side share the file: each holds a lock on
+it, and the last removes it. What a run leaves that was killed, the next takes away.
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from kube_registry.foreign_json import read_json
+
+_MARK = {"kube-registry": "a copy for the docker provider; it is removed when the push ends"}
+"""Docker ignores names that it does not know (docker/cli, configfile.LoadFromReader)."""
+
+
+@contextmanager
+def config_copy(folder: Path, config: Mapping[str, Any]) -> Iterator[bool]:
+    """A block in which a folder holds a configuration as `config.json`.
+
+    The file may hold logins; only its owner reads it.
+
+    Args:
+        folder: where the docker provider looks.
+        config: what it is to find.
+
+    Yields:
+        Whether it finds it; not where the folder holds another config.json, or cannot be written to.
+    """
+    file = folder / "config.json"
+    held = _held(file, json.dumps({**_MARK, **config}, sort_keys=True))
+    try:
+        yield held is not None
+    finally:
+        if held:
+            _let_go(file, held)
+
+
+def remove_left_copy(folder: Path) -> None:
+    """Remove the copy of a run that was killed, if there is one."""
+    file = folder / "config.json"
+    with suppress(OSError):
+        held = _opened(file)
+        if held and _is_ours(held.read()):
+            _let_go(file, held)
+
+
+def _held(file: Path, text: str) -> IO[str] | None:
+    """Return the file with the text in it, locked; None if it is not ours to write."""
+    try:
+        while True:
+            held = _made(file, text) or _opened(file)
+            if held is None:
+                continue  # another run has just removed it
+            found = held.read()
+            if found == text:
+                return held
+            if not _is_ours(found) or not _let_go(file, held):
+                held.close()
+                return None  # it is a person's, or another run's with another configuration
+    except OSError:
+        return None
+
+
+def _made(file: Path, text: str) -> IO[str] | None:
+    """Return the file that was made, whole and locked before it has its name; None if there is one."""
+    with tempfile.TemporaryDirectory(prefix=".kube-registry-", dir=file.parent) as folder:
+        made = Path(folder, file.name)
+        made.touch(mode=0o600)
+        held = made.open("r+")
+        fcntl.flock(held, fcntl.LOCK_SH)
+        held.write(text)
+        held.seek(0)
+        try:
+            file.hardlink_to(made)
+        except FileExistsError:
+            held.close()
+            return None
+        return held
+
+
+def _opened(file: Path) -> IO[str] | None:
+    """Return the file that is there, locked; None if it is not there any more."""
+    try:
+        held = file.open()
+        fcntl.flock(held, fcntl.LOCK_SH)
+        if os.path.samestat(file.stat(), os.fstat(held.fileno())):
+            return held
+        held.close()
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _let_go(file: Path, held: IO[str]) -> bool:
+    """Remove the file unless another run holds it; return whether it was removed."""
+    with held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        file.unlink(missing_ok=True)
+        return True
+
+
+def _is_ours(text: str) -> bool:
+    try:
+        return bool(read_json(text).items() >= _MARK.items())
+    except (ValueError, AttributeError):
+        return False

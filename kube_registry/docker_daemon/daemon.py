@@ -1,0 +1,59 @@
+"""The Docker daemon that builds and pushes: whether it is there, asked before anything is made."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import closing
+from urllib.parse import urlsplit
+
+from kube_registry.docker_daemon.config import USUAL_HOSTS, chosen_daemon
+from kube_registry.docker_daemon.errors import DaemonError
+
+PING_SECONDS = 5.0
+"""How long a daemon may take to say that it is there."""
+
+_PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
+
+
+async def prove_daemon(environment: Mapping[str, str]) -> None:
+    """Return once a Docker daemon has answered where the docker provider will look for it.
+
+    It looks at DOCKER_HOST, else at the current docker context, else at the two usual sockets. A daemon behind ssh or
+    TLS is left to the provider.
+
+    Args:
+        environment: the process's environment.
+
+    Raises:
+        DaemonError: none answers.
+    """
+    named = chosen_daemon(environment)
+    problems = []
+    for host in [named] if named else USUAL_HOSTS:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await _ping(host)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            problems.append(DaemonError(host=host, reason=str(error) or f"no answer within {PING_SECONDS:.0f} s"))
+        else:
+            return
+    raise problems[0]
+
+
+async def _ping(host: str) -> None:
+    """Ask a daemon for a sign of life.
+
+    Raises:
+        OSError: nobody listens there.
+        IncompleteReadError: whoever does is no Docker daemon.
+    """
+    place = urlsplit(host)
+    if place.scheme == "unix":
+        reader, writer = await asyncio.open_unix_connection(place.path)
+    elif place.scheme == "tcp":
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    else:
+        return
+    with closing(writer):
+        if place.scheme == "unix":
+            writer.write(_PING)
+            await reader.readuntil(b"OK")

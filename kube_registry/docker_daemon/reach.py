@@ -1,0 +1,121 @@
+"""The Docker daemon's way to the push address: proven by the daemon, carried by a relay where there is none.
+
+A daemon in a container, in a virtual machine, on another machine or without root has a loopback of its own. No name and
+no version says which case it is: the daemon is asked to look up the preflight's image at the push address (ADR 0014). A
+relay takes nothing but the daemon's API (ADR 0016).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from kube_registry.docker_daemon.config import chosen_daemon, usual_daemon
+from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError
+from kube_registry.docker_daemon.relay.container import open_relay
+from kube_registry.docker_daemon.ssh import near_socket
+from kube_registry.kube.pods import one_line
+from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
+from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
+
+
+@asynccontextmanager
+async def daemon_reaching(
+    environment: Mapping[str, str],
+    push_address: str,
+    digest: str,
+    say: Callable[[str], None],
+    lost: Callable[[DaemonReachError], None],
+    *,
+    recovered: Callable[[], Awaitable[bool]],
+    stack: str | None = None,
+) -> AsyncIterator[None]:
+    """A block in which the Docker daemon reaches the push address of this machine.
+
+    Args:
+        environment: the process's environment, which names the daemon.
+        push_address: where the open tunnel listens.
+        digest: of the preflight's image, which is in the registry.
+        say: is called with a line about the relay, where there has to be one.
+        lost: is called if the relay ends before the block does.
+        recovered: returns whether a connection through the tunnel has failed, once it carries again; False at once if
+            none has.
+        stack: name of the stack that pushes, for errors.
+
+    Raises:
+        DaemonError: the daemon does not answer.
+        DaemonReachError: it does not reach it, by way of a relay neither.
+        ClusterError: the tunnel does not carry again.
+    """
+    host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
+    reference = f"{push_address}/{REPOSITORY}@{digest}"
+    failed = partial(DaemonReachError, host=host, push_address=push_address, stack=stack)
+    try:
+        async with _client(environment, host) as (client, near):
+            refusal = await _last_refusal(client, reference, recovered)
+            if refusal is None:
+                yield
+                return
+            say(f"the Docker daemon has a loopback of its own; a relay there carries {push_address} to this machine")
+            async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
+                if relayed := await _last_refusal(client, reference, recovered):
+                    raise failed(reason=f"{refusal}; by way of a relay: {relayed}")
+                yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise failed(reason=one_line(str(error))) from error
+
+
+async def daemon_version(environment: Mapping[str, str]) -> str:
+    """The Docker daemon's version.
+
+    Args:
+        environment: the process's environment, which names the daemon.
+
+    Raises:
+        DaemonError: it does not answer.
+    """
+    async with _client(environment, chosen_daemon(environment) or usual_daemon()) as (client, _):
+        return str((await asyncio.to_thread(client.version))["Version"])
+
+
+@asynccontextmanager
+async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tuple[docker.DockerClient, str]]:
+    """A block with the daemon, and its address without ssh.
+
+    Raises:
+        DaemonError: it does not answer.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            ssh = host.startswith("ssh://")
+            near = await stack.enter_async_context(near_socket(host)) if ssh else host
+            variables = {**environment, "DOCKER_HOST": near}
+            asked = partial(docker.DockerClient.from_env, environment=variables, timeout=DAEMON_SECONDS)
+            client = stack.enter_context(closing(await asyncio.to_thread(asked)))
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise DaemonError(host=host, reason=one_line(str(error))) from error
+        yield client, near
+
+
+async def _last_refusal(
+    client: docker.DockerClient, reference: str, recovered: Callable[[], Awaitable[bool]]
+) -> str | None:
+    """Why the daemon cannot look up an image, asked again where that says nothing of its way here; None if it can."""
+    for _ in range(DAEMON_TRIES):
+        refusal = await asyncio.to_thread(_refusal, client, reference)
+        if refusal is None or not await recovered():
+            return refusal
+    return refusal
+
+
+def _refusal(client: docker.DockerClient, reference: str) -> str | None:
+    """Why the daemon cannot look up an image where it is; None if it can."""
+    try:
+        client.images.get_registry_data(reference, auth_config={})  # asks no credential helper
+    except DockerException as error:
+        return str(getattr(error, "explanation", None) or error)
+    return None

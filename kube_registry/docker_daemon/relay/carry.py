@@ -1,0 +1,127 @@
+"""Our end of the relay: every connection that it accepts is opened to this machine's loopback and carried."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from kube_registry.docker_daemon.relay.frames import PIECE, WINDOW, Frame, Kind, frame
+
+
+@dataclass
+class _Connection:
+    """One connection of the daemon.
+
+    Attributes:
+        number: its name in the frames.
+        received: what the relay has sent of it and is not yet written, at most WINDOW bytes.
+        ended: whether the relay will send no more.
+        credit: how many bytes of it the relay takes.
+        changed: something of it may have changed.
+    """
+
+    number: int
+    received: deque[bytes] = field(default_factory=deque)
+    ended: bool = False
+    credit: int = WINDOW
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def change(self) -> None:
+        """Return after the next change."""
+        self.changed.clear()
+        await self.changed.wait()
+
+
+async def carry(frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port: int) -> None:
+    """Carry connections until the relay's stream ends, which breaks those that are left.
+
+    Args:
+        frames: what the relay says.
+        relay: where it listens to us.
+        port: of 127.0.0.1, where connections lead to.
+
+    Raises:
+        OSError: the stream broke, or the relay failed.
+    """
+    carried: dict[int, tuple[_Connection, asyncio.Task[None]]] = {}
+    async with asyncio.TaskGroup() as group:
+        async for kind, number, count, part in frames:
+            if kind is Kind.OPEN:
+                opened = _Connection(number)
+                task = group.create_task(_serve(opened, relay, port))
+                carried[number] = opened, task
+                task.add_done_callback(partial(_forget, carried, number))
+            elif number in carried:
+                connection, task = carried[number]
+                if kind is Kind.RESET:
+                    task.cancel()
+                _note(connection, kind, count, part)
+        for _, task in carried.values():
+            task.cancel()
+
+
+def _forget(carried: dict[int, tuple[_Connection, asyncio.Task[None]]], number: int, _task: asyncio.Task[None]) -> None:
+    del carried[number]
+
+
+def _note(connection: _Connection, kind: Kind, count: int, part: bytes) -> None:
+    """Note what a frame says of a connection."""
+    if kind is Kind.DATA:
+        connection.received.append(part)
+    elif kind is Kind.END:
+        connection.ended = True
+    elif kind is Kind.CREDIT:
+        connection.credit += count
+    connection.changed.set()
+
+
+async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int) -> None:
+    """Carry one connection both ways, each to its own end; what breaks here breaks there."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with closing(writer):
+            try:
+                async with asyncio.TaskGroup() as directions:
+                    directions.create_task(_to_port(connection, writer, relay))
+                    directions.create_task(_to_relay(connection, reader, relay))
+            except BaseException:
+                writer.transport.abort()
+                raise
+    except* OSError:
+        await _send(relay, frame(Kind.RESET, connection.number))
+
+
+async def _to_port(connection: _Connection, writer: asyncio.StreamWriter, relay: asyncio.StreamWriter) -> None:
+    uncredited = 0
+    while connection.received or not connection.ended:
+        if not connection.received:
+            await connection.change()
+            continue
+        part = connection.received.popleft()
+        writer.write(part)
+        await writer.drain()
+        uncredited += len(part)
+        if uncredited >= WINDOW // 4:
+            await _send(relay, frame(Kind.CREDIT, connection.number, uncredited))
+            uncredited = 0
+    writer.write_eof()
+
+
+async def _to_relay(connection: _Connection, reader: asyncio.StreamReader, relay: asyncio.StreamWriter) -> None:
+    while True:
+        while connection.credit == 0:
+            await connection.change()
+        part = await reader.read(min(PIECE, connection.credit))
+        if not part:
+            break
+        connection.credit -= len(part)
+        await _send(relay, frame(Kind.DATA, connection.number, len(part)) + part)
+    await _send(relay, frame(Kind.END, connection.number))
+
+
+async def _send(relay: asyncio.StreamWriter, whole: bytes) -> None:
+    relay.write(whole)
+    with suppress(ConnectionResetError):  # the end of the relay's frames says so too
+        await relay.drain()

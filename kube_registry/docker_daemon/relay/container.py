@@ -1,0 +1,132 @@
+"""The relay's container: in the daemon's own network, there for as long as this process holds its standard streams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import docker
+import requests
+from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+from kube_registry.docker_daemon.relay.carry import carry
+from kube_registry.docker_daemon.relay.frames import Frame, Kind, read_frames
+from kube_registry.docker_daemon.relay.image import relay_archive, relay_image
+from kube_registry.docker_daemon.stream import attached
+from kube_registry.limits import RELAY_SECONDS
+
+END_SECONDS = 5.0
+
+_LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
+
+
+@asynccontextmanager
+async def open_relay(
+    client: docker.DockerClient, host: str, environment: Mapping[str, str], port: int, lost: Callable[[OSError], None]
+) -> AsyncIterator[None]:
+    """Carry a port of the daemon's loopback to the same port of this process's while the block runs.
+
+    The connections come over the container's standard streams, so that the daemon needs no way back to this machine.
+    The container ends by itself when this process does, killed or not.
+
+    Args:
+        client: the daemon; its own timeout bounds every question to it.
+        host: the same daemon, as unix://PATH or tcp://HOST:PORT.
+        environment: the process's environment.
+        port: the push port.
+        lost: is called when the relay ends before the block does.
+
+    Raises:
+        DockerException, RequestException: the daemon does not take the image, or does not run the container.
+        OSError: the relay cannot listen, or there is none for the daemon's architecture.
+    """
+    container = await asyncio.to_thread(_create, client, port)
+    try:
+        async with attached(environment, host, str(container.id)) as (reader, writer):
+            frames = read_frames(reader)
+            await asyncio.to_thread(container.start)
+            await _wait_until_it_listens(frames)
+            carrying = asyncio.ensure_future(
+                _carry_until_lost(frames, writer, port, lost)
+            )  # no TaskGroup: see lease.py
+            try:
+                yield
+            finally:
+                carrying.cancel()
+                await asyncio.wait([carrying])
+    finally:
+        await asyncio.shield(asyncio.to_thread(_end, container))
+
+
+async def _wait_until_it_listens(frames: AsyncIterator[Frame]) -> None:
+    try:
+        async with asyncio.timeout(RELAY_SECONDS):
+            kind, *_ = await anext(frames)
+    except TimeoutError:
+        raise OSError(f"it does not listen after {RELAY_SECONDS:.0f} s") from None
+    except StopAsyncIteration:
+        raise OSError("it ended without a word") from None
+    assert kind is Kind.LISTENING  # noqa: S101 - the program and this code are of one commit
+
+
+async def _carry_until_lost(
+    frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port: int, lost: Callable[[OSError], None]
+) -> None:
+    error = OSError("the relay's container has ended")
+    try:
+        await carry(frames, relay, port)
+    except* (OSError, asyncio.IncompleteReadError) as group:
+        error = OSError("; ".join(str(each) for each in group.exceptions))
+    lost(error)
+
+
+def _create(client: docker.DockerClient, port: int) -> Container:
+    image = _provide_image(client)
+    name = f"kube-registry-relay-{port}"
+    with suppress(NotFound):
+        _remove(client.containers.get(name))
+    return client.containers.create(
+        image,
+        [str(port)],
+        name=name,
+        labels=_LABELS,
+        network_mode="host",
+        stdin_open=True,
+        auto_remove=True,
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        user="65534:65534",
+        log_config=LogConfig(type="none"),  # its output is what is pushed
+    )
+
+
+def _provide_image(client: docker.DockerClient) -> str:
+    """The image's name, once the daemon has it."""
+    architecture = str(client.version()["Arch"])
+    name = relay_image(architecture)
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        client.images.load(relay_archive(architecture))
+    return name
+
+
+def _end(container: Container) -> None:
+    """See it gone: it ends with its standard input; what does not go is removed."""
+    with suppress(DockerException, requests.RequestException):
+        container.wait(condition="removed", timeout=END_SECONDS)
+    with suppress(DockerException, requests.RequestException):
+        _remove(container)
+
+
+def _remove(container: Container) -> None:
+    """Remove it, running or not; a daemon that is removing it already says so with status 409."""
+    with suppress(NotFound):
+        try:
+            container.remove(force=True)
+        except docker.errors.APIError as error:
+            if error.status_code != requests.codes.conflict:
+                raise
+            container.wait(condition="removed", timeout=END_SECONDS)

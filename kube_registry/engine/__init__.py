@@ -1,0 +1,1 @@
+"""The `pulumi` program, run for one stack."""

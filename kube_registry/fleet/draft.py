@@ -1,0 +1,50 @@
+"""A first fleet.yaml, of the kube contexts that a machine knows."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import yaml
+
+from kube_registry.fleet.fleet_file import free_push_ports
+from kube_registry.spec.endpoints import derive_push_port
+
+_HEAD = """\
+# yaml-language-server: $schema=docs/fleet.schema.json
+# Settings in the defaults are those of every stack; those below a stack's name are its own.
+# A wave begins when every stack of the one before is well.
+"""
+
+_LONGEST = 95
+"""Of a name, with room for what tells it from others; Pulumi allows 100."""
+
+
+def draft(kube_contexts: Sequence[str], project: str) -> str:
+    """The text of a fleet.yaml with one stack for each kube context, all in the first wave.
+
+    Args:
+        kube_contexts: their names.
+        project: name of the Pulumi project, from which push ports follow.
+    """
+    names = list(_names(kube_contexts))
+    derived = [derive_push_port(project, name) for name in names]
+    free = free_push_ports(derived)
+    stacks = [
+        {"name": name, "kubeContext": kube_context, "wave": 1}
+        | ({"pushPort": next(free)} if derived[index] in derived[:index] else {})
+        for index, (name, kube_context) in enumerate(zip(names, kube_contexts, strict=True))
+    ]
+    content = {"defaults": {"images": {"app": {"context": "./app"}}}, "stacks": stacks}
+    return _HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _names(kube_contexts: Sequence[str]) -> Iterator[str]:
+    """A name for each, made of what Pulumi allows; no two differ in upper and lower case only."""
+    taken: set[str] = set()
+    for kube_context in kube_contexts:
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", kube_context).strip("-")[-_LONGEST:] or "stack"
+        number = 2
+        distinct = name
+        while distinct.lower() in taken:
+            distinct, number = f"{name}-{number}", number + 1
+        taken.add(distinct.lower())
+        yield distinct

@@ -1,0 +1,80 @@
+"""What can go wrong with a whole fleet, beside what goes wrong with its stacks: its file, its runs, its review."""
+
+from kube_registry.errors import KubeRegistryError
+
+
+class FleetError(
+    KubeRegistryError,
+    sentence="{at}: {problem}. Fix: {mend}",
+    example={
+        "file": "/home/me/kube-registry/fleet.yaml",
+        "place": "stack shop-eu",
+        "problem": "it has push port 21000, which stack shop-us has, too",
+        "mend": "write `pushPort: 20000` below it, which is free",
+    },
+):
+    """fleet.yaml is not there, cannot be read, or says something that is not allowed.
+
+    Args:
+        file: its path.
+        place: where in it, such as a stack; "" for the whole of it.
+        problem: what is wrong there.
+        mend: what to do, after "Fix: ".
+    """
+
+    file: str
+    place: str
+    problem: str
+    mend: str
+
+    @property
+    def at(self) -> str:
+        """The file, with the place in it unless the whole of it is meant."""
+        return f"{self.file}, {self.place}" if self.place else self.file
+
+
+class ProgramError(
+    KubeRegistryError,
+    sentence="`pulumi` cannot be run: {reason}; install it (https://www.pulumi.com/docs/install/)",
+    example={"reason": "No such file or directory"},
+):
+    """There is no `pulumi` that could run the program."""
+
+    reason: str
+
+
+class RunCancelledError(
+    KubeRegistryError,
+    sentence=(
+        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `.venv/bin/python -m "
+        "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
+    ),
+    example={
+        "verb": "up",
+        "stack": "shop-eu",
+        "why": "after 900 s, its deadline",
+        "doing": "build (Step 3/7 : RUN make)",
+    },
+):
+    """A stack's run was ended before it was done."""
+
+    verb: str
+    stack: str
+    why: str
+    doing: str
+
+
+class StackLockedError(
+    KubeRegistryError,
+    sentence="stack {stack} is locked by {holder}. Fix: {fix}",
+    example={
+        "stack": "prod",
+        "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
+        "fix": "wait until that update has ended, then run this again",
+    },
+):
+    """Another update holds the stack."""
+
+    stack: str
+    holder: str
+    fix: str

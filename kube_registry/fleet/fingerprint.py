@@ -1,0 +1,75 @@
+"""All that decides what an update does, in a few letters; the state remembers them as the update's message.
+
+So the next rollout knows without running anything whether the program, the files of the images or the config are others
+than at the last update. An update by hand leaves another message, and is run again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from kube_registry.build.content import read_content
+from kube_registry.fleet.fleet_file import Member
+
+PROGRAM = (
+    "Pulumi.yaml",
+    "__main__.py",
+    "requirements.txt",
+    "components",
+    "kube_registry/__init__.py",
+    "kube_registry/build",
+    "kube_registry/concurrency.py",
+    "kube_registry/docker_daemon",
+    "kube_registry/errors.py",
+    "kube_registry/foreign_json.py",
+    "kube_registry/kube",
+    "kube_registry/kubeconfig_setting.py",
+    "kube_registry/lease",
+    "kube_registry/limits.py",
+    "kube_registry/names.py",
+    "kube_registry/preflight",
+    "kube_registry/processes.py",
+    "kube_registry/push",
+    "kube_registry/registry",
+    "kube_registry/spec",
+    "kube_registry/text.py",
+    "kube_registry/tunnel",
+)
+"""What an update imports; tests/test_layout.py compares it with the imports."""
+
+
+def message_of(member: Member, folder: Path, program: str) -> str:
+    """The message that an update of a stack leaves in its state.
+
+    Args:
+        member: the stack.
+        folder: the program's.
+        program: its `program_hash`.
+
+    Raises:
+        BuildContextError: the files of an image cannot be read.
+    """
+    settings = member.settings
+    references = [
+        settings.endpoints.tagged_reference(name, read_content(name, image, settings.platform, folder).tag)
+        for name, image in settings.images.items()
+    ]
+    decides = json.dumps([program, references, member.config], sort_keys=True, default=dict)
+    return f"registryctl fleet up, {hashlib.sha256(decides.encode()).hexdigest()[:16]}"
+
+
+def program_hash(folder: Path) -> str:
+    """Hash of the files that the program is made of."""
+    digest = hashlib.sha256()
+    for file in _files(folder):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for name in PROGRAM:
+        place = folder / name
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (file for file in found if file.is_file() and file.parent.name != "__pycache__")

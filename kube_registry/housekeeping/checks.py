@@ -1,0 +1,163 @@
+"""The checks of `registryctl doctor` that look into a cluster; each writes nothing, and ends in a line or several."""
+
+import asyncio
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from kube_registry.errors import Where, on_stack
+from kube_registry.housekeeping.exposure import Line
+from kube_registry.housekeeping.node_checks import age
+from kube_registry.housekeeping.volume_listing import Room, read_room
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.permissions import Right, lacking, user_of
+from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
+from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
+from kube_registry.limits import TUNNEL_SECONDS
+from kube_registry.names import rbac_name
+from kube_registry.preflight.preflight import left_probes
+from kube_registry.registry.pod_exec import run_in_pod
+from kube_registry.spec.versions import unsupported
+from kube_registry.tunnel.listener import open_tunnel
+
+RIGHTS = (
+    *(Right("list", resource, everywhere=True) for resource in ("nodes", "pods", "replicationcontrollers")),
+    *(
+        Right("list", f"{kind}s", "apps", everywhere=True)
+        for kind in ("deployment", "replicaset", "daemonset", "statefulset", "controllerrevision")
+    ),
+    *(Right("list", resource, "batch", everywhere=True) for resource in ("jobs", "cronjobs")),
+    *(Right(verb, f"pods/{way}") for way in ("portforward", "exec") for verb in ("get", "create")),
+    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update")),
+    *(Right("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims", "namespaces")),
+    Right("list", "events"),
+    Right("get", "deployments", "apps"),
+)
+"""What docs/rbac/housekeeper.yaml grants."""
+
+MANIFESTS_NAMESPACE = "kube-registry"
+"""The namespace that it grants them in as it stands."""
+
+FULL = 0.9
+"""From that part of its volume on, a registry is told to be nearly full."""
+
+_REGISTRY_SECONDS = 10.0
+
+
+def judge_version(subject: str, program: str, version: str) -> Line:
+    """Whether the version of a program is one that serves."""
+    problem = unsupported(program, version)
+    return Line(subject, problem is None, problem or f"{program} {version}")
+
+
+async def kubernetes(kube: KubeClient) -> list[Line]:
+    """The version of the API server."""
+    version = str((await kube.get("/version"))["gitVersion"])
+    line = judge_version("cluster", "Kubernetes", version)
+    return [line if not line.well else Line("cluster", well=True, words=f"{kube.where.cluster} answers, {line.words}")]
+
+
+async def rights(kube: KubeClient) -> list[Line]:
+    """What whoever asks may not do of what housekeeping takes."""
+    missing = await lacking(kube, RIGHTS)
+    if not missing:
+        return [Line("rights", well=True, words="all that housekeeping takes")]
+    listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
+    commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
+    return [Line("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
+
+
+def grants(namespace: str, user: str) -> tuple[str, ...]:
+    """The commands that make a user a housekeeper.
+
+    Args:
+        namespace: the registry's.
+        user: as the API server knows them.
+    """
+    apply = "kubectl apply --filename docs/rbac/housekeeper.yaml"
+    if namespace != MANIFESTS_NAMESPACE:
+        renamed = f"sed 's/: {MANIFESTS_NAMESPACE}/: {namespace}/' docs/rbac/housekeeper.yaml"
+        apply = f"{renamed} | kubectl apply --filename -"
+    role, binding = f"{namespace}-housekeeper", rbac_name(f"{namespace}-housekeeper-{user}")
+    who = f"--user={shlex.quote(user)}"
+    return (
+        apply,
+        f"kubectl create rolebinding {binding} --role={role} {who} --namespace={namespace}",
+        f"kubectl create clusterrolebinding {binding} --clusterrole={role} {who}",
+    )
+
+
+async def volume(kube: KubeClient) -> list[Line]:
+    """How full the registry's volume is."""
+    return [judge_room(await read_room(kube), kube.where)]
+
+
+def judge_room(room: Room, where: Where) -> Line:
+    """Whether the file system of a registry has room for a while."""
+    size = room.used + room.free
+    words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
+    if room.used < FULL * size:
+        return Line("volume", well=True, words=words)
+    fix = (
+        f"`.venv/bin/python -m registryctl gc{where.stack_option}` frees what nothing uses; where its storage class "
+        "lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make room"
+    )
+    return Line("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
+
+
+async def distribution(kube: KubeClient) -> list[Line]:
+    """The version of the registry's own program."""
+    said = await run_in_pod(kube, "asking its version", ["registry", "--version"], seconds=_REGISTRY_SECONDS)
+    return [judge_version("registry", "distribution", " ".join(said).rpartition(" ")[2])]
+
+
+async def read_door(kube: KubeClient, exposure: Sequence[Line]) -> list[Line]:
+    """Whether nodes find the registry where references say, and whether it answers.
+
+    Args:
+        kube: client of the registry's cluster.
+        exposure: what `exposed` has found.
+    """
+    *wrong, line = exposure
+    if wrong or not line.well:
+        return [*wrong, line]
+    async with open_tunnel(kube, 0, None, seconds=TUNNEL_SECONDS):
+        return [Line("read door", well=True, words=f"answers, on {line.words}")]
+
+
+async def lease(kube: KubeClient) -> list[Line]:
+    """Who holds the registry's lease, and whether they live."""
+    holders = await lease_holders(kube)
+    if any(_seconds_since(holder) > DURATION_SECONDS for holder in holders.values()):
+        before = holders
+        await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
+        holders = await lease_holders(kube)
+        return list(_holders(holders, {key for key in holders if holders[key] == before.get(key)}))
+    return list(_holders(holders, set()))
+
+
+async def probes(kube: KubeClient) -> list[Line]:
+    """Pods that a preflight has left."""
+    left = [pod["metadata"]["name"] for pod in await left_probes(kube)]
+    if not left:
+        return [Line("probe pods", well=True, words="none is left")]
+    command = f"{kube.where.kubectl} delete pod --namespace {kube.where.namespace} {' '.join(left)}"
+    return [Line("probe pods", well=False, words=f"{len(left)} were left by a preflight. Fix: `{command}`")]
+
+
+def _holders(holders: Holders, dead: set[str]) -> Iterator[Line]:
+    """One line for each; a dead one needs no cure, and to delete the Lease would end the work of the others."""
+    for key, holder in holders.items():
+        words = f"{holder.who} holds it"
+        if key in dead:
+            since = age(timedelta(seconds=_seconds_since(holder)))
+            words = (
+                f"{holder.who} died {since} ago; the next that waits for it removes it after {DURATION_SECONDS:.0f} s"
+            )
+        yield Line("lease", well=True, words=words)
+    if not holders:
+        yield Line("lease", well=True, words="it has no holder")
+
+
+def _seconds_since(holder: Holder) -> float:
+    return (datetime.now(UTC) - holder.renewed_at).total_seconds()

@@ -1,0 +1,92 @@
+"""What a garbage collection would remove and free: pure values, worked out before anything is touched."""
+
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kube_registry.housekeeping.images import Image
+from kube_registry.housekeeping.volume_listing import Storage
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What stays though nobody uses it.
+
+    Args:
+        newest: how many tagged images of each repository.
+        younger_than: images that were pushed within that time, by the clock of the pod.
+    """
+
+    newest: int
+    younger_than: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes.
+
+    Args:
+        doomed: the images.
+        tags: repository -> tags that name a manifest which is no longer there; a collection broken off leaves them.
+        manifests: repository -> digests of what is removed, an index before its children.
+        freed: digest -> bytes of every blob that nothing needs any more.
+    """
+
+    doomed: tuple[Image, ...]
+    tags: Mapping[str, tuple[str, ...]]
+    manifests: Mapping[str, tuple[str, ...]]
+    freed: Mapping[str, int]
+
+    @property
+    def frees(self) -> bool:
+        """Whether anything goes at all."""
+        return bool(self.doomed or self.tags or self.freed)
+
+
+def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Container[str] | None = None) -> Plan:
+    """Work out what goes: what nobody uses and no rule keeps.
+
+    Args:
+        storage: what lies on the volume.
+        images: every image in it, with its users; those of a stack's outputs among them.
+        keep: what stays all the same.
+        among: keys of the only ones that may go; any may if None.
+    """
+    known = list(images)
+    kept = _kept(known, keep, storage.listed)
+    doomed = [image for image in known if image.key not in kept and (among is None or image.key in among)]
+    going = {image.key for image in doomed}
+    staying = [image for image in known if image.key not in going]
+    safe = {key for image in staying for key in image.manifests}
+    manifests: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for image in doomed:
+        for repository, digest in ((image.repository, image.digest), *sorted(image.manifests)):
+            if (repository, digest) not in safe:
+                manifests[repository][digest] = None
+    needed = {part for image in staying for part in image.parts}
+    return Plan(
+        tuple(doomed),
+        _dangling(storage),
+        {repository: tuple(digests) for repository, digests in manifests.items()},
+        {digest: size for digest, size in storage.blobs.items() if digest not in needed},
+    )
+
+
+def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:
+    """Keys of the images that stay."""
+    kept, tagged = set(), Counter[str]()
+    for image in sorted(images, key=lambda image: image.pushed, reverse=True):
+        tagged[image.repository] += bool(image.tags)
+        is_new = bool(image.tags) and tagged[image.repository] <= keep.newest
+        if image.users or is_new or now - image.pushed < keep.younger_than:
+            kept.add(image.key)
+    return kept
+
+
+def _dangling(storage: Storage) -> Mapping[str, tuple[str, ...]]:
+    found = {
+        repository: tuple(name for name, tag in tags.items() if tag.digest not in storage.manifests.get(repository, {}))
+        for repository, tags in storage.tags.items()
+    }
+    return {repository: tags for repository, tags in found.items() if tags}

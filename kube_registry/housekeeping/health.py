@@ -1,0 +1,137 @@
+"""What is wrong with a stack that has been deployed: its cluster, its registry, its images, its nodes.
+
+One examination for all who ask: a rollout before its next wave, `registryctl fleet status` and `registryctl doctor`.
+It leaves nothing behind: an upload that it begins, under the lease, is given up at once.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from kube_registry.errors import KubeRegistryError
+from kube_registry.housekeeping.exposure import Line, exposed, with_fix
+from kube_registry.housekeeping.node_checks import Proofs, read_proofs
+from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.kube.errors import ForbiddenError
+from kube_registry.lease.errors import LeaseHeldError
+from kube_registry.registry.door import open_door
+from kube_registry.registry.preconditions import prove_reach
+from kube_registry.registry.read_back import missing_content
+from kube_registry.registry.readiness import wait_ready
+from kube_registry.registry.volume import ask_write_door
+from kube_registry.spec.endpoints import parse_reference
+from kube_registry.spec.settings import Settings
+
+READY_SECONDS = 1.0
+"""How long a registry may take to be as it should be; what is looked at is to be well now."""
+
+Missing = Mapping[str, list[str]]
+"""Name of an image -> words for each part of it that is missing."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an examination has found.
+
+    Args:
+        reach: why the cluster does not answer, or does not answer us; None if it does.
+        running: whether the registry runs.
+        registry: why the registry cannot be read; None if it can.
+        missing: of every image that is deployed what is not there; empty where the registry cannot be read.
+        exposure: whether nodes find the registry where references say; empty where that was not asked.
+        proofs: what there is of the nodes' proofs that they can pull.
+        write_door: whether the registry can write to its volume; None where it does not run.
+    """
+
+    reach: str | None
+    running: bool
+    registry: str | None
+    missing: Missing
+    exposure: tuple[Line, ...] = ()
+    proofs: Proofs = field(default_factory=Proofs)
+    write_door: Line | None = None
+
+    @property
+    def faults(self) -> list[str]:
+        """All that is wrong but for proofs that are missing, one sentence each."""
+        refused = self.write_door.words if self.write_door and self.write_door.well is False else None
+        hidden = [line.words for line in self.exposure if line.well is False]
+        told = [words for words in (self.reach, self.registry, *hidden, refused) if words]
+        told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
+        return told
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that is wrong, one sentence each; none if all is well."""
+        return self.faults + [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is False]
+
+    @property
+    def remarks(self) -> list[str]:
+        """The nodes without a proof that cannot be asked now or gave no answer, one sentence each: that is no fault."""
+        return [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is None]
+
+
+async def examine(settings: Settings, references: Mapping[str, str]) -> Findings:
+    """Look whether all is well with a stack.
+
+    Args:
+        settings: the stack.
+        references: name -> pull reference of its images, as its outputs have them.
+    """
+    if reach := await unreached(settings):
+        return Findings(reach, running=False, registry=None, missing={})
+    running, exposure, proofs, door = False, tuple[Line, ...](), Proofs(), None
+    try:
+        async with open_client(settings) as kube:
+            proofs = await read_proofs(kube, settings)
+            await wait_ready(kube, seconds=READY_SECONDS)
+            running, door = True, await _write_door(kube)
+            exposure = tuple(await exposed(kube, settings))
+            return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs, door)
+    except KubeRegistryError as error:
+        return Findings(None, running, with_fix(error), {}, exposure, proofs, door)
+
+
+async def _write_door(kube: KubeClient) -> Line:
+    """Whether the registry can write; while others have it alone it is not asked."""
+    try:
+        await ask_write_door(kube)
+    except LeaseHeldError as error:
+        return Line("write door", well=None, words=f"not asked, as it is in use by {error.listed}")
+    except KubeRegistryError as error:
+        return Line("write door", well=False, words=with_fix(error))
+    return Line("write door", well=True, words="answers, and can write to the volume")
+
+
+async def unreached(settings: Settings) -> str | None:
+    """Why a stack's cluster does not answer us, in one sentence; None if it does, whatever it lets us see.
+
+    Args:
+        settings: the stack.
+    """
+    try:
+        with suppress(ForbiddenError):  # it has answered; before the first update nobody has rights in the namespace
+            await prove_reach(settings)
+    except KubeRegistryError as error:
+        return str(error)
+    return None
+
+
+async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Missing:
+    """Read images back through the read door.
+
+    Args:
+        kube: client of the registry's cluster.
+        references: name -> pull reference.
+
+    Raises:
+        KubeRegistryError: the registry cannot be asked, which is never taken for missing.
+    """
+    found = {}
+    async with open_door(kube, None) as registry:
+        for image, text in references.items():
+            deployed = parse_reference(text)
+            found[image] = await missing_content(registry, deployed.repository, str(deployed.digest))
+            if deployed.tag and await registry.tagged(deployed.repository, deployed.tag) is None:
+                found[image].append(f"tag {deployed.tag} is missing")
+    return found

@@ -1,0 +1,199 @@
+"""The kinds of objects that may name an image, and where a cluster lists them.
+
+Nodes, Events and the other kinds of Kubernetes itself are left out: Nodes and Events name every image there ever was,
+the others none. Secrets are read only where a person asks for Helm's releases.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from kube_registry.concurrency import map_limited
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError, UnreachableError
+from kube_registry.kube.paging import PAGE
+from kube_registry.kube.retries import retrying
+
+AT_ONCE = 8
+"""Requests at a time."""
+
+FORBIDDEN = "forbidden"
+"""Why a kind is not listed whose listing was not granted."""
+
+_BUILT_IN = frozenset(
+    {
+        "apps",
+        "autoscaling",
+        "batch",
+        "extensions",
+        "policy",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "custom.metrics.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "external.metrics.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "metrics.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+"""API groups of Kubernetes itself, and those of its metrics; what they list that names an image stands below."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objects.
+
+    Args:
+        name: as objects have it, such as CronJob.
+        resource: as rights have it, such as cronjobs.batch.
+        path: where all of it is listed.
+        needed: whether it is an error if it may not be listed.
+        query: which of its objects are asked for.
+        page: how many are asked for at a time.
+    """
+
+    name: str
+    resource: str
+    path: str
+    needed: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
+    page: int = PAGE
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """What could not be looked at.
+
+    Args:
+        resource: as rights have it.
+        reason: why, in few words.
+    """
+
+    resource: str
+    reason: str
+
+    def __str__(self) -> str:
+        """As errors name it."""
+        return f"{self.resource} ({self.reason})"
+
+
+def _workloads(group: str, path: str, names: Iterable[str]) -> list[Kind]:
+    suffix = f".{group}" if group else ""
+    return [Kind(name, f"{name.lower()}s{suffix}", f"{path}/{name.lower()}s", needed=True) for name in names]
+
+
+WORKLOADS = (
+    *_workloads("", "/api/v1", ("Pod", "ReplicationController")),
+    *_workloads(
+        "apps", "/apis/apps/v1", ("Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "ControllerRevision")
+    ),
+    *_workloads("batch", "/apis/batch/v1", ("Job", "CronJob")),
+)
+"""What runs images. ReplicaSets and ControllerRevisions that exist are kept for a rollback."""
+
+PLAIN = (
+    Kind("PodTemplate", "podtemplates", "/api/v1/podtemplates"),
+    Kind("ConfigMap", "configmaps", "/api/v1/configmaps"),
+)
+
+HELM = Kind(
+    "Secret",
+    "secrets",
+    "/api/v1/secrets",
+    needed=True,  # it was asked for
+    query={"labelSelector": "owner=helm", "fieldSelector": "type=helm.sh/release.v1"},
+    page=50,  # each has up to a megabyte
+)
+"""Helm's releases, each revision that `helm rollback` may bring back."""
+
+
+async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
+    """Find the kinds of a cluster that are not built into Kubernetes: custom resources, aggregated APIs.
+
+    Args:
+        kube: client of the cluster.
+
+    Returns:
+        Those that can be listed, and the API groups that do not say what they have.
+
+    Raises:
+        UnreachableError: the API server does not answer.
+        RefusedError: it does not get ready.
+    """
+    asked = [
+        (group["name"], version["groupVersion"])
+        for group in await _discovered(kube, "/apis", "groups")
+        if group["name"] not in _BUILT_IN
+        for version in group.get("versions") or []
+    ]
+    found: dict[str, Kind] = {}
+    silent: dict[str, Unlisted] = {}
+    for kinds, unlisted in await map_limited(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
+        for kind in kinds:
+            found.setdefault(kind.resource, kind)  # the preferred version stands first
+        if unlisted:
+            silent.setdefault(unlisted.resource, unlisted)
+    return list(found.values()), list(silent.values())
+
+
+async def _discovered(kube: KubeClient, path: str, of: str) -> list[dict[str, Any]]:
+    """What a path of discovery lists, once the API server is ready.
+
+    Before that it answers with a part of its API groups, and with 404 for a group that it is about to have.
+
+    Args:
+        kube: client of the cluster.
+        path: /apis, or that of a group's version.
+        of: the field that has the list.
+    """
+
+    async def ask(once: KubeClient) -> list[dict[str, Any]]:  # or it would wait until another has just started
+        try:
+            await once.text("/readyz")
+        except RefusedError as error:
+            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters let nobody ask
+                raise
+        return (await once.get(path)).get(of) or []
+
+    found: list[dict[str, Any]] = await retrying(kube.ends, repeatable=True)(ask, kube.once)
+    return found
+
+
+async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:
+    try:
+        resources = await _discovered(kube, f"/apis/{version}", "resources")
+    except (RefusedError, UnreachableError) as error:
+        return [], None if is_gone(error) else Unlisted(f"*.{group}", reason_of(error))
+    return [
+        Kind(each["kind"], f"{each['name']}.{group}", f"/apis/{version}/{each['name']}")
+        for each in resources
+        if "list" in (each.get("verbs") or ()) and "/" not in each["name"]
+    ], None
+
+
+def is_gone(error: RefusedError | UnreachableError) -> bool:
+    """Whether there is nothing to list: a definition was removed, or its objects are only made, never kept."""
+    none = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    return isinstance(error, RefusedError) and error.status in none
+
+
+def reason_of(error: RefusedError | UnreachableError) -> str:
+    """Why something could not be listed, in few words."""
+    if isinstance(error, UnreachableError):
+        return "no answer"
+    return FORBIDDEN if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}"

@@ -1,0 +1,166 @@
+"""Manifests read from a registry: what each is made of, and what belongs to it.
+
+Registries hold more than images: BuildKit's cache indexes list layers as "manifests", attestations have no platform,
+and some tools write null for an empty list. What is no image is read as far as it makes sense; only bytes that are
+gone, changed or no JSON object are unreadable.
+
+Sources: OCI image specification 1.1, manifest.md and image-index.md; image manifest version 2, schema 1 and 2.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kube_registry.concurrency import map_limited
+from kube_registry.foreign_json import read_json
+from kube_registry.housekeeping.volume_listing import Storage
+from kube_registry.registry.api import RegistryClient, digest_of
+from kube_registry.registry.errors import RegistryError
+
+AT_ONCE = 16
+"""How many manifests are asked for at a time."""
+
+_MANIFESTS = ("manifest.v1+json", "manifest.v2+json", "manifest.list.v2+json", "index.v1+json", "manifest.v1+prettyjws")
+"""Ends of the media types of manifests and indexes, Docker's and OCI's."""
+
+_RUNNABLE = ("container.image.v1+json", "oci.image.config.v1+json")
+"""Ends of the media types of a config that names a platform."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image, or an index of several.
+
+    Args:
+        blobs: digest -> bytes of config and layers.
+        children: digests of an index's manifests.
+        subject: digest of the manifest that it refers to, as a signature does.
+        platforms: of the image, or of those in the index.
+        config: digest of the config, by which some container runtimes name an image.
+    """
+
+    blobs: Mapping[str, int]
+    children: tuple[str, ...]
+    subject: str | None
+    platforms: tuple[str, ...]
+    config: str | None = None
+
+
+Manifests = Mapping[str, Mapping[str, Manifest | None]]
+"""Repository -> digest -> what it is; None where its bytes are gone, or make no sense."""
+
+
+async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifests:
+    """Read every manifest that lies on the volume.
+
+    Args:
+        registry: a door.
+        storage: what lies there.
+
+    Raises:
+        RegistryError: the registry does not answer.
+    """
+    pairs = [(repository, digest) for repository, digests in storage.manifests.items() for digest in digests]
+    found = await map_limited(lambda pair: _read(registry, storage, *pair), pairs, at_once=AT_ONCE)
+    manifests: defaultdict[str, dict[str, Manifest | None]] = defaultdict(dict)
+    for (repository, digest), manifest in zip(pairs, found, strict=True):
+        manifests[repository][digest] = manifest
+    return manifests
+
+
+def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest | None:
+    """Read a manifest's JSON, whatever wrote it; None if it is no JSON object.
+
+    The platform of an image is in its config, so only an index has platforms here.
+
+    Args:
+        body: its bytes.
+        storage: what lies on the volume, which decides where a descriptor says too little.
+        repository: where the manifest is.
+    """
+    content = _json_object(body)
+    if content is None:
+        return None
+    config, subject = _descriptor(content.get("config")), _descriptor(content.get("subject"))
+    listed = list(_descriptors(content.get("manifests")))
+    children = [each for each in listed if _is_manifest(each, storage, repository)]
+    layers = [each for each in listed if each not in children]  # of a build cache
+    layers += [each for key in ("layers", "blobs") for each in _descriptors(content.get(key))]
+    needed = [each for each in (config, *layers) if each and not _is_elsewhere(each, storage)]
+    blobs = {each["digest"]: _size(each, storage) for each in needed}
+    blobs |= {digest: storage.blobs.get(digest, 0) for digest in _schema_1_layers(content)}
+    platforms = dict.fromkeys(platform for each in children if (platform := _platform(each.get("platform"))))
+    return Manifest(
+        blobs,
+        tuple(each["digest"] for each in children),
+        subject["digest"] if subject else None,
+        tuple(platforms),
+        config["digest"] if config and str(config.get("mediaType")).endswith(_RUNNABLE) else None,
+    )
+
+
+async def _read(registry: RegistryClient, storage: Storage, repository: str, digest: str) -> Manifest | None:
+    try:
+        body = await registry.manifest(repository, digest)
+    except RegistryError as error:
+        if error.status is None:
+            raise
+        return None  # the registry cannot read it either
+    if body is None or digest_of(body) != digest:
+        return None
+    manifest = parse_manifest(body, storage, repository)
+    if manifest is None or manifest.config is None:
+        return manifest
+    platform = _platform(_json_object(await registry.blob(repository, manifest.config) or b"{}"))
+    return replace(manifest, platforms=(platform,) if platform else ())
+
+
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        found = read_json(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _descriptors(value: object) -> Iterator[Mapping[str, Any]]:
+    """The descriptors of a list, which may be null."""
+    for each in value if isinstance(value, list) else ():
+        if found := _descriptor(each):
+            yield found
+
+
+def _descriptor(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) and isinstance(value.get("digest"), str) else None
+
+
+def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: str) -> bool:
+    """Whether an entry of an index is a manifest: by its media type, or because the repository has it as one."""
+    if descriptor["digest"] in storage.manifests.get(repository, {}):
+        return True
+    return str(descriptor.get("mediaType")).endswith(_MANIFESTS)
+
+
+def _is_elsewhere(descriptor: Mapping[str, Any], storage: Storage) -> bool:
+    """Whether a layer is fetched from a vendor's server, as those of Windows are, so that no registry need have it."""
+    return bool(descriptor.get("urls")) and descriptor["digest"] not in storage.blobs
+
+
+def _schema_1_layers(content: Mapping[str, Any]) -> Iterator[str]:
+    layers = content.get("fsLayers")
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, dict) and isinstance(layer.get("blobSum"), str):
+            yield layer["blobSum"]
+
+
+def _size(descriptor: Mapping[str, Any], storage: Storage) -> int:
+    size = descriptor.get("size")
+    return size if isinstance(size, int) and size >= 0 else storage.blobs.get(descriptor["digest"], 0)
+
+
+def _platform(of: object) -> str:
+    """os/architecture/variant; empty where there is none, as of an attestation."""
+    if not isinstance(of, dict) or of.get("os") in (None, "", "unknown"):
+        return ""
+    return "/".join(str(of[key]) for key in ("os", "architecture", "variant") if of.get(key))

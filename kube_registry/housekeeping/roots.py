@@ -1,0 +1,128 @@
+"""What belongs together in a registry: which manifests stand for themselves, and which hang on another one.
+
+An index holds its children, and a subject its referrers: signatures, attestations, SBOMs. A referrer belongs to its
+subject in whichever repository it is, as cosign keeps signatures where COSIGN_REPOSITORY says.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kube_registry.housekeeping.manifests import Manifest
+from kube_registry.housekeeping.volume_listing import Storage
+
+_REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
+"""A tag that names what belongs to a manifest, where the registry lists no referrers itself.
+
+Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds ".sig", ".att" and ".sbom".
+"""
+
+Key = tuple[str, str]
+"""Repository and digest of a manifest."""
+
+Known = Mapping[Key, Manifest | None]
+"""Every manifest of a registry."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A manifest that stands for itself.
+
+    Args:
+        key: which.
+        tags: that name it, the newest first.
+        members: itself and all that hang on it.
+    """
+
+    key: Key
+    tags: tuple[str, ...]
+    members: frozenset[Key]
+
+
+def roots(storage: Storage, known: Known) -> Iterator[Root]:
+    """Yield each manifest that stands for itself: a tag names it, or it hangs on nothing.
+
+    Of manifests that hang on each other in a ring one stands for itself, so that every manifest belongs to one.
+
+    Args:
+        storage: what lies on the volume.
+        known: what its manifests say.
+    """
+    tags = {(repository, name): tag.digest for repository, of in storage.tags.items() for name, tag in of.items()}
+    holders: defaultdict[str, list[Key]] = defaultdict(list)
+    for key in known:
+        holders[key[1]].append(key)
+    referring = {
+        (repository, name): subject
+        for (repository, name), digest in tags.items()
+        if (subject := _subject(name)) and subject in holders and subject != digest
+    }
+    direct = _direct(known, holders, [(subject, (place[0], tags[place])) for place, subject in referring.items()])
+    hanging = {key for each in direct.values() for key in each}
+    every = _names(storage, tags)
+    plain = _names(storage, [place for place in tags if place not in referring])
+    dependent = hanging - plain.keys()
+    reached = set[Key]()
+    for key in sorted(known, key=dependent.__contains__):
+        if key in dependent and key in reached:
+            continue  # what is not reached by now hangs in a ring
+        members = _with_all(key, direct)
+        reached |= members
+        yield Root(key, tuple(plain.get(key) or every.get(key) or ()), members)
+
+
+def _names(storage: Storage, places: Iterable[tuple[str, str]]) -> Mapping[Key, list[str]]:
+    """The tags of each manifest, the newest first.
+
+    Args:
+        storage: what lies on the volume.
+        places: repository and name of each tag.
+    """
+    found: defaultdict[Key, list[str]] = defaultdict(list)
+    of = {(repository, name): storage.tags[repository][name] for repository, name in places}
+    for repository, name in sorted(of, key=lambda place: of[place].pushed, reverse=True):
+        found[repository, of[repository, name].digest].append(name)
+    return found
+
+
+def _subject(tag: str) -> str | None:
+    """The manifest that a tag refers to by its form."""
+    found = _REFERRERS.fullmatch(tag)
+    return f"sha256:{found['hex']}" if found else None
+
+
+def _direct(
+    known: Known, holders: Mapping[str, list[Key]], referring: Iterable[tuple[str, Key]]
+) -> Mapping[Key, list[Key]]:
+    """Each manifest, with those that hang on it directly; none on itself.
+
+    Args:
+        known: what the manifests say.
+        holders: digest -> where it is.
+        referring: pairs of a subject and what refers to it by a tag.
+    """
+    found: dict[Key, list[Key]] = {
+        (repository, digest): [
+            (repository, child)
+            for child in (manifest.children if manifest else ())
+            if (repository, child) in known and child != digest
+        ]
+        for (repository, digest), manifest in known.items()
+    }
+    subjects = [(manifest.subject, key) for key, manifest in known.items() if manifest and manifest.subject]
+    for subject, key in (*subjects, *referring):
+        if key in known and key[1] != subject:
+            for holder in holders.get(subject, ()):
+                found[holder].append(key)
+    return found
+
+
+def _with_all(key: Key, direct: Mapping[Key, list[Key]]) -> frozenset[Key]:
+    """A manifest with all that hang on it, and on those."""
+    found, waiting = {key}, [key]
+    while waiting:
+        more = set(direct[waiting.pop()]) - found
+        found |= more
+        waiting += more
+    return frozenset(found)

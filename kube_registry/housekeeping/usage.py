@@ -1,0 +1,216 @@
+"""Who in a cluster uses which image: what runs, what would run, and what any other object names.
+
+Every object is read whole, and each of its strings that names an image of the registry is a use, wherever in the object
+it stands: an operator passes images in environment variables, a pipeline in arguments, GitOps in custom resources. A
+use too many keeps an image for longer, one too few would lose it. ADR 0021.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kube_registry.concurrency import map_limited
+from kube_registry.housekeeping.helm import release_texts
+from kube_registry.housekeeping.kinds import (
+    AT_ONCE,
+    HELM,
+    PLAIN,
+    WORKLOADS,
+    Kind,
+    Unlisted,
+    custom_kinds,
+    is_gone,
+    reason_of,
+)
+from kube_registry.housekeeping.protection import Protection, annotated
+from kube_registry.housekeeping.references import Names, finder
+from kube_registry.housekeeping.roots import Key
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError, UnreachableError
+from kube_registry.kube.paging import pages
+from kube_registry.kube.pods import Object
+from kube_registry.names import labels
+from kube_registry.spec.endpoints import parse_reference
+
+_OWNERS = 10
+"""How many owners are gone up; objects may own each other."""
+
+Find = Callable[[Iterable[str]], frozenset[Key]]
+"""Finds the manifests that the texts of one object name."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """An image that something needs.
+
+    Args:
+        repository: its name in the registry.
+        tag: by which it is pulled; of no interest if there is a digest.
+        digest: by which it is pulled, or was.
+        user: kind, namespace and name of the workload.
+        node: on which a pod has it; None if no pod has.
+    """
+
+    repository: str
+    tag: str | None
+    digest: str | None
+    user: str
+    node: str | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a cluster says about the images of its registry.
+
+    Args:
+        uses: who uses what.
+        protections: what annotations protect.
+        unlisted: kinds that could not be looked at, whose uses are not known.
+    """
+
+    uses: tuple[Use, ...]
+    protections: tuple[Protection, ...]
+    unlisted: tuple[Unlisted, ...]
+
+
+def output_uses(stack: str, references: Mapping[str, str]) -> list[Use]:
+    """The uses of a stack's outputs, which may be deployed at any time.
+
+    Args:
+        stack: its name.
+        references: name -> pull reference of its images.
+    """
+    used = [parse_reference(text) for text in references.values()]
+    return [Use(image.repository, image.tag, image.digest, f"output of {stack}", None) for image in used]
+
+
+async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> Usage:
+    """Read all uses in all namespaces.
+
+    Args:
+        kube: client of the registry's cluster.
+        names: what the images of the registry are called.
+        helm: whether to read the Secrets in which Helm keeps its releases.
+
+    Raises:
+        ForbiddenError: workloads may not be listed, without which nothing is known to be unused.
+    """
+    custom, silent = await custom_kinds(kube)
+    kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]
+    find = finder(names)
+    read = await map_limited(lambda kind: _read(kube, kind, find), kinds, at_once=AT_ONCE)
+    traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
+    namespace = await _namespace(kube)
+    unlisted = [*silent, *(each for each in (*read, namespace) if isinstance(each, Unlisted))]
+    protections = list(namespace) if isinstance(namespace, list) else []
+    protections += [each for trace in traces.values() for each in trace.protects]
+    return Usage(tuple(_uses(traces)), tuple(protections), tuple(unlisted))
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What is kept of an object.
+
+    Args:
+        name: kind, namespace and name.
+        owner: uid of its controller; None if it has none.
+        node: on which it runs, if it is a pod.
+        images: that it names.
+        protects: what its annotation protects.
+    """
+
+    name: str
+    owner: str | None
+    node: str | None
+    images: frozenset[Key]
+    protects: tuple[Protection, ...]
+
+
+async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] | Unlisted:
+    """The traces of all objects of a kind, by uid."""
+    found: dict[str, _Trace] = {}
+    try:
+        async for page in pages(kube, kind.path, limit=kind.page, **kind.query):
+            for each in page:
+                trace = _trace(kind, each, [] if _is_record(kube, kind, each) else _texts(kind, each), find)
+                found[each["metadata"].get("uid") or trace.name] = trace
+    except (RefusedError, UnreachableError) as error:
+        if kind.needed:
+            raise
+        if not is_gone(error):
+            return Unlisted(kind.resource, reason_of(error))
+    return found
+
+
+async def _namespace(kube: KubeClient) -> list[Protection] | Unlisted:
+    """What the annotation of the registry's Namespace protects."""
+    name = kube.where.namespace
+    try:
+        found = await kube.get(f"/api/v1/namespaces/{name}")
+    except (RefusedError, UnreachableError) as error:
+        return Unlisted(f"namespaces/{name}", reason_of(error))
+    return annotated(f"Namespace {name}", _annotations(found))
+
+
+def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
+    metadata = of["metadata"]
+    owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
+    namespace = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    name = f"{kind.name} {namespace}{metadata['name']}"
+    return _Trace(
+        name,
+        owners[0] if owners else None,
+        of["spec"].get("nodeName") if kind.name == "Pod" else None,
+        find(texts),
+        tuple(annotated(name, _annotations(of))),
+    )
+
+
+def _annotations(of: Object) -> Mapping[str, str]:
+    return of["metadata"].get("annotations") or {}
+
+
+def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
+    """Whether it is a ConfigMap of the registry itself, which says nothing of what is needed."""
+    mine = {"app.kubernetes.io/name": labels("")["app.kubernetes.io/name"]}.items()
+    metadata = of["metadata"]
+    inside = kind.name == "ConfigMap" and metadata.get("namespace") == kube.where.namespace
+    return inside and mine <= (metadata.get("labels") or {}).items()
+
+
+def _texts(kind: Kind, of: Object) -> Iterator[str]:
+    """Strings and numbers of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
+    if kind is not HELM:
+        managed = {**of["metadata"], "managedFields": None}
+        yield from _strings({**of, "metadata": managed})
+    yield from release_texts(of, encoded=kind is HELM)
+
+
+def _strings(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting += each.values()
+            yield from (key for key in each if ":" in key)
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, int | float):  # a tag that YAML does not quote may be one
+            yield str(each)
+
+
+def _uses(traces: Mapping[str, _Trace]) -> Iterator[Use]:
+    for uid, trace in traces.items():
+        for repository, digest in sorted(trace.images):
+            yield Use(repository, None, digest, _user(uid, traces), trace.node)
+
+
+def _user(uid: str, traces: Mapping[str, _Trace]) -> str:
+    """The workload that a person knows: a pod's is the Deployment of its ReplicaSet."""
+    trace = traces[uid]
+    for _ in range(_OWNERS):
+        if trace.owner is None or trace.owner not in traces:
+            break
+        trace = traces[trace.owner]
+    return trace.name

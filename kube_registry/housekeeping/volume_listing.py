@@ -1,0 +1,161 @@
+"""What lies on a registry's volume: manifests with their tags and times, blobs with their bytes, the room that is left.
+
+The registry's API lists neither a manifest without a tag nor when one was pushed nor how much room there is, so the
+file system is asked, in the pod.
+
+Layout: distribution v3.1, registry/storage/paths.go.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kube_registry.kube.client import KubeClient
+from kube_registry.registry.pod_exec import run_in_pod
+
+LIST_SECONDS = 60.0
+"""How long the listing may print nothing; a hundred thousand files take a few seconds."""
+
+_ROOT = "/var/lib/registry"
+V2 = f"{_ROOT}/docker/registry/v2"
+"""Where everything of the registry's API is kept."""
+
+_DF = 'echo "room $(date +%s) $(df -Pk . | tail -n 1)"'
+_LIST = f"""\
+export LC_ALL=C
+cd {_ROOT} || exit
+{_DF}
+list() {{
+  stat docker >/dev/null || return
+  cd {V2} || return
+  find repositories -name _layers -prune -o -name _uploads -prune -o -path '*/_manifests/tags/*/index' -prune \
+   -o -name link -exec stat -c 'link %y %n' {{}} +
+  find repositories -path '*/_manifests/tags/*/current/link' -exec grep -H . {{}} +
+  find blobs -name data -exec stat -c 'blob %s %n' {{}} +
+}}
+{{ errors=$(list 2>&1 >&3 | grep -v ': No such file or directory$'); }} 3>&1
+[ -z "$errors" ] || {{ echo "$errors" | head -n 3 >&2; exit 1; }}
+"""
+"""POSIX, but for `stat -c`, which GNU and BusyBox have.
+
+What is gone is no error: it was removed meanwhile, or the registry is empty. What cannot be read is one: a folder that
+is left out would look as if nothing in it were needed.
+"""
+
+_FILES = f"cd {V2} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %y %n' {{}} +"
+
+_ROOM = re.compile(r"room (?P<time>\d+) .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
+_TIME = r"(?P<time>\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4})"
+"""Of both `stat`s; the parts of a second tell which of two pushes was the later."""
+
+_REVISION = re.compile(
+    rf"link {_TIME} repositories/(?P<repository>.+)/_manifests/revisions/sha256/(?P<hex>[0-9a-f]{{64}})/link"
+)
+_TAGGED = re.compile(rf"link {_TIME} repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link")
+_TAG = re.compile(r"repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+)/current/link:(?P<digest>sha256:\S+)")
+_BLOB = re.compile(r"blob (?P<bytes>\d+) blobs/sha256/[0-9a-f]{2}/(?P<hex>[0-9a-f]{64})/data")
+
+
+@dataclass(frozen=True)
+class Room:
+    """The file system that the volume is on, in bytes."""
+
+    used: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What a tag names, and since when."""
+
+    digest: str
+    pushed: datetime
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What lies on the volume.
+
+    Args:
+        room: used and free bytes.
+        listed: when, by the clock of the pod, which also gives files their times.
+        manifests: repository -> digest of each of its manifests and indexes -> when it was pushed first.
+        tags: repository -> tag -> what it names.
+        blobs: digest -> bytes, of everything: layers, configs, manifests.
+    """
+
+    room: Room
+    listed: datetime
+    manifests: Mapping[str, Mapping[str, datetime]]
+    tags: Mapping[str, Mapping[str, Tag]]
+    blobs: Mapping[str, int]
+
+
+async def read_storage(kube: KubeClient) -> Storage:
+    """List the volume.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        ExecError: it cannot be listed.
+        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+    """
+    return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
+
+
+async def read_files(kube: KubeClient) -> Mapping[str, str]:
+    """List every file of the volume, uploads that are not finished too: path -> bytes and time of the last change.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        ExecError: it cannot be listed.
+        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+    """
+    lines = await run_in_pod(kube, "listing its files", ["sh", "-c", _FILES], seconds=LIST_SECONDS)
+    return {path: state for state, _, path in (line.partition(" ./") for line in lines)}
+
+
+async def read_room(kube: KubeClient) -> Room:
+    """How much room there is, without listing what takes it; raises as `read_storage` does."""
+    lines = await run_in_pod(kube, "looking at its volume", ["sh", "-c", f"cd {_ROOT} && {_DF}"], seconds=LIST_SECONDS)
+    return parse_listing(lines).room
+
+
+def parse_listing(lines: Iterable[str]) -> Storage:
+    """The storage that a listing tells of.
+
+    Args:
+        lines: what the listing has printed.
+
+    Raises:
+        ValueError: it does not even tell the room.
+    """
+    listing = list(lines)
+    room = next(filter(None, map(_ROOM.match, listing)), None)
+    if room is None:
+        raise ValueError("the listing of the volume does not tell how much room there is")
+    listed = datetime.fromtimestamp(int(room["time"]), UTC)
+    manifests: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+    times: dict[tuple[str, str], datetime] = {}
+    tags: defaultdict[str, dict[str, Tag]] = defaultdict(dict)
+    blobs: dict[str, int] = {}
+    for line in listing:
+        if found := _BLOB.fullmatch(line):
+            blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
+        elif found := _REVISION.fullmatch(line):
+            manifests[found["repository"]][f"sha256:{found['hex']}"] = _time(found["time"])
+        elif found := _TAGGED.fullmatch(line):
+            times[found["repository"], found["tag"]] = _time(found["time"])
+        elif found := _TAG.fullmatch(line):
+            pushed = times.get((found["repository"], found["tag"]), listed)  # pushed while this was listed
+            tags[found["repository"]][found["tag"]] = Tag(found["digest"], pushed)
+    return Storage(Room(1024 * int(room["used"]), 1024 * int(room["free"])), listed, dict(manifests), dict(tags), blobs)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-"))

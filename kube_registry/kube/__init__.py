@@ -1,0 +1,1 @@
+"""The Kubernetes API of one cluster: how it is reached, what it refuses, the objects read from it."""

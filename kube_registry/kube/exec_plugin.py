@@ -1,0 +1,190 @@
+"""Credential plugins: the program that a kubeconfig names under `exec`, such as `aws eks get-token`.
+
+The protocol is Kubernetes' client.authentication.k8s.io, v1 and v1beta1 (Kubernetes reference, client-go credential
+plugins). kubernetes_asyncio runs plugins too, but without end, and tells them nothing of the cluster.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kubernetes_asyncio.config import ConfigException
+from kubernetes_asyncio.config.dateutil import parse_rfc3339
+
+from kube_registry.errors import Where
+from kube_registry.foreign_json import read_json
+from kube_registry.kube.credentials import Credential, stale_at
+from kube_registry.kube.errors import CredentialPluginError, CredentialPluginFailedError
+from kube_registry.kube.kubeconfig import Fields, KubeContext
+from kube_registry.limits import PLUGIN_SECONDS
+from kube_registry.processes import started
+from kube_registry.text import one_line
+
+LOGIN_SECONDS = 120.0
+"""How long it may take where a person at a terminal can be asked to log in."""
+
+API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+
+_CLUSTER_FIELDS = (
+    "server",
+    "tls-server-name",
+    "insecure-skip-tls-verify",
+    "certificate-authority-data",
+    "proxy-url",
+    "disable-compression",
+)
+_CLUSTER_CONFIG = "client.authentication.k8s.io/exec"
+"""Name of the cluster's extension that is meant for plugins."""
+
+_MOST_LETTERS = 300
+_PIECE = 4096
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin and how to run it; `plugin_of` makes it.
+
+    Args:
+        where: named in errors, like the next.
+        kubeconfig: where the plugin is named.
+        command: the program and its arguments.
+        env: what it finds in its environment beside ours.
+        api_version: the version of the protocol that it speaks.
+        interactive: whether it may ask a person, who then sees what it writes to its standard error.
+        hint: how to install it, in the kubeconfig's words.
+    """
+
+    where: Where
+    kubeconfig: str
+    command: tuple[str, ...]
+    env: dict[str, str]
+    api_version: str
+    interactive: bool
+    hint: str
+
+    async def credential(self) -> Credential:
+        """Run it for a credential.
+
+        Raises:
+            CredentialPluginError: it is missing, or is no program.
+            CredentialPluginFailedError: it failed, took too long, or answered something else.
+        """
+        seconds = LOGIN_SECONDS if self.interactive else PLUGIN_SECONDS
+        # A person is asked at our own terminal, which a session of its own would not have.
+        plugin = partial(started, env=self.env, session=not self.interactive)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                plugin(*self.command, stdin=sys.stdin if self.interactive else DEVNULL) as process,
+            ):
+                answer, words, _ = await asyncio.gather(_all(process.stdout), self._heard(process), process.wait())
+        except TimeoutError as error:
+            raise self._failed(f"did not end within {seconds:g} s") from error
+        except FileNotFoundError as error:
+            hint = f" ({one_line(self.hint)})" if self.hint else ""
+            raise self._unusable(f"{self.command[0]} is missing{hint}") from error
+        except OSError as error:
+            raise self._unusable(f"{self.command[0]} cannot be run: {os.strerror(error.errno or 0)}") from error
+        if process.returncode:
+            raise self._failed(f"ended with status {process.returncode}: {words or 'no word why'}")
+        try:
+            return self._understood(read_json(answer))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._failed(f"answered no {self.api_version} ExecCredential: {error}") from error
+
+    async def _heard(self, process: asyncio.subprocess.Process) -> str:
+        """The last of what it writes to its standard error; a person sees it as it comes."""
+        words = ""
+        while process.stderr and (piece := await process.stderr.read(_PIECE)):
+            text = piece.decode(errors="replace")
+            words = f"{words}{text}"[-_PIECE:]
+            if self.interactive:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        return one_line(words)[-_MOST_LETTERS:]
+
+    def _understood(self, answer: dict[str, Any]) -> Credential:
+        """What the answer gives.
+
+        Raises:
+            ValueError: it gives no credential, or speaks another version.
+            LookupError: it has not the fields.
+            TypeError, AttributeError: they are of another kind.
+        """
+        status = answer["status"]
+        if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", self.api_version):
+            raise ValueError(f"it is {answer['apiVersion']} {answer['kind']}")
+        token, certificate, key = (status.get(n) for n in ("token", "clientCertificateData", "clientKeyData"))
+        if bool(certificate) != bool(key) or not (token or key):
+            raise ValueError("there is neither a token in it nor a certificate with its key")
+        return Credential(
+            authorization=f"Bearer {token.strip()}" if token else None,
+            certificate=(certificate, key) if certificate else None,
+            **({"stale": stale_at(parse_rfc3339(expires))} if (expires := status.get("expirationTimestamp")) else {}),
+        )
+
+    def _failed(self, what: str) -> CredentialPluginFailedError:
+        reason = f"{self.command[0]} {what}"
+        return CredentialPluginFailedError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
+
+    def _unusable(self, reason: str) -> CredentialPluginError:
+        return CredentialPluginError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
+
+
+def plugin_of(context: KubeContext, where: Where, kubeconfig: str) -> Plugin:
+    """The plugin of a kube context whose user has one.
+
+    Raises:
+        ConfigException: it is not written down as it should be.
+        OSError: the cluster's certificate authority, which it wants to know, cannot be read.
+    """
+    wanted: Fields = context.user["exec"]
+    version, mode = wanted.get("apiVersion"), wanted.get("interactiveMode") or "IfAvailable"
+    if not wanted.get("command"):
+        raise ConfigException("`exec` of its user names no command")
+    if version not in API_VERSIONS:
+        raise ConfigException(f"`exec` of its user has apiVersion {version}, known are {' and '.join(API_VERSIONS)}")
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if mode == "Always" and not terminal:
+        raise ConfigException(
+            f"its credential plugin {wanted['command']} wants to ask a person, and there is none here"
+        )
+    interactive = terminal and mode != "Never"
+    spec = {"interactive": interactive, **({"cluster": _told(context)} if wanted.get("provideClusterInfo") else {})}
+    info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+    return Plugin(
+        where=where,
+        kubeconfig=kubeconfig,
+        command=(str(wanted["command"]), *(str(word) for word in wanted.get("args") or [])),
+        env={
+            **os.environ,
+            **{each["name"]: str(each["value"]) for each in wanted.get("env") or []},
+            "KUBERNETES_EXEC_INFO": json.dumps(info),
+        },
+        api_version=version,
+        interactive=interactive,
+        hint=str(wanted.get("installHint") or ""),
+    )
+
+
+def _told(context: KubeContext) -> Fields:
+    """The cluster, in the protocol's words; its certificate authority is always data there."""
+    told = {name: context.cluster[name] for name in _CLUSTER_FIELDS if context.cluster.get(name)}
+    if "certificate-authority-data" not in told and context.cluster.get("certificate-authority"):
+        data = Path(context.cluster["certificate-authority"]).read_bytes()
+        told["certificate-authority-data"] = base64.b64encode(data).decode()
+    for extension in context.cluster.get("extensions") or []:
+        if extension.get("name") == _CLUSTER_CONFIG:
+            told["config"] = extension.get("extension")
+    return told
+
+
+async def _all(stream: asyncio.StreamReader | None) -> bytes:
+    return await stream.read() if stream else b""

@@ -1,0 +1,95 @@
+"""Nodes read: which of them pull images, and what tells one from another."""
+
+from dataclasses import dataclass
+
+from kube_registry.errors import ClusterError
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.pods import Object, is_ready
+from kube_registry.names import VIRTUAL_NODES
+
+_PROXY_METRICS_PORT = 10249
+"""Where kube-proxy tells its mode (kubernetes cmd/kube-proxy/app/server.go), if it listens for more than itself."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that pods are scheduled to.
+
+    Args:
+        name: its name.
+        uid: another one is another node, though it has the same name.
+        architecture: as in a platform: amd64, arm64.
+        runtime: container runtime and its version.
+        busy: why it takes no pods now; empty if it does.
+    """
+
+    name: str
+    uid: str
+    architecture: str
+    runtime: str
+    busy: str = ""
+
+
+_PASSING_TAINTS = (
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "startup-taint.cluster-autoscaler.kubernetes.io/",
+    "ignore-taint.cluster-autoscaler.kubernetes.io/",
+    "karpenter.sh/",
+    "ToBeDeletedByClusterAutoscaler",
+)
+_NOT_READY = "/agent-not-ready"
+"""Starts, and end, of the keys of taints that come and go by themselves while a node starts, is under pressure or is
+about to leave. Network and storage drivers end theirs so: node.cilium.io, ebs.csi.aws.com."""
+
+
+async def linux_nodes(kube: KubeClient) -> list[Node]:
+    """Return the nodes that pull what is scheduled to them, now or later: no virtual ones, no Windows.
+
+    Raises:
+        ForbiddenError: nodes may not be listed.
+    """
+    listed = (await kube.get("/api/v1/nodes"))["items"]
+    return [_node(item) for item in listed if _pulls(item)]
+
+
+async def pulling_nodes(kube: KubeClient) -> list[Node]:
+    """Return those of them that take pods now.
+
+    Raises:
+        ForbiddenError: nodes may not be listed.
+    """
+    return [node for node in await linux_nodes(kube) if not node.busy]
+
+
+async def proxy_mode(kube: KubeClient, node: Node) -> str:
+    """Mode of the node's kube-proxy, or "?" where it does not tell: by default it tells its own node only."""
+    try:
+        return await kube.text(f"/api/v1/nodes/{node.name}:{_PROXY_METRICS_PORT}/proxy/proxyMode")
+    except ClusterError:
+        return "?"
+
+
+def _pulls(item: Object) -> bool:
+    labels = item["metadata"].get("labels", {})
+    virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
+    linux: bool = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
+    return linux and not virtual
+
+
+def _busy(item: Object) -> str:
+    """Return why a node takes no pods now; empty if it does, whatever other taints keep from it."""
+    if item["spec"].get("unschedulable"):
+        return "it is cordoned"
+    for taint in item["spec"].get("taints", []):
+        key = str(taint["key"])
+        if taint["effect"] != "PreferNoSchedule" and (key.startswith(_PASSING_TAINTS) or key.endswith(_NOT_READY)):
+            return f"it has the taint {key}"
+    return "" if is_ready(item) else "it is not Ready"
+
+
+def _node(item: Object) -> Node:
+    info = item["status"]["nodeInfo"]
+    metadata = item["metadata"]
+    runtime = info["containerRuntimeVersion"]
+    return Node(metadata["name"], metadata["uid"], info["architecture"], runtime, _busy(item))

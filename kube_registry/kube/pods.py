@@ -1,0 +1,122 @@
+"""Pods and claims read: which pod to forward to, and what keeps one from running, in Kubernetes' own words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError
+from kube_registry.names import selector
+
+Object = Mapping[str, Any]
+"""An object of the Kubernetes API as JSON."""
+
+ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
+"""Reasons of a waiting container that say nothing but "not yet"."""
+
+
+async def registry_pods(kube: KubeClient) -> list[Object]:
+    """The registry's pods as the API server lists them."""
+    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
+    return list((await kube.get(path, labelSelector=selector("registry")))["items"])
+
+
+async def warning(kube: KubeClient, of: Object) -> str | None:
+    """The newest warning about an object; None where events may not be read, which is no reason to fail."""
+    namespace, uid = of["metadata"]["namespace"], of["metadata"]["uid"]
+    try:
+        events = await kube.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector=f"involvedObject.uid={uid}")
+    except RefusedError:
+        return None
+    return event_trouble(events["items"])
+
+
+def choose(pods: Sequence[Object]) -> str | None:
+    """Name of a pod that can take a connection: Ready and not on its way out; None if there is none.
+
+    A terminating pod stays Ready until its containers have ended, so Ready alone is not enough.
+    """
+    names = [pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _leaving(pod)]
+    return names[0] if names else None
+
+
+def is_lost(name: str, pods: Sequence[Object]) -> bool:
+    """Whether nothing will come of a pod any more: it is gone, on its way out, or its node speaks for it no longer.
+
+    A probe that fails for a while makes a container not ready, and the pod with it; where a node is lost, the pod alone
+    is set so, for nobody is there to say it of its containers (kubernetes pkg/controller/util/node, MarkPodsNotReady).
+
+    Args:
+        name: the pod's.
+        pods: what the API server lists.
+    """
+    for pod in pods:
+        if pod["metadata"]["name"] == name:
+            containers_ready = all(each["ready"] for each in pod["status"].get("containerStatuses", []))
+            return _leaving(pod) or (containers_ready and not is_ready(pod))
+    return True
+
+
+def explain(pods: Sequence[Object]) -> str:
+    """What keeps the registry from being ready, as far as its pods can tell."""
+    staying = [pod for pod in pods if not _leaving(pod)]
+    if not staying:
+        return "its pod is on its way out" if pods else "it has no pod yet"
+    return trouble(staying) or f"pod {staying[0]['metadata']['name']} is {staying[0]['status'].get('phase', 'new')}"
+
+
+def trouble(pods: Sequence[Object]) -> str | None:
+    """What is wrong with these pods beyond "not yet"; None if nothing is."""
+    return next((problem for pod in pods for problem in _troubles(pod)), None)
+
+
+def rollout_trouble(deployment: Object) -> str | None:
+    """Why a Deployment cannot even make its pods (quota, admission), or None."""
+    for condition in deployment["status"].get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return f"{condition['reason']}: {condition['message']}"
+    return None
+
+
+def event_trouble(events: Sequence[Object]) -> str | None:
+    """The newest warning among the events of one object, or None."""
+    warnings = [event for event in events if event["type"] == "Warning"]
+    if not warnings:
+        return None
+    newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return f"{newest['reason']}: {one_line(newest['message'])}"
+
+
+def is_ready(of: Object) -> bool:
+    """Whether a pod, or a node, is Ready."""
+    conditions = of["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _troubles(pod: Object) -> Iterator[str]:
+    status, name = pod["status"], pod["metadata"]["name"]
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield f"pod {name} has no node: {one_line(condition.get('message', condition['reason']))}"
+    for container in status.get("containerStatuses", []):
+        waiting = container["state"].get("waiting", {})
+        reason = waiting.get("reason", "ContainerCreating")
+        if reason not in ON_ITS_WAY:
+            ended = container.get("lastState", {}).get("terminated", {})
+            words = ended.get("message") or waiting.get("message") or "no message"
+            yield f"container {container['name']} of pod {name}: {reason}: {one_line(words)}"
+
+
+def one_line(text: str) -> str:
+    """A message on one line, and not too long of one, without the dot at its end: a sentence goes on after it.
+
+    Long messages end in what matters: the last words of a log, the innermost error.
+    """
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
+
+
+_MOST_LETTERS = 300
+
+
+def _leaving(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

@@ -1,0 +1,71 @@
+"""Connections to an API server: their TLS, and the proxy that they go through, as Go and so kubectl has them."""
+
+import base64
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import aiohttp
+from kubernetes_asyncio.client import Configuration
+from yarl import URL
+
+from kube_registry.kube.http_proxy import SOCKS
+from kube_registry.names import USER_AGENT
+
+
+def open_pool(
+    configuration: Configuration, certificate: tuple[str, str] | None, *, compressed: bool
+) -> aiohttp.ClientSession:
+    """A pool of connections, which the caller closes.
+
+    It has no bound: a hundred pushes must not keep a request waiting. The proxy is known by now; left to guess, aiohttp
+    would find another one, and passwords in ~/.netrc.
+
+    Args:
+        configuration: what is trusted, and the proxy.
+        certificate: a client certificate and its key, both PEM, in place of the configuration's.
+        compressed: whether the API server may compress what it answers.
+    """
+    tls, proxy = _tls(configuration, certificate), URL(configuration.proxy or "")
+    if proxy.scheme in SOCKS:
+        from kube_registry.kube.socks import SocksConnector  # noqa: PLC0415 - few have such a proxy
+
+        connector: aiohttp.TCPConnector = SocksConnector(proxy, tls)
+    else:
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls)
+    headers = {"User-Agent": USER_AGENT, **({} if compressed else {"Accept-Encoding": "identity"})}
+    return aiohttp.ClientSession(connector=connector, headers=headers)
+
+
+def way(configuration: Configuration) -> Mapping[str, Any]:
+    """What aiohttp is given with each request: an HTTP proxy, and the name that the certificate must have.
+
+    The password for the proxy stands apart from the proxy's URL, because aiohttp's errors print that.
+    """
+    given: dict[str, Any] = {"server_hostname": configuration.tls_server_name}
+    proxy = URL(configuration.proxy or "")
+    if proxy and proxy.scheme not in SOCKS:
+        given["proxy"] = proxy.with_user(None)
+        if proxy.user:
+            shown = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+            given["proxy_headers"] = {"Proxy-Authorization": f"Basic {shown}"}
+    return given
+
+
+def _tls(configuration: Configuration, certificate: tuple[str, str] | None) -> ssl.SSLContext:
+    """TLS, less strict than Python 3.13's; for an HTTPS proxy it is the same."""
+    tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with TemporaryDirectory(prefix="kube-registry-") as folder:  # OpenSSL reads certificates from files only
+        files = [configuration.cert_file, configuration.key_file]
+        if certificate:
+            files = [str(Path(folder, name)) for name in ("client.crt", "client.key")]
+            for file, pem in zip(files, certificate, strict=True):
+                Path(file).write_text(pem)
+        if files[0]:
+            tls.load_cert_chain(*files)
+    return tls

@@ -1,0 +1,1 @@
+"""The lease of a registry: pushes share it, a garbage collection holds it alone."""

@@ -1,0 +1,1 @@
+"""The preflight: proof that every node can pull, taken before anything is built."""

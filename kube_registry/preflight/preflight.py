@@ -1,0 +1,156 @@
+"""The preflight: proof that every node can pull, taken before anything is built.
+
+A tiny image is pushed through the tunnel, and a pod on every node that is to be asked pulls it by the real pull
+reference. What a node has proven is remembered (proven_nodes.py), so that only new and changed nodes are asked again.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.nodes import Node, linux_nodes, proxy_mode
+from kube_registry.kube.pods import Object
+from kube_registry.limits import PREFLIGHT_SECONDS
+from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
+from kube_registry.names import selector
+from kube_registry.preflight.errors import PreflightError
+from kube_registry.preflight.node_window import Verdicts, ask, delete, listed
+from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, NODE_PROXY, PROBE, PULLED, busy
+from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key, recall, remember
+from kube_registry.registry.api import open_registry
+from kube_registry.registry.probe_image import TAG, store_probe
+from kube_registry.spec.settings import Settings
+
+SETTLE_SECONDS = 8.0
+"""How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""
+
+_SETTLE_PAUSE = 2.0
+
+LEFT_SECONDS = 120.0
+"""What is older than that was left by a run that was broken off."""
+
+WORST = 10
+"""How many nodes an answer names."""
+
+
+async def prove_nodes(kube: KubeClient, settings: Settings, push_address: str, say: Callable[[str], None]) -> None:
+    """Return once no node says that it cannot pull what is built for the build platform.
+
+    Args:
+        kube: client of the registry's cluster.
+        settings: the stack.
+        push_address: where the open tunnel listens.
+        say: gets a line that names nodes of another architecture, if the images are for others, and a line that names
+            those that cannot be asked now.
+
+    Raises:
+        PreflightError: some cannot, or all are of another architecture.
+        ClusterError: they cannot be asked.
+    """
+    verdicts = await examine_nodes(kube, settings, push_address, afresh=False)
+    others = [node.name for node, verdict in verdicts.items() if verdict is ARCHITECTURE]
+    if 0 < len(others) < len(verdicts):
+        say(f"images for {settings.platform} are not for {', '.join(sorted(others)[:WORST])} of {len(others)} nodes")
+    if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
+        named = f"{', '.join(later[:WORST])}{f' and {len(later) - WORST} more' if len(later) > WORST else ''}"
+        say(
+            f"{len(later)} of {len(verdicts)} nodes cannot be asked now: {named}. The next update that pushes asks them"
+        )
+    failing = {node: verdict for node, verdict in verdicts.items() if verdict is not PULLED and not verdict.later}
+    if len(others) < len(verdicts):
+        failing = {node: verdict for node, verdict in failing.items() if verdict is not ARCHITECTURE}
+    if failing:
+        raise await _preflight_error(kube, settings, failing, len(verdicts))
+
+
+async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str, *, afresh: bool) -> Verdicts:
+    """What every node of the cluster that pulls says.
+
+    Args:
+        kube: client of the registry's cluster.
+        settings: the stack.
+        push_address: where the open tunnel listens.
+        afresh: whether to ask those again that have proven it before.
+
+    Raises:
+        ClusterError: the nodes cannot be asked.
+    """
+    architecture = settings.platform.split("/")[1]
+    nodes, records = await linux_nodes(kube), await recall(kube, settings)
+    fitting = [node for node in nodes if node.architecture == architecture]
+    verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
+    unproven = [node for node in fitting if afresh or proof_key(node) not in records.proven]
+    asked = [node for node in unproven if not node.busy]
+    verdicts |= {node: busy(node.busy) for node in unproven if node.busy}
+    if asked:
+        async with open_registry(push_address, kube.where) as registry:
+            digest = await store_probe(registry, settings.platform)
+        image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
+        await delete(kube, await left_probes(kube))
+        verdicts |= await _still(kube, await _settled(kube, settings, asked, image))
+        await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in asked}))
+    return verdicts
+
+
+def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Records:
+    """The records after these answers: without nodes that have gone, and without proofs of nodes that cannot pull."""
+    now = datetime.now(UTC)
+    fresh = {proof_key(node): now for node, verdict in answers.items() if verdict is PULLED}
+    disproved = {proof_key(node) for node, verdict in answers.items() if verdict is not PULLED and not verdict.later}
+    known = {proof_key(node) for node in nodes} - disproved
+    proven = {key: time for key, time in records.proven.items() if key in known} | fresh
+    silent = {proof_key(node): Unanswered(now, verdict.words) for node, verdict in answers.items() if verdict.later}
+    return Records(proven, silent)
+
+
+async def _settled(kube: KubeClient, settings: Settings, nodes: Sequence[Node], image: str) -> Verdicts:
+    """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
+    started = time.monotonic()
+    ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
+    while True:
+        began = time.monotonic()
+        verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
+        refused = [node for node in nodes if verdicts[node].mend == NODE_PROXY]
+        if not refused or began >= min(started + SETTLE_SECONDS, ends - _SETTLE_PAUSE):
+            return verdicts
+        await asyncio.sleep(_SETTLE_PAUSE)
+
+
+async def _still(kube: KubeClient, verdicts: Verdicts) -> Verdicts:
+    """Return the verdicts of nodes that could not pull as they are by now: one that leaves speaks no longer."""
+    if all(verdict is PULLED for verdict in verdicts.values()):
+        return verdicts
+    now = {node.uid: node for node in await linux_nodes(kube)}
+    changed = {node: LEFT for node in verdicts if node.uid not in now}
+    changed |= {node: busy(now[node.uid].busy) for node in verdicts if node.uid in now and now[node.uid].busy}
+    return {node: told if told is PULLED else changed.get(node, told) for node, told in verdicts.items()}
+
+
+async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdicts, nodes: int) -> PreflightError:
+    """The table of the first nodes that cannot, and what mends most of them."""
+    worst = sorted(failing, key=lambda node: node.name)[:WORST]
+    modes = await asyncio.gather(*(proxy_mode(kube, node) for node in worst))
+    told = zip(worst, modes, strict=True)
+    mend, _ = Counter(verdict.mend for verdict in failing.values()).most_common(1)[0]
+    return PreflightError(
+        where=kube.where,
+        pull_host=settings.endpoints.pull_host,
+        rows=tuple((node.name, node.runtime, mode, failing[node].words) for node, mode in told),
+        failing=len(failing),
+        nodes=nodes,
+        mend=mend,
+    )
+
+
+async def left_probes(kube: KubeClient) -> list[Object]:
+    """The pods that an interrupted run has left; what is younger may belong to one that still goes on."""
+    now = datetime.now(UTC)
+
+    def is_left(pod: Object) -> bool:
+        created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+        return (now - created).total_seconds() > LEFT_SECONDS
+
+    return [pod for pod in await listed(kube, selector(PROBE)) if is_left(pod)]

@@ -1,0 +1,55 @@
+"""A door of the registry for a moment: its API, or a tunnel to it, on a port that the system chooses."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.lease.lease import Lease, lease_held
+from kube_registry.limits import TUNNEL_SECONDS
+from kube_registry.registry.api import RegistryClient, open_registry
+from kube_registry.spec.settings import Settings
+from kube_registry.tunnel.listener import Tunnel, open_tunnel
+
+
+@asynccontextmanager
+async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[RegistryClient]:
+    """Open a client of the registry on a port that the system chooses.
+
+    Args:
+        kube: client of the registry's cluster.
+        lease: the lease under which it may write; None for the read door.
+
+    Raises:
+        LeaseLostError: the lease is not held any more.
+        TunnelError: the registry did not answer through the tunnel.
+        TunnelForbiddenError: a right is missing.
+    """
+    async with (
+        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
+        open_registry(tunnel.address, kube.where) as registry,
+    ):
+        yield registry
+
+
+@asynccontextmanager
+async def open_write_door(
+    settings: Settings, doing: str, say: Callable[[str], None]
+) -> AsyncIterator[tuple[KubeClient, Tunnel]]:
+    """Open a tunnel to the write door, and hold the registry's lease with others meanwhile.
+
+    Args:
+        settings: the stack.
+        doing: what we do, for others who have to wait.
+        say: gets a line that names those who have to be waited for.
+
+    Raises:
+        LeaseHeldError: a collection did not end in time.
+        TunnelError: the registry did not answer through the tunnel.
+        ForbiddenError: a right is missing.
+    """
+    async with (
+        open_client(settings) as kube,
+        lease_held(kube, doing, alone=False, say=say) as lease,
+        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
+    ):
+        yield kube, tunnel

@@ -1,0 +1,52 @@
+"""The image that the preflight pulls: one empty layer, of our own making, a few hundred bytes, always the same ones."""
+
+import gzip
+import io
+import json
+import tarfile
+
+from kube_registry.registry.api import RegistryClient, digest_of
+
+REPOSITORY = "kube-registry/preflight"
+TAG = "probe"
+
+
+def probe_config(platform: str) -> bytes:
+    """The image's configuration (OCI image specification, config.md).
+
+    Args:
+        platform: os/architecture[/variant].
+    """
+    system, architecture, *variant = platform.split("/")
+    config = {
+        "architecture": architecture,
+        "os": system,
+        **({"variant": variant[0]} if variant else {}),
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(_empty_layer())]},
+    }
+    return json.dumps(config).encode()
+
+
+async def store_probe(registry: RegistryClient, platform: str) -> str:
+    """Store it; the repository keeps this one only.
+
+    Args:
+        registry: the write door.
+        platform: the build platform.
+
+    Returns:
+        The digest of its manifest.
+    """
+    before = await registry.tagged(REPOSITORY, TAG)
+    stored = await registry.put_image(REPOSITORY, TAG, probe_config(platform), gzip.compress(_empty_layer(), mtime=0))
+    if before and before != stored:
+        await registry.delete(REPOSITORY, before)
+    return stored
+
+
+def _empty_layer() -> bytes:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w"):
+        pass
+    return layer.getvalue()

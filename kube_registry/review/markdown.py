@@ -1,0 +1,102 @@
+"""A review as text: Markdown for a comment on a pull request, which begins with a mark by which it is found again.
+
+What comes from a branch or a cluster is text there and nothing else: all of it goes through inert.py.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from kube_registry.review.changes import Changed
+from kube_registry.review.inert import cell, code, visible
+from kube_registry.review.preview_plan import Change
+from kube_registry.review.review import ImageChange, StackReview
+
+MARK = "<!-- kube-registry preview -->"
+"""The first line of the comment; a comment that has it is updated in place."""
+
+MOST_FILES = 20
+"""Changed files that are named of one image; the rest is counted."""
+
+
+def verdict(reviews: Sequence[StackReview]) -> str:
+    """All of it in one sentence."""
+    broken = sum(len(each.findings) for each in reviews)
+    unreachable = sum(each.unreachable is not None for each in reviews)
+    failed = sum(each.failed is not None for each in reviews)
+    words = [f"{len(reviews)} {'stack' if len(reviews) == 1 else 'stacks'} reviewed"]
+    words += [f"{unreachable} unreachable"] if unreachable else []
+    words += [f"{failed} without a plan"] if failed else []
+    words.append(f"{broken} policy {'finding' if broken == 1 else 'findings'}" if broken else "no policy is broken")
+    return ", ".join(words)
+
+
+def markdown(reviews: Sequence[StackReview]) -> str:
+    """The comment."""
+    parts = [MARK, "## Preview", f"{verdict(reviews)}."]
+    for review in reviews:
+        mark = "✅" if review.good else "❌"
+        parts += [f"### {mark} {code(review.stack)} (kube context {code(review.kube_context)})", *_paragraphs(review)]
+    return "\n\n".join(parts) + "\n"
+
+
+def lines(review: StackReview) -> Iterator[str]:
+    """One stack in plain lines, for a terminal."""
+    yield visible(f"{review.stack} (kube context {review.kube_context}): {_summary(review, visible)}")
+    for finding in review.findings:
+        yield visible(f"  policy {finding.rule}: {finding.resource}: {finding.text}")
+    for change in review.changes:
+        yield f"  {_change(change, visible)}"
+    for image in review.images:
+        yield visible(f"  image {image.name}: {image.before or 'none yet'} -> {image.after or 'none any more'}")
+        yield f"    {_files(image.changed, visible)}"
+
+
+Show = Callable[[str], str]
+"""Text of a branch or a cluster -> the same as it is shown: `visible`, `code` or `cell`."""
+
+
+def _summary(review: StackReview, show: Show) -> str:
+    """One stack in one sentence, without a full stop."""
+    if review.unreachable:
+        return f"its cluster could not be reached, so it was not previewed: {show(review.unreachable)}"
+    if review.failed:
+        return show(review.failed)
+    counts = {change.what: 0 for change in review.changes}
+    for change in review.changes:
+        counts[change.what] += 1
+    return ", ".join(f"{count} to {what}" for what, count in counts.items()) or "nothing would change"
+
+
+def _paragraphs(review: StackReview) -> Iterator[str]:
+    sentence = _summary(review, code)
+    yield f"{sentence[0].upper()}{sentence[1:]}."
+    if review.findings:
+        rows = [f"| {cell(each.rule)} | {cell(each.resource)} | {cell(each.text)} |" for each in review.findings]
+        yield "\n".join(["| policy | resource | why |", "|---|---|---|", *rows])
+    if review.images:
+        rows = [_image_row(image) for image in review.images]
+        yield "\n".join(["| image | before | after | files |", "|---|---|---|---|", *rows])
+    if review.changes:
+        listed = "\n".join(f"- {_change(change, code)}" for change in review.changes)
+        yield f"<details><summary>resources</summary>\n\n{listed}\n\n</details>"
+
+
+def _image_row(image: ImageChange) -> str:
+    before = cell(image.before) if image.before else "none yet"
+    after = cell(image.after) if image.after else "none any more"
+    return f"| {cell(image.name)} | {before} | {after} | {_files(image.changed, cell)} |"
+
+
+def _files(changed: Changed, show: Show) -> str:
+    if changed.unknown:
+        return show(changed.unknown)
+    if changed.since is None:
+        return ""
+    named = ", ".join(map(show, changed.files[:MOST_FILES])) or "no file that git knows of"
+    more = len(changed.files) - MOST_FILES
+    return f"{named}{f' and {more} more' if more > 0 else ''} since {show(changed.since)}"
+
+
+def _change(change: Change, show: Show) -> str:
+    kind = change.type.rpartition(":")[2]
+    fields = f" ({', '.join(change.fields)})" if change.fields else ""
+    return f"{change.what} {show(f'{kind} {change.name}{fields}')}"

@@ -1,0 +1,134 @@
+"""What a change would do to every stack of a fleet, for the person who reviews it. It reads, and writes nothing.
+
+Pulumi's own preview passes over a cluster that does not answer, so each is asked first, by ourselves.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kube_registry.build.content import read_content
+from kube_registry.concurrency import map_limited
+from kube_registry.errors import KubeRegistryError
+from kube_registry.fleet.fleet_file import Member
+from kube_registry.fleet.stack_commands import Program
+from kube_registry.housekeeping.health import unreached
+from kube_registry.review.changes import Changed, changed_files
+from kube_registry.review.preview_plan import DELETED, SAME, Change, Plan, read_plan, read_secrets
+from kube_registry.rules.rules import Finding, Limits, broken
+
+
+@dataclass(frozen=True)
+class ImageChange:
+    """One image of a stack, before and after.
+
+    Args:
+        name: its name in the settings.
+        before: the pull reference that is deployed; None if none is.
+        after: what it would be; the tagged reference as long as a digest is to come, None if the image goes.
+        changed: files that its build reads.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    changed: Changed
+
+
+@dataclass(frozen=True)
+class StackReview:
+    """What is to be said of one stack.
+
+    Args:
+        stack: its name.
+        kube_context: where its cluster is.
+        changes: what would become of each resource that does not stay as it is.
+        images: those that change.
+        findings: rules that its resources break.
+        unreachable: why its cluster could not be asked, in one sentence.
+        failed: why there is no plan of it, in one sentence.
+    """
+
+    stack: str
+    kube_context: str
+    changes: tuple[Change, ...] = ()
+    images: tuple[ImageChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unreachable: str | None = None
+    failed: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing stands against it."""
+        return not (self.findings or self.unreachable or self.failed)
+
+
+@dataclass(frozen=True)
+class Question:
+    """How a review is made.
+
+    Args:
+        program: the program.
+        base: what git compares with, such as origin/main.
+        node_ports: those that the clusters have.
+        registries: other registries and repositories whose images are allowed, as `allowed_names` has them.
+        configure: whether the stacks' config comes from the fleet.
+        seconds: how long each stack may take.
+        parallel: how many are asked at once.
+    """
+
+    program: Program
+    base: str
+    node_ports: range
+    registries: Sequence[str]
+    configure: bool
+    seconds: float
+    parallel: int
+
+
+async def review(question: Question, members: Sequence[Member]) -> list[StackReview]:
+    """Review every stack, several at once; what fails for one is its own review."""
+    return await map_limited(lambda member: _review_stack(question, member), members, at_once=question.parallel)
+
+
+async def _review_stack(question: Question, member: Member) -> StackReview:
+    said = StackReview(member.name, member.settings.kube_context)
+    try:
+        if question.configure:
+            member = await read_secrets(question.program, member, seconds=question.seconds)
+        return await _review_known(question, member, said)
+    except KubeRegistryError as error:
+        return replace(said, failed=str(error))
+
+
+async def _review_known(question: Question, member: Member, said: StackReview) -> StackReview:
+    settings = member.settings
+    if unreachable := await unreached(settings):
+        return replace(said, unreachable=unreachable)
+    plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
+    images = await _images(question, member, plan)
+    limits = Limits.of(settings, question.node_ports, question.registries)
+    kept = [change for change in plan.changes if change.what != DELETED]
+    return replace(
+        said,
+        changes=tuple(change for change in plan.changes if change.what != SAME),
+        images=images,
+        findings=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
+    )
+
+
+async def _images(question: Question, member: Member, plan: Plan) -> tuple[ImageChange, ...]:
+    """The images whose tag is another one than is deployed."""
+    folder, settings = question.program.folder, member.settings
+    gone = [
+        ImageChange(name, before, None, Changed())
+        for name, before in plan.images.items()
+        if name not in settings.images
+    ]
+    found = []
+    for name, image in settings.images.items():
+        tag = (await asyncio.to_thread(read_content, name, image, settings.platform, folder)).tag
+        before, after = plan.images.get(name), settings.endpoints.tagged_reference(name, tag)
+        if before is None or before.partition("@")[0] != after:
+            found.append(ImageChange(name, before, after, await changed_files(folder, image, question.base)))
+    return (*found, *gone)

@@ -1,0 +1,175 @@
+"""The `pulumi config` commands that correct a stack's config, key by key."""
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from kube_registry.kubeconfig_setting import is_contents
+from kube_registry.spec.renamed import RENAMED
+from kube_registry.spec.repository import allowed_name
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config that was checked, and what it was checked against.
+
+    Args:
+        config: key -> value, keys without the project's name, as they are given.
+        current: the same, every setting under its present name.
+        secret: keys whose values are secret.
+        settings: the settings that exist, as Pulumi writes them.
+        of_image: those of one image.
+        sections: setting with fields of its own -> those fields.
+    """
+
+    config: Mapping[str, object]
+    current: Mapping[str, object]
+    secret: Collection[str]
+    settings: Mapping[str, FieldInfo]
+    of_image: Mapping[str, FieldInfo]
+    sections: Mapping[str, Mapping[str, FieldInfo]]
+
+    def known(self, place: list[str]) -> Mapping[str, FieldInfo]:
+        """The settings that exist beside a place."""
+        match place:
+            case ["images", _, _, *_]:
+                return self.of_image
+            case [section, _, *_] if section in self.sections:
+                return self.sections[section]
+        return self.settings
+
+    def has(self, place: list[str]) -> bool:
+        """Whether a place has a value."""
+        found: Any = self.current
+        for part in place:
+            found = json.loads(found) if isinstance(found, str) else found
+            if not isinstance(found, Mapping) or found.get(part) in (None, ""):
+                return False
+            found = found[part]
+        return True
+
+    def field(self, place: list[str]) -> FieldInfo:
+        """The setting that a place is, or is a part of."""
+        match place:
+            case ["images", _, key, *_]:
+                return self.of_image[key]
+            case [section, key, *_] if section in self.sections:
+                return self.sections[section][key]
+        return self.settings[place[0]]
+
+    def old_name(self, place: list[str]) -> str | None:
+        """The old key that a place's value was given by."""
+        return next((key for key, new in RENAMED.items() if new == place and key in self.config), None)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known key that a misspelt one stands for, upper and lower case aside."""
+    by_lower = {key.lower(): key for key in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
+    return by_lower[found[0]] if found else None
+
+
+def renamed(place: list[str], checked: Checked) -> Iterator[str]:
+    """An image under a name that is allowed, with the settings that it has."""
+    images: Any = checked.config["images"]
+    images = json.loads(images) if isinstance(images, str) else images
+    name = place[1]
+    return moved(place, ["images", allowed_name(name, images)], images[name], checked)
+
+
+def moved(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """What a place has, at another one. A secret is read before it is removed, and never shown."""
+    is_secret = place[0] in checked.secret or (target == ["kubeconfig"] and is_contents(str(value)))
+    if not is_secret:
+        yield removal(place)
+    yield from _as_given(place, target, value, checked, is_secret=is_secret)
+    if is_secret:
+        yield removal(place)
+
+
+def into_section(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+    """A key with dots as a part of a section; an example where the parts are no plain names."""
+    if all(part.isalnum() for part in target):
+        yield from moved(place, target, value, checked)
+        return
+    yield removal(place)
+    yield from replaced([target[0], re.split(r"\W", target[1])[0]], checked)
+
+
+def replaced(place: list[str], checked: Checked) -> Iterator[str]:
+    """What sets a place to an example; first what removes the value that stands in the way of a map."""
+    field = checked.field(place)
+    if old := checked.old_name(place):
+        yield removal([old])
+    path = dict(field.json_schema_extra or {}).get("path")  # type: ignore[arg-type]
+    if place[0] in checked.sections and path:
+        if checked.has(place) and not old and place[1:] != [path]:
+            yield removal(place)
+        yield f"pulumi config set --path {shlex.quote(f'{place[0]}.{path}')} {(field.examples or [''])[0]}"
+        return
+    match place:
+        case ["images"]:
+            target = ["images", "app", "context"]
+        case ["images", _]:
+            target = [*place, "context"]
+        case ["images", _, "buildArgs"]:
+            target = [*place, "VERSION"]
+        case _:
+            target = place
+    if target != place and checked.config.get(place[0]) is not None:
+        yield removal(place)
+    yield _set(target, str((checked.field(target).examples or [""])[0]))
+
+
+def removal(place: list[str]) -> str:
+    """The command that removes a place."""
+    return f"pulumi config rm --path {_path(place)}"
+
+
+def _as_given(
+    place: list[str], target: list[str], value: object, checked: Checked, *, is_secret: bool
+) -> Iterator[str]:
+    """What sets a target to the value of a place: each key of a map, or an example where it can have no such value."""
+    match target, value:
+        case ((["images", _] | ["images", _, "buildArgs"]), Mapping()) if value:
+            lines = [
+                line
+                for key, each in value.items()
+                for line in _as_given([*place, str(key)], [*target, str(key)], each, checked, is_secret=is_secret)
+            ]
+            yield from lines or _as_given(place, target, {}, checked, is_secret=is_secret)
+        case ["images", image, key, *rest], _ if key not in checked.of_image and (
+            meant := nearest(key, checked.of_image)
+        ):
+            yield from _as_given(place, ["images", image, meant, *rest], value, checked, is_secret=is_secret)
+        case ["images", _], _:
+            yield _set([*target, "context"], str(checked.of_image["context"].default))
+        case _, str() | int() | float() if is_secret:
+            yield f"pulumi config get --path {_path(place)} | pulumi config set --secret --path {_path(target)}"
+        case _, str() | int() | float() if _fits_a_line(str(value)):
+            yield _set(target, value if isinstance(value, str) else json.dumps(value))
+        case ["images", _, key, *_], _ if key not in checked.of_image:
+            return  # nothing is like it
+        case _ if not checked.has(target):
+            yield from replaced(target, checked)
+
+
+def _fits_a_line(value: str) -> bool:
+    """Whether a command can hold a value, and Pulumi does not take it for an option."""
+    return value != "" and value.isprintable() and not value.startswith("-")
+
+
+def _set(place: list[str], value: str) -> str:
+    return f"pulumi config set --path {_path(place)} {shlex.quote(value)}"
+
+
+def _path(place: list[str]) -> str:
+    """A property path as `pulumi config --path` reads it, quoted for a shell where it needs to be."""
+    first, *rest = (part if part.isalnum() else '["' + part.replace('"', '\\"') + '"]' for part in place)
+    return shlex.quote(first + "".join(part if part.startswith("[") else f".{part}" for part in rest))

@@ -1,0 +1,19 @@
+"""What can go wrong with the settings of a stack."""
+
+from kube_registry.errors import KubeRegistryError
+
+
+class SettingsError(
+    KubeRegistryError,
+    sentence="setting {key}: {problem}. Fix: {mend}",
+    example={
+        "key": "nodePort",
+        "problem": "'many' is not allowed, it takes a port number",
+        "mend": "`pulumi config set --path nodePort 30100`",
+    },
+):
+    """A setting is missing, unknown or not allowed."""
+
+    key: str
+    problem: str
+    mend: str

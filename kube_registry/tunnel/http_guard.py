@@ -1,0 +1,138 @@
+"""A look at every HTTP request of one connection before a byte of it passes; pure.
+
+The tunnel listens on loopback, where the pages in this machine's browser reach it too. A page may send a harmless
+request first, so the first is not enough: the end of each has to be known. Heads are held until they are complete and
+checked; bodies pass as they come, not copied.
+
+Source: RFC 9112 (HTTP/1.1), 2.2 (lines) and 7.1 (chunks).
+"""
+
+import re
+from typing import NamedTuple
+
+from kube_registry.tunnel.http_answers import HttpAnswers
+from kube_registry.tunnel.http_head import CHUNKED, REQUEST_LINE, malformed, read_head
+
+HEAD_BYTES = 32 * 1024
+"""Most bytes of a request's head. The registry's own bound is 1 MB; heads of its clients are below 4 KiB."""
+
+_SIZE_BYTES = 32
+"""More than a chunk's size with its line ends has."""
+
+_END_OF_HEAD = re.compile(rb"\r\n\r\n")
+_FIRST_WORD = re.compile(rb"[!-~]{1,20}(?: |\Z)")
+_FIRST_LINE, _ANY_LINE = re.compile(REQUEST_LINE), re.compile(rb"[^\n]*\n")
+_LONE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
+
+# Without extensions and trailers: clients of registries send none.
+_SIZE = rb"(?:0{1,15}\r\n\r\n|(?!0+\r)([0-9A-Fa-f]{1,15})\r\n)"
+_FIRST_CHUNK, _NEXT_CHUNK = re.compile(_SIZE), re.compile(rb"\r\n" + _SIZE)
+_PART_OF_SIZE = re.compile(rb"(?:\r\n?)?[0-9A-Fa-f]{0,15}\r?|(?:\r\n)?0{1,15}\r\n\r?")
+
+
+class Passed(NamedTuple):
+    """What may pass once a piece was fed: first the held bytes, then piece[:end].
+
+    Args:
+        held: bytes of earlier pieces, of a head or a chunk's size that is complete now.
+        end: where the part of the piece that may pass ends; the rest is held.
+    """
+
+    held: bytes
+    end: int
+
+
+class HttpGuard:
+    """The requests of one connection.
+
+    Args:
+        port: the port that the connection was accepted on.
+
+    Attributes:
+        answers: is fed with what comes back.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.answers = HttpAnswers()
+        self._port = port
+        self._expected = _END_OF_HEAD
+        self._body = 0  # bytes that still pass unread
+        self._held = b""
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether a refused request can be answered: every other request is, and no byte of an answer to it came."""
+        in_body = self._expected is not _END_OF_HEAD  # of the refused request, whose head has passed
+        return self.answers.missing == int(in_body)
+
+    def feed(self, piece: memoryview) -> Passed:
+        """Look at the next piece of the connection.
+
+        Raises:
+            RefusedRequestError: a request may not pass, nor may any byte of this piece.
+        """
+        held, end = b"", 0
+        if self._held:
+            room = HEAD_BYTES if self._expected is _END_OF_HEAD else _SIZE_BYTES
+            joined = memoryview(self._held + piece[:room])
+            known = self._read(joined, 0, len(self._held))
+            if known is None:
+                self._held = bytes(joined)
+                return Passed(b"", 0)
+            held, end, self._held = self._held, known - len(self._held), b""
+        while end < len(piece):
+            if self._body:
+                passing = min(self._body, len(piece) - end)
+                self._body -= passing
+                end += passing
+                continue
+            known = self._read(piece, end, end)
+            if known is None:
+                self._held = bytes(piece[end:])
+                break
+            end = known
+        return Passed(held, end)
+
+    def _read(self, data: memoryview, start: int, new: int) -> int | None:
+        """Read a head or a chunk's size.
+
+        Args:
+            data: has it from `start` on.
+            start: where it begins.
+            new: where the bytes begin that were not looked at before.
+
+        Returns:
+            Where it ends; None if it is not complete.
+        """
+        if self._expected is not _END_OF_HEAD:
+            return self._read_size(data, start)
+        end = _END_OF_HEAD.search(data, max(start, new - 3), start + HEAD_BYTES)
+        if end is None:
+            _check_part_of_head(data[start:], new - start)
+            return None
+        method, length = read_head(bytes(data[start : end.end()]), self._port)
+        self.answers.expect(method)
+        if length == CHUNKED:
+            self._expected = _FIRST_CHUNK
+        else:
+            self._body = length
+        return end.end()
+
+    def _read_size(self, data: memoryview, start: int) -> int | None:
+        size = self._expected.match(data, start)
+        if size is None:
+            if not _PART_OF_SIZE.fullmatch(data, start):
+                raise malformed("the body's chunks are not as HTTP/1.1 defines them, or have extensions or trailers")
+            return None
+        self._body = int(size[1] or b"0", 16)
+        self._expected = _NEXT_CHUNK if self._body else _END_OF_HEAD
+        return size.end()
+
+
+def _check_part_of_head(part: memoryview, new: int) -> None:
+    """Refuse early what never becomes a head: a client of another protocol would wait for its answer."""
+    if len(part) >= HEAD_BYTES:
+        raise malformed(f"the head of the request is longer than {HEAD_BYTES} bytes")
+    another_line = _ANY_LINE.match(part) and not _FIRST_LINE.match(part)
+    if another_line or not _FIRST_WORD.match(part) or _LONE_END.search(part, max(0, new - 1)):
+        raise malformed("this is not HTTP/1.1")

@@ -1,0 +1,68 @@
+"""The command line as a process: what is wrong is one sentence, and Ctrl-C ends it at any time."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "registryctl", *words]
+
+
+def ended(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    surroundings = {**os.environ, **env}
+    return subprocess.run(
+        command(*words), cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--stack", "one", "--kube-context", "two"], "give it or --kube-context, not both"),
+        (["--kube-context", ""], "--stack and --kube-context take a name"),
+    ],
+)
+def test_a_choice_that_is_none(words: list[str], sentence: str) -> None:
+    done = ended("tunnel", *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text('{"contexts": [{"name": "kind", "context": {}}], "clusters": [], "users": []}')
+    done = ended("tunnel", "--kube-context", "nowhere", KUBECONFIG=str(file))
+    assert (done.returncode, done.stdout) == (1, "")
+    (sentence,) = done.stderr.splitlines()
+    assert "it has no such kube context, it has kind" in sentence
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("verb", "status"), [("tunnel", 0), ("images", 1), ("gc", 1)])
+def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Signals, verb: str, status: int) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "pulumi").write_text(f'#!/bin/sh\necho "$$" > {asked}.new; mv {asked}.new {asked}; exec sleep 60\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen(command(verb), cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
+        wait_for(asked.exists, "pulumi to be asked", log=tmp_path, seconds=30)
+        running.send_signal(sign)
+        running.send_signal(sign)
+        assert running.communicate(timeout=10)[1] == ""
+    assert running.returncode == status
+    assert not Path("/proc", asked.read_text().strip()).exists()
+
+
+def test_ctrl_c_has_its_meaning_before_anything_slow_is_imported() -> None:
+    code = "import sys, registryctl; print(*(name for name in sys.modules if name.startswith('kube_registry.')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "kube_registry.cli kube_registry.cli.app\n"

@@ -1,0 +1,114 @@
+"""The commands of README.md, run as a newcomer would; last, because `make down` takes every lab cluster with it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab import cluster, plan, processes
+from tests.e2e.conftest import CHECKOUT, Lab
+
+pytestmark = pytest.mark.lab
+
+README = (CHECKOUT / "README.md").read_text()
+BLOCKS = [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", README, re.DOTALL)]
+INLINE = set(re.findall(r"`(make [a-z]+)`", README))
+ELSEWHERE = {"make test", "make lint"}
+"""`make test` runs this test; `make lint` has one of its own."""
+
+
+def run(command: str, folder: Path, env: dict[str, str] | None = None) -> str:
+    """Run a line of a shell to its end and return what it printed."""
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+class TestOwnCluster:
+    def test_the_first_path_is_plain_pulumi(self, lab: Lab, tmp_path: Path) -> None:
+        folder = tmp_path / "kube-registry"
+        shutil.copytree(CHECKOUT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache"))
+        state = tmp_path / "state"
+        state.mkdir()
+        env = {**lab.env, "PULUMI_BACKEND_URL": f"file://{state}"}
+        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[0]]
+        assert commands[-1] == "pulumi up"
+        for command in commands[:-1]:
+            run(command, folder, env)
+        run("pulumi up --yes --skip-preview", folder, env)
+        assert re.fullmatch(
+            r"localhost:30100/app:[0-9a-f]{16}@sha256:[0-9a-f]{64}\n", run("pulumi stack output image", folder, env)
+        )
+        run("pulumi destroy --yes --skip-preview", folder, env)
+
+
+@pytest.mark.skipif(
+    any(running.name == "dev" for running in cluster.clusters()),
+    reason="a demo of yours is running, and this test would end it; `make down` first",
+)
+class TestDemo:
+    @pytest.fixture(scope="class", autouse=True)
+    def nothing_left(self) -> None:
+        """A demo that was killed left the state of its stacks."""
+        run("make down", CHECKOUT)
+
+    def test_make_up_shows_pods_that_run_the_reference(self) -> None:
+        shown = run("make up", CHECKOUT)
+        assert "13 created" in shown or "13 unchanged" in shown
+        reference = re.search(r"pull reference: localhost:30100/app:[0-9a-f]{16}@sha256:[0-9a-f]{64}\n", shown)
+        assert reference
+        pods = [line for line in shown.splitlines() if line.startswith("default/web-")]
+        assert len(pods) == 2
+        assert all("Running" in pod and "the pull reference" in pod for pod in pods)
+        phases = shown.partition("\nphase ")[2]
+        for phase in ("tools", "Docker engine", "cluster", "pulumi up", "pulumi up, downstream"):
+            assert re.search(rf"^{phase} +[0-9.]+ s", phases, re.MULTILINE), phases
+
+    def test_make_up_again_changes_nothing(self) -> None:
+        shown = run("make up", CHECKOUT)
+        assert "13 unchanged" in shown
+        assert " 3 unchanged" in shown
+
+    def test_commands_of_ones_own_work_on_it(self) -> None:
+        (line,) = re.findall(r"`(eval .*?)`", README)
+        shown = run(f"{line}; pulumi stack output image --stack dev && kubectl get nodes", CHECKOUT)
+        assert shown.startswith("localhost:30100/app:")
+        assert "dev-n0" in shown
+        assert "there" in run(f"{line}; .venv/bin/python -m registryctl status --stack dev", CHECKOUT)
+
+    def test_make_preview_shows_no_change(self) -> None:
+        shown = run("make preview", CHECKOUT)
+        assert "13 unchanged" in shown
+
+    def test_make_down_leaves_nothing(self) -> None:
+        run("make down", CHECKOUT)
+        assert plan.names() == []
+        assert processes._marked("dev") == []
+        assert "kube-registry-lab" not in Path("/proc/mounts").read_text()
+        assert list(Path("/sys/class/net").glob("lab*")) == []
+
+    def test_make_help_names_every_target(self) -> None:
+        shown = run("make help", CHECKOUT)
+        assert {command for command in INLINE if command not in shown} == set()
+
+    def test_no_command_of_the_readme_is_left_out(self) -> None:
+        by_hand, demo = BLOCKS[1:]
+        assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", *by_hand), (
+            "e2e/tunnel/test_tunnel.py runs it"
+        )
+        assert demo == ["make up", "make down"]
+        assert {"make up", "make down", "make preview", "make help"} | ELSEWHERE == INLINE
+
+
+class TestWhereTheLabCannotRun:
+    def test_somebody_who_is_not_root_is_told_what_to_do_instead(self) -> None:
+        command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "make", "up"]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+        sentence, makes_own = done.stderr.splitlines()
+        assert sentence.startswith("The lab has to run as root")
+        assert sentence.endswith('"Your own cluster", is the way.')
+        assert "*** [" in makes_own, "the last word is that of make itself"

@@ -1,0 +1,138 @@
+"""Images that are lost in the registry: what a stack has deployed is looked for, and the printed line mends it."""
+
+import asyncio
+import shlex
+from pathlib import Path
+
+import pytest
+
+from kube_registry.names import image_urn
+from kube_registry.spec.endpoints import Reference, parse_reference
+from kube_registry.spec.settings import Settings
+from lab.cluster import known as plan_of
+from tests.e2e.conftest import STACK, Lab, Program, settings_of
+from tests.writing import pushing
+
+pytestmark = pytest.mark.lab
+
+NAMESPACE = ("--namespace", "kube-registry")
+PUSHES_AGAIN = "what pushes again is "
+
+
+@pytest.fixture(scope="module")
+def deployed(program: Program) -> Program:
+    program.configure(images_other_context="./app")
+    return program
+
+
+def states(program: Program) -> dict[str, str]:
+    """What the verb says of each image, and by its exit status of all."""
+    done = program.registryctl("status")
+    assert done.stderr == ""
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines() if "localhost:" in line]
+    found = {image: state.strip() for image, _, state in rows}
+    assert done.returncode == int(set(found.values()) != {"there"}), done.stdout
+    return found
+
+
+def mend(program: Program) -> str:
+    """Run the line that the verb prints, as a person would copy it."""
+    said = program.registryctl("status").stdout
+    (line,) = [line.removeprefix(PUSHES_AGAIN) for line in said.splitlines() if line.startswith(PUSHES_AGAIN)]
+    done = program.run(*shlex.split(line), "--yes", "--skip-preview", "--non-interactive")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return line
+
+
+def image(program: Program, name: str = "app") -> Reference:
+    return parse_reference(program.output("images")[name])
+
+
+async def delete_manifest(settings: Settings, repository: str, digest: str) -> None:
+    async with pushing(settings) as registry:
+        await registry.delete(repository, digest)
+
+
+def layers(lab: Lab, repository: str) -> list[Path]:
+    """Where the volume keeps the layers that a repository has, the largest first."""
+    volumes = plan_of(lab.cluster.name).volumes
+    digests = {link.parent.name for link in volumes.rglob(f"repositories/{repository}/_layers/sha256/*/link")}
+    files = [file for file in volumes.rglob("blobs/sha256/*/*/data") if file.parent.name in digests]
+    return sorted(files, key=lambda file: file.stat().st_size, reverse=True)
+
+
+class TestStatus:
+    """One stack with two images; each test leaves them as they should be."""
+
+    def test_of_a_stack_that_was_never_deployed_there_is_nothing_to_look_for(self, deployed: Program) -> None:
+        done = deployed.registryctl("status")
+        assert done.returncode == 1
+        assert done.stdout == f"stack {STACK} has no image in its outputs yet. Fix: `pulumi up --stack {STACK}`\n"
+
+    def test_all_is_there_after_an_update(self, deployed: Program) -> None:
+        deployed.up()
+        assert states(deployed) == {"app": "there", "other": "there"}
+
+    def test_the_urn_is_the_one_that_pulumi_keeps(self, deployed: Program) -> None:
+        urns = {resource["urn"] for resource in deployed.state()["resources"]}
+        assert {image_urn("kube-registry", STACK, name) for name in ("app", "other")} <= urns
+
+    def test_a_manifest_that_was_deleted_is_missed_and_the_line_pushes_it_again(
+        self, lab: Lab, deployed: Program
+    ) -> None:
+        lost = image(deployed)
+        asyncio.run(delete_manifest(settings_of(lab), lost.repository, str(lost.digest)))
+        assert states(deployed) == {"app": f"manifest {lost.digest} is missing", "other": "there"}
+        line = mend(deployed)
+        assert line == f"pulumi up --stack {STACK} --replace '{image_urn('kube-registry', STACK, 'app')}'"
+        assert states(deployed) == {"app": "there", "other": "there"}
+
+    def test_so_is_a_layer_whose_bytes_are_gone_in_every_image_that_had_it(self, lab: Lab, deployed: Program) -> None:
+        layer = layers(lab, "app")[0]
+        layer.unlink()
+        words = f"layer sha256:{layer.parent.name} is missing"
+        assert states(deployed) == {"app": words, "other": words}
+        assert mend(deployed).count("--replace") == 2
+        assert states(deployed) == {"app": "there", "other": "there"}
+
+    def test_a_cluster_that_is_not_reached_is_an_error_and_nothing_is_called_missing(
+        self, deployed: Program, tmp_path: Path
+    ) -> None:
+        kubeconfig = tmp_path / "kubeconfig"
+        given = Path(deployed.stack.workspace.env_vars["KUBECONFIG"]).read_text()
+        kubeconfig.write_text(given.replace('"server": "https://', '"server": "https://127.0.0.1:1/was/'))
+        assert kubeconfig.read_text() != given
+        done = deployed.registryctl("status", KUBECONFIG=str(kubeconfig))
+        assert (done.returncode, done.stdout) == (1, "")
+        (sentence,) = done.stderr.splitlines()
+        assert "missing" not in sentence
+        assert "127.0.0.1:1" in sentence
+
+    def test_a_new_volume_gets_every_image_again(self, lab: Lab, deployed: Program) -> None:
+        lab.kubectl("delete", "deployment", "registry", *NAMESPACE)
+        lab.kubectl("delete", "pvc", "registry", *NAMESPACE)
+        deployed.up()
+        assert states(deployed) == {"app": "there", "other": "there"}
+
+
+class TestReference:
+    NOWHERE = {"DOCKER_HOST": "tcp://127.0.0.1:1", "KUBECONFIG": "/nowhere"}  # noqa: RUF012 - a constant
+
+    def test_it_is_what_is_deployed_without_docker_and_without_a_cluster(self, deployed: Program) -> None:
+        done = deployed.registryctl("reference", **self.NOWHERE)
+        assert done.returncode == 0, done.stderr
+        references = deployed.output("images")
+        assert done.stdout.splitlines() == [references[name].partition("@")[0] for name in ("app", "other")]
+        assert deployed.registryctl("reference", "other", **self.NOWHERE).stdout == done.stdout.splitlines()[1] + "\n"
+
+    def test_it_is_of_the_files_as_they_are_now(self, deployed: Program) -> None:
+        (deployed.folder / "app" / "site" / "version").write_text("edited\n")
+        told = parse_reference(deployed.registryctl("reference", "app", **self.NOWHERE).stdout.strip())
+        assert told.tag != image(deployed).tag
+        deployed.up()
+        assert told.tag == image(deployed).tag
+
+    def test_an_image_that_there_is_not(self, deployed: Program) -> None:
+        done = deployed.registryctl("reference", "nope", **self.NOWHERE)
+        assert done.returncode == 2
+        assert "there is no image nope, the settings have app, other" in done.stderr

@@ -1,0 +1,79 @@
+from typing import Any
+
+import pytest
+
+from kube_registry.kube.pods import Object, choose, event_trouble, explain, rollout_trouble, trouble
+
+
+def pod(name: str = "registry-1", *, ready: bool = True, leaving: bool = False, **status: Any) -> Object:  # noqa: ANN401
+    metadata = {"name": name} | ({"deletionTimestamp": "2026-01-01T00:00:01Z"} if leaving else {})
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    return {"metadata": metadata, "status": {"conditions": conditions, **status}}
+
+
+def waiting(reason: str, message: str = "", **container: Any) -> Object:  # noqa: ANN401
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod(ready=False, containerStatuses=[{"name": "write", "state": state, **container}])
+
+
+class TestChoose:
+    @pytest.mark.parametrize(
+        ("pods", "chosen"),
+        [
+            ([], None),
+            ([pod(ready=False)], None),
+            ([pod(leaving=True)], None),
+            ([{**pod(), "status": {}}], None),
+            ([pod("old", leaving=True), pod("new")], "new"),
+            ([pod("starting", ready=False), pod("running")], "running"),
+        ],
+    )
+    def test_only_a_ready_pod_that_stays_is_chosen(self, pods: list[Object], chosen: str | None) -> None:
+        assert choose(pods) == chosen
+
+
+class TestTrouble:
+    def test_a_pod_that_is_starting_is_in_none(self) -> None:
+        assert trouble([waiting("ContainerCreating"), pod()]) is None
+
+    def test_a_waiting_container_speaks_for_itself(self) -> None:
+        assert trouble([waiting("ImagePullBackOff", "no such\n host")]) == (
+            "container write of pod registry-1: ImagePullBackOff: no such host"
+        )
+
+    def test_a_container_that_keeps_ending_says_its_last_words(self) -> None:
+        ended = {"terminated": {"exitCode": 1, "message": "panic: permission denied"}}
+        assert trouble([waiting("CrashLoopBackOff", "back-off 10s", lastState=ended)]) == (
+            "container write of pod registry-1: CrashLoopBackOff: panic: permission denied"
+        )
+
+    def test_a_pod_without_a_node_says_why(self) -> None:
+        conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes."}]
+        assert trouble([pod(conditions=conditions)]) == "pod registry-1 has no node: 0/2 nodes"
+
+    def test_a_deployment_that_may_make_no_pods_says_why(self) -> None:
+        failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+        assert rollout_trouble({"status": {"conditions": [failed]}}) == "FailedCreate: exceeded quota"
+        assert rollout_trouble({"status": {}}) is None
+
+    def test_the_newest_warning_of_an_object_counts(self) -> None:
+        events = [
+            {"type": "Warning", "reason": "Old", "message": "past", "lastTimestamp": "2026-01-01T00:00:00Z"},
+            {"type": "Warning", "reason": "FailedMount", "message": "no such", "lastTimestamp": "2026-01-01T00:00:09Z"},
+            {"type": "Normal", "reason": "Pulled", "message": "fine", "lastTimestamp": "2026-01-01T00:01:00Z"},
+        ]
+        assert event_trouble(events) == "FailedMount: no such"
+        assert event_trouble(events[2:]) is None
+
+
+class TestExplain:
+    @pytest.mark.parametrize(
+        ("pods", "sentence"),
+        [
+            ([], "it has no pod yet"),
+            ([pod(leaving=True)], "its pod is on its way out"),
+            ([pod(ready=False, phase="Running")], "pod registry-1 is Running"),
+        ],
+    )
+    def test_not_yet_is_said_too(self, pods: list[Object], sentence: str) -> None:
+        assert explain(pods) == sentence

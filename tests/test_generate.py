@@ -1,0 +1,64 @@
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from kube_registry import errors
+from kube_registry.errors import KubeRegistryError
+from kube_registry.generate import GENERATED, ROOT, with_example
+from kube_registry.preflight.errors import PreflightError
+from kube_registry.spec.settings import described
+
+
+class TestGenerated:
+    @pytest.mark.parametrize("name", GENERATED)
+    def test_a_generated_part_is_up_to_date(self, name: str) -> None:
+        current = (ROOT / name).read_text()
+        assert GENERATED[name](current) == current, "run `make schema`"
+
+    def test_pulumi_yaml_and_the_readme_know_every_setting(self) -> None:
+        for name in ("Pulumi.yaml", "README.md"):
+            assert all(key in (ROOT / name).read_text() for key in described())
+
+
+def drawn() -> dict[str, str]:
+    """Each error of the tree in the docstring of kube_registry/errors.py -> the one that it hangs on."""
+    line, above, found = re.compile(r"    ([│ ]*)[├└]── (\w+) "), ["KubeRegistryError"], dict[str, str]()
+    for place, name in line.findall(str(errors.__doc__)):
+        above[len(place) // 4 + 1 :] = [name]
+        found[name] = above[-2]
+    return found
+
+
+def below(kind: type[KubeRegistryError]) -> Iterator[type[KubeRegistryError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from below(each)
+
+
+class TestErrors:
+    def test_the_tree_is_that_of_the_classes(self) -> None:
+        assert drawn() == {kind.__name__: kind.__bases__[0].__name__ for kind in below(KubeRegistryError)}
+
+    def test_the_page_has_a_heading_of_one_line_for_each(self) -> None:
+        headings = re.findall(r"^\*\*.*", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+        assert len(headings) == len(list(with_example()))
+        assert all(re.fullmatch(r"\*\*[^*]+\.\*\*", heading) for heading in headings)
+
+    @pytest.mark.parametrize("kind", list(with_example()))
+    def test_each_is_one_sentence_with_all_its_fields_and_what_mends_it(self, kind: type[KubeRegistryError]) -> None:
+        sentence, *table = str(kind(**kind.example)).splitlines()
+        assert not table or kind.__name__ == "PreflightError"
+        assert "{" not in sentence
+        ways = ("; ", "Fix: ", "run `pulumi up` again")
+        assert any(way in sentence for way in ways) or kind.__name__ in ("RefusedError", "TunnelError")
+
+
+class TestPreflightTable:
+    def test_it_shows_the_rows_below_one_another_and_counts_the_rest(self) -> None:
+        rows = tuple((f"node-{number}", "containerd://2.1.0", "?", "no answer") for number in range(10))
+        error = PreflightError(**{**PreflightError.example, "rows": rows, "failing": 12, "nodes": 40})  # type: ignore[arg-type]
+        sentence, head, *shown, more = str(error).splitlines()
+        assert sentence.startswith("12 of 40 nodes cannot pull")
+        assert {line.index("containerd") for line in shown} == {head.index("runtime")}
+        assert more.strip() == "and 2 more"
