@@ -55,8 +55,9 @@ soak: host venv ## Try for two hours what tests have no time for, into docs/reli
 bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
 	@$(PYTHON) -m tests.bench
 
-lint: venv ## Check style, format, types and workflows
+lint: venv ## Check style, format, types, imports, sizes and workflows
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
+	@$(VENV)/bin/lint-imports --no-logo --no-cache && $(PYTHON) -m lab.sizes
 
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m kube_registry.generate

@@ -17,6 +17,19 @@ from lab.places import STATE
 from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
 from lab.toolchain import locked, provide, tool
+from tests.fakes.fixtures import anyio_backend, api, authority, kube, no_patience, no_pauses, target, tls_api, tunnel
+
+__all__ = [
+    "anyio_backend",
+    "api",
+    "authority",
+    "kube",
+    "no_patience",
+    "no_pauses",
+    "target",
+    "tls_api",
+    "tunnel",
+]
 
 CLUSTER = os.environ.get("KUBE_REGISTRY_TESTS", "e2e")
 """The cluster of this run, and its stack in it: `make test` has two runs side by side."""

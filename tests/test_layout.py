@@ -1,0 +1,77 @@
+"""What stands where, as far as the contracts in pyproject.toml cannot say it; those are part of `make lint`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+from kube_registry.fleet.fingerprint import PROGRAM
+
+ROOT = Path(__file__).parents[1]
+PRODUCT = ("kube_registry", "components", "policy")
+
+RUNS_PROGRAMS = {
+    "kube_registry/cli/stacks.py",
+    "kube_registry/docker_daemon/config.py",
+    "kube_registry/docker_daemon/ssh.py",
+    "kube_registry/engine/pulumi_process.py",
+    "kube_registry/kube/exec_plugin.py",
+    "kube_registry/processes.py",
+    "kube_registry/review/changes.py",
+}
+"""`pulumi`, Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`."""
+
+
+def imported(file: Path) -> set[str]:
+    """Modules that a file imports from, wherever in it."""
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def place_of(module: str) -> str:
+    """The entry of PROGRAM that a module belongs to."""
+    first, *rest = module.split(".")
+    if first == "components":
+        return first
+    place = "/".join([first, *rest[:1]]) if rest else f"{first}/__init__"
+    return place if (ROOT / place).is_dir() else f"{place}.py"
+
+
+def test_a_fingerprint_reads_all_that_an_update_imports_and_nothing_else() -> None:
+    graph = grimp.build_graph("kube_registry", "components")
+    own = {name for name in imported(ROOT / "__main__.py") if name in graph.modules}
+    read = own.union(*(graph.find_upstream_modules(name) for name in own))
+    packages = {parent for name in read for parent in (name.rpartition(".")[0], name.split(".")[0]) if parent}
+    assert {place_of(name) for name in read | packages} == set(PROGRAM) - {
+        "Pulumi.yaml",
+        "__main__.py",
+        "requirements.txt",
+    }
+
+
+def test_the_program_runs_no_other_program() -> None:
+    """No kubectl: the tunnel and every question to the cluster are our own."""
+    files = [ROOT / "__main__.py", *(file for folder in PRODUCT for file in (ROOT / folder).rglob("*.py"))]
+    runs = {str(file.relative_to(ROOT)) for file in files if "subprocess" in file.read_text()}
+    assert runs <= RUNS_PROGRAMS
+
+
+@pytest.mark.parametrize("folder", PRODUCT)
+def test_a_package_file_holds_a_docstring_only(folder: str) -> None:
+    for file in (ROOT / folder).rglob("__init__.py"):
+        (only,) = ast.parse(file.read_text()).body
+        assert isinstance(only, ast.Expr), file
+
+
+def test_every_folder_of_the_package_is_one() -> None:
+    for file in (ROOT / "kube_registry").rglob("*.py"):
+        assert file.with_name("__init__.py").exists(), file
+
+
+def test_registryctl_is_a_module_of_the_checkout() -> None:
+    done = subprocess.run([sys.executable, "-m", "registryctl", "--help"], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Usage: python -m registryctl" in done.stdout
