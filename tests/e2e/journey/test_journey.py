@@ -105,7 +105,7 @@ class TestJourney:
             lines: list[str] = []
             assert program.preview(lines.append) == {"same": RESOURCES - 1, "update": 1}
             tag = read_content("app", ImageSettings(context="./app"), "linux/amd64", program.folder).tag
-            assert any(f'"localhost:30100/app:{tag}"' in line for line in lines), lines
+            assert any(f'"localhost:30100/app:{tag}"' in line for line in lines), "\n".join([tag, *lines])
             with pytest.raises(BlockingIOError):
                 listener.accept()
 
