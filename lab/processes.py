@@ -13,6 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -140,7 +141,21 @@ def end_marked(mark: str) -> None:
     """
     while found := _marked(mark):
         for process in found:
+            _kill(
+                process
+            )  # all first: the init of a machine is gone only when those outside have reaped what they began
+        for process in found:
             end(process)
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(process.pid)
+        try:
+            if process.alive:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
 
 
 def _marked(mark: str) -> list[Process]:

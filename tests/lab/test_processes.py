@@ -122,6 +122,20 @@ def test_a_mark_ends_what_is_below_it_and_their_children_and_nothing_beside_it(t
         processes.end(neighbour)
 
 
+def test_a_machine_ends_although_one_outside_of_it_is_stopped(tmp_path: Path) -> None:
+    """nsenter stops with the program that it waits for, and does not go on with it: it would never reap it."""
+    machine = start(tmp_path, "unshare", "--pid", "--fork", "sleep", "600", name="machine", forks=True)
+    entered = ("nsenter", f"--target={machine.pid}", "--pid", "--", "sleep", "600")
+    inside = start(tmp_path, *entered, name="machine/inside", forks=True)
+    (outside,) = {each.pid for each in processes._marked(f"{MARK}/machine/inside")} - {inside.pid}
+    os.kill(inside.pid, signal.SIGSTOP)
+    state = Path(f"/proc/{outside}/stat")
+    wait_for(lambda: ") T " in state.read_text(), "nsenter to stop", log=tmp_path / "machine.log", seconds=10)
+    os.kill(inside.pid, signal.SIGCONT)
+    processes.end_marked(MARK)
+    assert not machine.alive
+
+
 def test_a_process_that_ignores_sigterm_gets_sigkill(tmp_path: Path) -> None:
     process = start(tmp_path, "sh", "-c", "trap '' TERM; while :; do sleep 600; done")
     os.kill(process.pid, signal.SIGSTOP)
