@@ -79,7 +79,8 @@ def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:
     for image in sorted(images, key=lambda image: image.pushed, reverse=True):
         tagged[image.repository] += bool(image.tags)
         is_new = bool(image.tags) and tagged[image.repository] <= keep.newest
-        if image.users or is_new or now - image.pushed < keep.younger_than:
+        age = max(now - image.pushed, timedelta(0))  # the pod's time has whole seconds, that of a file has not
+        if image.users or is_new or age < keep.younger_than:
             kept.add(image.key)
     return kept
 

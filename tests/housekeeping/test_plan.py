@@ -33,6 +33,12 @@ class TestPlan:
         going = plan(stored, found, Keep(newest=0, younger_than=timedelta(days=7)))
         assert [each.name for each in going.doomed] == ["app:old"]
 
+    def test_a_time_after_the_listing_keeps_nothing_that_may_be_new(self) -> None:
+        """The time of the listing has whole seconds: an image pushed within that second is younger than nothing."""
+        stored, found = listed({"a": image("x")}, {"v1": ("a", -1)})
+        assert [each.name for each in plan(stored, found, NOBODYS).doomed] == ["app:v1"]
+        assert not plan(stored, found, Keep(newest=0, younger_than=timedelta(seconds=1))).doomed
+
     def test_a_child_that_another_index_needs_stays(self) -> None:
         manifests = {"one": index("amd"), "two": index("amd", "arm"), "amd": image("x"), "arm": image("y")}
         stored, found = listed(manifests, {"one": ("one", 1), "two": ("two", 2)})
