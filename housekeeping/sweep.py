@@ -36,10 +36,11 @@ may_go_on() {{
   fi
   [ "$now" -lt "$ends" ]
 }}
+goes_on() {{ {{ read -r _ _ state _ </proc/$job/stat; }} 2>/dev/null && [ "$state" != Z ]; }}
 until may_go_on; do [ $((tries += 1)) -lt {STOP_SECONDS} ] || {{ echo "no answer came in time" >&2; exit 1; }}; done
 registry garbage-collect /etc/distribution/write.yml </dev/null >/dev/null &
 job=$!
-while grep -qs . /proc/$job/cmdline; do
+while goes_on; do
   may_go_on || {{ kill -9 $job; echo "no answer came in time, so it was stopped" >&2; break; }}
 done
 wait $job
@@ -47,7 +48,8 @@ wait $job
 """Its clock is in hundredths of a second and counts suspend. It waits a second for an answer, hence the second less.
 
 A read that fails sooner has found the end of standard input. The shell has to outlive a connection that broke, so that
-it can stop the collection: hence the trap.
+it can stop the collection: hence the trap. A child that has ended is a zombie until the shell waits for it; its command
+line says nothing, as a program that starts has none for a moment either.
 """
 
 

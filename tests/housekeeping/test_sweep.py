@@ -7,6 +7,7 @@ between the two is held back as a test wants it, as a network or an API server t
 import asyncio
 import json
 import os
+import re
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
@@ -178,6 +179,15 @@ async def test_it_is_stopped_when_the_lease_is_lost(pod: Pod, kube: KubeClient) 
     with pytest.raises(LeaseLostError):
         await sweep_task
     await pod.ended.wait()
+
+
+async def test_one_that_has_just_been_started_is_known_to_go_on() -> None:
+    """A program has no command line for a moment: one in 50 was taken for ended, and went on unwatched."""
+    (goes_on,) = re.findall(r"^goes_on\(\) .*$", sweeping._SWEEP, re.MULTILINE)
+    each = "sleep 60 & job=$!; goes_on || exit 1; kill -9 $job; wait $job; ! goes_on || exit 2"
+    script = f"{goes_on}\nn=0; while [ $((n += 1)) -le 1000 ]; do {each}; done"
+    process = await asyncio.create_subprocess_exec("busybox", "sh", "-c", script)
+    assert await process.wait() == 0
 
 
 async def test_the_lease_is_kept_until_a_collection_that_is_broken_off_has_ended(pod: Pod, kube: KubeClient) -> None:
