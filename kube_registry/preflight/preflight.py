@@ -22,7 +22,7 @@ from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, NODE_PROXY, PR
 from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key, recall, remember
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 SETTLE_SECONDS = 8.0
 """How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""
@@ -36,7 +36,9 @@ WORST = 10
 """How many nodes an answer names."""
 
 
-async def prove_nodes(kube: KubeClient, settings: Settings, push_address: str, say: Callable[[str], None]) -> None:
+async def prove_nodes(
+    kube: KubeClient, settings: RegistrySettings, push_address: str, say: Callable[[str], None]
+) -> None:
     """Return once no node says that it cannot pull what is built for the build platform.
 
     Args:
@@ -66,7 +68,7 @@ async def prove_nodes(kube: KubeClient, settings: Settings, push_address: str, s
         raise await _preflight_error(kube, settings, failing, len(verdicts))
 
 
-async def examine_nodes(kube: KubeClient, settings: Settings, push_address: str, *, afresh: bool) -> Verdicts:
+async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_address: str, *, afresh: bool) -> Verdicts:
     """What every node of the cluster that pulls says.
 
     Args:
@@ -106,7 +108,7 @@ def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Reco
     return Records(proven, silent)
 
 
-async def _settled(kube: KubeClient, settings: Settings, nodes: Sequence[Node], image: str) -> Verdicts:
+async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence[Node], image: str) -> Verdicts:
     """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
     started = time.monotonic()
     ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
@@ -129,7 +131,9 @@ async def _still(kube: KubeClient, verdicts: Verdicts) -> Verdicts:
     return {node: told if told is PULLED else changed.get(node, told) for node, told in verdicts.items()}
 
 
-async def _preflight_error(kube: KubeClient, settings: Settings, failing: Verdicts, nodes: int) -> PreflightError:
+async def _preflight_error(
+    kube: KubeClient, settings: RegistrySettings, failing: Verdicts, nodes: int
+) -> PreflightError:
     """The table of the first nodes that cannot, and what mends most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
     modes = await asyncio.gather(*(proxy_mode(kube, node) for node in worst))

@@ -14,7 +14,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node
 from kube_registry.names import labels
 from kube_registry.preflight.probe_pod import PROBE
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 Key = tuple[str, str]
 """uid and runtime of a node: one with another runtime has to prove it again."""
@@ -51,7 +51,7 @@ def proof_key(node: Node) -> Key:
     return node.uid, node.runtime
 
 
-async def recall(kube: KubeClient, settings: Settings) -> Records:
+async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
     """The records of nodes that were asked to pull in the way that the settings describe; none if they are odd."""
     found = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}") or {}
     kept: dict[str, str] = dict(found.get("data", {}))
@@ -72,7 +72,7 @@ def _read(nodes: list[list[str]], unanswered: list[list[str]]) -> Records:
     )
 
 
-async def remember(kube: KubeClient, settings: Settings, records: Records) -> None:
+async def remember(kube: KubeClient, settings: RegistrySettings, records: Records) -> None:
     """Keep these records, and no others."""
     nodes = [[*key, _second(proven)] for key, proven in records.proven.items()]
     unanswered = [[*key, _second(each.asked), each.why] for key, each in records.unanswered.items()]
@@ -91,6 +91,6 @@ def _second(time: datetime) -> str:
     return time.isoformat(timespec="seconds")
 
 
-def _way(settings: Settings) -> dict[str, str]:
+def _way(settings: RegistrySettings) -> dict[str, str]:
     """What a proof is good for: a node that pulled through its node proxy has not shown that it can without."""
     return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.has_node_proxy).lower()}
