@@ -7,7 +7,7 @@ from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.names import REGISTRY
-from kube_registry.preflight.node_proxy_ready import wait_proxy_ready
+from kube_registry.registry.readiness import wait_proxy_ready
 from kube_registry.spec.settings import Settings
 
 PROXY_SECONDS = 1.0

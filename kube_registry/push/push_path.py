@@ -169,8 +169,7 @@ class PushPath:
 
     async def _wait_ready(self, say: Say) -> None:
         from kube_registry.kube.client import open_client  # noqa: PLC0415 - see the module's docstring
-        from kube_registry.preflight.node_proxy_ready import wait_proxy_ready  # noqa: PLC0415
-        from kube_registry.registry.readiness import wait_ready  # noqa: PLC0415
+        from kube_registry.registry.readiness import wait_proxy_ready, wait_ready  # noqa: PLC0415
 
         say(Phase.REGISTRY, f"waiting for the registry to run, {until(READY_SECONDS)}")
         deadline = time.monotonic() + READY_SECONDS

@@ -1,16 +1,64 @@
-"""Waiting until the registry runs, with the reason in words where it does not.
+"""Waiting until the registry runs, or its node proxy, with the reason in words where it does not.
 
-Asked anew on every update, because a resource that exists says nothing about the pod behind it.
+Asked again on every update, because a resource that exists says nothing about the pods behind it.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
+from kube_registry.concurrency import poll
+from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.pods import Object, choose, explain, registry_pods, rollout_trouble, trouble, warning
-from kube_registry.names import REGISTRY
-from kube_registry.registry.wait_ready import READY, WARNING_PATIENCE_SECONDS, Standing, watch
+from kube_registry.kube.nodes import pulling_nodes
+from kube_registry.kube.pods import (
+    Object,
+    choose,
+    explain,
+    is_ready,
+    registry_pods,
+    rollout_trouble,
+    trouble,
+    warning,
+)
+from kube_registry.names import NODE_PROXY, REGISTRY, selector
+from kube_registry.registry.errors import NotReadyError
+
+PATIENCE_SECONDS = 8.0
+"""How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
+
+WARNING_PATIENCE_SECONDS = 30.0
+"""The same where only an event says so: it reports one failed try, and stays when the next succeeds.
+
+A node tries again after 10 to 15 seconds (kubernetes pkg/kubelet, backOffPeriod and its jitter), and then pulls and
+starts. A new pod's first try may fail by itself: the API server lets a node read a claim only once it knows of the pod.
+"""
+
+_PAUSE = 0.25
+
+_FORM = "deprecated.daemonset.template.generation"
+_FORM_OF_POD = "pod-template-generation"
+"""Annotation of a DaemonSet and label of its pods that number its forms (kubernetes pkg/controller/daemon/util)."""
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far something is; READY is the end.
+
+    Args:
+        words: what it lacks.
+        wrong: whether that is more than "not yet".
+        patience: how many seconds it may be wrong before that counts.
+    """
+
+    words: str
+    wrong: bool = False
+    patience: float = PATIENCE_SECONDS
+
+
+READY = Progress("nothing")
 
 
 async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
@@ -21,32 +69,61 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             reason that its claim, pod or container gives.
     """
     kube = kube.until(time.monotonic() + seconds)
+    place = f"namespaces/{kube.where.namespace}"
 
-    async def look() -> Standing:
-        deployment = await _get(kube, "/apis/apps/v1", f"deployments/{REGISTRY}")
+    async def look() -> Progress:
+        deployment = await kube.get(f"/apis/apps/v1/{place}/deployments/{REGISTRY}")
         pods = await registry_pods(kube)  # the Deployment's status is as old as its controller's last look
-        return READY if _is_rolled_out(deployment) and choose(pods) else await _standing(kube, deployment, pods)
+        if _is_rolled_out(deployment) and choose(pods):
+            return READY
+        if deployment["spec"]["replicas"] == 0:
+            return Progress("its Deployment is scaled to 0", wrong=True)
+        claim = await kube.get(f"/api/v1/{place}/persistentvolumeclaims/{REGISTRY}")
+        if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
+            return Progress(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+        return await _of_pods(kube, deployment, pods)
 
-    await watch(look, where=kube.where, what="registry", seconds=seconds)
+    await _wait(look, where=kube.where, what="registry", seconds=seconds)
 
 
-async def _standing(kube: KubeClient, deployment: Object, pods: Sequence[Object]) -> Standing:
-    """What is wrong, asked where the cause lies first: claim, Deployment, pod, and what the node says of it."""
-    if deployment["spec"]["replicas"] == 0:
-        return Standing("its Deployment is scaled to 0", wrong=True)
-    claim = await _get(kube, "/api/v1", f"persistentvolumeclaims/{REGISTRY}")
-    if claim["status"].get("phase") == "Pending":
-        reason = await warning(kube, claim)
-        if reason:
-            return Standing(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:
+    """Return once each node that pulls has a node proxy in its DaemonSet's newest form that listens.
+
+    Nodes that are not Ready are not waited for: they could hold an update up for ever.
+
+    Args:
+        kube: client of the registry's cluster.
+        namespace: the node proxy's.
+        seconds: how long to wait.
+
+    Raises:
+        NotReadyError: some node had none by then, or something has kept it from that for longer than is usual.
+    """
+    kube = kube.until(time.monotonic() + seconds)
+
+    async def look() -> Progress:
+        daemon_set = await kube.get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{NODE_PROXY}")
+        newest = daemon_set["metadata"]["annotations"][_FORM]
+        listed = await kube.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector(NODE_PROXY))
+        pods = [pod for pod in listed["items"] if pod["metadata"]["labels"].get(_FORM_OF_POD) == newest]
+        nodes = {node.name for node in await pulling_nodes(kube)}
+        missing = sorted(nodes - {pod["spec"].get("nodeName") for pod in pods if is_ready(pod)})
+        if not missing:
+            return READY
+        found = trouble(pods) if pods else await warning(kube, daemon_set)
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        place = f"none listens on {', '.join(missing[:_MOST_NAMED])}{more}"
+        return Progress(f"{place}: {found}" if found else place, wrong=found is not None)
+
+    await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
+
+
+async def _of_pods(kube: KubeClient, deployment: Object, pods: Sequence[Object]) -> Progress:
+    """What keeps pods from being Ready: the Deployment's and the pods' own words, then what the node says of one."""
     found = rollout_trouble(deployment) or trouble(pods)
     if found is None and pods and (warned := await warning(kube, pods[0])):
-        return Standing(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
-    return Standing(found or explain(pods), wrong=found is not None)
-
-
-async def _get(kube: KubeClient, group: str, what: str) -> dict[str, Any]:
-    return await kube.get(f"{group}/namespaces/{kube.where.namespace}/{what}")
+        return Progress(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
+    return Progress(found or explain(pods), wrong=found is not None)
 
 
 def _is_rolled_out(deployment: Object) -> bool:
@@ -60,3 +137,31 @@ def _is_rolled_out(deployment: Object) -> bool:
         == deployment["spec"]["replicas"]
         > 0
     )
+
+
+async def _wait(look: Callable[[], Awaitable[Progress]], *, where: Where, what: str, seconds: float) -> None:
+    """Return once it is READY.
+
+    Args:
+        look: returns how far it is.
+        where: named in errors, with `what`.
+        what: what is waited for.
+        seconds: how long to wait.
+
+    Raises:
+        NotReadyError: it was not by then, or something was wrong for longer than it may be.
+    """
+    started = fine = time.monotonic()
+    progress = READY
+
+    async def done() -> bool | None:
+        nonlocal fine, progress
+        progress = await look()
+        now = time.monotonic()
+        if not progress.wrong:
+            fine = now
+        return progress is READY or now - fine > progress.patience or None
+
+    await poll(done, seconds=seconds, pause=_PAUSE)
+    if progress is not READY:
+        raise NotReadyError(where=where, what=what, seconds=time.monotonic() - started, reason=progress.words)

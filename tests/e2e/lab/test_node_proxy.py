@@ -19,8 +19,8 @@ import pytest
 from kube_registry.housekeeping.exposure import Line, exposed
 from kube_registry.kube.client import open_client
 from kube_registry.names import NODE_PROXY
-from kube_registry.preflight.node_proxy_ready import wait_proxy_ready
 from kube_registry.registry.errors import NotReadyError
+from kube_registry.registry.readiness import wait_proxy_ready
 from kube_registry.spec.settings import Settings
 from lab import cluster
 from lab.cluster import Node
