@@ -14,8 +14,8 @@
     ├── ProgramError               there is no `pulumi` to run the program
     ├── RunCancelledError          a stack's run was ended before it was done
     ├── StackLockedError           another update holds the stack
-    ├── PlanError                  Pulumi gives no plan of a stack
-    ├── PlanTooLateError           or not in time
+    ├── PreviewError               Pulumi gives no preview of a stack
+    ├── PreviewTooLateError        or not in time
     └── ClusterError               something live: says which cluster, kube context and namespace
         ├── KubeconfigError        the kube context cannot be used as it is written down
         │   ├── KubeContextError   there is no such kube context

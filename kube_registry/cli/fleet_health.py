@@ -6,7 +6,7 @@ from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.one_stack import Health
 from kube_registry.fleet.phases import first_line
-from kube_registry.housekeeping.health import examine, unreached
+from kube_registry.housekeeping.health import examine
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.door import open_write_door
 from kube_registry.spec.settings import Settings
@@ -45,11 +45,6 @@ async def well(member: Member, images: Mapping[str, str]) -> Health:
         found = await examine(member.settings, images)
         wrong = found.faults  # a node without a proof by now has joined meanwhile
     return Health("; ".join(wrong) or None, tuple(found.remarks))
-
-
-async def reached(member: Member, _: Mapping[str, str]) -> Health:
-    """Look whether the cluster of a stack answers: Pulumi's own preview passes over that without a word."""
-    return Health(await unreached(member.settings))
 
 
 async def _ask_nodes(settings: Settings) -> None:

@@ -21,7 +21,7 @@ from kube_registry.fleet.stack_commands import Program, find_program
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, one_line
-from kube_registry.review.preview_plan import read_secrets
+from kube_registry.review.stack_preview import read_secrets
 
 AT_ONCE = 8
 """How many stacks are looked at at once."""

@@ -1,4 +1,4 @@
-"""`registryctl fleet up`, `preview`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
+"""`registryctl fleet up`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kube_registry.cli.fleet_health import reached, settled, well
+from kube_registry.cli.fleet_health import settled, well
 from kube_registry.cli.fleet_list import Labels, Stacks, meant
 from kube_registry.cli.fleet_progress import json_lines, shown
 from kube_registry.cli.session import UNBROKEN, console, run
@@ -50,19 +50,6 @@ def up(
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
     order = Order(parallel, max_failures, pilot=True)
     _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, reports=tuple(report or ())))
-
-
-def preview(
-    *,
-    stacks: Stacks = None,
-    label: Labels = None,
-    parallel: Parallel = PARALLEL,
-    deadline: Deadline = DEADLINE_SECONDS,
-    json: Json = False,
-) -> None:
-    """Show what `up` would change."""
-    fleet = meant(stacks, label)
-    _run(_Wanted("preview", fleet, _all_of(fleet, parallel), deadline, as_json=json))
 
 
 def refresh(
@@ -131,21 +118,14 @@ async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: d
     showing = shown(members, outcomes, console(stderr=True))
     with nullcontext(json_lines(sys.stdout)) if wanted.as_json else showing as tell:
         hashed = program_hash(program.folder)
-        settles, looks = _LOOKS.get(wanted.verb, (None, None))
+        settles, looks = (settled, well) if wanted.verb == "up" else (None, None)
         errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
         await roll_out(members, wanted.order, partial(left_alone, errand), partial(carry_out, errand), outcomes)
-
-
-_LOOKS = {"up": (settled, well), "preview": (None, reached)}
-"""Verb -> what looks whether a stack can be left alone, and what looks after the verb."""
 
 
 def _print(done: Run, out: Console) -> None:
     out.print(table(done))
     for outcome in done.outcomes:
-        if outcome.changes and done.verb == "preview":
-            changes = ", ".join(f"{kind} {count}" for kind, count in outcome.changes.items())
-            out.print(f"{outcome.stack} would {changes}")
         if outcome.error and out.is_terminal:  # whose table cuts it off
             out.print(f"{outcome.stack}: {outcome.error}")
         for remark in outcome.remarks:

@@ -1,4 +1,4 @@
-"""`registryctl preview`: what `pulumi up` would do to each stack, for the person who reviews it."""
+"""`registryctl review`: what `pulumi up` would do to each stack, for the person who reviews it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from kube_registry.cli.stacks import find_stack
 from kube_registry.fleet.fleet_file import Member, read_fleet
 from kube_registry.fleet.stack_commands import find_program
 from kube_registry.review.markdown import lines, markdown, verdict
-from kube_registry.review.review import Question, StackReview, review
+from kube_registry.review.review import Question, StackReview, review_stacks
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.rules import NODE_PORTS
 
@@ -22,12 +22,12 @@ PARALLEL = 4
 """How many stacks are asked at once: each has a Python program and two plugins."""
 
 DEADLINE_SECONDS = 300.0
-"""How long the plan of one stack may take."""
+"""How long the preview of one stack may take."""
 
 USUAL_NODE_PORTS = f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
 
 
-def preview(
+def review(
     *,
     stack: Annotated[
         list[str] | None, typer.Option(help="Stack to review; repeatable. All of fleet.yaml if not set.")
@@ -53,13 +53,13 @@ def preview(
         seconds=deadline,
         parallel=parallel,
     )
-    judge(_preview(stack, question, as_markdown=as_markdown))
+    judge(_review(stack, question, as_markdown=as_markdown))
 
 
-async def _preview(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> bool:
+async def _review(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> bool:
     folder = Path.cwd()
     project, members, of_fleet = await _members(folder, stacks)
-    reviews = await review(question(find_program(folder, project), configure=of_fleet), members)
+    reviews = await review_stacks(question(find_program(folder, project), configure=of_fleet), members)
     if as_markdown:
         typer.echo(markdown(reviews), nl=False)
     else:

@@ -1,29 +1,56 @@
-"""The verbs, each a file of its own."""
+"""The verbs, each a file of its own, and those over the stacks of a fleet."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
 
 import typer
 
-from kube_registry.cli import fleet
 from kube_registry.cli.doctor import doctor
+from kube_registry.cli.fleet_list import init, list_stacks, status
+from kube_registry.cli.fleet_run import destroy, refresh, up
 from kube_registry.cli.gc import gc
 from kube_registry.cli.images import images
 from kube_registry.cli.preflight import preflight
 from kube_registry.cli.reference import reference
-from kube_registry.cli.review import preview
-from kube_registry.cli.status import status
+from kube_registry.cli.review import review
 from kube_registry.cli.tunnel import tunnel
 from kube_registry.cli.verify import verify
 
+Verb = Callable[..., None]
+
+_ONE_STACK: tuple[Verb, ...] = (tunnel, preflight, images, gc, verify, doctor, reference, review)
+_MANY_STACKS: Mapping[str, Verb] = {
+    "init": init,
+    "list": list_stacks,
+    "status": status,
+    "up": up,
+    "refresh": refresh,
+    "destroy": destroy,
+}
+
+
+def _renamed(verb: Verb, old: str, new: str) -> Verb:
+    """Return a verb for its old name, which prints the new one first."""
+
+    @wraps(verb)
+    def under_its_old_name(*args: object, **options: object) -> None:
+        typer.echo(f"`registryctl {old}` is now `registryctl {new}`; the next release removes the old name", err=True)
+        verb(*args, **options)
+
+    return under_its_old_name
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.command()(tunnel)
-app.command()(preflight)
-app.command()(status)
-app.command()(images)
-app.command()(gc)
-app.command()(verify)
-app.command()(doctor)
-app.command()(reference)
-app.command()(preview)
-app.add_typer(fleet.app, name="fleet")
+for verb in _ONE_STACK:
+    app.command()(verb)
+app.command("status", hidden=True)(_renamed(doctor, "status", "doctor"))
+app.command("preview", hidden=True)(_renamed(review, "preview", "review"))
+
+fleet = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
+for name, verb in _MANY_STACKS.items():
+    fleet.command(name)(verb)
+fleet.command("preview", hidden=True)(_renamed(review, "fleet preview", "review"))
+app.add_typer(fleet, name="fleet")
 
 
 @app.callback()

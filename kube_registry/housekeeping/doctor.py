@@ -106,9 +106,10 @@ def _images(found: Findings, references: Mapping[str, str], push_again: Callable
         words = found.registry if found.running else NO_REGISTRY
         yield Line("images", well=False if found.running else None, words=words)
         return
+    lost = [name for name in references if found.missing[name]]
     for name, reference in references.items():
         missing = ", ".join(found.missing[name])
-        words = f"{missing}; `{push_again([name])}` pushes it again" if missing else f"{reference} is there"
+        words = f"{missing}; `{push_again(lost)}` pushes it again" if missing else f"{reference} is there"
         yield Line(f"image {name}", well=not missing, words=words)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from kube_registry.review.changes import Changed
 from kube_registry.review.inert import cell, code, visible
-from kube_registry.review.preview_plan import Change
 from kube_registry.review.review import ImageChange, StackReview
+from kube_registry.review.stack_preview import Change
 
 MARK = "<!-- kube-registry preview -->"
 """The first line of the comment; a comment that has it is updated in place."""
@@ -24,7 +24,7 @@ def verdict(reviews: Sequence[StackReview]) -> str:
     failed = sum(each.failed is not None for each in reviews)
     words = [f"{len(reviews)} {'stack' if len(reviews) == 1 else 'stacks'} reviewed"]
     words += [f"{unreachable} unreachable"] if unreachable else []
-    words += [f"{failed} without a plan"] if failed else []
+    words += [f"{failed} without a preview"] if failed else []
     words.append(f"{broken} policy {'finding' if broken == 1 else 'findings'}" if broken else "no policy is broken")
     return ", ".join(words)
 

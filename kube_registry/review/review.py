@@ -14,7 +14,7 @@ from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.stack_commands import Program
 from kube_registry.housekeeping.health import unreached
 from kube_registry.review.changes import Changed, changed_files
-from kube_registry.review.preview_plan import DELETED, SAME, Change, Plan, read_plan, read_secrets
+from kube_registry.review.stack_preview import DELETED, SAME, Change, Preview, read_preview, read_secrets
 from kube_registry.rules.rules import Finding, Limits, broken
 
 
@@ -46,7 +46,7 @@ class StackReview:
         images: those that change.
         findings: rules that its resources break.
         unreachable: why its cluster could not be asked, in one sentence.
-        failed: why there is no plan of it, in one sentence.
+        failed: why there is no preview of it, in one sentence.
     """
 
     stack: str
@@ -86,7 +86,7 @@ class Question:
     parallel: int
 
 
-async def review(question: Question, members: Sequence[Member]) -> list[StackReview]:
+async def review_stacks(question: Question, members: Sequence[Member]) -> list[StackReview]:
     """Review every stack, several at once; what fails for one is its own review."""
     return await map_limited(lambda member: _review_stack(question, member), members, at_once=question.parallel)
 
@@ -105,30 +105,30 @@ async def _review_known(question: Question, member: Member, said: StackReview) -
     settings = member.settings
     if unreachable := await unreached(settings):
         return replace(said, unreachable=unreachable)
-    plan = await read_plan(question.program, member, configure=question.configure, seconds=question.seconds)
-    images = await _images(question, member, plan)
+    preview = await read_preview(question.program, member, configure=question.configure, seconds=question.seconds)
+    images = await _images(question, member, preview)
     limits = Limits.of(settings, question.node_ports, question.registries)
-    kept = [change for change in plan.changes if change.what != DELETED]
+    kept = [change for change in preview.changes if change.what != DELETED]
     return replace(
         said,
-        changes=tuple(change for change in plan.changes if change.what != SAME),
+        changes=tuple(change for change in preview.changes if change.what != SAME),
         images=images,
         findings=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
     )
 
 
-async def _images(question: Question, member: Member, plan: Plan) -> tuple[ImageChange, ...]:
+async def _images(question: Question, member: Member, preview: Preview) -> tuple[ImageChange, ...]:
     """The images whose tag is another one than is deployed."""
     folder, settings = question.program.folder, member.settings
     gone = [
         ImageChange(name, before, None, Changed())
-        for name, before in plan.images.items()
+        for name, before in preview.images.items()
         if name not in settings.images
     ]
     found = []
     for name, image in settings.images.items():
         tag = (await asyncio.to_thread(read_content, name, image, settings.platform, folder)).tag
-        before, after = plan.images.get(name), settings.endpoints.tagged_reference(name, tag)
+        before, after = preview.images.get(name), settings.endpoints.tagged_reference(name, tag)
         if before is None or before.partition("@")[0] != after:
             found.append(ImageChange(name, before, after, await changed_files(folder, image, question.base)))
     return (*found, *gone)

@@ -1,8 +1,8 @@
 """Policy rules: what no resource of a stack may be, read from its type and its inputs alone.
 
 Each rule is a pure function and gives a sentence for every breach. What a preview does not know yet, such as the digest
-of an image that is to be pushed, breaks nothing. policy/ hands the rules on to Pulumi, and `registryctl preview` asks
-them over a plan.
+of an image that is to be pushed, breaks nothing. policy/ hands the rules on to Pulumi, and `registryctl review` asks
+them over a preview.
 """
 
 import re

@@ -66,3 +66,15 @@ def test_ctrl_c_has_its_meaning_before_anything_slow_is_imported() -> None:
     code = "import sys, registryctl; print(*(name for name in sys.modules if name.startswith('kube_registry.')))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "kube_registry.cli kube_registry.cli.app\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(["status"], "doctor"), (["preview"], "review"), (["fleet", "preview"], "review")]
+)
+def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(old: list[str], new: str) -> None:
+    done, expected = ended(*old, PATH="/nowhere"), ended(new, PATH="/nowhere")
+    said, *rest = done.stderr.splitlines()
+    assert f"`registryctl {new}`" in said
+    assert (done.returncode, done.stdout, rest) == (expected.returncode, "", expected.stderr.splitlines())
+    listed = ended(*old[:-1], "--help").stdout.partition("Commands:")[2].splitlines()
+    assert old[-1] not in {line.split()[0] for line in listed if line}

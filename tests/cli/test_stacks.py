@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import kube_context_settings, stack_settings
+from kube_registry.cli.stacks import Stack, kube_context_settings, push_line, stack_settings
+from kube_registry.names import image_urn
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
+from kube_registry.spec.settings import Settings
 
 Pulumi = Callable[[str], None]
 
@@ -123,3 +126,15 @@ class TestKubeContext:
     def test_two_kube_contexts_can_be_pushed_to_at_once(self) -> None:
         ports = {kube_context_settings(name, {}).push_port for name in ("prod", "test")}
         assert len(ports) == 2
+
+
+@pytest.mark.parametrize("name", ["live", "team/shop/live"])
+def test_the_line_that_pushes_again_names_every_lost_image_as_pulumi_does(name: str) -> None:
+    stack = Stack(
+        "shop",
+        name,
+        Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="kube-registry", stack="prod"),
+    )
+    first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
+    words = shlex.split(push_line(stack, ["app", "other"]))
+    assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]

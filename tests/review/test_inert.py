@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from kube_registry.review.changes import Changed
 from kube_registry.review.inert import cell, code, visible
 from kube_registry.review.markdown import lines, markdown
-from kube_registry.review.preview_plan import CHANGED, CREATED, Change
 from kube_registry.review.review import ImageChange, StackReview
+from kube_registry.review.stack_preview import CHANGED, CREATED, Change
 from kube_registry.rules.rules import Finding
 
 HOSTILE = "x](https://evil.example) @octo/everyone <img src=https://evil.example/a.png>.txt"

@@ -10,8 +10,8 @@ from pulumi import automation
 
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.markdown import MARK, MOST_FILES, lines, markdown, verdict
-from kube_registry.review.preview_plan import CHANGED, CREATED, DELETED, SAME, Change, change_of
 from kube_registry.review.review import ImageChange, StackReview
+from kube_registry.review.stack_preview import CHANGED, CREATED, DELETED, SAME, Change, change_of
 from kube_registry.rules.rules import Finding
 from kube_registry.spec.sections import ImageSettings
 
@@ -45,7 +45,7 @@ def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> a
     )
 
 
-class TestPlan:
+class TestPreview:
     @pytest.mark.parametrize(
         ("op", "what"), [("create", CREATED), ("update", CHANGED), ("delete", DELETED), ("same", SAME)]
     )
@@ -120,7 +120,7 @@ class TestChangedFiles:
 
 CLEAN = StackReview("clean", "kind")
 DEAD = StackReview("dead", "far", unreachable="no answer from the API server of kube context 'far'")
-FAILED = StackReview("failed", "kind", failed="there is no plan of stack failed: no Docker daemon answers")
+FAILED = StackReview("failed", "kind", failed="there is no preview of stack failed: no Docker daemon answers")
 BROKEN = StackReview(
     "broken",
     "kind",
@@ -137,7 +137,7 @@ class TestText:
     def test_it_begins_with_the_mark_and_names_every_stack(self) -> None:
         text = markdown([CLEAN, DEAD, FAILED, BROKEN])
         assert text.splitlines()[0] == MARK
-        assert "4 stacks reviewed, 1 unreachable, 1 without a plan, 1 policy finding." in text
+        assert "4 stacks reviewed, 1 unreachable, 1 without a preview, 1 policy finding." in text
         assert "### ✅ `clean` (kube context `kind`)\n\nNothing would change." in text
         assert "### ❌ `dead`" in text
         assert "could not be reached, so it was not previewed: `no answer from the API server" in text

@@ -78,7 +78,7 @@ class TestDemo:
         shown = run(f"{line}; pulumi stack output image --stack dev && kubectl get nodes", CHECKOUT)
         assert shown.startswith("localhost:30100/app:")
         assert "dev-n0" in shown
-        assert "there" in run(f"{line}; .venv/bin/python -m registryctl status --stack dev", CHECKOUT)
+        assert "is there" in run(f"{line}; .venv/bin/python -m registryctl doctor --stack dev", CHECKOUT)
 
     def test_make_preview_shows_no_change(self) -> None:
         shown = run("make preview", CHECKOUT)

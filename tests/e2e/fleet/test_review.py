@@ -1,4 +1,4 @@
-"""`registryctl preview` on a real cluster: what it says in review, and that it writes nothing."""
+"""`registryctl review` on a real cluster: what it says in review, and that it writes nothing."""
 
 import json
 import re
@@ -79,7 +79,7 @@ class Review:
         file.write_text(of_the_reviewer)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "registryctl", "preview", "--base", "main", *words]
+        command = [sys.executable, "-m", "registryctl", "review", "--base", "main", *words]
         return subprocess.run(
             command, cwd=self.program.folder, env=self.env, capture_output=True, text=True, timeout=60, check=False
         )

@@ -88,7 +88,7 @@ class TestSecrets:
     def test_our_own_commands_know_it_and_print_none_of_it(self, secretive: Program) -> None:
         tagged = secretive.output("images")["secretive"].partition("@")[0]
         assert secretive.registryctl("reference").stdout.strip() == tagged
-        for words in (["status"], ["images"], ["doctor"], ["preview", "--markdown"]):
+        for words in (["images"], ["doctor"], ["review", "--markdown"]):
             done = secretive.registryctl(*words)
             assert SECRET not in done.stdout + done.stderr
             assert done.returncode == 0 or words == ["doctor"], done.stdout + done.stderr
@@ -117,14 +117,14 @@ class TestSecrets:
         try:
             up = registryctl("fleet", "up", "--json", "--report", "report.html", "--report", "report.json")
             first, second = says(secretive, *up), says(secretive, *up)
-            preview = says(secretive, *registryctl("preview", "--markdown", "--base", "HEAD"))
+            review = says(secretive, *registryctl("review", "--markdown", "--base", "HEAD"))
             status = says(secretive, *registryctl("fleet", "status"))
         finally:
             fleet.unlink()
         assert json.loads((secretive.folder / "report.json").read_text())["outcomes"][0]["result"] == "left alone"
-        assert SECRET not in first + second + preview + status
-        assert "Nothing would change." in preview
-        assert "| image |" not in preview
+        assert SECRET not in first + second + review + status
+        assert "Nothing would change." in review
+        assert "| image |" not in review
         says(secretive, "pulumi", "preview", "--expect-no-changes", "--non-interactive")
 
     def test_no_file_of_the_program_or_its_state_holds_it(self, secretive: Program) -> None:

@@ -74,15 +74,15 @@ class TestOnTheEngine:
         assert "no Docker daemon answers at unix:///nowhere.sock" in text
         assert "Traceback" not in text
 
-    def test_pulumi_preview_fails_until_there_is_a_plan(self, program: Program) -> None:
+    def test_pulumi_preview_fails_until_there_is_a_daemon(self, program: Program) -> None:
         env = program.stack.workspace.env_vars
         wrong = {**env, "DOCKER_HOST": "unix:///nowhere.sock"}
-        failed = program.registryctl("preview", DOCKER_HOST=wrong["DOCKER_HOST"])
+        failed = program.registryctl("review", DOCKER_HOST=wrong["DOCKER_HOST"])
         assert failed.returncode == 1
         (line,) = commands_of(failed.stdout + failed.stderr, "preview")
         assert tried(line, program.folder, wrong).returncode != 0
         paste(line, program.folder, env)
-        assert program.registryctl("preview").returncode == 0
+        assert program.registryctl("review").returncode == 0
 
     @pytest.mark.parametrize(
         ("setting", "words"),

@@ -80,7 +80,7 @@ TESTS = {
     "TunnelTimeoutError": _SHOWN_BY_DOCTOR,
     "PushPortBusyError": "e2e/journey/test_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",
     "RunCancelledError": "e2e/fleet/test_fleet.py::test_the_command_goes_on_where_the_run_ended",
-    "PlanError": "e2e/journey/test_bad_input.py::test_pulumi_preview_fails_until_there_is_a_plan",
+    "PreviewError": "e2e/journey/test_bad_input.py::test_pulumi_preview_fails_until_there_is_a_daemon",
 }
 """Error whose example prints a command -> the test that runs it."""
 

@@ -67,7 +67,7 @@ def test_a_fleet_finds_it_in_the_stacks_own_file(lab: Lab, secret: Program, cred
     stack = {"name": STACK, "kubeContext": lab.cluster.kube_context, "images": {"app": {"context": "./app"}}}
     (secret.folder / "fleet.yaml").write_text(yaml.safe_dump({"stacks": [stack]}))
     printed = ""
-    for words in (["fleet", "up", "--report", "report.html"], ["fleet", "status"], ["preview"], ["fleet", "list"]):
+    for words in (["fleet", "up", "--report", "report.html"], ["fleet", "status"], ["review"], ["fleet", "list"]):
         done = secret.run(sys.executable, "-m", "registryctl", *words)
         assert done.returncode == 0, done
         printed += done.stdout + done.stderr

@@ -12,7 +12,7 @@ from kube_registry.engine.pulumi_process import HeldCommand
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.phases import error_of
 from kube_registry.fleet.stack_commands import Program, StackCommands
-from kube_registry.review.errors import PlanError, PlanTooLateError
+from kube_registry.review.errors import PreviewError, PreviewTooLateError
 
 _T = TypeVar("_T")
 
@@ -24,7 +24,7 @@ _OPS = {"create": CREATED, "import": CREATED, "update": CHANGED, "replace": REPL
 _OWN = "pulumi:"
 """How the types of stacks and providers begin, which are nothing in a cluster."""
 
-_MESSAGE = "registryctl preview"
+_MESSAGE = "registryctl review"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One stack's plan.
+class Preview:
+    """What an update of one stack would do.
 
     Args:
         changes: every resource of it, the unchanged ones too.
@@ -68,8 +68,8 @@ async def read_secrets(program: Program, member: Member, *, seconds: float) -> M
         seconds: how long it may take.
 
     Raises:
-        PlanError: Pulumi fails.
-        PlanTooLateError: it takes longer.
+        PreviewError: Pulumi fails.
+        PreviewTooLateError: it takes longer.
         SettingsError: with them, its settings are not right.
     """
     commands = StackCommands(program, member, HeldCommand(program.command))
@@ -84,7 +84,7 @@ async def read_secrets(program: Program, member: Member, *, seconds: float) -> M
     return await _answered(commands, ask, [], seconds)
 
 
-async def read_plan(program: Program, member: Member, *, configure: bool, seconds: float) -> Plan:
+async def read_preview(program: Program, member: Member, *, configure: bool, seconds: float) -> Preview:
     """Have Pulumi preview one stack; a stack that does not exist yet is made, empty, in Pulumi's state.
 
     Args:
@@ -94,8 +94,8 @@ async def read_plan(program: Program, member: Member, *, configure: bool, second
         seconds: how long it may take.
 
     Raises:
-        PlanError: Pulumi fails.
-        PlanTooLateError: it takes longer.
+        PreviewError: Pulumi fails.
+        PreviewTooLateError: it takes longer.
     """
     commands = StackCommands(program, member, HeldCommand(program.command))
     changes: list[Change] = []
@@ -107,7 +107,7 @@ async def read_plan(program: Program, member: Member, *, configure: bool, second
         if error := error_of(event):
             errors.append(error)
 
-    def ask() -> Plan:
+    def ask() -> Preview:
         if configure:
             commands.configure()
         try:
@@ -116,7 +116,7 @@ async def read_plan(program: Program, member: Member, *, configure: bool, second
             commands.create()
             images = {}
         commands.run("preview", _MESSAGE, hear)
-        return Plan(tuple(changes), images)
+        return Preview(tuple(changes), images)
 
     return await _answered(commands, ask, errors, seconds)
 
@@ -128,10 +128,10 @@ async def _answered(commands: StackCommands, ask: Callable[[], _T], errors: Sequ
         async with asyncio.timeout(seconds):
             return await held(ask, commands.command.end)
     except TimeoutError as error:
-        raise PlanTooLateError(stack=name, seconds=seconds) from error
+        raise PreviewTooLateError(stack=name, seconds=seconds) from error
     except automation.CommandError as error:
         reason = errors[0] if errors else str(error).rpartition("error: ")[2]
-        raise PlanError(stack=name, reason=" ".join(reason.split())) from error
+        raise PreviewError(stack=name, reason=" ".join(reason.split())) from error
 
 
 def change_of(event: automation.EngineEvent) -> Change | None:
