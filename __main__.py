@@ -11,7 +11,7 @@ from components.cluster_registry import ClusterRegistry
 from components.hooks import prove_preconditions
 from components.providers import docker_provider, kubernetes_provider
 from components.registry_image import RegistryImage, report_differences, warn_of_secrets
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_builds
 from kube_registry.build.staging import stage
 from kube_registry.docker_daemon.config import broken_store
 from kube_registry.errors import KubeRegistryError, on_stack
@@ -28,14 +28,14 @@ def main() -> None:
         pulumi.log.warn(on_stack(note, pulumi.get_stack()))
     warn_of_secrets(settings)
     prove_preconditions(settings)
-    staged = [stage(read_content(*image, settings.platform, Path()), Path()) for image in settings.images.items()]
-    report_differences(staged)
+    builds = [stage(build, Path()) for build in read_builds(settings, Path())]
+    report_differences(builds)
     broken = broken_store(os.environ)
     cluster = kubernetes_provider(settings, same_cluster(settings))
     opts = pulumi.ResourceOptions(providers=[cluster, docker_provider(broken)])
     path = PushPath(settings, os.environ, broken.config if broken else None)
     registry = ClusterRegistry("registry", settings, path, opts)
-    images = {each.image: RegistryImage(each, registry, opts) for each in staged}
+    images = {build.image: RegistryImage(build, registry, opts) for build in builds}
     pulumi.export("tagged", {name: image.tagged for name, image in images.items()})
     pulumi.export("images", references := {name: image.reference for name, image in images.items()})
     if len(references) == 1:

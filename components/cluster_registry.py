@@ -40,6 +40,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     ) -> None:
         super().__init__("kube-registry:index:ClusterRegistry", name, {}, opts)
         self.settings = settings
+        self.endpoints = settings.endpoints
         self.push_hooks = push_hooks(name, path)
         self._namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",

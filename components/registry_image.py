@@ -5,13 +5,13 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 
 import pulumi
 import pulumi_docker as docker
 
 from components.cluster_registry import ClusterRegistry
-from kube_registry.build.staging import Staged
+from kube_registry.build.build import Build
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
 
@@ -23,7 +23,7 @@ class RegistryImage(pulumi.ComponentResource):
     """An image of the stack, as its cluster's nodes pull it.
 
     Args:
-        staged: its content; `image` is its repository in the registry, and its name in the stack and its settings.
+        build: what it is built of, staged; `image` is its repository in the registry, and its name in the stack.
         registry: where it goes.
         opts: carries the docker provider.
     """
@@ -36,23 +36,22 @@ class RegistryImage(pulumi.ComponentResource):
 
     def __init__(
         self,
-        staged: Staged,
+        build: Build,
         registry: ClusterRegistry,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name, tag = staged.image, staged.tag
+        name, tag = build.image, build.tag
         super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
-        settings = registry.settings
-        image = settings.images[name]
+        endpoints, args = registry.endpoints, build.settings.build_args
         built = docker.Image(
             name,
-            image_name=settings.endpoints.push_name(name, tag),
+            image_name=endpoints.push_name(name, tag),
             build={
-                "context": staged.context,
-                "dockerfile": staged.dockerfile,
-                "target": image.target,
-                "args": _secret(image.build_args) if settings.has_secret_build_args else image.build_args,
-                "platform": settings.platform,
+                "context": build.staged_context,
+                "dockerfile": build.staged_dockerfile,
+                "target": build.settings.target,
+                "args": {key: pulumi.Output.secret(args[key]) for key in args} if build.has_secret_args else args,
+                "platform": build.platform,
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -64,28 +63,27 @@ class RegistryImage(pulumi.ComponentResource):
 
         def pull_reference(pushed: str) -> str:
             digest = parse_reference(pushed).digest
-            return settings.endpoints.pull_reference(name, tag, str(digest))
+            return endpoints.pull_reference(name, tag, str(digest))
 
-        self.tagged = settings.endpoints.tagged_reference(name, tag)
+        self.tagged = endpoints.tagged_reference(name, tag)
         self.reference = built.repo_digest.apply(pull_reference)
         self.register_outputs({"reference": self.reference, "tagged": self.tagged})
 
 
-def report_differences(staged: Iterable[Staged]) -> None:
+def report_differences(builds: Sequence[Build]) -> None:
     """Report, once a run, where builds get something else than the files on disk.
 
     Args:
-        staged: the images' contents.
+        builds: the images'.
     """
-    staged = list(staged)
-    if links := sorted({os.path.relpath(link) for each in staged for link in each.left_out}):
+    if links := sorted({os.path.relpath(link) for each in builds for link in each.left_out}):
         named = ", ".join(links[:MOST_NAMED]).encode(errors="backslashreplace").decode()
         more = f" and {len(links) - MOST_NAMED} more" if len(links) > MOST_NAMED else ""
         pulumi.log.warn(
             f"links left out of the build, because they do not lead to anything that is sent to it: {named}{more}. "
             "Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
         )
-    if widened := sum(each.widened for each in staged):
+    if widened := sum(each.widened for each in builds):
         pulumi.log.info(
             f"files that the umask hides from other users here are readable by every user in the image: {widened}"
         )
@@ -98,8 +96,3 @@ def warn_of_secrets(settings: Settings) -> None:
             "Build arguments are secret in this stack's config, and are kept secret in its state. In the registry they "
             "are not: a build argument is part of the image's history, which every pod of the cluster can read."
         )
-
-
-def _secret(build_args: Mapping[str, str]) -> dict[str, pulumi.Output[str]]:
-    """Build arguments of which the engine shows names and not values."""
-    return {name: pulumi.Output.secret(value) for name, value in build_args.items()}

@@ -8,46 +8,38 @@ hashes.json                the hash of every file in context/, by its path there
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
-from kube_registry.build.content import Content, Entry
+from kube_registry.build.build import CONTEXT, DOCKERFILE, Build
+from kube_registry.build.content import Entry
 
-CONTEXT = "context"
-DOCKERFILE = "Dockerfile"
 IGNORE = "Dockerfile.dockerignore"
 HASHES = "hashes.json"
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What something in a stage is: kind and mode, and a file's size or a link's target."""
-
-    mode: int
-    value: int | str
+Facts = tuple[int, int | str]
+"""What something in a stage is: kind and mode, and a file's size or a link's target."""
 
 
-def expected(content: Content) -> dict[str, Facts]:
+def expected(build: Build) -> dict[str, Facts]:
     """What a whole stage holds."""
-    entries = {f"{CONTEXT}/{entry.path}": facts_of(entry) for entry in content.entries}
-    dockerfile = Facts(stat.S_IFLNK, f"{CONTEXT}/{content.dockerfile}")
-    return {**entries, DOCKERFILE: dockerfile, IGNORE: Facts(stat.S_IFREG | 0o644, 0)}
+    entries = {f"{CONTEXT}/{entry.path}": facts_of(entry) for entry in build.entries}
+    dockerfile = (stat.S_IFLNK, f"{CONTEXT}/{build.sent_dockerfile}")
+    return {**entries, DOCKERFILE: dockerfile, IGNORE: (stat.S_IFREG | 0o644, 0)}
 
 
 def facts_of(entry: Entry) -> Facts:
     """What an entry is once it is staged."""
     if entry.kind == "link":
-        return Facts(stat.S_IFLNK, entry.value)
-    if entry.kind == "folder":
-        return Facts(stat.S_IFDIR | entry.mode, 0)
-    return Facts(stat.S_IFREG | entry.mode, entry.size)
+        return stat.S_IFLNK, entry.value
+    return entry.mode | (stat.S_IFDIR if entry.kind == "folder" else stat.S_IFREG), entry.size
 
 
 def facts(found: os.stat_result, path: Path) -> Facts:
     """What something in a stage is; `found` is its lstat."""
     if stat.S_ISLNK(found.st_mode):
-        return Facts(stat.S_IFLNK, os.readlink(path))  # noqa: PTH115 - a Path drops a slash at the end
-    return Facts(found.st_mode, found.st_size if stat.S_ISREG(found.st_mode) else 0)
+        return stat.S_IFLNK, os.readlink(path)  # noqa: PTH115 - a Path drops a slash at the end
+    return found.st_mode, found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def found(folder: Path) -> dict[str, Facts]:

@@ -12,13 +12,13 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from kube_registry.build.content import Content, Entry
+from kube_registry.build.build import CONTEXT, DOCKERFILE, Build
+from kube_registry.build.content import Entry
 from kube_registry.build.errors import BuildContextError
-from kube_registry.build.hash_cache import OWN_FOLDER, flat, forget_hashes, make_own_folder
-from kube_registry.build.stage_facts import CONTEXT, DOCKERFILE, HASHES, IGNORE, expected, facts, facts_of, found
+from kube_registry.build.hash_cache import forget_hashes, make_own_folder
+from kube_registry.build.stage_facts import HASHES, IGNORE, expected, facts, facts_of, found
 
 UNUSED_SECONDS = 24 * 3600
 """How long a stage is kept that no run uses."""
@@ -26,70 +26,47 @@ UNUSED_SECONDS = 24 * 3600
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Staged:
-    """Where an image's build finds its files: relative to the program's folder, with forward slashes.
-
-    Attributes:
-        image: the image's name in the settings.
-        tag: names its content.
-        context: the build context.
-        dockerfile: the Dockerfile.
-        left_out: links that are not sent because they do not lead to something that is sent.
-        widened: number of files that the umask hides from others here, and that everybody may read in the image.
-    """
-
-    image: str
-    tag: str
-    context: str
-    dockerfile: str
-    left_out: tuple[Path, ...]
-    widened: int
-
-
 class _ChangedError(Exception):
     """A file is not what it was when it was hashed."""
 
 
-def stage(content: Content, program: Path) -> Staged:
-    """Stage an image's content; what an earlier run has staged is used again, with the files' times of now.
+def stage(build: Build, program: Path) -> Build:
+    """Stage what an image's build reads, and return the build; a stage of an earlier run gets the files' times of now.
 
     Args:
-        content: what the image's build reads.
+        build: an image's, as its files are now.
         program: the program's folder.
 
     Raises:
         BuildContextError: a file changed since its hash was taken, or nothing can be written.
     """
-    place = f"{OWN_FOLDER}/stages/{flat(content.image)}/{content.tag}"
-    folder = program / place
+    folder = program / build.stage
     try:
         make_own_folder(program)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if not _use_again(content, folder):
-            _make(content, folder)
+        if not _use_again(build, folder):
+            _make(build, folder)
         _remove_unused(folder)
     except OSError as error:
         problem = f"cannot be staged: {error.strerror}"
         mend = "make room and rights for that folder beside Pulumi.yaml"
         path = str(error.filename or folder)  # a full disk names no file
-        raise BuildContextError(image=content.image, path=path, problem=problem, mend=mend) from error
+        raise BuildContextError(image=build.image, path=path, problem=problem, mend=mend) from error
     except _ChangedError as error:
         with suppress(OSError):
-            forget_hashes(program, content.image)
+            forget_hashes(program, build.image)
         problem = "changed while it was read"
         mend = "run it again once nothing writes there any more"
-        raise BuildContextError(image=content.image, path=str(error), problem=problem, mend=mend) from error
-    widened = sum(entry.widened for entry in content.entries)
-    return Staged(content.image, content.tag, f"{place}/{CONTEXT}", f"{place}/{DOCKERFILE}", content.left_out, widened)
+        raise BuildContextError(image=build.image, path=str(error), problem=problem, mend=mend) from error
+    return build
 
 
-def _use_again(content: Content, folder: Path) -> bool:
+def _use_again(build: Build, folder: Path) -> bool:
     """Bring a whole stage to the files' times of now; False if there is none that can be."""
-    if not folder.is_dir() or found(folder) != expected(content):
+    if not folder.is_dir() or found(folder) != expected(build):
         return False
     os.utime(folder)
-    other = [entry for entry in content.entries if _lstat(folder, entry).st_mtime_ns != entry.time]
+    other = [entry for entry in build.entries if (folder / CONTEXT / entry.path).lstat().st_mtime_ns != entry.time]
     if not all(_is_only(folder, entry) for entry in other if entry.kind == "file"):
         return False
     for entry in other:
@@ -103,43 +80,39 @@ def _is_only(folder: Path, entry: Entry) -> bool:
         return os.fstat(file.fileno()).st_nlink == 1 and hashlib.file_digest(file, "sha256").hexdigest() == entry.value
 
 
-def _lstat(folder: Path, entry: Entry) -> os.stat_result:
-    return (folder / CONTEXT / entry.path).lstat()
-
-
 def _set_time(path: Path, entry: Entry) -> None:
     os.utime(path, ns=(entry.time, entry.time), follow_symlinks=False)
 
 
-def _make(content: Content, folder: Path) -> None:
+def _make(build: Build, folder: Path) -> None:
     """Make a stage and put it in its place whole; another run may have been faster."""
     earlier = _earlier_files(folder.parent)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
     try:
         (making / CONTEXT).mkdir()
-        for entry in content.entries:
+        for entry in build.entries:
             _put(entry, making / CONTEXT / entry.path, earlier)
-        for entry in reversed(content.entries):  # a folder after what is in it, which changes its time
+        for entry in reversed(build.entries):  # a folder after what is in it, which changes its time
             if entry.kind == "folder":
                 (making / CONTEXT / entry.path).chmod(entry.mode)
                 _set_time(making / CONTEXT / entry.path, entry)
-        (making / DOCKERFILE).symlink_to(f"{CONTEXT}/{content.dockerfile}")
+        (making / DOCKERFILE).symlink_to(f"{CONTEXT}/{build.sent_dockerfile}")
         (making / IGNORE).touch()
         (making / IGNORE).chmod(0o644)
-        hashes = {entry.path: entry.value for entry in content.entries if entry.kind == "file"}
+        hashes = {entry.path: entry.value for entry in build.entries if entry.kind == "file"}
         (making / HASHES).write_text(json.dumps(hashes))
-        _put_in_place(making, folder, content)
+        _put_in_place(making, folder, build)
     finally:
         _clear(making)
 
 
-def _put_in_place(making: Path, folder: Path, content: Content) -> None:
-    if folder.exists() and not _use_again(content, folder):
+def _put_in_place(making: Path, folder: Path, build: Build) -> None:
+    if folder.exists() and not _use_again(build, folder):
         _remove(folder)
     try:
         making.rename(folder)
     except OSError:
-        if not _use_again(content, folder):
+        if not _use_again(build, folder):
             raise
 
 
@@ -162,14 +135,11 @@ def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) ->
     Only the file of the same path serves: two names of one file in a stage would be hard links in the image.
     """
     value, file = earlier.get(entry.path, ("", target))
-    try:
-        if value == entry.value:
-            there = file.lstat()
-            if (facts(there, file), there.st_mtime_ns) == (facts_of(entry), entry.time):
-                target.hardlink_to(file)
-                return True
-    except OSError:
-        pass  # the stage was removed just now, or this file system has no such links: it is copied
+    with suppress(OSError):  # the stage was removed just now, or this file system has no such links: it is copied
+        there = file.lstat()
+        if (value, facts(there, file), there.st_mtime_ns) == (entry.value, facts_of(entry), entry.time):
+            target.hardlink_to(file)
+            return True
     return False
 
 
@@ -189,21 +159,13 @@ def _copy(entry: Entry, target: Path) -> None:
 
 def _earlier_files(stages: Path) -> dict[str, tuple[str, Path]]:
     """The files of the stage that was used last: path -> hash, and where it is."""
-    records = sorted(stages.glob(f"*/{HASHES}"), key=_used)
-    if not records:
-        return {}
-    context = records[-1].parent / CONTEXT
     try:
-        hashes = json.loads(records[-1].read_text())
-    except (OSError, ValueError):
+        record = max(stages.glob(f"*/{HASHES}"), key=lambda each: each.parent.stat().st_mtime)
+        hashes = json.loads(record.read_text())
+    except (OSError, ValueError):  # there is none, it is being removed, or it is not whole
         return {}
+    context = record.parent / CONTEXT
     return {path: (value, context / path) for path, value in hashes.items()} if isinstance(hashes, dict) else {}
-
-
-def _used(record: Path) -> float:
-    with suppress(OSError):
-        return record.parent.stat().st_mtime
-    return 0.0
 
 
 def _remove_unused(current: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_builds
 from kube_registry.cli.session import StackName
 from kube_registry.cli.stacks import stack_settings
 
@@ -22,6 +22,5 @@ def reference(
     settings = asyncio.run(stack_settings(folder, stack, {}))
     if name and name not in settings.images:
         raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(settings.images)}.")
-    for each in [name] if name else settings.images:
-        tag = read_content(each, settings.images[each], settings.platform, folder).tag
-        typer.echo(settings.endpoints.tagged_reference(each, tag))
+    for build in read_builds(settings, folder, [name] if name else None):
+        typer.echo(settings.endpoints.tagged_reference(build.image, build.tag))

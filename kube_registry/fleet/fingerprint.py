@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_builds
 from kube_registry.fleet.fleet_file import Member
 
 PROGRAM = (
@@ -52,8 +52,7 @@ def message_of(member: Member, folder: Path, program: str) -> str:
     """
     settings = member.settings
     references = [
-        settings.endpoints.tagged_reference(name, read_content(name, image, settings.platform, folder).tag)
-        for name, image in settings.images.items()
+        settings.endpoints.tagged_reference(build.image, build.tag) for build in read_builds(settings, folder)
     ]
     decides = json.dumps([program, references, member.config], sort_keys=True, default=dict)
     return f"registryctl fleet up, {hashlib.sha256(decides.encode()).hexdigest()[:16]}"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from kube_registry.build.dockerignore import IgnoreRules, ignore_file
 from kube_registry.processes import run
-from kube_registry.spec.sections import ImageSettings
 
 GIT_SECONDS = 30.0
 """How long `git` may take to compare a build context."""
@@ -26,19 +25,16 @@ class Changed:
     unknown: str = ""
 
 
-async def changed_files(program: Path, image: ImageSettings, base: str) -> Changed:
+async def changed_files(context: Path, dockerfile: Path, base: str) -> Changed:
     """The files that the build reads and that differ from where this branch left its base.
 
     Files that git ignores are not seen; those that are new and not yet added are.
 
     Args:
-        program: folder that `image.context` is relative to.
-        image: how the image is built.
+        context: the build context, every link followed.
+        dockerfile: the Dockerfile, in it or not.
         base: what the branch is to be merged into, such as origin/main.
     """
-    context = (program / image.context).resolve()
-    dockerfile = context / image.dockerfile
-    dockerfile = dockerfile.parent.resolve() / dockerfile.name
     ignore = ignore_file(context, dockerfile)
     build_files = [file for file in (dockerfile, ignore) if file]
     since = await _git(context, "merge-base", base, "HEAD")

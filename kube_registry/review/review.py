@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_builds
 from kube_registry.concurrency import map_limited
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.fleet_file import Member
@@ -126,9 +126,11 @@ async def _images(question: Question, member: Member, preview: Preview) -> tuple
         if name not in settings.images
     ]
     found = []
-    for name, image in settings.images.items():
-        tag = (await asyncio.to_thread(read_content, name, image, settings.platform, folder)).tag
-        before, after = preview.images.get(name), settings.endpoints.tagged_reference(name, tag)
+    for build in await asyncio.to_thread(list, read_builds(settings, folder)):
+        name = build.image
+        before, after = preview.images.get(name), settings.endpoints.tagged_reference(name, build.tag)
         if before is None or before.partition("@")[0] != after:
-            found.append(ImageChange(name, before, after, await changed_files(folder, image, question.base)))
+            found.append(
+                ImageChange(name, before, after, await changed_files(build.context, build.dockerfile, question.base))
+            )
     return (*found, *gone)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from kube_registry.build.content import TAG_LENGTH
+from kube_registry.build.build import TAG_LENGTH
 from kube_registry.names import READ_PORT, WRITE_PORT
 from kube_registry.rules.allowed_registries import is_allowed
 from kube_registry.rules.pod_security import privileges

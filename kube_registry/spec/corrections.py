@@ -149,7 +149,7 @@ def _as_given(
         ):
             yield from _as_given(place, ["images", image, meant, *rest], value, checked, is_secret=is_secret)
         case ["images", _], _:
-            yield _set([*target, "context"], str(checked.of_image["context"].default))
+            yield _set([*target, "context"], ".")
         case _, str() | int() | float() if is_secret:
             yield f"pulumi config get --path {_path(place)} | pulumi config set --secret --path {_path(target)}"
         case _, str() | int() | float() if _fits_a_line(str(value)):

@@ -13,8 +13,11 @@ _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[k
 class ImageSettings(Section):
     """How one image is built."""
 
-    context: Text = setting(
-        "Folder of the build context, relative to the program.", "the path of a folder", "./app", default="."
+    context: Text | None = setting(
+        "Folder of the build context, relative to the program; the program's own if not set.",
+        "the path of a folder",
+        "./app",
+        default=None,
     )
     dockerfile: Text = setting(
         "Dockerfile, relative to the build context.", "the path of a file", "Dockerfile", default="Dockerfile"

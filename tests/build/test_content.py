@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_build
 from kube_registry.build.context_paths import context_paths
 from kube_registry.build.errors import BuildContextError
 from kube_registry.spec.sections import ImageSettings
@@ -27,11 +27,11 @@ def checkout(folder: Path) -> Path:
 
 
 def tag(folder: Path, image: ImageSettings | None = None, platform: str = PLATFORM) -> str:
-    return read_content("app", image or ImageSettings(context="app"), platform, folder).tag
+    return read_build("app", image or ImageSettings(context="app"), platform, folder).tag
 
 
 def paths(folder: Path, image: ImageSettings) -> list[str]:
-    return [entry.path for entry in read_content("app", image, PLATFORM, folder).entries]
+    return [entry.path for entry in read_build("app", image, PLATFORM, folder).entries]
 
 
 class TestTag:
@@ -100,9 +100,9 @@ class TestEntries:
         folder = checkout(tmp_path)
         (folder / "app" / "site" / "Dockerfile").write_text("FROM scratch\n")
         image = ImageSettings(context="app", dockerfile="latest/Dockerfile")
-        content = read_content("app", image, PLATFORM, folder)
-        assert content.dockerfile == "site/Dockerfile"
-        assert content.dockerfile in [entry.path for entry in content.entries]
+        build = read_build("app", image, PLATFORM, folder)
+        assert build.sent_dockerfile == "site/Dockerfile"
+        assert build.sent_dockerfile in [entry.path for entry in build.entries]
 
 
 class TestContextPaths:
@@ -176,7 +176,7 @@ class TestCache:
 
     @pytest.mark.usefixtures("later")
     def test_those_of_an_image_with_the_longest_name_are_kept(self, folder: Path) -> None:
-        read_content("a" * 239, ImageSettings(context="app"), PLATFORM, folder)
+        read_build("a" * 239, ImageSettings(context="app"), PLATFORM, folder)
         assert [file for file in (folder / ".kube-registry").iterdir() if "aaaa" in file.name]
 
     @pytest.mark.usefixtures("later")

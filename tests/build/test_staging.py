@@ -15,9 +15,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from kube_registry.build.content import Content, read_content
+from kube_registry.build.build import Build, read_build
 from kube_registry.build.errors import BuildContextError
-from kube_registry.build.staging import Staged, stage
+from kube_registry.build.staging import stage
 from kube_registry.spec.sections import ImageSettings
 
 DAY = 24 * 3600
@@ -69,11 +69,11 @@ def app(folder: Path) -> Path:
     return folder / "app"
 
 
-def read(folder: Path, image: ImageSettings | None = None, name: str = "app") -> Content:
-    return read_content(name, image or ImageSettings(context="app"), "linux/amd64", folder)
+def read(folder: Path, image: ImageSettings | None = None, name: str = "app") -> Build:
+    return read_build(name, image or ImageSettings(context="app"), "linux/amd64", folder)
 
 
-def staged(folder: Path, image: ImageSettings | None = None, name: str = "app") -> Staged:
+def staged(folder: Path, image: ImageSettings | None = None, name: str = "app") -> Build:
     return stage(read(folder, image, name), folder)
 
 
@@ -106,7 +106,7 @@ def served(folder: Path) -> Iterator[str]:
 
 class TestStage:
     def test_it_holds_names_bytes_and_links_of_what_docker_build_would_send(self, folder: Path, app: Path) -> None:
-        assert contents(folder / staged(folder).context) == {
+        assert contents(folder / staged(folder).staged_context) == {
             ".dockerignore": (app / ".dockerignore").read_text(),
             "Dockerfile": "FROM scratch\nCOPY . /\n",
             "latest": "run.sh",
@@ -116,20 +116,20 @@ class TestStage:
 
     def test_its_paths_are_relative_and_hold_the_tag(self, folder: Path) -> None:
         made = staged(folder, name="team/app")
-        assert made.context == f".kube-registry/stages/team+app/{made.tag}/context"
-        assert made.dockerfile == f".kube-registry/stages/team+app/{made.tag}/Dockerfile"
+        assert made.staged_context == f".kube-registry/stages/team+app/{made.tag}/context"
+        assert made.staged_dockerfile == f".kube-registry/stages/team+app/{made.tag}/Dockerfile"
 
     def test_the_provider_applies_no_ignore_rule_again(self, folder: Path) -> None:
         """It takes the ignore file beside the Dockerfile first, and takes the Dockerfile for the one in the context."""
         made = staged(folder)
-        assert (folder / f"{made.dockerfile}.dockerignore").read_text() == ""
-        assert (folder / made.dockerfile).resolve() == (folder / made.context / "Dockerfile").resolve()
+        assert (folder / f"{made.staged_dockerfile}.dockerignore").read_text() == ""
+        assert (folder / made.staged_dockerfile).resolve() == (folder / made.staged_context / "Dockerfile").resolve()
 
     def test_the_programs_folder_can_be_the_context(self, folder: Path) -> None:
         (folder / "Dockerfile").write_text("FROM scratch\n")
         first = staged(folder, ImageSettings())
         assert staged(folder, ImageSettings()) == first
-        assert not (folder / first.context / ".kube-registry").exists()
+        assert not (folder / first.staged_context / ".kube-registry").exists()
         assert (folder / ".kube-registry" / ".gitignore").read_text() == "*\n"
 
     def test_what_another_program_keeps_is_no_part_of_it(self, folder: Path) -> None:
@@ -138,7 +138,7 @@ class TestStage:
         for program in programs:
             program.mkdir()
         image = ImageSettings(context="..")
-        tags = {stage(read_content("app", image, "linux/amd64", each), each).tag for _ in range(4) for each in programs}
+        tags = {stage(read_build("app", image, "linux/amd64", each), each).tag for _ in range(4) for each in programs}
         assert len(tags) == 1
 
 
@@ -150,15 +150,15 @@ class TestDockerfile:
         (folder / "Containerfile").write_text("FROM scratch\n")
         (app / ".dockerignore").write_text("Dockerfile\n")
         made = staged(folder, ImageSettings(context="app", dockerfile="Dockerfile" if ignored else "../Containerfile"))
-        assert (folder / made.dockerfile).resolve().name == UNSENT_DOCKERFILE
-        assert not (folder / made.context / "Dockerfile").exists()
-        assert (folder / f"{made.dockerfile}.dockerignore").read_text() == ""
+        assert (folder / made.staged_dockerfile).resolve().name == UNSENT_DOCKERFILE
+        assert not (folder / made.staged_context / "Dockerfile").exists()
+        assert (folder / f"{made.staged_dockerfile}.dockerignore").read_text() == ""
 
     def test_the_ignore_file_of_one_from_outside_counts_and_is_not_sent(self, folder: Path) -> None:
         (folder / "Containerfile").write_text("FROM scratch\n")
         (folder / "Containerfile.dockerignore").write_text("site\n")
         made = staged(folder, ImageSettings(context="app", dockerfile="../Containerfile"))
-        assert {file.name for file in (folder / made.context).iterdir()} == {
+        assert {file.name for file in (folder / made.staged_context).iterdir()} == {
             ".dockerignore",
             UNSENT_DOCKERFILE,
             "Dockerfile",
@@ -173,8 +173,8 @@ class TestDockerfile:
             (app / name).symlink_to(f"../shared-{name}")
         made = staged(folder)
         assert made.left_out == ()
-        assert contents(folder / made.context)["Dockerfile"] == "FROM scratch\nCOPY . /\n"
-        assert "noise.log" not in contents(folder / made.context)
+        assert contents(folder / made.staged_context)["Dockerfile"] == "FROM scratch\nCOPY . /\n"
+        assert "noise.log" not in contents(folder / made.staged_context)
 
 
 class TestTimes:
@@ -183,13 +183,13 @@ class TestTimes:
         os.utime(app / "latest", ns=(EDITED + 1, EDITED + 1), follow_symlinks=False)
         os.utime(app / "site", ns=(EDITED + 2, EDITED + 2))
         before = times(app)
-        after = times(folder / staged(folder).context)
+        after = times(folder / staged(folder).staged_context)
         assert after == {path: before[path] for path in after}
         assert after["run.sh"] == EDITED
 
     def test_one_before_1970_is_1970_as_the_daemon_has_it(self, folder: Path, app: Path) -> None:
         os.utime(app / ".dockerignore", ns=(0, -1_000_000_007))
-        assert times(folder / staged(folder).context)[".dockerignore"] == 0
+        assert times(folder / staged(folder).staged_context)[".dockerignore"] == 0
 
     def test_they_are_no_part_of_the_tag(self, folder: Path, app: Path) -> None:
         before = staged(folder).tag
@@ -204,26 +204,26 @@ class TestTimes:
             os.utime(app / "run.sh", ns=(EDITED, EDITED + number))
             made = staged(folder)
             tags.append(made.tag)
-            assert (folder / made.context / "run.sh").read_text() == text
-            assert times(folder / made.context)["run.sh"] == EDITED + number
+            assert (folder / made.staged_context / "run.sh").read_text() == text
+            assert times(folder / made.staged_context)["run.sh"] == EDITED + number
         assert tags[0] == tags[2] != tags[1]
 
     def test_a_stage_does_not_change_the_times_of_another(self, folder: Path, app: Path) -> None:
         first = staged(folder)
         (app / "run.sh").write_text("edited")
         second = staged(folder)
-        before = times(folder / first.context)
+        before = times(folder / first.staged_context)
         os.utime(app / "site" / "deep" / "page", ns=(EDITED, EDITED))
-        assert staged(folder) == second
-        assert times(folder / second.context)["site/deep/page"] == EDITED
-        assert times(folder / first.context) == before
+        assert staged(folder).stage == second.stage
+        assert times(folder / second.staged_context)["site/deep/page"] == EDITED
+        assert times(folder / first.staged_context) == before
 
     def test_a_server_that_compares_times_sends_every_edit(self, folder: Path, app: Path) -> None:
         page, seen = app / "site" / "deep" / "page", "Thu, 01 Jan 1970 00:00:00 GMT"
         for number, text in enumerate(["hello", "hallo", "hullo", "hello"]):
             page.write_text(text)
             os.utime(page, (A_WHILE_AGO + number, A_WHILE_AGO + number))
-            with served(folder / staged(folder).context) as address:
+            with served(folder / staged(folder).staged_context) as address:
                 asked = Request(f"http://{address}/site/deep/page", headers={"If-Modified-Since": seen})
                 with urlopen(asked, timeout=10) as answer:  # noqa: S310 - a server of this test's
                     assert answer.read().decode() == text
@@ -239,7 +239,7 @@ class TestModes:
         (app / "tmp").mkdir()
         (app / "tmp").chmod(0o1777)
         with umask(0o022):
-            found = modes(folder / staged(folder).context)
+            found = modes(folder / staged(folder).staged_context)
         assert {name: found[name] for name in given} == given
         assert found["tmp"] == 0o1777
         assert found["Dockerfile"] == 0o644
@@ -253,7 +253,7 @@ class TestModes:
             other = checkout(tmp_path / "other")
             second = staged(other)
         assert first.tag == second.tag
-        assert modes(one / first.context) == modes(other / second.context)
+        assert modes(one / first.staged_context) == modes(other / second.staged_context)
 
     def test_each_is_part_of_the_tag(self, folder: Path, app: Path) -> None:
         tags = []
@@ -278,12 +278,13 @@ class TestModes:
         for each in (folder, *folder.parents):
             each.chmod(each.stat().st_mode | 0o055)
         program = (
-            "import os, pathlib, shutil; from kube_registry.build.content import read_content\n"
+            "import os, pathlib, shutil; from kube_registry.build.build import read_build\n"
             "from kube_registry.build.staging import stage\n"
             "from kube_registry.spec.settings import ImageSettings; here = pathlib.Path.cwd(); os.setuid(65534)\n"
-            "made = stage(read_content('app', ImageSettings(context='app'), 'linux/amd64', here), here)\n"
-            "shutil.rmtree(made.context + '/site', ignore_errors=True); (here / made.context / 'run.sh').unlink()\n"
-            "again = stage(read_content('app', ImageSettings(context='app'), 'linux/amd64', here), here)\n"
+            "made = stage(read_build('app', ImageSettings(context='app'), 'linux/amd64', here), here)\n"
+            "sent = here / made.staged_context\n"
+            "shutil.rmtree(sent / 'site', ignore_errors=True); (sent / 'run.sh').unlink()\n"
+            "again = stage(read_build('app', ImageSettings(context='app'), 'linux/amd64', here), here)\n"
             "assert again == made; print(sorted(os.listdir('.kube-registry/stages/app')) == [made.tag])"
         )
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -316,15 +317,15 @@ class TestLinks:
         (app / "loop").symlink_to(target)
         after = staged(folder)
         assert after.tag == before.tag
-        assert not (folder / after.context / "loop").is_symlink()
+        assert not (folder / after.staged_context / "loop").is_symlink()
         assert after.left_out == (app.resolve() / "loop",)
 
     @pytest.mark.parametrize("target", ["run.sh", "latest", "site/deep", "./site/../run.sh", "site/deep/..", "."])
     def test_one_that_leads_to_what_is_sent_is_sent(self, folder: Path, app: Path, target: str) -> None:
         (app / "link").symlink_to(target)
         made = staged(folder)
-        assert os.readlink(folder / made.context / "link") == target  # noqa: PTH115 - a Path changes "./"
-        assert (folder / made.context / "link").exists()
+        assert os.readlink(folder / made.staged_context / "link") == target  # noqa: PTH115 - a Path changes "./"
+        assert (folder / made.staged_context / "link").exists()
         assert made.left_out == ()
 
     def test_the_way_through_a_folder_that_is_a_link_is_followed_as_the_system_does(
@@ -334,7 +335,7 @@ class TestLinks:
         (app / "good").symlink_to("here/../deep/page")
         (app / "bad").symlink_to("here/../run.sh")
         made = staged(folder)
-        assert (folder / made.context / "good").exists()
+        assert (folder / made.staged_context / "good").exists()
         assert made.left_out == (app.resolve() / "bad",)
 
     def test_one_that_leads_to_one_that_is_left_out_is_left_out_as_well(self, folder: Path, app: Path) -> None:
@@ -351,27 +352,27 @@ class TestHardLinks:
         (app / "three").hardlink_to(app / "one")
         for number in range(3):
             (app / "run.sh").write_text(f"{number}")
-            context = folder / staged(folder).context
+            context = folder / staged(folder).staged_context
             assert len({(context / name).stat().st_ino for name in ("one", "two", "three")}) == 3
 
 
 class TestReuse:
     def test_a_whole_one_is_used_as_it_is(self, folder: Path) -> None:
-        page = folder / staged(folder).context / "site" / "deep" / "page"
+        page = folder / staged(folder).staged_context / "site" / "deep" / "page"
         before = page.stat().st_ino
         staged(folder)
         assert page.stat().st_ino == before
 
     @pytest.mark.parametrize("lost", ["context/run.sh", "context/site", "Dockerfile", "Dockerfile.dockerignore"])
     def test_one_that_lost_something_is_made_again(self, folder: Path, lost: str) -> None:
-        made = (folder / staged(folder).context).parent
+        made = (folder / staged(folder).staged_context).parent
         before = contents(made), times(made / "context")
         shutil.rmtree(made / lost) if (made / lost).is_dir() else (made / lost).unlink()
         staged(folder)
         assert (contents(made), times(made / "context")) == before
 
     def test_one_that_was_written_to_is_made_again(self, folder: Path) -> None:
-        made = folder / staged(folder).context
+        made = folder / staged(folder).staged_context
         before = contents(made), times(made)
         (made / "run.sh").write_text("#!/bin/sx\n")
         (made / "more").write_text("")
@@ -379,15 +380,15 @@ class TestReuse:
         assert (contents(made), times(made)) == before
 
     def test_one_whose_file_was_written_to_is_made_again_when_its_size_stayed(self, folder: Path) -> None:
-        made = folder / staged(folder).context
+        made = folder / staged(folder).staged_context
         (made / "run.sh").write_text("#!/bin/sx\n")
         staged(folder)
         assert (made / "run.sh").read_text() == "#!/bin/sh\n"
 
     def test_what_did_not_change_is_on_the_disk_once(self, folder: Path, app: Path) -> None:
-        before = folder / staged(folder).context
+        before = folder / staged(folder).staged_context
         (app / "run.sh").write_text("#!/bin/bash\n")
-        after = folder / staged(folder).context
+        after = folder / staged(folder).staged_context
         assert (before / "site/deep/page").stat().st_ino == (after / "site/deep/page").stat().st_ino
         assert (before / "run.sh").read_text() == "#!/bin/sh\n"
         assert (after / "run.sh").read_text() == "#!/bin/bash\n"
@@ -395,21 +396,21 @@ class TestReuse:
     def test_where_nothing_can_be_linked_it_is_copied(
         self, folder: Path, app: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = times(folder / staged(folder).context)
+        before = times(folder / staged(folder).staged_context)
         (app / "run.sh").chmod(0o600)
 
         def refuse(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(Path, "hardlink_to", refuse)
-        assert times(folder / staged(folder).context) == before
+        assert times(folder / staged(folder).staged_context) == before
 
     @pytest.mark.parametrize("text", ["[]", "null", "{", '{"run.sh": 1}', '{"run.sh": null}'])
     def test_where_it_does_not_say_what_it_holds_files_are_copied(self, folder: Path, app: Path, text: str) -> None:
-        stage_folder = (folder / staged(folder).dockerfile).parent
+        stage_folder = (folder / staged(folder).staged_dockerfile).parent
         (stage_folder / "hashes.json").write_text(text)
         (app / "more").write_text("more")
-        assert (folder / staged(folder).context / "run.sh").stat().st_nlink == 1
+        assert (folder / staged(folder).staged_context / "run.sh").stat().st_nlink == 1
 
     def test_those_that_were_not_used_for_a_day_are_removed(self, folder: Path, app: Path) -> None:
         tags = []
@@ -428,33 +429,33 @@ class TestReuse:
 
 class TestErrors:
     def test_a_file_that_changed_since_it_was_hashed(self, folder: Path, app: Path) -> None:
-        content = read(folder)
+        build = read(folder)
         (app / "run.sh").write_text("#!/bin/sx\n")
         with pytest.raises(BuildContextError) as raised:
-            stage(content, folder)
+            stage(build, folder)
         assert raised.value.path == str(app.resolve() / "run.sh")
         home = folder / ".kube-registry" / "stages" / "app"
         assert list(home.iterdir()) == []
         staged(folder)
 
     def test_a_file_that_is_gone_since_it_was_hashed(self, folder: Path, app: Path) -> None:
-        content = read(folder)
+        build = read(folder)
         (app / "run.sh").unlink()
         with pytest.raises(BuildContextError) as raised:
-            stage(content, folder)
+            stage(build, folder)
         assert raised.value.path == str(app.resolve() / "run.sh")
 
     def test_a_hash_that_was_remembered_wrongly_is_wrong_once(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("kube_registry.build.hash_cache.SETTLED_NS", 0)
-        content = read(folder)
+        build = read(folder)
         cache = folder / ".kube-registry" / "cache-app.json"
         value = json.loads(cache.read_text())["run.sh"][-1]
         cache.write_text(cache.read_text().replace(value, "0" * 64))
         with pytest.raises(BuildContextError):
             staged(folder)
-        assert staged(folder).tag == content.tag
+        assert staged(folder).tag == build.tag
 
     def test_a_folder_that_cannot_be_written_to(self, folder: Path) -> None:
         (folder / ".kube-registry").write_text("in the way")
@@ -466,7 +467,7 @@ class TestErrors:
     def test_a_file_that_became_something_else(
         self, folder: Path, app: Path, in_place: Callable[[Path], None] | None
     ) -> None:
-        content = read(folder)
+        build = read(folder)
         file = app / "site" / "deep" / "page"
         if in_place:
             file.unlink()
@@ -475,7 +476,7 @@ class TestErrors:
             shutil.rmtree(file.parent)
             file.parent.write_text("a file")
         with pytest.raises(BuildContextError) as raised:
-            stage(content, folder)
+            stage(build, folder)
         assert (raised.value.path, raised.value.problem) == (str(file.resolve()), "changed while it was read")
 
     def test_a_full_disk_is_named_by_the_folder_and_git_sees_none_of_it_later(self, folder: Path) -> None:

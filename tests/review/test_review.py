@@ -13,9 +13,6 @@ from kube_registry.review.markdown import MARK, MOST_FILES, lines, markdown, ver
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import CHANGED, CREATED, DELETED, SAME, Change, change_of
 from kube_registry.rules.rules import Finding
-from kube_registry.spec.sections import ImageSettings
-
-IMAGE = ImageSettings(context="./app")
 
 
 def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> automation.EngineEvent:  # noqa: ANN401 - JSON
@@ -65,6 +62,11 @@ class TestPreview:
         assert [step.what for step in steps if step] == ["replace"]
 
 
+def of(checkout: Path, dockerfile: str = "app/Dockerfile") -> tuple[Path, Path]:
+    """The build context and the Dockerfile."""
+    return checkout / "app", checkout / dockerfile
+
+
 class TestChangedFiles:
     @pytest.fixture
     def checkout(self, tmp_path: Path) -> Path:
@@ -89,7 +91,7 @@ class TestChangedFiles:
         (checkout / "app" / "site" / "gone").unlink()
         self.git(checkout, "commit", "--all", "--message", "change")
         (checkout / "app" / "site" / "new").write_text("not yet added")
-        changed = asyncio.run(changed_files(checkout, IMAGE, "main"))
+        changed = asyncio.run(changed_files(*of(checkout), "main"))
         assert changed.files == ("Dockerfile", "site/a", "site/gone", "site/new")
         assert changed.since
 
@@ -98,24 +100,23 @@ class TestChangedFiles:
         (checkout / "app" / "site" / "b").write_text("theirs")
         self.git(checkout, "commit", "--all", "--message", "theirs")
         self.git(checkout, "checkout", "change")
-        assert asyncio.run(changed_files(checkout, IMAGE, "main")).files == ()
+        assert asyncio.run(changed_files(*of(checkout), "main")).files == ()
 
     def test_a_dockerfile_outside_of_the_build_context_is_named_and_so_is_its_ignore_file(self, checkout: Path) -> None:
-        image = ImageSettings(context="./app", dockerfile="../elsewhere")
         (checkout / "elsewhere").write_text("2")
         (checkout / "elsewhere.dockerignore").write_text("site/b\n")
         (checkout / "app" / "site" / "b").write_text("2")
         (checkout / "app" / "notes.txt").write_text("2")
-        changed = asyncio.run(changed_files(checkout, image, "main"))
+        changed = asyncio.run(changed_files(*of(checkout, "elsewhere"), "main"))
         assert changed.files == ("elsewhere", "elsewhere.dockerignore", "notes.txt")
 
     def test_without_a_base_it_says_that_it_does_not_know(self, checkout: Path) -> None:
-        changed = asyncio.run(changed_files(checkout, IMAGE, "origin/nowhere"))
+        changed = asyncio.run(changed_files(*of(checkout), "origin/nowhere"))
         assert "not known: git has no common ancestor of origin/nowhere and HEAD" in changed.unknown
 
     def test_nor_does_it_know_where_there_is_no_git(self, tmp_path: Path) -> None:
         (tmp_path / "app").mkdir()
-        assert asyncio.run(changed_files(tmp_path, IMAGE, "main")).unknown
+        assert asyncio.run(changed_files(*of(tmp_path), "main")).unknown
 
 
 CLEAN = StackReview("clean", "kind")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kube_registry.build.content import read_content
+from kube_registry.build.build import read_build
 from kube_registry.push.push_path import PushPath
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.sections import ImageSettings
@@ -104,7 +104,7 @@ class TestJourney:
             listener.settimeout(0)
             lines: list[str] = []
             assert program.preview(lines.append) == {"same": RESOURCES - 1, "update": 1}
-            tag = read_content("app", ImageSettings(context="./app"), "linux/amd64", program.folder).tag
+            tag = read_build("app", ImageSettings(context="./app"), "linux/amd64", program.folder).tag
             assert any(f'"localhost:30100/app:{tag}"' in line for line in lines), "\n".join([tag, *lines])
             with pytest.raises(BlockingIOError):
                 listener.accept()
