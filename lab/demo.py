@@ -5,6 +5,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 
@@ -14,7 +15,7 @@ from lab import cluster, docker_engine, far_engine
 from lab import plan as plans
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.pulumi_home import environment, provide_plugins
+from lab.pulumi_home import BACKEND, environment, provide_plugins
 from lab.stacks import downstream_stack, registry_stack
 from lab.summary import show
 from lab.toolchain import provide
@@ -62,17 +63,17 @@ def show_environment() -> None:
 
 @commands.command()
 def down() -> None:
-    """Destroy both stacks, then every cluster and the Docker engine of the lab."""
+    """Destroy both stacks, then end every cluster and the Docker engine of the lab, and remove Pulumi's state."""
     progress = Progress()
     if any(running.name == CLUSTER for running in cluster.clusters()):
         env = _running_environment()
         for stack in (downstream_stack(env), registry_stack(env)):
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
-            stack.remove()
     for name in plans.names():
         with progress.running(f"cluster {name}", "ending"):
             cluster.down(name)
+    shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` has another cluster
     for engine in (far_engine, docker_engine):
         engine.down(progress)
 

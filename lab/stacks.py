@@ -55,10 +55,6 @@ class DemoStack:
         found: dict[str, Any] = json.loads(self._quick("stack", "output", "--json"))
         return found
 
-    def remove(self) -> None:
-        """Forget the stack, whatever its state still lists."""
-        self._quick("stack", "rm", "--yes", "--force", "--preserve-config")
-
     def _quick(self, *words: str) -> str:
         log = STATE / "logs" / f"pulumi-{self.project.name}.log"
         command = ["pulumi", *words, "--stack", NAME, "--non-interactive"]
