@@ -1,4 +1,4 @@
-"""Whether the registry can write to its volume, and what keeps it from that.
+"""Whether the registry can write to its volume, what keeps it from that, and what Kubernetes knows of that volume.
 
 The write door is asked for an upload, which is given up at once: its health check only looks at the folder. A registry
 that cannot write answers 500 to every write, with the system's words in its answer's detail (distribution v3.1,
@@ -7,18 +7,18 @@ of these words.
 """
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from kube_registry.errors import ClusterError
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.pods import registry_pods
+from kube_registry.kube.pods import Object, registry_pods
 from kube_registry.lease.lease import lease_held
 from kube_registry.limits import VOLUME_SECONDS
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import REGISTRY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import RegistryError, VolumeFullError, VolumeNotWritableError
-from kube_registry.registry.volume_facts import VolumeFacts, read_facts
 from kube_registry.tunnel.listener import open_tunnel
 
 _FULL = ("no space left on device", "disk quota exceeded")
@@ -68,27 +68,47 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
             raise VolumeFullError(where=kube.where, figures=await _figures(kube)) from error
         if words is None:
             raise
-        facts = await read_facts(kube)
-        raise VolumeNotWritableError(
-            where=kube.where, reason=words[1], volume=facts.volume, user=facts.user, mend=_mend(kube, words[1], facts)
-        ) from error
+        raise await _not_writable(kube, words[1]) from error
 
 
-def _mend(kube: KubeClient, words: str, facts: VolumeFacts) -> str:
+async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError:
+    """Read the claim, its volume and the registry's pod, each as far as it may be read, for what the error names."""
+    pods, claim, volume = list[Object](), dict[str, Any](), dict[str, Any]()
+    with suppress(ClusterError):
+        pods = await registry_pods(kube)
+        claim = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/persistentvolumeclaims/{REGISTRY}")
+        volume = await kube.get(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
+    pod, spec = pods[0]["spec"] if pods else {}, claim.get("spec", {})
+    node = f"node {pod['nodeName']}" if "nodeName" in pod else "its node"
+    name = spec.get("volumeName", "NAME")
+    uid, gid = _ids(pod)
+    kind, folder, place = _place(volume.get("spec", {}), node)
+    storage_class = f"storage class {spec['storageClassName']}" if spec.get("storageClassName") else ""
+    listed = (name if claim else f"that of claim {REGISTRY}", storage_class, kind)
+    chown = f"chown -R {'UID' if uid is None else uid}{'' if gid is None else f':{gid}'} {folder}"
+    return VolumeNotWritableError(
+        where=kube.where,
+        reason=reason,
+        volume=", ".join(filter(None, listed)),
+        user=f"uid {uid}" if uid is not None else "the image's user",
+        mend=_mend(reason, node, f"{kube.where.kubectl} get persistentvolume {name}", f"`{chown}` as root {place}"),
+    )
+
+
+def _mend(reason: str, node: str, get_volume: str, chown: str) -> str:
     """What makes a volume writable, by what the system says of it."""
-    if any(said in words for said in _NOT_PERMITTED):
+    if any(said in reason for said in _NOT_PERMITTED):
         return (
-            f"{facts.chown}, then `pulumi up`. Kubernetes makes a volume writable for fsGroup only if its kind takes "
+            f"{chown}, then `pulumi up`. Kubernetes makes a volume writable for fsGroup only if its kind takes "
             "part: NFS, hostPath and some CSI drivers do not, so a storage class of another kind avoids this. Where "
             "the platform assigns the uid, as OpenShift does, set pod.user to platform"
         )
-    if _READ_ONLY in words:
+    if _READ_ONLY in reason:
         return (
-            f"`{kube.where.kubectl} get persistentvolume {facts.name} --output yaml` shows whether readOnly or the "
-            f"mount option ro is set; if neither is, the kernel log of {facts.node} says why the file system is "
-            "read-only; make it writable, then `pulumi up`"
+            f"`{get_volume} --output yaml` shows whether readOnly or the mount option ro is set; if neither is, the "
+            f"kernel log of {node} says why the file system is read-only; make it writable, then `pulumi up`"
         )
-    return f"the kernel log of {facts.node} says more; when the volume works again, `pulumi up`"
+    return f"the kernel log of {node} says more; when the volume works again, `pulumi up`"
 
 
 async def _figures(kube: KubeClient) -> str:
@@ -120,3 +140,23 @@ def _volume(summary: dict[str, Any], namespace: str) -> dict[str, Any] | None:
     volumes = (volume for pod in summary["pods"] for volume in pod.get("volume", []))
     claim = {"name": REGISTRY, "namespace": namespace}
     return next((volume for volume in volumes if volume.get("pvcRef") == claim), None)
+
+
+def _ids(pod: Object) -> tuple[int | None, int | None]:
+    """The uid of the write door, and the group that is to own the volume; None where the image decides."""
+    shared = pod.get("securityContext", {})
+    (own,) = [each.get("securityContext", {}) for each in pod.get("containers", []) if each["name"] == "write"] or [{}]
+    uid = own.get("runAsUser", shared.get("runAsUser"))
+    return uid, shared.get("fsGroup", own.get("runAsGroup", shared.get("runAsGroup")))
+
+
+def _place(volume: Object, node: str) -> tuple[str, str, str]:
+    """The kind of a volume, its folder, and where that is (kubernetes core/v1 PersistentVolumeSource)."""
+    if nfs := volume.get("nfs"):
+        return f"NFS {nfs['server']}:{nfs['path']}", nfs["path"], f"on NFS server {nfs['server']}"
+    for kind in ("hostPath", "local"):
+        if source := volume.get(kind):
+            return f"{kind} {source['path']}", source["path"], f"on {node}"
+    if csi := volume.get("csi"):
+        return f"CSI driver {csi['driver']}", "FOLDER", "where its files are kept"
+    return "", "FOLDER", "where its files are kept"
