@@ -7,8 +7,8 @@ from pathlib import Path
 from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
 from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_line
 from kube_registry.housekeeping.checks import judge_version
-from kube_registry.housekeeping.doctor import consult
-from kube_registry.housekeeping.exposure import Line
+from kube_registry.housekeeping.doctor import run_all_checks
+from kube_registry.housekeeping.node_checks import Finding
 
 _STATES = {True: "ok", False: "mend", None: "?"}
 
@@ -27,8 +27,8 @@ async def _doctor(name: str | None) -> bool:
     lines = [judge_version("pulumi", "Pulumi", await pulumi_version(folder))]
     if references is None:
         words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(stack.name)}`"
-        lines.append(Line(f"stack {stack.name}", well=False, words=words))
-    lines += await consult(stack.settings, references or {}, os.environ, lambda lost: push_line(stack, lost))
+        lines.append(Finding(f"stack {stack.name}", well=False, words=words))
+    lines += await run_all_checks(stack.settings, references or {}, os.environ, lambda lost: push_line(stack, lost))
     page = table()
     for line in lines:
         page.add_row(_STATES[line.well], line.subject, line.words)

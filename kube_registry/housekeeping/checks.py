@@ -1,19 +1,19 @@
-"""The checks of `registryctl doctor` that look into a cluster; each writes nothing, and ends in a line or several."""
+"""The checks of `registryctl doctor` that look into a cluster; none writes anything."""
 
 import asyncio
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kube_registry.errors import Where, on_stack
-from kube_registry.housekeeping.exposure import Line
-from kube_registry.housekeeping.node_checks import age
+from kube_registry.housekeeping.node_checks import Finding, age
 from kube_registry.housekeeping.volume_listing import Room, read_room
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.permissions import Right, lacking, user_of
 from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
 from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
-from kube_registry.limits import TUNNEL_SECONDS
+from kube_registry.limits import REGISTRY_SECONDS, TUNNEL_SECONDS
 from kube_registry.names import rbac_name
 from kube_registry.preflight.preflight import left_probes
 from kube_registry.registry.pod_exec import run_in_pod
@@ -41,30 +41,28 @@ MANIFESTS_NAMESPACE = "kube-registry"
 FULL = 0.9
 """From that part of its volume on, a registry is told to be nearly full."""
 
-_REGISTRY_SECONDS = 10.0
 
-
-def judge_version(subject: str, program: str, version: str) -> Line:
+def judge_version(subject: str, program: str, version: str) -> Finding:
     """Whether the version of a program is one that serves."""
     problem = unsupported(program, version)
-    return Line(subject, problem is None, problem or f"{program} {version}")
+    return Finding(subject, problem is None, problem or f"{program} {version}")
 
 
-async def kubernetes(kube: KubeClient) -> list[Line]:
+async def kubernetes(kube: KubeClient) -> list[Finding]:
     """The version of the API server."""
     version = str((await kube.get("/version"))["gitVersion"])
-    line = judge_version("cluster", "Kubernetes", version)
-    return [line if not line.well else Line("cluster", well=True, words=f"{kube.where.cluster} answers, {line.words}")]
+    found = judge_version("cluster", "Kubernetes", version)
+    return [replace(found, words=f"{kube.where.cluster} answers, {found.words}") if found.well else found]
 
 
-async def rights(kube: KubeClient) -> list[Line]:
+async def rights(kube: KubeClient) -> list[Finding]:
     """What whoever asks may not do of what housekeeping takes."""
     missing = await lacking(kube, RIGHTS)
     if not missing:
-        return [Line("rights", well=True, words="all that housekeeping takes")]
+        return [Finding("rights", well=True, words="all that housekeeping takes")]
     listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
     commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
-    return [Line("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
+    return [Finding("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
 
 
 def grants(namespace: str, user: str) -> tuple[str, ...]:
@@ -87,45 +85,44 @@ def grants(namespace: str, user: str) -> tuple[str, ...]:
     )
 
 
-async def volume(kube: KubeClient) -> list[Line]:
+async def volume(kube: KubeClient) -> list[Finding]:
     """How full the registry's volume is."""
     return [judge_room(await read_room(kube), kube.where)]
 
 
-def judge_room(room: Room, where: Where) -> Line:
+def judge_room(room: Room, where: Where) -> Finding:
     """Whether the file system of a registry has room for a while."""
     size = room.used + room.free
     words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
     if room.used < FULL * size:
-        return Line("volume", well=True, words=words)
+        return Finding("volume", well=True, words=words)
     fix = (
         f"`.venv/bin/python -m registryctl gc{where.stack_option}` frees what nothing uses; where its storage class "
         "lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make room"
     )
-    return Line("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
+    return Finding("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
 
 
-async def distribution(kube: KubeClient) -> list[Line]:
+async def distribution(kube: KubeClient) -> list[Finding]:
     """The version of the registry's own program."""
-    said = await run_in_pod(kube, "asking its version", ["registry", "--version"], seconds=_REGISTRY_SECONDS)
+    said = await run_in_pod(kube, "asking its version", ["registry", "--version"], seconds=REGISTRY_SECONDS)
     return [judge_version("registry", "distribution", " ".join(said).rpartition(" ")[2])]
 
 
-async def read_door(kube: KubeClient, exposure: Sequence[Line]) -> list[Line]:
+async def read_door(kube: KubeClient, exposure: Sequence[Finding]) -> list[Finding]:
     """Whether nodes find the registry where references say, and whether it answers.
 
     Args:
         kube: client of the registry's cluster.
         exposure: what `exposed` has found.
     """
-    *wrong, line = exposure
-    if wrong or not line.well:
-        return [*wrong, line]
+    if not all(each.well for each in exposure):
+        return list(exposure)
     async with open_tunnel(kube, 0, None, seconds=TUNNEL_SECONDS):
-        return [Line("read door", well=True, words=f"answers, on {line.words}")]
+        return [Finding("read door", well=True, words=f"answers, on {exposure[-1].words}")]
 
 
-async def lease(kube: KubeClient) -> list[Line]:
+async def lease(kube: KubeClient) -> list[Finding]:
     """Who holds the registry's lease, and whether they live."""
     holders = await lease_holders(kube)
     if any(_seconds_since(holder) > DURATION_SECONDS for holder in holders.values()):
@@ -136,16 +133,16 @@ async def lease(kube: KubeClient) -> list[Line]:
     return list(_holders(holders, set()))
 
 
-async def probes(kube: KubeClient) -> list[Line]:
+async def probes(kube: KubeClient) -> list[Finding]:
     """Pods that a preflight has left."""
     left = [pod["metadata"]["name"] for pod in await left_probes(kube)]
     if not left:
-        return [Line("probe pods", well=True, words="none is left")]
+        return [Finding("probe pods", well=True, words="none is left")]
     command = f"{kube.where.kubectl} delete pod --namespace {kube.where.namespace} {' '.join(left)}"
-    return [Line("probe pods", well=False, words=f"{len(left)} were left by a preflight. Fix: `{command}`")]
+    return [Finding("probe pods", well=False, words=f"{len(left)} were left by a preflight. Fix: `{command}`")]
 
 
-def _holders(holders: Holders, dead: set[str]) -> Iterator[Line]:
+def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
     """One line for each; a dead one needs no cure, and to delete the Lease would end the work of the others."""
     for key, holder in holders.items():
         words = f"{holder.who} holds it"
@@ -154,9 +151,9 @@ def _holders(holders: Holders, dead: set[str]) -> Iterator[Line]:
             words = (
                 f"{holder.who} died {since} ago; the next that waits for it removes it after {DURATION_SECONDS:.0f} s"
             )
-        yield Line("lease", well=True, words=words)
+        yield Finding("lease", well=True, words=words)
     if not holders:
-        yield Line("lease", well=True, words="it has no holder")
+        yield Finding("lease", well=True, words="it has no holder")
 
 
 def _seconds_since(holder: Holder) -> float:

@@ -4,13 +4,12 @@ One examination for all who ask: a rollout before its next wave, `registryctl fl
 It leaves nothing behind: an upload that it begins, under the lease, is given up at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kube_registry.errors import KubeRegistryError
-from kube_registry.housekeeping.exposure import Line, exposed, with_fix
-from kube_registry.housekeeping.node_checks import Proofs, read_proofs
+from kube_registry.housekeeping.node_checks import Finding, Proofs, exposed, read_proofs, with_fix
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.lease.errors import LeaseHeldError
@@ -25,11 +24,8 @@ from kube_registry.spec.settings import Settings
 READY_SECONDS = 1.0
 """How long a registry may take to be as it should be; what is looked at is to be well now."""
 
-Missing = Mapping[str, list[str]]
-"""Name of an image -> words for each part of it that is missing."""
 
-
-@dataclass(frozen=True)
+@dataclass
 class Findings:
     """What an examination has found.
 
@@ -37,38 +33,38 @@ class Findings:
         reach: why the cluster does not answer, or does not answer us; None if it does.
         running: whether the registry runs.
         registry: why the registry cannot be read; None if it can.
-        missing: of every image that is deployed what is not there; empty where the registry cannot be read.
+        missing: name of each image that is deployed -> words for each part of it that is missing; empty where the
+            registry cannot be read.
         exposure: whether nodes find the registry where references say; empty where that was not asked.
         proofs: what there is of the nodes' proofs that they can pull.
         write_door: whether the registry can write to its volume; None where it does not run.
     """
 
-    reach: str | None
-    running: bool
-    registry: str | None
-    missing: Missing
-    exposure: tuple[Line, ...] = ()
+    reach: str | None = None
+    running: bool = False
+    registry: str | None = None
+    missing: Mapping[str, list[str]] = field(default_factory=dict)
+    exposure: Sequence[Finding] = ()
     proofs: Proofs = field(default_factory=Proofs)
-    write_door: Line | None = None
+    write_door: Finding | None = None
 
     @property
     def faults(self) -> list[str]:
         """All that is wrong but for proofs that are missing, one sentence each."""
-        refused = self.write_door.words if self.write_door and self.write_door.well is False else None
-        hidden = [line.words for line in self.exposure if line.well is False]
-        told = [words for words in (self.reach, self.registry, *hidden, refused) if words]
-        told += [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
-        return told
+        doors = (*self.exposure, self.write_door)
+        wrong = [words for words in (self.reach, self.registry) if words]
+        wrong += [door.words for door in doors if door and door.well is False]
+        return wrong + [f"image {name}: {words}" for name, parts in self.missing.items() for words in parts]
 
     @property
     def sentences(self) -> list[str]:
         """All that is wrong, one sentence each; none if all is well."""
-        return self.faults + [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is False]
+        return self.faults + [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is False]
 
     @property
     def remarks(self) -> list[str]:
         """The nodes without a proof that cannot be asked now or gave no answer, one sentence each: that is no fault."""
-        return [f"{line.subject} {line.words}" for line in self.proofs.lines if line.well is None]
+        return [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is None]
 
 
 async def examine(settings: Settings, references: Mapping[str, str]) -> Findings:
@@ -78,29 +74,31 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
         settings: the stack.
         references: name -> pull reference of its images, as its outputs have them.
     """
-    if reach := await unreached(settings):
-        return Findings(reach, running=False, registry=None, missing={})
-    running, exposure, proofs, door = False, tuple[Line, ...](), Proofs(), None
+    found = Findings(reach=await unreached(settings))
+    if found.reach:
+        return found
     try:
         async with open_client(settings) as kube:
-            proofs = await read_proofs(kube, settings)
+            found.proofs = await read_proofs(kube, settings)
             await wait_ready(kube, seconds=READY_SECONDS)
-            running, door = True, await _write_door(kube)
-            exposure = tuple(await exposed(kube, settings))
-            return Findings(None, running, None, await read_all_back(kube, references), exposure, proofs, door)
+            found.running = True
+            found.write_door = await _write_door(kube)
+            found.exposure = await exposed(kube, settings)
+            found.missing = await _read_all_back(kube, references)
     except KubeRegistryError as error:
-        return Findings(None, running, with_fix(error), {}, exposure, proofs, door)
+        found.registry = with_fix(error)
+    return found
 
 
-async def _write_door(kube: KubeClient) -> Line:
+async def _write_door(kube: KubeClient) -> Finding:
     """Whether the registry can write; while others have it alone it is not asked."""
     try:
         await ask_write_door(kube)
     except LeaseHeldError as error:
-        return Line("write door", well=None, words=f"not asked, as it is in use by {error.listed}")
+        return Finding("write door", well=None, words=f"not asked, as it is in use by {error.listed}")
     except KubeRegistryError as error:
-        return Line("write door", well=False, words=with_fix(error))
-    return Line("write door", well=True, words="answers, and can write to the volume")
+        return Finding("write door", well=False, words=with_fix(error))
+    return Finding("write door", well=True, words="answers, and can write to the volume")
 
 
 async def unreached(settings: Settings) -> str | None:
@@ -117,7 +115,7 @@ async def unreached(settings: Settings) -> str | None:
     return None
 
 
-async def read_all_back(kube: KubeClient, references: Mapping[str, str]) -> Missing:
+async def _read_all_back(kube: KubeClient, references: Mapping[str, str]) -> dict[str, list[str]]:
     """Read images back through the read door.
 
     Args:

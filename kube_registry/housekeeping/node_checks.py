@@ -1,16 +1,37 @@
-"""Whether each node has proven that it can pull, by the preflight's records."""
+"""Whether nodes find the registry where references say, and have proven that they can pull from it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
-from kube_registry.errors import KubeRegistryError
-from kube_registry.housekeeping.exposure import Line
+from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import Node, linux_nodes
+from kube_registry.names import REGISTRY
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
+from kube_registry.registry.readiness import wait_proxy_ready
 from kube_registry.spec.settings import Settings
 
+PROXY_SECONDS = 1.0
+"""How long the node proxy may take to be as it should be; what is looked at is to be well now."""
+
 _LATER = "the next update that pushes asks it"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Args:
+        subject: what was looked at.
+        well: whether all is as it should be; None if that could not be seen.
+        words: what there is, or what is wrong and how to fix it.
+    """
+
+    subject: str
+    well: bool | None
+    words: str
 
 
 @dataclass(frozen=True)
@@ -18,12 +39,28 @@ class Proofs:
     """What there is of proofs.
 
     Args:
-        lines: one for each node; well is None for a node that cannot be asked now or did not answer.
+        findings: one for each node; well is None for a node that cannot be asked now or did not answer.
         to_ask: names of the nodes without a proof that can be asked now.
     """
 
-    lines: tuple[Line, ...] = ()
+    findings: tuple[Finding, ...] = ()
     to_ask: tuple[str, ...] = ()
+
+
+async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
+    """What is wrong with the Service and, if there is one, the node proxy; one finding that is well if nothing is."""
+    found = list[Finding]()
+    service = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+    ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
+    if settings.node_port not in ports:
+        problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up`"
+        found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack)))
+    if settings.has_node_proxy:
+        try:
+            await wait_proxy_ready(kube, settings.proxy_namespace, seconds=PROXY_SECONDS)
+        except KubeRegistryError as error:
+            found.append(Finding("node proxy", well=False, words=with_fix(error)))
+    return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]
 
 
 async def read_proofs(kube: KubeClient, settings: Settings) -> Proofs:
@@ -38,15 +75,25 @@ async def read_proofs(kube: KubeClient, settings: Settings) -> Proofs:
     try:
         nodes, records = await linux_nodes(kube), await recall(kube, settings)
     except KubeRegistryError as error:
-        return Proofs((Line("nodes", well=False, words=str(error)),))
+        return Proofs((Finding("nodes", well=False, words=str(error)),))
     architecture = settings.platform.split("/")[1]
     fitting = [node for node in nodes if node.architecture == architecture]
-    others = [node for node in nodes if node.architecture != architecture]
-    lines = [_line(kube, node, records) for node in fitting]
-    lines += [_of(node, f"no image is for it, it is {node.architecture}", well=True) for node in others]
     to_ask = [node.name for node in fitting if proof_key(node) not in records.proven and not node.busy]
-    lines.sort(key=lambda line: line.subject)
-    return Proofs(tuple(lines) or (Line("nodes", well=False, words="none is there that pulls"),), tuple(to_ask))
+    found = [_proof(kube, node, records) for node in fitting]
+    found += [
+        _of(node, f"no image is for it, it is {node.architecture}", well=True)
+        for node in nodes
+        if node.architecture != architecture
+    ]
+    found.sort(key=lambda each: each.subject)
+    return Proofs(tuple(found) or (Finding("nodes", well=False, words="none is there that pulls"),), tuple(to_ask))
+
+
+def with_fix(error: KubeRegistryError) -> str:
+    """The words of an error; an object of the stack that is gone is made by its next update."""
+    if isinstance(error, RefusedError) and error.status == HTTPStatus.NOT_FOUND:
+        return on_stack(f"{error}. Fix: `pulumi up`", error.where.stack)
+    return str(error)
 
 
 def age(of: timedelta) -> str:
@@ -57,7 +104,7 @@ def age(of: timedelta) -> str:
     return f"{max(of.total_seconds(), 0):.0f} s"
 
 
-def _line(kube: KubeClient, node: Node, records: Records) -> Line:
+def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
     key, now = proof_key(node), datetime.now(UTC)
     command = f"`.venv/bin/python -m registryctl preflight{kube.where.stack_option}`"
     if proven := records.proven.get(key):
@@ -71,5 +118,5 @@ def _line(kube: KubeClient, node: Node, records: Records) -> Line:
     return _of(node, words, well=False)
 
 
-def _of(node: Node, words: str, *, well: bool | None) -> Line:
-    return Line(f"node {node.name}", well, words)
+def _of(node: Node, words: str, *, well: bool | None) -> Finding:
+    return Finding(f"node {node.name}", well, words)

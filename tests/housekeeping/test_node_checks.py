@@ -15,11 +15,11 @@ pytestmark = pytest.mark.anyio
 
 
 def levels(proofs: Proofs) -> dict[str, bool | None]:
-    return {line.subject.removeprefix("node "): line.well for line in proofs.lines}
+    return {line.subject.removeprefix("node "): line.well for line in proofs.findings}
 
 
 def words(proofs: Proofs, node: str) -> str:
-    return next(line.words for line in proofs.lines if line.subject == f"node {node}")
+    return next(line.words for line in proofs.findings if line.subject == f"node {node}")
 
 
 async def test_a_node_is_proven_or_to_be_asked(fleet: Fleet, kube: KubeClient, stack: Settings) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from kube_registry.housekeeping import checks
-from kube_registry.housekeeping.exposure import Line
+from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.kube.client import open_client
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import REGISTRY, selector
@@ -127,7 +127,7 @@ def test_nodes_that_were_never_asked_are_told(lab: Lab, deployed: Program) -> No
 def test_probe_pods_that_were_left_are_deleted_by_the_command_and_no_others(
     lab: Lab, deployed: Program, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def look(*, left: bool) -> Line:
+    async def look(*, left: bool) -> Finding:
         async with open_client(settings) as kube:
             if left:
                 pod = probe_pod(lab.cluster.nodes[0].name, "localhost:1/none:1", "left")

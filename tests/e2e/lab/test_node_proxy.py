@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kube_registry.housekeeping.exposure import Line, exposed
+from kube_registry.housekeeping.node_checks import Finding, exposed
 from kube_registry.kube.client import open_client
 from kube_registry.names import NODE_PROXY
 from kube_registry.registry.errors import NotReadyError
@@ -245,7 +245,7 @@ class TestTrouble:
         assert "no-such-proxy" in told.value.reason
 
     def test_the_command_of_the_doctors_line_makes_it_listen_again(self, lab: Lab, proxied: Program) -> None:
-        async def look() -> list[Line]:
+        async def look() -> list[Finding]:
             config = {"kubeContext": lab.cluster.kube_context, "exposure": "nodeProxy", "images": {"app": {}}}
             config["kubeconfig"] = str(lab.cluster.kubeconfig)
             settings = Settings.parse(config, project="kube-registry", stack=NAME)

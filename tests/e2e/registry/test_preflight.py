@@ -132,9 +132,9 @@ class TestRefusal:
             lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry", "--ignore-not-found")
         assert all("no probe pod allowed" in verdict.words for verdict in verdicts.values())
         assert all("quota: no-more" in verdict.words for verdict in verdicts.values())
-        assert [line.well for line in unanswered.lines] == [None, None]
-        assert all("quota: no-more" in line.words for line in unanswered.lines)
-        assert [line.well for line in proven.lines] == [True, True]
+        assert [each.well for each in unanswered.findings] == [None, None]
+        assert all("quota: no-more" in each.words for each in unanswered.findings)
+        assert [each.well for each in proven.findings] == [True, True]
 
 
 class TestNothingStays:
