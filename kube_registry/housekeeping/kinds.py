@@ -13,7 +13,7 @@ from kube_registry.concurrency import map_limited
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError, UnreachableError
 from kube_registry.kube.paging import PAGE
-from kube_registry.kube.retries import retrying
+from kube_registry.kube.retries import kube_patience, retried
 
 AT_ONCE = 8
 """Requests at a time."""
@@ -161,8 +161,9 @@ async def _discovered(kube: KubeClient, path: str, of: str) -> list[dict[str, An
         path: /apis, or that of a group's version.
         of: the field that has the list.
     """
+    once = kube.once  # or it would wait until another has just started
 
-    async def ask(once: KubeClient) -> list[dict[str, Any]]:  # or it would wait until another has just started
+    async def ask() -> list[dict[str, Any]]:
         try:
             await once.text("/readyz")
         except RefusedError as error:
@@ -170,8 +171,7 @@ async def _discovered(kube: KubeClient, path: str, of: str) -> list[dict[str, An
                 raise
         return (await once.get(path)).get(of) or []
 
-    found: list[dict[str, Any]] = await retrying(kube.ends, repeatable=True)(ask, kube.once)
-    return found
+    return await retried(ask, kube_patience, ends=kube.ends)
 
 
 async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind], Unlisted | None]:

@@ -4,35 +4,27 @@ Objects are plain JSON, because the few fields that are read here need no model 
 the answer means, is up to the callers.
 """
 
-import asyncio
-import base64
 import json
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
-import aiohttp
-
 from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
-from kube_registry.kube.connection import Access, Shown, open_access
-from kube_registry.kube.errors import CredentialsError, RefusedError, UnreachableError
-from kube_registry.kube.retries import retrying
-from kube_registry.kube.translate import REQUEST_SECONDS, refusal, seconds_of, translated, words_of
+from kube_registry.kube.connection import Access, Session, open_access
+from kube_registry.kube.errors import CredentialsError, RefusedError
+from kube_registry.kube.retries import kube_patience, retried
+from kube_registry.kube.translate import refusal, seconds_of, translated, words_of
 from kube_registry.spec.settings import ClusterAddress
 
+Query = Mapping[str, str | Sequence[str]]
+
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
-
-CLOSE_SECONDS = 1.0
-"""How long the end of a WebSocket is waited for."""
-
-LARGEST_MESSAGE = 256 * 1024
-"""Most bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
 
 FIELD_MANAGER = "kube-registry"
 """Who we are to the API server where we own fields of an object."""
@@ -85,8 +77,7 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: an answer, but not the object.
         """
-        found: dict[str, Any] = await self._send("GET", path, query=query)
-        return found
+        return await self.send(_an_object, "GET", path, query=query)
 
     async def find(self, path: str) -> dict[str, Any] | None:
         """The JSON object at an API path; None if there is none.
@@ -109,7 +100,7 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS.
             RefusedError: an answer, but not the text.
         """
-        return str(await self._send("GET", path, read=bytes.decode))
+        return await self.send(bytes.decode, "GET", path)
 
     async def create(self, path: str, made: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """Create an object in the collection at an API path; what became of it.
@@ -124,8 +115,7 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be made.
         """
-        created: dict[str, Any] = await self._send("POST", path, body=made, repeatable=repeatable)
-        return created
+        return await self.send(_an_object, "POST", path, body=made, repeatable=repeatable)
 
     async def replace(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
         """Put an object in the place of the one at an API path, of its resourceVersion if that is given; return it.
@@ -134,8 +124,7 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be; with status 409 if it is of another version by now.
         """
-        stored: dict[str, Any] = await self._send("PUT", path, body=made)
-        return stored
+        return await self.send(_an_object, "PUT", path, body=made)
 
     async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
         """Make the object at an API path what is wanted, whether it is there or not (server-side apply).
@@ -145,7 +134,7 @@ class KubeClient:
             RefusedError: it may not be made so.
         """
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        await self._send("PATCH", path, query=query, headers={"Content-Type": APPLY_PATCH}, body=wanted)
+        await self.send(_an_object, "PATCH", path, query=query, headers={"Content-Type": APPLY_PATCH}, body=wanted)
 
     async def delete(self, path: str) -> None:
         """Delete the object at an API path at once; one that is gone already is fine.
@@ -155,132 +144,88 @@ class KubeClient:
             RefusedError: it may not be deleted.
         """
         try:
-            await self._send("DELETE", path, query={"gracePeriodSeconds": "0"})
+            await self.send(_an_object, "DELETE", path, query={"gracePeriodSeconds": "0"})
         except RefusedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
 
-    @asynccontextmanager
-    async def websocket(
-        self, path: str, protocol: str, **query: str | Sequence[str]
-    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket to an API path, closed at the end, within CLOSE_SECONDS even if the peer takes nothing more.
-
-        No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would
-        be closed for them.
-
-        The upgrade is asked for again even where its answer was lost: a program that it has started in a pod must do no
-        harm without its standard input.
-
-        A refused upgrade says nothing but its status, so where a right is missing the same is asked once more in a
-        way that lets the answer be read: it names the right.
-
-        Raises:
-            UnreachableError: no answer within REQUEST_SECONDS.
-            RefusedError: the upgrade was refused.
-        """
-
-        async def upgrade(shown: Shown) -> aiohttp.ClientWebSocketResponse:
-            return await self._upgrade(shown, path, protocol, query)
-
-        try:
-            again = retrying(self.ends, repeatable=True)
-            socket: aiohttp.ClientWebSocketResponse = await again(self._ask, f"WebSocket {path}", upgrade)
-        except RefusedError as refused:
-            if refused.status == HTTPStatus.FORBIDDEN:
-                with suppress(UnreachableError):
-                    await self._explain(path, protocol, query, refused)
-            raise
-        try:
-            yield socket
-        finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await socket.close()
-
-    async def _ask(self, request: str, send: Callable[[Shown], Awaitable[T]]) -> T:
-        """Send a request; once more if its credentials are not accepted and there are others by now, as client-go."""
-        shown = await self.access.current()
-        try:
-            with translated(self.where, request):
-                return await send(shown)
-        except CredentialsError:
-            renewed = await self.access.after(shown)
-            if renewed.credential == shown.credential:
-                raise
-        with translated(self.where, request):
-            return await send(renewed)
-
-    async def _explain(
-        self, path: str, protocol: str, query: Mapping[str, str | Sequence[str]], refused: RefusedError
-    ) -> None:
-        """Ask for an upgrade in plain HTTP, to read why it is refused.
-
-        It has to look like one: the API server asks for other rights than it does for a GET (protocol fact 6).
-        """
-        upgrade = {
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-            "Sec-WebSocket-Protocol": protocol,
-        }
-
-        try:
-            send = self.once._send  # noqa: SLF001 - our own
-            await send("GET", path, query=query, headers=upgrade, request=refused.request)
-        except RefusedError as explained:
-            if explained.status == refused.status:
-                raise explained from refused
-
-    async def _send(
+    async def send(
         self,
+        read: Callable[[bytes], T],
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | Sequence[str]] | None = None,
+        query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        read: Callable[[bytes], Any] = _an_object,
         request: str = "",
         repeatable: bool = True,
-    ) -> Any:  # noqa: ANN401 - whatever `read` makes of it
-        async def send(shown: Shown) -> Any:  # noqa: ANN401 - likewise
-            shown_headers = shown.headers
-            shown_headers.update({"Content-Type": "application/json", **(headers or {})})
-            answer = await shown.session.request(
+    ) -> T:
+        """Send a request, and return what `read` makes of its answer.
+
+        Args:
+            read: raises ValueError where no API server has written the answer.
+            method: of HTTP.
+            path: of the API.
+            query: parameters.
+            headers: besides those that say who asks.
+            body: a JSON object.
+            request: what errors call it; method and path if empty.
+            repeatable: whether it does no harm if it is carried out twice.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: an answer with a status other than 2xx.
+        """
+
+        async def send(session: Session) -> T:
+            answer = await session.pool.request(
                 method,
-                self._url(path, query or {}),
-                headers=shown_headers,
+                self.url(path, query or {}),
+                headers={**session.headers, "Content-Type": "application/json", **(headers or {})},
                 data=None if body is None else json.dumps(body),
-                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-                **shown.way,
+                **session.way,
             )
-            data = await answer.read()
+            content = await answer.read()
             if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                words = words_of(data) or answer.reason or "no reason given"
+                words = words_of(content) or answer.reason or "no reason given"
                 retry_after = seconds_of(answer.headers.get("Retry-After", ""))
                 raise refusal(self.where, sent, answer.status, words, retry_after)
-            return read(data)
+            return read(content)
 
         sent = request or f"{method} {path}"
-        return await retrying(self.ends, repeatable=repeatable)(self._ask, sent, send)
+        return await self.ask(sent, send, repeatable=repeatable)
 
-    async def _upgrade(
-        self, shown: Shown, path: str, protocol: str, query: Mapping[str, str | Sequence[str]]
-    ) -> aiohttp.ClientWebSocketResponse:
-        async with asyncio.timeout(REQUEST_SECONDS):
-            socket: aiohttp.ClientWebSocketResponse = await shown.session.ws_connect(
-                self._url(path, query),
-                protocols=[protocol],
-                headers=shown.headers,
-                max_msg_size=LARGEST_MESSAGE,
-                compress=0,
-                **shown.way,
-            )
-            return socket
+    async def ask(self, request: str, send: Callable[[Session], Awaitable[T]], *, repeatable: bool) -> T:
+        """Have something sent, again while its failures pass by themselves.
 
-    def _url(self, path: str, query: Mapping[str, str | Sequence[str]]) -> str:
+        Args:
+            request: what errors call it.
+            send: sends it by a session, and returns what comes of it.
+            repeatable: whether it does no harm if it is carried out twice.
+
+        Raises:
+            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
+            RefusedError: it was refused.
+        """
+        once = partial(self._ask_once, request, send)
+        return await retried(once, partial(kube_patience, repeatable=repeatable), ends=self.ends)
+
+    async def _ask_once(self, request: str, send: Callable[[Session], Awaitable[T]]) -> T:
+        """Send a request; once more if its credentials are not accepted and there are others by now, as client-go."""
+        session = await self.access.session()
+        try:
+            async with translated(self.where, request):
+                return await send(session)
+        except CredentialsError:
+            renewed = await self.access.session(refused=session)
+            if renewed.credential == session.credential:
+                raise
+        async with translated(self.where, request):
+            return await send(renewed)
+
+    def url(self, path: str, query: Query) -> str:
+        """Return the URL of an API path."""
         return f"{self.where.cluster}{path}{'?' if query else ''}{urlencode(query, doseq=True)}"
 
 

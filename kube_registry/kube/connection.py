@@ -5,9 +5,10 @@ The meaning of a kubeconfig's fields is kubernetes_asyncio's, as far as they do 
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,14 @@ import aiohttp
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config_from_dict
 from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
-from multidict import CIMultiDict
 
 from kube_registry.errors import Where
-from kube_registry.kube.credentials import Ask, Credential, Credentials, impersonation, read_token
-from kube_registry.kube.exec_plugin import plugin_of
+from kube_registry.kube.credentials import Credential, CredentialSource, impersonation, read_token
+from kube_registry.kube.exec_plugin import credential_plugin
 from kube_registry.kube.http_proxy import proxy_for
 from kube_registry.kube.kubeconfig import Fields, KubeContext, named, read, usable
-from kube_registry.kube.transport import open_pool, way
-from kube_registry.names import IN_CLUSTER
+from kube_registry.kube.transport import Headers, open_pool, way
+from kube_registry.names import IN_CLUSTER, USER_AGENT
 from kube_registry.spec.settings import ClusterAddress
 
 _LOGIN = re.compile("//[^/]*@")
@@ -32,28 +32,24 @@ _LOGIN = re.compile("//[^/]*@")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Session:
     """What one request goes through, and what it shows there.
 
     Args:
-        session: the open connections.
+        pool: the open connections.
         way: aiohttp's arguments for the way there: an HTTP proxy, and the name that the certificate must have.
         credential: who asks.
-        acting_as: the headers of who is impersonated.
     """
 
-    session: aiohttp.ClientSession
+    pool: aiohttp.ClientSession
     way: Mapping[str, Any]
     credential: Credential
-    acting_as: tuple[tuple[str, str], ...] = ()
 
     @property
-    def headers(self) -> CIMultiDict[str]:
-        """The headers that say who asks, and as whom."""
-        headers = CIMultiDict(self.acting_as)
-        if self.credential.authorization:
-            headers["Authorization"] = self.credential.authorization
-        return headers
+    def headers(self) -> dict[str, str]:
+        """The header that says who asks, unless the certificate does."""
+        authorization = self.credential.authorization
+        return {"Authorization": authorization} if authorization else {}
 
 
 @dataclass
@@ -66,38 +62,39 @@ class Access:
     where: Where
     kubeconfig: str
     configuration: Configuration
-    credentials: Credentials
+    source: CredentialSource
+    headers: Headers
     opened: AsyncExitStack
-    acting_as: tuple[tuple[str, str], ...] = ()
-    compressed: bool = True
-    _last: Shown | None = None
+    _last: Session | None = None
+    _one_asks: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def current(self) -> Shown:
-        """What the next request goes through and shows.
+    async def session(self, refused: Session | None = None) -> Session:
+        """Return the session for the next request; its credential is asked for only if there is none that is good.
 
-        Raises:
-            KubeconfigError: there are no credentials to be had.
-        """
-        with usable(self.where, self.kubeconfig):
-            return self._showing(await self.credentials.current())
-
-    async def after(self, refused: Shown) -> Shown:
-        """The same in place of what the API server did not accept; its credential is the same if there is no other.
+        Args:
+            refused: a session whose credential the API server did not accept. The credential of the one that is
+                returned is the same if there is no other.
 
         Raises:
             KubeconfigError: there are no credentials to be had.
         """
-        with usable(self.where, self.kubeconfig):
-            return self._showing(await self.credentials.after(refused.credential))
-
-    def _showing(self, credential: Credential) -> Shown:
-        if self._last and self._last.credential.certificate == credential.certificate:
-            self._last = replace(self._last, credential=credential)
-        else:
-            session = open_pool(self.configuration, credential.certificate, compressed=self.compressed)
-            self.opened.push_async_callback(session.close)
-            self._last = Shown(session, way(self.configuration), credential, self.acting_as)
-        return self._last
+        async with self._one_asks:
+            last = self._last
+            if (
+                last
+                and time.time() < last.credential.refresh_at
+                and not (refused and refused.credential == last.credential)
+            ):
+                return last
+            with usable(self.where, self.kubeconfig):
+                credential = await self.source()
+                if last and last.credential.certificate == credential.certificate:
+                    self._last = replace(last, credential=credential)
+                else:
+                    pool = open_pool(self.configuration, credential.certificate, self.headers)
+                    self.opened.push_async_callback(pool.close)
+                    self._last = Session(pool, way(self.configuration), credential)
+                return self._last
 
 
 @asynccontextmanager
@@ -116,26 +113,25 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
         stack=settings.stack,
     )
     with usable(where, kubeconfig):
-        configuration = Configuration()
-        context = KubeContext({}, {})
+        configuration, context = Configuration(), KubeContext({}, {})
         if settings.kube_context == IN_CLUSTER:
-            ask = _service_account(configuration)
+            source = _service_account(configuration)
         else:
             context = (await asyncio.to_thread(read, settings.kubeconfig)).kube_context(settings.kube_context)
             await _load(configuration, context)
-            where = replace(where, cluster=_LOGIN.sub("//", configuration.host))
-            ask = _asked(configuration, context, where, kubeconfig)
+            source = _source(configuration, context)
         where = replace(where, cluster=_LOGIN.sub("//", configuration.host))
         configuration.proxy = proxy_for(configuration.host, configuration.proxy)
-        acting_as = impersonation(context.user)
+        headers = [("User-Agent", USER_AGENT), *impersonation(context.user)]
+        if context.cluster.get("disable-compression"):
+            headers.append(("Accept-Encoding", "identity"))
     async with AsyncExitStack() as opened:
-        compressed = not context.cluster.get("disable-compression")
-        access = Access(where, kubeconfig, configuration, Credentials(ask), opened, acting_as, compressed)
-        await access.current()
+        access = Access(where, kubeconfig, configuration, source, headers, opened)
+        await access.session()
         yield access
 
 
-def _service_account(configuration: Configuration) -> Ask:
+def _service_account(configuration: Configuration) -> CredentialSource:
     """The pod's own way to its API server.
 
     Raises:
@@ -180,19 +176,19 @@ async def _load(configuration: Configuration, context: KubeContext) -> None:
     await load_kube_config_from_dict(chosen, context="chosen", client_configuration=configuration)
 
 
-def _asked(configuration: Configuration, context: KubeContext, where: Where, kubeconfig: str) -> Ask:
+def _source(configuration: Configuration, context: KubeContext) -> CredentialSource:
     """Where the credentials come from, as for kubectl.
 
     A token file counts before a token, and both before a plugin (client-go, plugin/pkg/client/auth/exec/exec.go,
     UpdateTransportConfig). None are shown without TLS, where everybody could read them.
     """
     if not configuration.host.startswith("https://"):
-        return _none
+        return partial(_written_down, None)
     if context.user.get("exec") and not any(context.user.get(name) for name in _BEFORE_A_PLUGIN):
-        return plugin_of(context, where, kubeconfig).credential
+        return credential_plugin(context)
     if context.user.get("tokenFile"):
         return partial(read_token, Path(context.user["tokenFile"]), context.user.get("token"))
-    return partial(_written_down, configuration)
+    return partial(_written_down, configuration.api_key.get("BearerToken"))
 
 
 _BEFORE_A_PLUGIN = (
@@ -206,12 +202,7 @@ _BEFORE_A_PLUGIN = (
 _ASKED_FOR = ("exec", "tokenFile", "auth-provider")
 
 
-async def _none() -> Credential:
-    return Credential()
-
-
-async def _written_down(configuration: Configuration) -> Credential:
-    authorization = configuration.api_key.get("BearerToken")
+async def _written_down(authorization: str | None) -> Credential:
     return Credential(authorization.strip() if authorization else None)
 
 

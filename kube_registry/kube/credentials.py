@@ -1,4 +1,4 @@
-"""What the API server is shown of who asks, and when that has to be asked for anew.
+"""What the API server is shown of who asks, and when another credential has to be asked for.
 
 kubernetes_asyncio reads credentials once; a push may outlast them, and an open tunnel outlasts them by far.
 """
@@ -29,42 +29,19 @@ class Credential:
     Args:
         authorization: value of the header Authorization.
         certificate: a client certificate and its key, both PEM.
-        stale: seconds since the epoch from which on another one is asked for.
+        refresh_at: when another one is asked for, in seconds since the epoch.
     """
 
     authorization: str | None = field(default=None, repr=False)
     certificate: tuple[str, str] | None = field(default=None, repr=False)
-    stale: float = field(default=math.inf, compare=False)
+    refresh_at: float = field(default=math.inf, compare=False)
 
 
-Ask = Callable[[], Awaitable[Credential]]
+CredentialSource = Callable[[], Awaitable[Credential]]
 """Where credentials come from; the same one every time where they are simply written down."""
 
 
-@dataclass
-class Credentials:
-    """The credential of one client, asked for when there is none, when it is stale and when it was refused."""
-
-    ask: Ask
-    _held: Credential | None = None
-    _one_asks: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def current(self) -> Credential:
-        """The credential for the next request."""
-        async with self._one_asks:
-            if self._held is None or time.time() >= self._held.stale:
-                self._held = await self.ask()
-            return self._held
-
-    async def after(self, refused: Credential) -> Credential:
-        """The credential in place of one that the API server did not accept; the same one if there is no other."""
-        async with self._one_asks:
-            if self._held is None or self._held == refused:
-                self._held = await self.ask()
-            return self._held
-
-
-def stale_at(expires: datetime) -> float:
+def refresh_at(expires: datetime) -> float:
     """When to replace a credential, in seconds since the epoch: ahead of its end, but not in its first half."""
     now, end = time.time(), expires.timestamp()
     return end - min(AHEAD_SECONDS, max(0.0, end - now) / 2)
@@ -89,7 +66,7 @@ async def read_token(file: Path, otherwise: str | None = None) -> Credential:
         token = otherwise
     if not token:
         raise ConfigException(f"{file} is empty, there should be a token in it")
-    return Credential(f"Bearer {token}", stale=time.time() + TOKEN_FILE_SECONDS)
+    return Credential(f"Bearer {token}", refresh_at=time.time() + TOKEN_FILE_SECONDS)
 
 
 def impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

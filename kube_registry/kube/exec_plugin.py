@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from typing import Any
 from kubernetes_asyncio.config import ConfigException
 from kubernetes_asyncio.config.dateutil import parse_rfc3339
 
-from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
-from kube_registry.kube.credentials import Credential, stale_at
+from kube_registry.kube.credentials import Credential, CredentialSource, refresh_at
 from kube_registry.kube.errors import CredentialPluginError, CredentialPluginFailedError
-from kube_registry.kube.kubeconfig import Fields, KubeContext
+from kube_registry.kube.kubeconfig import Fields, KubeContext, UnusableError
 from kube_registry.limits import PLUGIN_SECONDS
 from kube_registry.processes import started
 from kube_registry.text import one_line
@@ -47,99 +46,11 @@ _MOST_LETTERS = 300
 _PIECE = 4096
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin and how to run it; `plugin_of` makes it.
+def credential_plugin(context: KubeContext) -> CredentialSource:
+    """Return the source of credentials that the plugin of a kube context's user is.
 
-    Args:
-        where: named in errors, like the next.
-        kubeconfig: where the plugin is named.
-        command: the program and its arguments.
-        env: what it finds in its environment beside ours.
-        api_version: the version of the protocol that it speaks.
-        interactive: whether it may ask a person, who then sees what it writes to its standard error.
-        hint: how to install it, in the kubeconfig's words.
-    """
-
-    where: Where
-    kubeconfig: str
-    command: tuple[str, ...]
-    env: dict[str, str]
-    api_version: str
-    interactive: bool
-    hint: str
-
-    async def credential(self) -> Credential:
-        """Run it for a credential.
-
-        Raises:
-            CredentialPluginError: it is missing, or is no program.
-            CredentialPluginFailedError: it failed, took too long, or answered something else.
-        """
-        seconds = LOGIN_SECONDS if self.interactive else PLUGIN_SECONDS
-        # A person is asked at our own terminal, which a session of its own would not have.
-        plugin = partial(started, env=self.env, session=not self.interactive)
-        try:
-            async with (
-                asyncio.timeout(seconds),
-                plugin(*self.command, stdin=sys.stdin if self.interactive else DEVNULL) as process,
-            ):
-                answer, words, _ = await asyncio.gather(_all(process.stdout), self._heard(process), process.wait())
-        except TimeoutError as error:
-            raise self._failed(f"did not end within {seconds:g} s") from error
-        except FileNotFoundError as error:
-            hint = f" ({one_line(self.hint)})" if self.hint else ""
-            raise self._unusable(f"{self.command[0]} is missing{hint}") from error
-        except OSError as error:
-            raise self._unusable(f"{self.command[0]} cannot be run: {os.strerror(error.errno or 0)}") from error
-        if process.returncode:
-            raise self._failed(f"ended with status {process.returncode}: {words or 'no word why'}")
-        try:
-            return self._understood(read_json(answer))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise self._failed(f"answered no {self.api_version} ExecCredential: {error}") from error
-
-    async def _heard(self, process: asyncio.subprocess.Process) -> str:
-        """The last of what it writes to its standard error; a person sees it as it comes."""
-        words = ""
-        while process.stderr and (piece := await process.stderr.read(_PIECE)):
-            text = piece.decode(errors="replace")
-            words = f"{words}{text}"[-_PIECE:]
-            if self.interactive:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-        return one_line(words)[-_MOST_LETTERS:]
-
-    def _understood(self, answer: dict[str, Any]) -> Credential:
-        """What the answer gives.
-
-        Raises:
-            ValueError: it gives no credential, or speaks another version.
-            LookupError: it has not the fields.
-            TypeError, AttributeError: they are of another kind.
-        """
-        status = answer["status"]
-        if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", self.api_version):
-            raise ValueError(f"it is {answer['apiVersion']} {answer['kind']}")
-        token, certificate, key = (status.get(n) for n in ("token", "clientCertificateData", "clientKeyData"))
-        if bool(certificate) != bool(key) or not (token or key):
-            raise ValueError("there is neither a token in it nor a certificate with its key")
-        return Credential(
-            authorization=f"Bearer {token.strip()}" if token else None,
-            certificate=(certificate, key) if certificate else None,
-            **({"stale": stale_at(parse_rfc3339(expires))} if (expires := status.get("expirationTimestamp")) else {}),
-        )
-
-    def _failed(self, what: str) -> CredentialPluginFailedError:
-        reason = f"{self.command[0]} {what}"
-        return CredentialPluginFailedError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
-
-    def _unusable(self, reason: str) -> CredentialPluginError:
-        return CredentialPluginError(where=self.where, kubeconfig=self.kubeconfig, reason=reason)
-
-
-def plugin_of(context: KubeContext, where: Where, kubeconfig: str) -> Plugin:
-    """The plugin of a kube context whose user has one.
+    The source raises UnusableError: of CredentialPluginError if the program is missing or is none, and of
+    CredentialPluginFailedError if it fails, takes too long, or answers something else.
 
     Raises:
         ConfigException: it is not written down as it should be.
@@ -159,18 +70,14 @@ def plugin_of(context: KubeContext, where: Where, kubeconfig: str) -> Plugin:
     interactive = terminal and mode != "Never"
     spec = {"interactive": interactive, **({"cluster": _told(context)} if wanted.get("provideClusterInfo") else {})}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    return Plugin(
-        where=where,
-        kubeconfig=kubeconfig,
-        command=(str(wanted["command"]), *(str(word) for word in wanted.get("args") or [])),
-        env={
-            **os.environ,
-            **{each["name"]: str(each["value"]) for each in wanted.get("env") or []},
-            "KUBERNETES_EXEC_INFO": json.dumps(info),
-        },
+    env = {each["name"]: str(each["value"]) for each in wanted.get("env") or []}
+    return partial(
+        _credential,
+        (str(wanted["command"]), *(str(word) for word in wanted.get("args") or [])),
+        env={**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(info)},
         api_version=version,
         interactive=interactive,
-        hint=str(wanted.get("installHint") or ""),
+        hint=f" ({one_line(str(wanted['installHint']))})" if wanted.get("installHint") else "",
     )
 
 
@@ -186,5 +93,76 @@ def _told(context: KubeContext) -> Fields:
     return told
 
 
-async def _all(stream: asyncio.StreamReader | None) -> bytes:
-    return await stream.read() if stream else b""
+async def _credential(
+    command: tuple[str, ...], *, env: Mapping[str, str], api_version: str, interactive: bool, hint: str
+) -> Credential:
+    """Run a plugin for a credential.
+
+    Args:
+        command: the program and its arguments.
+        env: its environment.
+        api_version: the version of the protocol that it speaks.
+        interactive: whether it may ask a person, who then sees what it writes to its standard error.
+        hint: how to install it, in the kubeconfig's words.
+    """
+    seconds = LOGIN_SECONDS if interactive else PLUGIN_SECONDS
+    # A person is asked at our own terminal, which a session of its own would not have.
+    plugin = partial(started, env=env, stdin=sys.stdin if interactive else DEVNULL, session=not interactive)
+    try:
+        async with asyncio.timeout(seconds), plugin(*command) as process:
+            assert process.stdout  # noqa: S101 - a pipe, see `started`
+            answer, words, _ = await asyncio.gather(
+                process.stdout.read(), _last_words(process, shown=interactive), process.wait()
+            )
+        if process.returncode:
+            raise _failed(command, f"ended with status {process.returncode}: {words or 'no word why'}")
+    except TimeoutError as error:
+        raise _failed(command, f"did not end within {seconds:g} s") from error
+    except FileNotFoundError as error:
+        raise UnusableError(CredentialPluginError, f"{command[0]} is missing{hint}") from error
+    except OSError as error:
+        reason = f"{command[0]} cannot be run: {os.strerror(error.errno or 0)}"
+        raise UnusableError(CredentialPluginError, reason) from error
+    try:
+        return _understood(read_json(answer), api_version)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _failed(command, f"answered no {api_version} ExecCredential: {error}") from error
+
+
+async def _last_words(process: asyncio.subprocess.Process, *, shown: bool) -> str:
+    """Return the last of what a plugin writes to its standard error; a person sees it as it comes."""
+    assert process.stderr  # noqa: S101 - a pipe, see `started`
+    words = ""
+    while piece := await process.stderr.read(_PIECE):
+        text = piece.decode(errors="replace")
+        words = f"{words}{text}"[-_PIECE:]
+        if shown:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+    return one_line(words)[-_MOST_LETTERS:]
+
+
+def _understood(answer: dict[str, Any], api_version: str) -> Credential:
+    """Return the credential in a plugin's answer.
+
+    Raises:
+        ValueError: it gives no credential, or speaks another version.
+        LookupError: it has not the fields.
+        TypeError, AttributeError: they are of another kind.
+    """
+    status = answer["status"]
+    if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", api_version):
+        raise ValueError(f"it is {answer['apiVersion']} {answer['kind']}")
+    token, certificate, key = (status.get(n) for n in ("token", "clientCertificateData", "clientKeyData"))
+    if bool(certificate) != bool(key) or not (token or key):
+        raise ValueError("there is neither a token in it nor a certificate with its key")
+    expires = status.get("expirationTimestamp")
+    return Credential(
+        authorization=f"Bearer {token.strip()}" if token else None,
+        certificate=(certificate, key) if certificate else None,
+        **({"refresh_at": refresh_at(parse_rfc3339(expires))} if expires else {}),
+    )
+
+
+def _failed(command: tuple[str, ...], what: str) -> UnusableError:
+    return UnusableError(CredentialPluginFailedError, f"{command[0]} {what}")

@@ -27,8 +27,17 @@ _KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
-class NoSuchContextError(ConfigException):  # type: ignore[misc]
-    """The kubeconfig has no such kube context."""
+class UnusableError(ConfigException):  # type: ignore[misc]
+    """A kubeconfig that cannot be used, for a reason that has an error of its own.
+
+    Args:
+        kind: that error.
+        reason: what is wrong.
+    """
+
+    def __init__(self, kind: type[KubeconfigError], reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,8 @@ class Kubeconfig:
         if not self.entries["contexts"]:
             raise ConfigException("it has no kube contexts")
         if name not in self.entries["contexts"]:
-            raise NoSuchContextError(f"it has no such kube context, it has {', '.join(self.entries['contexts'])}")
+            reason = f"it has no such kube context, it has {', '.join(self.entries['contexts'])}"
+            raise UnusableError(KubeContextError, reason)
         chosen = self.entries["contexts"][name]
         user = self._entry("users", chosen["user"]) if chosen.get("user") else {}
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
@@ -186,5 +196,5 @@ def usable(where: Where, kubeconfig: str) -> Iterator[None]:
     try:
         yield
     except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
-        kind = KubeContextError if isinstance(error, NoSuchContextError) else KubeconfigError
+        kind = error.kind if isinstance(error, UnusableError) else KubeconfigError
         raise kind(where=where, kubeconfig=kubeconfig, reason=one_line(error)) from error

@@ -1,49 +1,60 @@
-"""Which failures of a request to the API server or the registry pass by themselves, and for how long it is sent again.
+"""For how long a request is sent again that fails in a way that passes by itself.
 
 client-go does the same for 429 and 5xx with Retry-After (rest/with_retry.go). A request that may have been carried out
 is sent again only if that does no harm: a create is not, unless its caller says so.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from kube_registry.kube.errors import CertificateError, RefusedError, UnreachableError
 from kube_registry.limits import PATIENCE_SECONDS
-from kube_registry.registry.errors import RegistryError
 
 CONNECT_SECONDS = 2.0
-"""The same where no connection comes about and the caller sets no end: the cluster may not run at all."""
+"""PATIENCE_SECONDS where no connection comes about: the cluster may not run at all."""
 
-_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
-_TOO_MANY_REQUESTS = 429
+PASSING = (429, 502, 503, 504)
+"""What a server answers that is asked too much, and proxies and the API server while it starts or waits for etcd."""
+
+_NOT_CARRIED_OUT = 429
 _SERVER_ERROR = 500
-_PASSING = (502, 503, 504)
-"""What proxies answer and the API server itself while it starts, stops or waits for etcd."""
+_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
+_LOST = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, OSError)
 
-_ANSWER_LOST = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, OSError)
+T = TypeVar("T")
 
 
-def retrying(ends: float | None, *, repeatable: bool) -> AsyncRetrying:
-    """Return what calls a function again while its failures pass by themselves, then raises the last one.
+Patience = Callable[[BaseException, float], float]
+"""For how many seconds, at most the given ones, something is done again that failed so; 0 for not at all."""
+
+
+async def retried(work: Callable[[], Awaitable[T]], patience: Patience, *, ends: float | None) -> T:
+    """Return what work gives, done again while its failures pass by themselves; the last one is raised.
 
     Args:
+        work: what is done.
+        patience: says which failures pass.
         ends: when the caller's own wait ends, by time.monotonic(); None for PATIENCE_SECONDS from now.
-        repeatable: whether the request that the function sends does no harm if it is carried out twice.
     """
     bound = PATIENCE_SECONDS if ends is None else ends - time.monotonic()
 
     def left(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        elapsed = state.seconds_since_start or 0.0
-        return 0.0 if error is None else _seconds(error, bound, is_ours=ends is None, repeatable=repeatable) - elapsed
+        if error is None:
+            return 0.0
+        unconnected = ends is None and isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        seconds = patience(error, min(bound, CONNECT_SECONDS) if unconnected else bound)
+        return seconds - (state.seconds_since_start or 0.0)
 
     def pause(state: RetryCallState) -> float:
         return max(0.0, min(no_sooner(_BACK_OFF)(state), left(state)))
 
-    return AsyncRetrying(retry=lambda state: left(state) > 0, wait=pause)
+    result: T = await AsyncRetrying(retry=lambda state: left(state) > 0, wait=pause)(work)
+    return result
 
 
 def no_sooner(back_off: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
@@ -57,18 +68,23 @@ def no_sooner(back_off: Callable[[RetryCallState], float]) -> Callable[[RetryCal
     return pause
 
 
-def _seconds(error: BaseException, bound: float, *, is_ours: bool, repeatable: bool) -> float:
-    """Return how many seconds a request that fails like this is sent again; 0 for one that is not."""
+def kube_patience(error: BaseException, bound: float, *, repeatable: bool = True) -> float:
+    """Return for how many seconds a request to the API server is sent again that failed so.
+
+    Args:
+        error: how it failed.
+        bound: the most.
+        repeatable: whether it does no harm if it is carried out twice.
+    """
     if isinstance(error, RefusedError):
-        if error.status == _TOO_MANY_REQUESTS or (error.status in _PASSING and repeatable):
+        if error.status == _NOT_CARRIED_OUT or (error.status in PASSING and repeatable):
             return bound
         return min(bound, PATIENCE_SECONDS) if error.status >= _SERVER_ERROR and repeatable else 0.0
-    if isinstance(error, RegistryError) and error.status is not None:  # its 500 is a file that is damaged, and lasts
-        return bound if error.status in (_TOO_MANY_REQUESTS, *_PASSING) and repeatable else 0.0
-    if not isinstance(error, UnreachableError | RegistryError) or isinstance(error, CertificateError):
-        return 0.0
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorError) and not isinstance(cause, aiohttp.ClientSSLError):
-        return min(bound, CONNECT_SECONDS) if is_ours else bound
-    lost = isinstance(cause, _ANSWER_LOST) and not isinstance(cause, aiohttp.ClientSSLError)
-    return bound if lost and repeatable else 0.0
+    unreachable = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
+    return bound if unreachable and answer_lost(error, repeatable=repeatable) else 0.0
+
+
+def answer_lost(error: BaseException, *, repeatable: bool = True) -> bool:
+    """Return whether a request without an answer may be sent again, by aiohttp's error, which is the cause of ours."""
+    passing = _LOST if repeatable else aiohttp.ClientConnectorError
+    return isinstance(error.__cause__, passing) and not isinstance(error.__cause__, aiohttp.ClientSSLError)

@@ -1,9 +1,10 @@
 """The one place where the lower libraries' errors become ours."""
 
+import asyncio
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -32,16 +33,17 @@ LOWER = (
 """Roots of what aiohttp, asyncio, ssl and kubernetes_asyncio raise."""
 
 
-@contextmanager
-def translated(where: Where, request: str) -> Iterator[None]:
-    """Whatever goes wrong with one request becomes ours; a cancelled one stays cancelled.
+@asynccontextmanager
+async def translated(where: Where, request: str) -> AsyncIterator[None]:
+    """Bound one request by REQUEST_SECONDS. Whatever goes wrong becomes ours; a cancelled one stays cancelled.
 
     Raises:
         UnreachableError: no connection, a broken one, no answer in time, or one that no API server gives.
         RefusedError: an answer with a status other than 2xx, or a refused WebSocket upgrade.
     """
     try:
-        yield
+        async with asyncio.timeout(REQUEST_SECONDS):
+            yield
     except aiohttp.WSServerHandshakeError as error:
         retry_after = seconds_of(error.headers.get("Retry-After", "") if error.headers else "")
         raise refusal(where, request, error.status, error.message, retry_after) from error

@@ -2,7 +2,7 @@
 
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,11 +12,12 @@ from kubernetes_asyncio.client import Configuration
 from yarl import URL
 
 from kube_registry.kube.http_proxy import SOCKS
-from kube_registry.names import USER_AGENT
+
+Headers = Sequence[tuple[str, str]]
 
 
 def open_pool(
-    configuration: Configuration, certificate: tuple[str, str] | None, *, compressed: bool
+    configuration: Configuration, certificate: tuple[str, str] | None, headers: Headers
 ) -> aiohttp.ClientSession:
     """A pool of connections, which the caller closes.
 
@@ -26,7 +27,7 @@ def open_pool(
     Args:
         configuration: what is trusted, and the proxy.
         certificate: a client certificate and its key, both PEM, in place of the configuration's.
-        compressed: whether the API server may compress what it answers.
+        headers: of every request; one name may have several values.
     """
     tls, proxy = _tls(configuration, certificate), URL(configuration.proxy or "")
     if proxy.scheme in SOCKS:
@@ -35,7 +36,6 @@ def open_pool(
         connector: aiohttp.TCPConnector = SocksConnector(proxy, tls)
     else:
         connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-    headers = {"User-Agent": USER_AGENT, **({} if compressed else {"Accept-Encoding": "identity"})}
     return aiohttp.ClientSession(connector=connector, headers=headers)
 
 

@@ -8,13 +8,14 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
 
 from kube_registry.errors import Where
-from kube_registry.kube.retries import retrying
+from kube_registry.kube.retries import PASSING, answer_lost, retried
 from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.registry.errors import RegistryError
 
@@ -113,7 +114,7 @@ class RegistryClient:
     async def _find(self, method: str, path: str) -> _Answer | None:
         """An answer, or None if the registry says that there is no such thing; asked again after a hiccup."""
         headers, fine = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
-        answer: _Answer = await retrying(None, repeatable=True)(self._ask, method, path, headers=headers, fine=fine)
+        answer = await retried(partial(self._ask, method, path, headers=headers, fine=fine), _patience, ends=None)
         return answer if answer.status != HTTPStatus.NOT_FOUND else None
 
     async def _ask(
@@ -136,6 +137,14 @@ class RegistryClient:
             reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
             raise RegistryError(where=self.where, request=asked, reason=reason, status=answer.status)
         return _Answer(answer.url, answer.status, answer.headers, body)
+
+
+def _patience(error: BaseException, bound: float) -> float:
+    """Return for how many seconds a question is asked again that failed so; a 500 is a damaged file, which lasts."""
+    if not isinstance(error, RegistryError):
+        return 0.0
+    passes = answer_lost(error) if error.status is None else error.status in PASSING
+    return bound if passes else 0.0
 
 
 def digest_of(data: bytes) -> str:

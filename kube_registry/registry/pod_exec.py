@@ -21,6 +21,7 @@ import aiohttp
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import choose, explain, one_line, registry_pods
+from kube_registry.kube.websocket import open_websocket
 from kube_registry.registry.errors import ExecError
 from kube_registry.tunnel.frames import PROTOCOL
 
@@ -156,7 +157,7 @@ async def program_in_pod(
         raise ExecError(where=kube.where, doing=doing, reason=explain(pods))
     path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
-    async with kube.websocket(path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
+    async with open_websocket(kube, path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
         yield Program(kube, doing, socket, seconds)
 
 

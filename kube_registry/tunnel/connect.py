@@ -19,6 +19,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
 from kube_registry.kube.pods import choose, explain, registry_pods
 from kube_registry.kube.retries import no_sooner
+from kube_registry.kube.websocket import open_websocket
 from kube_registry.names import WRITE_PORT
 from kube_registry.tunnel.errors import TunnelError, TunnelForbiddenError, TunnelProtocolError, TunnelTimeoutError
 from kube_registry.tunnel.frames import PROTOCOL
@@ -109,7 +110,7 @@ class _Dialler:
             with attempt:
                 pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
                 path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
-                opening = self.kube.once.websocket(path, PROTOCOL, ports=str(self.door))
+                opening = open_websocket(self.kube.once, path, PROTOCOL, ports=str(self.door))
                 socket = await opened.enter_async_context(opening)
                 return Line(str(pod), socket, attempt.retry_state.attempt_number)
         raise AssertionError("the last try raises")

@@ -16,6 +16,7 @@ from kube_registry.kube.client import open_client
 from kube_registry.kube.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from kube_registry.kube.http_proxy import proxy_for
 from kube_registry.kube.kubeconfig import IN_CONFIG
+from kube_registry.kube.websocket import open_websocket
 from kube_registry.spec.settings import Settings
 from lab import pki
 from tests.fakes.connecting import (
@@ -45,7 +46,7 @@ async def both_ways(chosen: Settings) -> None:
     """A request and a WebSocket that carries something."""
     async with open_client(chosen) as kube:
         assert await kube.get("/version") == {"path": "/version"}
-        async with kube.websocket("/socket", PROTOCOL) as socket:
+        async with open_websocket(kube, "/socket", PROTOCOL) as socket:
             assert socket.protocol == PROTOCOL
             await socket.send_bytes(b"to the pod and back")
             assert await socket.receive_bytes(timeout=5) == b"to the pod and back"
@@ -279,7 +280,7 @@ class TestTls:
                 with pytest.raises(CertificateError, match="certificate verify failed"):
                     await kube.get("/version")
                 with pytest.raises(CertificateError, match="certificate verify failed"):
-                    async with kube.websocket("/socket", PROTOCOL):
+                    async with open_websocket(kube, "/socket", PROTOCOL):
                         pass
 
     async def test_insecure_skip_tls_verify_trusts_anybody(self, authority: pki.Authority, tmp_path: Path) -> None:
@@ -332,7 +333,7 @@ class TestTokens:
             async with open_client(settings(file)) as kube:
                 token.write_text("second")
                 api.accepts = lambda asked: asked.authorization == "Bearer second"
-                async with kube.websocket("/socket", PROTOCOL):
+                async with open_websocket(kube, "/socket", PROTOCOL):
                     pass
             assert api.authorizations == ["Bearer first", "Bearer second"]
 
@@ -351,7 +352,7 @@ class TestTokens:
                 with pytest.raises(CredentialsError, match="does not accept the credentials"):
                     await kube.get("/version")
                 with pytest.raises(CredentialsError, match="does not accept the credentials"):
-                    async with kube.websocket("/socket", PROTOCOL):
+                    async with open_websocket(kube, "/socket", PROTOCOL):
                         pass
             assert len(api.asked) == 2
 

@@ -24,6 +24,7 @@ from kube_registry.kube.errors import (
     CredentialsError,
     KubeconfigError,
 )
+from kube_registry.kube.websocket import open_websocket
 from lab import pki
 from tests.fakes.connecting import PROTOCOL, Fields, cluster_of, kubeconfig, serve, settings
 
@@ -139,7 +140,7 @@ class TestRefresh:
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 while "Bearer token-2" not in api.authorizations and time.monotonic() < deadline:
                     await kube.get("/version")
-                async with kube.websocket("/socket", PROTOCOL):
+                async with open_websocket(kube, "/socket", PROTOCOL):
                     pass
             assert api.authorizations[0] == "Bearer token-1"
             assert api.authorizations[-1] == "Bearer token-2"
@@ -186,7 +187,7 @@ class TestCertificates:
         answer_certificate(program, authority, "first")
         async with serve(authority) as api:
             file = kubeconfig(tmp_path / "config", cluster_of(api, authority), user())
-            async with open_client(settings(file)) as kube, kube.websocket("/socket", PROTOCOL) as socket:
+            async with open_client(settings(file)) as kube, open_websocket(kube, "/socket", PROTOCOL) as socket:
                 await kube.get("/version")
                 answer_certificate(program, authority, "second")
                 api.accepts = lambda asked: asked.user == "second"

@@ -15,6 +15,7 @@ from aiohttp import web
 from kube_registry.kube import retries
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError, UnreachableError
+from kube_registry.kube.websocket import open_websocket
 from kube_registry.registry.readiness import wait_ready
 from kube_registry.tunnel.frames import PROTOCOL
 from tests.fakes.connecting import kubeconfig, settings
@@ -107,7 +108,7 @@ Ask = Callable[[KubeClient], Awaitable[object]]
 
 
 async def upgrade(kube: KubeClient) -> None:
-    async with kube.websocket("/pods/it/exec", PROTOCOL):
+    async with open_websocket(kube, "/pods/it/exec", PROTOCOL):
         pass
 
 

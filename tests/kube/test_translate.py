@@ -16,12 +16,13 @@ import yaml
 from yarl import URL
 
 from kube_registry.errors import ClusterError, Where
-from kube_registry.kube import client as kube_module
+from kube_registry.kube import translate
 from kube_registry.kube.client import KubeClient, open_client
-from kube_registry.kube.connection import Access, Shown
-from kube_registry.kube.credentials import Credential, Credentials
+from kube_registry.kube.connection import Access, Session
+from kube_registry.kube.credentials import Credential
 from kube_registry.kube.errors import ForbiddenError, KubeconfigError, RefusedError, UnreachableError
 from kube_registry.kube.kubeconfig import usable
+from kube_registry.kube.websocket import open_websocket
 from lab import pki
 from tests.fakes.connecting import PROTOCOL, kubeconfig, serve, settings
 
@@ -108,13 +109,10 @@ class _Raising:
 class _AccessTo(Access):
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - in place of a real one
         self.where = WHERE
-        self.shown = Shown(session, {}, Credential())
+        self.only = Session(session, {}, Credential())
 
-    async def current(self) -> Shown:
-        return self.shown
-
-    async def after(self, refused: Shown) -> Shown:
-        return refused
+    async def session(self, refused: Session | None = None) -> Session:
+        return refused or self.only
 
 
 async def by_get(kube: KubeClient) -> None:
@@ -122,7 +120,7 @@ async def by_get(kube: KubeClient) -> None:
 
 
 async def by_websocket(kube: KubeClient) -> None:
-    async with kube.websocket("/socket", PROTOCOL, ports="5000"):
+    async with open_websocket(kube, "/socket", PROTOCOL, ports="5000"):
         pass
 
 
@@ -157,7 +155,7 @@ class TestEveryError:
             async def ask(error: BaseException = error) -> Credential:
                 raise error
 
-            access = Access(WHERE, "config", None, Credentials(ask), None)  # type: ignore[arg-type]
+            access = Access(WHERE, "config", None, ask, (), None)  # type: ignore[arg-type]
             with pytest.raises(KubeconfigError):
                 await KubeClient(access).get("/version")
 
@@ -201,7 +199,7 @@ class TestRealSockets:
     async def test_whatever_answers_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way, said: bytes | None
     ) -> None:
-        monkeypatch.setattr(kube_module, "REQUEST_SECONDS", 2.0)
+        monkeypatch.setattr(translate, "REQUEST_SECONDS", 2.0)
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -219,7 +217,7 @@ class TestRealSockets:
     async def test_silence_is_waited_for_a_while_only(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
     ) -> None:
-        monkeypatch.setattr(kube_module, "REQUEST_SECONDS", 0.2)
+        monkeypatch.setattr(translate, "REQUEST_SECONDS", 0.2)
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
@@ -290,7 +288,7 @@ class TestRefusedUpgrade:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Not even an upgrade that is granted now, or no answer at all, and neither is waited for long."""
-        monkeypatch.setattr(kube_module, "REQUEST_SECONDS", 0.5)
+        monkeypatch.setattr(translate, "REQUEST_SECONDS", 0.5)
         granted = http(b"", "Upgrade: websocket", "Connection: Upgrade", status="101 Switching Protocols")
         for second in (granted, http(b"{}"), http(b"", status="404 Not Found"), b"garbage\r\n\r\n", None):
             answers = [http(b"", status="403 Forbidden"), second]

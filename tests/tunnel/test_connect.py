@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kube_registry.errors import ClusterError, KubeRegistryError
-from kube_registry.kube import client as kube_client
+from kube_registry.kube import translate
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
 from kube_registry.tunnel import connect as dialling
@@ -108,7 +108,7 @@ class TestWhatMayPass:
     async def test_an_api_server_that_says_nothing_is_asked_so_often_and_no_more(
         self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(kube_client, "REQUEST_SECONDS", 0.05)
+        monkeypatch.setattr(translate, "REQUEST_SECONDS", 0.05)
         api.deaf = True
         heard: list[KubeRegistryError] = []
         error = await failure(kube, heard)

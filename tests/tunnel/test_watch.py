@@ -6,7 +6,7 @@ from itertools import cycle
 
 import pytest
 
-from kube_registry.kube import client as kube_client
+from kube_registry.kube import translate
 from kube_registry.kube.errors import UnreachableError
 from kube_registry.tunnel import listener as tunnelling
 from kube_registry.tunnel.errors import PodGoneError
@@ -70,7 +70,7 @@ class TestWatch:
     async def test_a_connection_whose_api_server_is_silent_is_cut_after_so_many_looks(
         self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(kube_client, "REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr(translate, "REQUEST_SECONDS", 0.3)
         async with connected(tunnel, "echo") as (reader, writer):
             writer.write(b"before\n")
             await reader.readline()

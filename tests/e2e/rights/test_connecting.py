@@ -11,6 +11,7 @@ import pytest
 
 from kube_registry.kube.client import open_client
 from kube_registry.kube.errors import CredentialPluginFailedError, ForbiddenError
+from kube_registry.kube.websocket import open_websocket
 from kube_registry.tunnel.frames import PROTOCOL
 from lab.toolchain import tool
 from tests.e2e.commands import commands_of, paste, tried
@@ -103,7 +104,7 @@ async def test_kubectl_shows_when_a_plugin_works_again(reader: Reader, tmp_path:
 async def test_the_right_that_an_upgrade_lacks_is_named(reader: Reader, tmp_path: Path) -> None:
     async with open_client(settings(reader.plugin(tmp_path))) as kube:
         with pytest.raises(ForbiddenError) as raised:
-            async with kube.websocket(f"{PODS}/registry-1/portforward", PROTOCOL, ports="5000"):
+            async with open_websocket(kube, f"{PODS}/registry-1/portforward", PROTOCOL, ports="5000"):
                 pass
         assert raised.value.user == f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
         assert raised.value.verb in {"get", "create"}  # create from Kubernetes 1.35 on
