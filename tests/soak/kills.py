@@ -77,9 +77,9 @@ async def held(place: Place) -> AsyncIterator[PushPath]:
 
 def tunnel_of(path: PushPath) -> Tunnel:
     """The tunnel that a push path holds."""
-    if path._tunnel is None:
+    if path._session._tunnel is None:
         raise LabError("The push path has no tunnel.")
-    return path._tunnel
+    return path._session._tunnel
 
 
 async def _take_away(place: Place, path: PushPath, delay: float, way: str) -> int:
