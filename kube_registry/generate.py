@@ -8,29 +8,34 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-import components.errors
-import kube_registry.build.errors
-import kube_registry.cli.errors
-import kube_registry.docker_daemon.errors
-import kube_registry.errors
-import kube_registry.fleet.errors
-import kube_registry.housekeeping.errors
-import kube_registry.kube.errors
-import kube_registry.lease.errors
-import kube_registry.preflight.errors
-import kube_registry.registry.errors
-import kube_registry.review.errors
-import kube_registry.spec.errors
-import kube_registry.tunnel.errors
 from kube_registry.errors import KubeRegistryError
 from kube_registry.spec.renamed import RENAMED
 from kube_registry.spec.settings import described
 
 ROOT = Path(__file__).parents[1]
+
+ERRORS = (
+    "kube_registry.spec.errors",
+    "kube_registry.cli.errors",
+    "kube_registry.build.errors",
+    "kube_registry.docker_daemon.errors",
+    "kube_registry.errors",
+    "kube_registry.kube.errors",
+    "kube_registry.lease.errors",
+    "kube_registry.housekeeping.errors",
+    "kube_registry.registry.errors",
+    "kube_registry.preflight.errors",
+    "components.errors",
+    "kube_registry.tunnel.errors",
+    "kube_registry.fleet.errors",
+    "kube_registry.review.errors",
+)
+"""The files of errors, in the order in which docs/troubleshooting.md has them."""
 
 _YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
 _README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
@@ -82,22 +87,7 @@ def _what(kind: type[KubeRegistryError]) -> str:
 
 def with_example() -> Iterator[type[KubeRegistryError]]:
     """The errors that are raised themselves, file by file as they stand there."""
-    for module in (
-        kube_registry.spec.errors,
-        kube_registry.cli.errors,
-        kube_registry.build.errors,
-        kube_registry.docker_daemon.errors,
-        kube_registry.errors,
-        kube_registry.kube.errors,
-        kube_registry.lease.errors,
-        kube_registry.housekeeping.errors,
-        kube_registry.registry.errors,
-        kube_registry.preflight.errors,
-        components.errors,
-        kube_registry.tunnel.errors,
-        kube_registry.fleet.errors,
-        kube_registry.review.errors,
-    ):
+    for module in map(import_module, ERRORS):
         own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
         yield from (kind for kind in own if "example" in vars(kind) and kind is not KubeRegistryError)
 

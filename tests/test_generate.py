@@ -5,7 +5,7 @@ import pytest
 
 from kube_registry import errors
 from kube_registry.errors import KubeRegistryError
-from kube_registry.generate import GENERATED, ROOT, with_example
+from kube_registry.generate import ERRORS, GENERATED, ROOT, with_example
 from kube_registry.preflight.errors import PreflightError
 from kube_registry.spec.settings import described
 
@@ -37,6 +37,10 @@ def below(kind: type[KubeRegistryError]) -> Iterator[type[KubeRegistryError]]:
 
 
 class TestErrors:
+    def test_no_file_of_errors_is_left_out(self) -> None:
+        files = [*ROOT.glob("kube_registry/**/errors.py"), ROOT / "components" / "errors.py"]
+        assert set(ERRORS) == {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+
     def test_the_tree_is_that_of_the_classes(self) -> None:
         assert drawn() == {kind.__name__: kind.__bases__[0].__name__ for kind in below(KubeRegistryError)}
 
