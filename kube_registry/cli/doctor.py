@@ -4,7 +4,7 @@ import os
 import shlex
 from pathlib import Path
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
+from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_line
 from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.doctor import run_all_checks
@@ -13,22 +13,17 @@ from kube_registry.housekeeping.node_checks import Finding
 _STATES = {True: "ok", False: "mend", None: "?"}
 
 
-def doctor(
-    stack: StackName = None,
-) -> None:
+@judged
+async def doctor(stack: StackName = None) -> bool:
     """Look at everything, change nothing; exit status 1 if something is to be mended."""
-    judge(_doctor(stack))
-
-
-async def _doctor(name: str | None) -> bool:
     folder = Path.cwd()
-    stack = await find_stack(folder, name, {})
-    references = await deployed_images(folder, stack.name)
+    found = await find_stack(folder, stack, {})
+    references = await deployed_images(folder, found.name)
     lines = [judge_version("pulumi", "Pulumi", await pulumi_version(folder))]
     if references is None:
-        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(stack.name)}`"
-        lines.append(Finding(f"stack {stack.name}", well=False, words=words))
-    lines += await run_all_checks(stack.settings, references or {}, os.environ, lambda lost: push_line(stack, lost))
+        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.name)}`"
+        lines.append(Finding(f"stack {found.name}", well=False, words=words))
+    lines += await run_all_checks(found.settings, references or {}, os.environ, lambda lost: push_line(found, lost))
     page = table()
     for line in lines:
         page.add_row(_STATES[line.well], line.subject, line.words)

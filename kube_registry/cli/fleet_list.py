@@ -3,14 +3,13 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
-from kube_registry.cli.session import UNBROKEN, console, judge, table
+from kube_registry.cli.session import UNBROKEN, console, judged, table
 from kube_registry.cli.stacks import PULUMI_SECONDS, deployed_images
 from kube_registry.concurrency import map_limited
 from kube_registry.errors import KubeRegistryError
@@ -91,43 +90,34 @@ def list_stacks(
     console(width=UNBROKEN).print(listed)
 
 
-def status(*, stacks: Stacks = None, label: Labels = None) -> None:
+@judged
+async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
     """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
-    judge(_status(meant(stacks, label)))
-
-
-async def _status(fleet: Fleet) -> bool:
-    members, program = fleet.members, await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
-    found = await map_limited(lambda member: _looked(program, member), members, at_once=AT_ONCE)
+    fleet = meant(stacks, label)
+    program = await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
+    found = await map_limited(lambda member: _look(program, member), fleet.members, at_once=AT_ONCE)
     states = table("stack", "kube context", "state")
-    for member, looked in zip(members, found, strict=True):
-        first, *more = [*(looked.wrong or [WELL]), *looked.remarks]
+    for member, (wrong, remarks) in zip(fleet.members, found, strict=True):
+        first, *more = [*(wrong or [WELL]), *remarks]
         states.add_row(member.name, member.settings.kube_context, first)
         for sentence in more:
             states.add_row("", "", sentence)
     console(width=UNBROKEN).print(states)
-    return not any(looked.wrong for looked in found)
+    return not any(wrong for wrong, _ in found)
 
 
-@dataclass(frozen=True)
-class _Looked:
+async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]:
     """What is wrong with a stack, and what is no fault; one sentence each."""
-
-    wrong: list[str]
-    remarks: list[str] = field(default_factory=list)
-
-
-async def _looked(program: Program, member: Member) -> _Looked:
     try:
         references = await deployed_images(program.folder, member.name)
         known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
-        return _Looked([str(error)])
+        return [str(error)], []
     if references is None:
         line = f"`.venv/bin/python -m registryctl fleet up --stacks {member.name}`"
-        return _Looked([f"it has no image in its outputs yet. Fix: {line}"])
+        return [f"it has no image in its outputs yet. Fix: {line}"], []
     seen = await examine(known.settings, references)
-    return _Looked(seen.sentences, seen.remarks)
+    return seen.sentences, seen.remarks
 
 
 def _plain(member: Member) -> dict[str, object]:

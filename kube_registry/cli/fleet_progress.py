@@ -2,18 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TextIO
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from kube_registry.fleet.fleet_file import Member
-from kube_registry.fleet.outcome import Event, Outcome, Result
+from kube_registry.fleet.outcome import Event, Result
 from kube_registry.fleet.phases import Tell
 from kube_registry.spec.phases import Phase
 
@@ -30,56 +30,54 @@ _COLOURS = {
 }
 
 
-def json_lines(file: TextIO) -> Tell:
-    """Tells every event to a machine, one JSON object a line."""
-    return lambda event: print(json.dumps(asdict(event)), file=file, flush=True)
-
-
 @contextmanager
-def shown(members: Sequence[Member], outcomes: Mapping[str, Outcome], console: Console) -> Iterator[Tell]:
-    """Shows a run to a person: a table that is kept true on a terminal, lines elsewhere.
+def shown(members: Sequence[Member], console: Console, *, as_json: bool) -> Iterator[Tell]:
+    """Show a run while it goes on.
 
     Args:
         members: the stacks.
-        outcomes: what has become of them, as far as they are done.
-        console: where it is shown.
+        console: where a person sees it: a table that is kept true on a terminal, lines elsewhere.
+        as_json: whether a machine reads it instead: each event as a JSON object, on a line of standard output.
     """
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    rows = _Rows(members, outcomes)
-    with Live(console=console, get_renderable=rows.table, refresh_per_second=REFRESHES, transient=True):
-        yield rows.tell
+    if as_json:
+        yield lambda event: typer.echo(json.dumps(asdict(event)))
+    elif console.is_terminal:
+        rows = Rows(members)
+        with Live(console=console, get_renderable=rows.table, refresh_per_second=REFRESHES, transient=True):
+            yield rows.tell
+    else:
+        yield _lines(console)
 
 
-class _Lines:
-    """A line for every phase of a stack and for its end; what it tells in between is for those who watch."""
+def _lines(console: Console) -> Tell:
+    """Print a line for every phase of a stack and for its end; what comes in between is for those who watch."""
+    phases: dict[str, str] = {}
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._phases: dict[str, str] = {}
+    def tell(event: Event) -> None:
+        if event.result or phases.get(event.stack, Phase.WAITING) != event.phase:
+            phases[event.stack] = event.phase
+            console.print(f"{event.at:7.1f} s  {event.stack}  {event.phase}: {event.text}")
 
-    def __call__(self, event: Event) -> None:
-        if event.result or self._phases.get(event.stack, Phase.WAITING) != event.phase:
-            self._phases[event.stack] = event.phase
-            self._console.print(f"{event.at:7.1f} s  {event.stack}  {event.phase}: {event.text}")
+    return tell
 
 
-class _Rows:
+class Rows:
     """The table: what every stack is at, for how long, and what it has to say."""
 
-    def __init__(self, members: Sequence[Member], outcomes: Mapping[str, Outcome]) -> None:
+    def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
-        self._outcomes = outcomes
-        self._last: dict[str, Event] = {}
+        self._last: dict[str, tuple[Event, float]] = {}
         self._begun: dict[str, float] = {}
 
     def tell(self, event: Event) -> None:
-        self._last[event.stack] = event
+        """Take note of an event."""
+        now = time.monotonic()
+        self._last[event.stack] = event, now
         if event.phase != Phase.WAITING:
-            self._begun.setdefault(event.stack, time.monotonic())
+            self._begun.setdefault(event.stack, now)
 
     def table(self) -> Table:
+        """Return the table as it is now."""
         table = Table(box=None, pad_edge=False, expand=True)
         for name in ("stack", "phase", "elapsed"):
             table.add_column(name, no_wrap=True)
@@ -89,14 +87,15 @@ class _Rows:
         return table
 
     def _cells(self, stack: str) -> tuple[Text, str, Text]:
-        last = self._last.get(stack)
-        if outcome := self._outcomes.get(stack):
-            seconds = sum(span.ended - span.began for span in outcome.spans if span.phase != Phase.WAITING)
-            colour = _COLOURS[outcome.result]
-            return Text(outcome.result, colour), _clock(seconds), Text(outcome.error or "", colour)
+        if stack not in self._last:
+            return Text(Phase.WAITING), "", Text()
+        last, at = self._last[stack]
         begun = self._begun.get(stack)
-        elapsed = _clock(time.monotonic() - begun) if begun is not None else ""
-        return Text(last.phase if last else Phase.WAITING), elapsed, Text(last.text if last else "", "dim")
+        if last.result is None:
+            elapsed = "" if begun is None else _clock(time.monotonic() - begun)
+            return Text(last.phase), elapsed, Text(last.text, "dim")
+        colour, error = _COLOURS[last.result], last.text.removeprefix(last.result).removeprefix(": ")
+        return Text(last.result, colour), _clock(at - (begun or at)), Text(error, colour)
 
 
 def _clock(seconds: float) -> str:

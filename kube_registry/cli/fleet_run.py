@@ -1,9 +1,9 @@
 """`registryctl fleet up`, `refresh` and `destroy`: one of Pulumi's verbs over all stacks of a fleet."""
 
+import asyncio
 import sys
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,16 @@ from rich.console import Console
 
 from kube_registry.cli.fleet_health import settled, well
 from kube_registry.cli.fleet_list import Labels, Stacks, meant
-from kube_registry.cli.fleet_progress import json_lines, shown
-from kube_registry.cli.session import UNBROKEN, console, run
+from kube_registry.cli.fleet_progress import shown
+from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.session import UNBROKEN, console
 from kube_registry.fleet.fingerprint import program_hash
 from kube_registry.fleet.fleet_file import Fleet
 from kube_registry.fleet.one_stack import Errand, carry_out, left_alone
 from kube_registry.fleet.outcome import Outcome, Run
 from kube_registry.fleet.report import as_html, as_json, digests_differ, table
 from kube_registry.fleet.schedule import Order, roll_out
-from kube_registry.fleet.stack_commands import Program, find_program
+from kube_registry.fleet.stack_commands import find_program
 
 PARALLEL = 6
 """How many stacks run at once: most of a run waits for clusters, but each takes 300 MB (docs/performance.md)."""
@@ -49,7 +50,7 @@ def up(
 ) -> None:
     """Deploy every stack that is not as it should be, wave by wave, the first alone; exit status 0 if all are."""
     order = Order(parallel, max_failures, pilot=True)
-    _run(_Wanted("up", meant(stacks, label), order, deadline, as_json=json, reports=tuple(report or ())))
+    _run("up", meant(stacks, label), order, deadline, json=json, reports=report or ())
 
 
 def refresh(
@@ -62,7 +63,7 @@ def refresh(
 ) -> None:
     """Bring the state of every stack to what is really there."""
     fleet = meant(stacks, label)
-    _run(_Wanted("refresh", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+    _run("refresh", fleet, _all_of(fleet, parallel), deadline, json=json)
 
 
 def destroy(
@@ -79,7 +80,7 @@ def destroy(
     names = ", ".join(member.name for member in fleet.members)
     if not yes:
         typer.confirm(f"Remove the registries and all images of {names}?", abort=True, err=True)
-    _run(_Wanted("destroy", fleet, _all_of(fleet, parallel), deadline, as_json=json))
+    _run("destroy", fleet, _all_of(fleet, parallel), deadline, json=json)
 
 
 def _all_of(fleet: Fleet, parallel: int) -> Order:
@@ -87,40 +88,27 @@ def _all_of(fleet: Fleet, parallel: int) -> Order:
     return Order(parallel, len(fleet.members), pilot=False)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What the options of a verb ask for."""
-
-    verb: str
-    fleet: Fleet
-    order: Order
-    deadline: float
-    as_json: bool
-    reports: tuple[Path, ...] = ()
-
-
-def _run(wanted: _Wanted) -> None:
-    fleet, outcomes = wanted.fleet, dict[str, Outcome]()
-    began, moment = time.monotonic(), datetime.now().astimezone()
-    program = find_program(Path.cwd(), fleet.project)
-    run(_roll_out(wanted, program, began, outcomes))
-    members = tuple(outcomes[member.name] for member in fleet.members)
-    done = Run(wanted.verb, fleet.project, moment, time.monotonic() - began, members)
-    width = None if (sys.stderr if wanted.as_json else sys.stdout).isatty() else UNBROKEN
-    _print(done, console(stderr=wanted.as_json, width=width))
-    for file in wanted.reports:
+def _run(verb: str, fleet: Fleet, order: Order, deadline: float, *, json: bool, reports: Iterable[Path] = ()) -> None:
+    """Run a verb of Pulumi over a fleet, print and write what has become of it; exit status 1 if not all is well."""
+    began, moment, program = time.monotonic(), datetime.now().astimezone(), find_program(Path.cwd(), fleet.project)
+    settles, looks = (settled, well) if verb == "up" else (None, None)
+    with shown(fleet.members, console(stderr=True), as_json=json) as tell:
+        errand = Errand(verb, program, program_hash(program.folder), settles, looks, tell, began, deadline)
+        outcomes = asyncio.run(_outcomes(fleet, order, errand))
+    done = Run(verb, fleet.project, moment, time.monotonic() - began, outcomes)
+    width = None if (sys.stderr if json else sys.stdout).isatty() else UNBROKEN
+    _print(done, console(stderr=json, width=width))
+    for file in reports:
         file.write_text(as_json(done) if file.suffix == ".json" else as_html(done))
-    raise typer.Exit(int(not all(outcome.result.good for outcome in members)))
+    raise typer.Exit(int(not all(outcome.result.good for outcome in outcomes)))
 
 
-async def _roll_out(wanted: _Wanted, program: Program, began: float, outcomes: dict[str, Outcome]) -> None:
-    members = wanted.fleet.members
-    showing = shown(members, outcomes, console(stderr=True))
-    with nullcontext(json_lines(sys.stdout)) if wanted.as_json else showing as tell:
-        hashed = program_hash(program.folder)
-        settles, looks = (settled, well) if wanted.verb == "up" else (None, None)
-        errand = Errand(wanted.verb, program, hashed, settles, looks, tell, began, wanted.deadline)
-        await roll_out(members, wanted.order, partial(left_alone, errand), partial(carry_out, errand), outcomes)
+async def _outcomes(fleet: Fleet, order: Order, errand: Errand) -> tuple[Outcome, ...]:
+    """What has become of every stack, also where Ctrl-C has ended the run."""
+    by_stack: dict[str, Outcome] = {}
+    async with until_told():
+        await roll_out(fleet.members, order, partial(left_alone, errand), partial(carry_out, errand), by_stack)
+    return tuple(by_stack[member.name] for member in fleet.members)
 
 
 def _print(done: Run, out: Console) -> None:

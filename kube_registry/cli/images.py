@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
+from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import Stack, deployed_images, find_stack
 from kube_registry.housekeeping.images import Image, unique_bytes
 from kube_registry.housekeeping.inventory import Look, look
@@ -29,19 +29,16 @@ DIGEST_LETTERS = 19
 """Of a digest, as other tools shorten it."""
 
 
-def images(
+@judged  # no script may take a list that was broken off for an empty registry
+async def images(
     stack: StackName = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-) -> None:
+) -> bool:
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
-    judge(_images(stack, as_json=as_json))  # no script may take a list that was broken off for an empty registry
-
-
-async def _images(name: str | None, *, as_json: bool) -> bool:
-    out, stack = console(width=UNBROKEN), await find_stack(Path.cwd(), name, {})
-    outputs = await stack_uses(stack)
-    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+    out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
+    outputs = await stack_uses(of)
+    async with open_client(of.settings) as kube, open_door(kube, None) as registry:
         seen = await look(kube, registry, outputs)
     if as_json:
         typer.echo(json.dumps(as_object(seen), indent=2))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from kube_registry.cli.session import StackName, console, judge, table
+from kube_registry.cli.session import StackName, console, judged, table
 from kube_registry.cli.stacks import stack_settings
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
@@ -16,14 +16,9 @@ from kube_registry.preflight.probe_pod import PULLED
 from kube_registry.registry.door import open_write_door
 
 
-def preflight(
-    stack: StackName = None,
-) -> None:
+@judged
+async def preflight(stack: StackName = None) -> bool:
     """Have every node prove that it can pull; exit status 1 if one cannot."""
-    judge(_preflight(stack))
-
-
-async def _preflight(stack: str | None) -> bool:
     out, settings = console(), await stack_settings(Path.cwd(), stack, {})
     async with open_write_door(settings, "registryctl preflight", out.print) as (kube, tunnel):
         verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)

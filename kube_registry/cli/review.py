@@ -1,15 +1,14 @@
 """`registryctl review`: what `pulumi up` would do to each stack, for the person who reviews it."""
 
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kube_registry.cli.fleet_list import with_notes
-from kube_registry.cli.session import console, judge
+from kube_registry.cli.session import console, judged
 from kube_registry.cli.stacks import find_stack
 from kube_registry.fleet.fleet_file import Member, read_fleet
 from kube_registry.fleet.stack_commands import find_program
@@ -27,7 +26,8 @@ DEADLINE_SECONDS = 300.0
 USUAL_NODE_PORTS = f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
 
 
-def review(
+@judged
+async def review(
     *,
     stack: Annotated[
         list[str] | None, typer.Option(help="Stack to review; repeatable. All of fleet.yaml if not set.")
@@ -41,25 +41,22 @@ def review(
     ] = None,
     parallel: Annotated[int, typer.Option(help="How many stacks are asked at once.", min=1)] = PARALLEL,
     deadline: Annotated[float, typer.Option(help="Seconds that one stack may take.", min=1)] = DEADLINE_SECONDS,
-) -> None:
+) -> bool:
     """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
     if "" in (*(stack or ()), base):
         raise typer.BadParameter("--stack and --base take a name.")
-    question = partial(
-        Question,
+    folder, ports, registries = Path.cwd(), _range(node_ports), _registries(allow_registry or ())
+    project, members, of_fleet = await _members(folder, stack)
+    question = Question(
+        find_program(folder, project),
         base=base,
-        node_ports=_range(node_ports),
-        registries=_registries(allow_registry or ()),
+        node_ports=ports,
+        registries=registries,
+        configure=of_fleet,
         seconds=deadline,
         parallel=parallel,
     )
-    judge(_review(stack, question, as_markdown=as_markdown))
-
-
-async def _review(stacks: list[str] | None, question: Callable[..., Question], *, as_markdown: bool) -> bool:
-    folder = Path.cwd()
-    project, members, of_fleet = await _members(folder, stacks)
-    reviews = await review_stacks(question(find_program(folder, project), configure=of_fleet), members)
+    reviews = await review_stacks(question, members)
     if as_markdown:
         typer.echo(markdown(reviews), nl=False)
     else:

@@ -1,8 +1,9 @@
 """What the verbs share: the option that names a stack, the console, and work that Ctrl-C ends."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,6 +14,7 @@ from kube_registry.cli.interrupts import until_told
 UNBROKEN = 1000
 """Columns of a table whose references and digests stay in one piece, to be copied."""
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -55,10 +57,15 @@ def run(work: Coroutine[None, None, _T]) -> _T | None:
     return given[0] if given else None
 
 
-def judge(work: Coroutine[None, None, bool]) -> None:
-    """Do some work, and exit with status 0 if it gives True, else 1, also where it was ended.
+def judged(work: Callable[_P, Coroutine[None, None, bool]]) -> Callable[_P, None]:
+    """Return a verb that does some work, and exits with status 0 if that gives True, else 1, also where it was ended.
 
-    Raises:
-        typer.Exit: always.
+    Args:
+        work: its arguments are the verb's options.
     """
-    raise typer.Exit(0 if run(work) else 1)
+
+    @wraps(work)
+    def until_it_ends(*args: _P.args, **options: _P.kwargs) -> None:
+        raise typer.Exit(0 if run(work(*args, **options)) else 1)
+
+    return until_it_ends

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judge, table
+from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import Stack, deployed_images, find_stack, push_line
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.verify import Verified
@@ -23,17 +23,12 @@ from kube_registry.names import IN_CLUSTER, REGISTRY
 from kube_registry.spec.endpoints import parse_reference
 
 
-def verify(
-    stack: StackName = None,
-) -> None:
+@judged
+async def verify(stack: StackName = None) -> bool:
     """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
-    judge(_verify(stack))
-
-
-async def _verify(name: str | None) -> bool:
-    out, stack = console(width=UNBROKEN), await find_stack(Path.cwd(), name, {})
-    references = await deployed_images(Path.cwd(), stack.name) or {}
-    async with open_client(stack.settings) as kube:
+    out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
+    references = await deployed_images(Path.cwd(), of.name) or {}
+    async with open_client(of.settings) as kube:
         start = time.monotonic()
         with _bar() as begin:
             found = await verification.verify(kube, begin)
@@ -42,7 +37,7 @@ async def _verify(name: str | None) -> bool:
         out.print(f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
     if found.damage:
         out.print(_table(found))
-    lines = list(_mends(stack, references, found))
+    lines = list(_mends(of, references, found))
     for line in lines or ["every byte is what its digest says"]:
         out.print(line)
     return not lines

@@ -1,17 +1,14 @@
 """From a row of the program to a line of the run: the phase is what the program says it is, whatever the words are."""
 
 import asyncio
-import io
 from itertools import count
 
 import pulumi
 import pytest
 from pulumi.automation import EngineEvent
-from rich.console import Console
 
 from components.hooks import row
-from kube_registry.cli.fleet_progress import shown
-from kube_registry.fleet.outcome import Event, Outcome, Result, Span
+from kube_registry.fleet.outcome import Event, Span
 from kube_registry.fleet.phases import Course, Heard
 from kube_registry.spec.phases import MARKS, PHASES, Phase
 
@@ -79,14 +76,3 @@ class TestPhases:
             Span(Phase.BUILD, 1, 3),
             Span(Phase.HEALTH, 3, 4),
         )
-
-
-@pytest.mark.parametrize("text", ["succeeded", "other words"])
-def test_where_there_is_no_terminal_the_end_of_a_stack_is_a_line_whatever_its_words(text: str) -> None:
-    console, outcomes = Console(file=io.StringIO(), width=200), dict[str, Outcome]()
-    with shown([], outcomes, console) as tell:
-        tell(Event(1.0, "prod", Phase.BUILD, "Step 1/2"))
-        tell(Event(2.0, "prod", Phase.BUILD, "failed: to be seen by those who watch"))
-        tell(Event(3.0, "prod", Phase.BUILD, text, Result.SUCCEEDED))
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [line.split("build: ")[1] for line in lines] == ["Step 1/2", text]
