@@ -88,7 +88,7 @@ class TestDoctor:
         lost = image(deployed)
         asyncio.run(delete_manifest(settings_of(lab), lost.repository, str(lost.digest)))
         said = states(deployed)
-        assert said["image app"].startswith(f"manifest {lost.digest} is missing; ")
+        assert said["image app"].startswith(f"manifest {lost.digest} is missing, ")  # and so is its tag
         assert said["image other"].endswith(" is there")
         mend(deployed, "app")
         assert all_there(deployed)
