@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 CLUSTER = os.environ.get("KUBE_REGISTRY_TESTS", "e2e")
-"""The cluster of this run, and its stack in it: `make test` has two runs side by side."""
+"""The cluster of this run, and its stack in it: `make test` has several runs side by side."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.anyio
 LONG_SECONDS = 30.0
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def gone(file: Path) -> bool:
     """Whether the process whose id a program has written into a file is no more."""
     text = await poll(lambda: asyncio.to_thread(_content, file), seconds=LONG_SECONDS, pause=0.02)

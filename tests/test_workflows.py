@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kube_registry.review.markdown import MARK
-from tests.workflow import CHECKOUT, WORKFLOWS, comments, job, run_step, with_gh
+from tests.fakes.workflow import CHECKOUT, WORKFLOWS, comments, job, run_step, with_gh
 
 ENTRY = r"(?P<name>[a-z0-9-]+)==(?P<version>[\w.]+)(?: ; [^\\]+?)?(?: +--hash=sha256:[0-9a-f]{64})+"
 

@@ -20,7 +20,7 @@ from lab.pulumi_home import CHECKOUT
 from tests.bench import edits, table
 from tests.bench.life import COMMAND_SECONDS, LOG, Lab, Life, begin, end, expect, run_module, seconds
 from tests.bench.places import STACK, copy_ours, settings
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 IMAGES, LAYERS, REPOSITORIES = 500, 10, 50
 LAYER = 4096

@@ -33,8 +33,8 @@ from lab import docker_engine, far_engine, images, pki
 from lab.docker_engine import Engine, Site
 from lab.progress import Progress
 from lab.waiting import wait_for
-from tests.docker_api import over_tcp
 from tests.docker_daemon.test_ssh import host
+from tests.fakes.docker_api import over_tcp
 
 __all__ = ["host"]
 

@@ -13,11 +13,6 @@ from kube_registry.spec.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def member(name: str) -> Member:
     """The letter is the name of the stack, the number its wave."""
     config: dict[str, object] = {"kubeContext": name, "images": {"app": {}}}

@@ -40,11 +40,6 @@ SLACK_SECONDS = 3.0
 """The shell looks once a second; a busy machine keeps it waiting."""
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Pod:
     """The registry's pod, and the way to it.

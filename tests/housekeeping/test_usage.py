@@ -18,7 +18,7 @@ from kube_registry.kube.errors import RefusedError
 from kube_registry.names import labels
 from lab import pki
 from tests.fakes.fake_api import NAMESPACE, settings_for
-from tests.housekeeping.fake_cluster import FakeCluster, helm_release, made, pod_spec, run_fake_cluster
+from tests.fakes.fake_cluster import FakeCluster, helm_release, made, pod_spec, run_fake_cluster
 from tests.housekeeping.stored import digest, image, storage
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ from kube_registry.kube.websocket import open_websocket
 from kube_registry.registry.readiness import wait_ready
 from kube_registry.tunnel.frames import PROTOCOL
 from tests.fakes.connecting import kubeconfig, settings
-from tests.ports import free_port
+from tests.fakes.ports import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 

@@ -35,7 +35,7 @@ from lab.parts import REGISTRY
 from lab.progress import Progress
 from lab.toolchain import provide, tool
 from lab.waiting import wait_for
-from tests.ports import free_port
+from tests.fakes.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 URN = f"urn:pulumi:dev::project::{IMAGE}::app"

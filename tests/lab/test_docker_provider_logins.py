@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.docker_daemon.test_config import configured, helper
+from tests.fakes.private_registry import LOGIN, private_registry
 from tests.lab.test_docker_provider import ENVIRONMENT, Json, Plugin, docker_host, inputs_for, refused, started
-from tests.private_registry import LOGIN, private_registry
 
 __all__ = ["docker_host"]
 

@@ -11,7 +11,7 @@ from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
 from kube_registry.rules.rules import Limits, broken
 from kube_registry.spec.settings import Settings
-from tests.rules.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
+from tests.fakes.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
 
 SETTINGS = Settings.parse({"kubeContext": "c", "images": {"app": {}}}, project="kube-registry", stack="s")
 LIMITS = Limits.of(SETTINGS)

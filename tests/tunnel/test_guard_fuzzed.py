@@ -19,7 +19,7 @@ from kube_registry.tunnel.http_head import RefusedRequestError
 from lab.parts import REGISTRY
 from lab.toolchain import build, tool
 from lab.waiting import wait_for
-from tests.ports import free_port
+from tests.fakes.ports import free_port
 
 PORT, EVIL = b"#####", b"evil"
 """Stands for the registry's port, which has five digits; marks what may never be read as a request."""

@@ -9,7 +9,7 @@ import pytest
 
 from kube_registry.rules.pod_security import privileges
 from tests.conftest import Lab
-from tests.rules.pods import APPARMOR, BASELINE, PRIVILEGED, pod
+from tests.fakes.pods import APPARMOR, BASELINE, PRIVILEGED, pod
 
 pytestmark = pytest.mark.lab
 

@@ -18,7 +18,7 @@ from lab import control_plane
 from lab.cluster import known
 from tests.e2e.access import REVIEWER, Access, manifest
 from tests.e2e.conftest import CHECKOUT, STACK, Lab, Program, new_program
-from tests.workflow import comments, run_step, with_gh
+from tests.fakes.workflow import comments, run_step, with_gh
 
 pytestmark = pytest.mark.lab
 

@@ -29,7 +29,7 @@ from lab.cluster import known
 from lab.machines import Machine
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 pytestmark = pytest.mark.lab
 

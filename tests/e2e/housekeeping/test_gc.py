@@ -32,7 +32,7 @@ from lab.cluster import known as plan_of
 from tests.e2e.commands import commands_of, paste, tried
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.registry.test_registry import pulled
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 

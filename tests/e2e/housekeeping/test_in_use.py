@@ -23,7 +23,7 @@ from tests.conftest import CLUSTER
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.housekeeping.test_gc import listed, push
-from tests.housekeeping.fake_cluster import helm_release
+from tests.fakes.fake_cluster import helm_release
 
 pytestmark = pytest.mark.lab
 

@@ -33,7 +33,7 @@ from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.rights.test_rights import port_forward, push_blob
 from tests.e2e.tunnel.test_tunnel import is_free
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio, pytest.mark.usefixtures("deployed")]
 
@@ -41,11 +41,6 @@ GC = "registryctl gc"
 LONG_SECONDS = 120
 """No step of two programs takes longer: they start, wait for each other, and for the entry of one that was killed."""
 NAMESPACE = "kube-registry"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @asynccontextmanager

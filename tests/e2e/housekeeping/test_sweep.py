@@ -37,11 +37,6 @@ Several answers that a busy machine sends as one piece are too old, too.
 """
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Hang:
     """A file that whoever reads it waits for ever: a named pipe among the manifests of a repository.

@@ -19,7 +19,7 @@ from lab.toolchain import tool
 from tests.e2e.commands import commands_of, tried
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.housekeeping.test_gc import push
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 pytestmark = pytest.mark.lab
 

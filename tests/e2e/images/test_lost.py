@@ -13,7 +13,7 @@ from kube_registry.spec.settings import Settings
 from lab.cluster import known as plan_of
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import STACK, Lab, Program, settings_of
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 pytestmark = pytest.mark.lab
 

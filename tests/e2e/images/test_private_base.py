@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker_daemon.test_config import configured, helper
 from tests.e2e.conftest import Lab, Program, new_program
-from tests.private_registry import LOGIN, PASSWORD, private_registry
+from tests.fakes.private_registry import LOGIN, PASSWORD, private_registry
 
 pytestmark = pytest.mark.lab
 

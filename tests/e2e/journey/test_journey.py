@@ -17,7 +17,7 @@ from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
-from tests.writing import pushing
+from tests.fakes.writing import pushing
 
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 """What Docker pushes up to 28, and from 29 on."""

@@ -21,16 +21,11 @@ from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.spec.settings import Settings
 from tests.e2e.conftest import STACK, Lab, Program
-from tests.writing import tunnelled
+from tests.fakes.writing import tunnelled
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 
 NOBODY_LISTENS = 30_999
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,9 +17,9 @@ from kube_registry.spec.endpoints import parse_reference
 from lab import far_engine, images
 from lab.docker_engine import Engine
 from lab.progress import Progress
-from tests.docker_api import over_tcp
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
+from tests.fakes.docker_api import over_tcp
 
 pytestmark = [pytest.mark.lab, pytest.mark.anyio]
 

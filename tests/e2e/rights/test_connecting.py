@@ -24,11 +24,6 @@ ACCOUNT = "reader"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass(frozen=True)
 class Reader:
     """A service account that may list pods and nothing else."""

@@ -44,7 +44,7 @@ from tests.e2e.access import (
 )
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import CHECKOUT, Lab, Program
-from tests.writing import tunnelled
+from tests.fakes.writing import tunnelled
 
 pytestmark = pytest.mark.lab
 

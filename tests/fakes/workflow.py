@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))
 
 _GH = f"""#!{sys.executable}

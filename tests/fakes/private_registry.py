@@ -12,7 +12,7 @@ import docker
 from lab import images
 from lab.toolchain import tool
 from lab.waiting import wait_for
-from tests.ports import free_port
+from tests.fakes.ports import free_port
 
 USER, PASSWORD = "me", "let me in"
 LOGIN = '{"ServerURL": "", "Username": "me", "Secret": "let me in"}'
