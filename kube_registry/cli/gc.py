@@ -15,10 +15,9 @@ from kube_registry.cli.session import UNBROKEN, StackName, console, run
 from kube_registry.cli.stacks import Stack, deployed_namespaces, find_stack
 from kube_registry.errors import Where
 from kube_registry.housekeeping.errors import OtherStackError, UsesUnknownError
-from kube_registry.housekeeping.gc import collect, draw_up
-from kube_registry.housekeeping.gc_plan import Keep, Plan
-from kube_registry.housekeeping.images import unique_bytes
-from kube_registry.housekeeping.inventory import Look, look
+from kube_registry.housekeeping.gc import collect
+from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
+from kube_registry.housekeeping.inventory import Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
@@ -99,7 +98,7 @@ class _Seen:
     where: Where
     stack: Stack
     outputs: list[Use]
-    look: Look
+    look: Inventory
     plan: Plan
 
 
@@ -125,8 +124,8 @@ async def _look(name: str | None, asked: _Asked) -> _Seen:
     async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
         if kube.where.namespace not in owned:
             raise OtherStackError(where=kube.where, asked=stack.name)
-        found = await look(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
-        return _Seen(kube.where, stack, outputs, found, draw_up(kube.where, found, asked.rule))
+        found = await take_inventory(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
+        return _Seen(kube.where, stack, outputs, found, plan_gc(kube.where, found, asked.rule))
 
 
 async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import Stack, deployed_images, find_stack
-from kube_registry.housekeeping.images import Image, unique_bytes
-from kube_registry.housekeeping.inventory import Look, look
+from kube_registry.housekeeping.inventory import Image, Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
 from kube_registry.kube.client import open_client
@@ -39,7 +38,7 @@ async def images(
     out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
     outputs = await stack_uses(of)
     async with open_client(of.settings) as kube, open_door(kube, None) as registry:
-        seen = await look(kube, registry, outputs)
+        seen = await take_inventory(kube, registry, outputs)
     if as_json:
         typer.echo(json.dumps(as_object(seen), indent=2))
         return True
@@ -81,13 +80,13 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
     return shown
 
 
-def idle(seen: Look) -> Iterator[str]:
+def idle(seen: Inventory) -> Iterator[str]:
     """A line for each pattern that protects nothing."""
     for each in seen.idle:
         yield f"{each.title} matches no image"
 
 
-def not_looked_at(seen: Look) -> Iterator[str]:
+def not_looked_at(seen: Inventory) -> Iterator[str]:
     """The kinds of objects whose uses are not known, and what to do about it."""
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for each in seen.unlisted:
@@ -98,13 +97,13 @@ def not_looked_at(seen: Look) -> Iterator[str]:
         yield f"Fix: `{GRANT}`, with your custom resources in it, or protect images by `--protect PATTERN`"
 
 
-def totals(seen: Look) -> str:
+def totals(seen: Inventory) -> str:
     """How much there is, and how much room for more."""
     stored = sum(seen.storage.blobs.values())
     return f"{len(seen.images)} images, {decimal(stored)} stored, {decimal(seen.storage.room.free)} free on the volume"
 
 
-def as_object(seen: Look) -> dict[str, object]:
+def as_object(seen: Inventory) -> dict[str, object]:
     """Everything that was seen, for programs; sizes are bytes."""
     unique = unique_bytes(seen.images)
     return {

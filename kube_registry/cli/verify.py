@@ -15,8 +15,8 @@ from rich.table import Table
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import Stack, deployed_images, find_stack, push_line
 from kube_registry.housekeeping import verify as verification
+from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
-from kube_registry.housekeeping.verify_parts import Part
 from kube_registry.kube.client import open_client
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER, REGISTRY
@@ -60,7 +60,7 @@ def _bar() -> Iterator[Callable[[int], Callable[[Part], None]]]:
 def _table(found: Verified) -> Table:
     harmed: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for damage in found.damage:
-        harmed[damage.part.name, damage.words] |= dict.fromkeys(image.name for image in found.harmed(damage))
+        harmed[damage.part.name, damage.words] |= dict.fromkeys(image.name for image in found.images[damage.part])
     shown = table("damaged", "state", "images")
     for (name, words), images in harmed.items():
         shown.add_row(name, words, ", ".join(images))
@@ -72,7 +72,7 @@ def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iter
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
         yield f"what takes it away, so that it can be pushed again, is {in_pod(stack, ['rm', '-rf', *files])}"
-    damaged = {image.key: image.name for damage in found.damage for image in found.harmed(damage)}
+    damaged = {image.key: image.name for damage in found.damage for image in found.images[damage.part]}
     outputs = {name: parse_reference(text) for name, text in references.items()}
     keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
     if forgotten := [references[name] for name, key in keys.items() if key not in found.known]:

@@ -10,7 +10,6 @@ Layout: distribution v3.1, registry/storage/paths.go.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kube_registry.housekeeping.verify_parts import Part, reading_seconds
 from kube_registry.housekeeping.volume_listing import V2
 from kube_registry.kube.client import KubeClient
 from kube_registry.registry.pod_exec import program_in_pod
@@ -31,6 +30,38 @@ while read -r digest data link && [ "$digest" ]; do
   echo "$size $bytes $linked"
 done 2>/dev/null
 """
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that an image needs.
+
+    Args:
+        repository: by which it is read.
+        digest: what it has to be.
+        is_manifest: whether it is a manifest or an index; a config or a layer if not.
+        size: bytes that it has by a manifest that names it, or on the volume.
+    """
+
+    repository: str
+    digest: str
+    is_manifest: bool
+    size: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Repository and digest, by which it is one of its kind."""
+        return self.repository, self.digest
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return f"{'manifest' if self.is_manifest else 'blob'} {self.digest}"
+
+    @property
+    def path(self) -> str:
+        """Where the registry's API has it."""
+        return f"/v2/{self.repository}/{'manifests' if self.is_manifest else 'blobs'}/{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +103,11 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
                 damage = Damage(part, "is whole on the volume, but the read door does not give it")
             found += [damage] if damage else []
     return found
+
+
+def reading_seconds(parts: Iterable[Part]) -> float:
+    """Return how long a program may need for the largest of some parts: a minute, and a second for each MB."""
+    return 60.0 + max((part.size for part in parts), default=0) / 1e6
 
 
 def judge(part: Part, size: int, held: str, linked: str) -> Damage | None:

@@ -5,22 +5,14 @@ had named, and the next one finishes the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
-from kube_registry.errors import Where
-from kube_registry.housekeeping.errors import (
-    DamagedManifestsError,
-    OtherDigestError,
-    UsesUnknownError,
-    WrittenMeanwhileError,
-)
-from kube_registry.housekeeping.gc_plan import Keep, Plan, plan
-from kube_registry.housekeeping.images import Image
-from kube_registry.housekeeping.inventory import Look, look
+from kube_registry.housekeeping.errors import UsesUnknownError, WrittenMeanwhileError
+from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
+from kube_registry.housekeeping.inventory import Image, take_inventory
 from kube_registry.housekeeping.kinds import Unlisted
-from kube_registry.housekeeping.manifests import Manifests
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.sweep import sweep
 from kube_registry.housekeeping.usage import Use
@@ -47,37 +39,6 @@ class Collected:
     free: int
 
 
-def draw_up(where: Where, seen: Look, keep: Keep, *, among: Container[str] | None = None) -> Plan:
-    """Work out what would go of a registry.
-
-    Args:
-        where: named in errors.
-        seen: the registry.
-        keep: as for `plan`.
-        among: as for `plan`.
-
-    Raises:
-        DamagedManifestsError: there are manifests of which nobody can tell what they need.
-        OtherDigestError: the registry's own collection would harm images that stay.
-    """
-    unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
-    if unreadable:
-        raise DamagedManifestsError(where=where, count=unreadable)
-    going = plan(seen.storage, seen.images, keep, among=among)
-    if harmed := sorted(_harmed(seen.manifests, going)):
-        raise OtherDigestError(where=where, images=tuple(harmed))
-    return going
-
-
-def _harmed(manifests: Manifests, going: Plan) -> Iterator[str]:
-    """What stays and names a blob by a digest under which the registry does not keep it: it keeps all by sha256."""
-    for repository, of in manifests.items():
-        for digest, manifest in of.items():
-            stays = digest not in going.manifests.get(repository, ())
-            if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
-                yield f"{repository}@{digest}"
-
-
 async def collect(
     kube: KubeClient,
     outputs: Iterable[Use],
@@ -93,63 +54,50 @@ async def collect(
 
     Args:
         kube: client of the registry's cluster.
-        outputs: as for `look`.
+        outputs: as for `take_inventory`.
         keep: as for `plan`.
         agreed: the plan that a person has seen; nothing else goes.
         say: told of every step.
-        protect: as for `look`.
-        helm: as for `look`.
+        protect: as for `take_inventory`.
+        helm: as for `take_inventory`.
         unlisted: what could not be looked at, as that person has seen.
 
     Raises:
         LeaseHeldError: somebody pushes and does not end.
-        DamagedManifestsError: as for `draw_up`.
-        OtherDigestError: as for `draw_up`.
+        DamagedManifestsError: as for `plan_gc`.
+        OtherDigestError: as for `plan_gc`.
         UsesUnknownError: more cannot be looked at now.
         LeaseLostError: the API server was not reached for too long, or this machine was asleep.
         WrittenMeanwhileError: the volume is written to without the lease.
         ClusterError: something failed half-way; the next collection finishes it.
     """
-
-    async def look_again(registry: RegistryClient) -> tuple[Look, Plan]:
-        seen = await look(kube, registry, outputs, protect=protect, helm=helm)
-        if more := [str(each) for each in seen.unlisted if each not in unlisted]:
-            raise UsesUnknownError(where=kube.where, kinds=tuple(more))
-        return seen, draw_up(kube.where, seen, keep, among={image.key for image in agreed.doomed})
-
-    return await _alone(kube, partial(_remove, kube, look_again, say), say)
-
-
-async def _remove(
-    kube: KubeClient,
-    look_again: Callable[[RegistryClient], Awaitable[tuple[Look, Plan]]],
-    say: Callable[[str], None],
-    lease: Lease,
-) -> Collected:
-    files = await read_files(kube)
-    async with open_door(kube, lease) as registry:
-        before, going = await look_again(registry)
-        await _delete(registry, going, say)
-    if going.frees:  # or the registry may be empty, which its own collection takes for an error
-        say("the registry removes what nothing needs")
-        if written := (await read_files(kube)).items() - files.items():
-            raise WrittenMeanwhileError(where=kube.where, count=len(written))
-        await sweep(kube, lease)
-    after = await read_storage(kube)
+    async with _lease_alone(kube, say) as lease:
+        files = await read_files(kube)
+        async with open_door(kube, lease) as registry:
+            before = await take_inventory(kube, registry, outputs, protect=protect, helm=helm)
+            if more := [str(each) for each in before.unlisted if each not in unlisted]:
+                raise UsesUnknownError(where=kube.where, kinds=tuple(more))
+            going = plan_gc(kube.where, before, keep, among={image.key for image in agreed.doomed})
+            await _delete(registry, going, say)
+        if going.frees:  # or the registry may be empty, which its own collection takes for an error
+            say("the registry removes what nothing needs")
+            if written := (await read_files(kube)).items() - files.items():
+                raise WrittenMeanwhileError(where=kube.where, count=len(written))
+            await sweep(kube, lease)
+        after = await read_storage(kube)
     freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
     return Collected(going.doomed, freed, after.room.free)
 
 
-async def _alone(
-    kube: KubeClient, work: Callable[[Lease], Awaitable[Collected]], say: Callable[[str], None]
-) -> Collected:
-    """Do something while nobody pushes; stop at once if that cannot be warranted any longer."""
+@asynccontextmanager
+async def _lease_alone(kube: KubeClient, say: Callable[[str], None]) -> AsyncIterator[Lease]:
+    """Hold the lease alone, so that nobody pushes; end what is done meanwhile at once when the lease is lost."""
     try:
         async with asyncio.timeout(None) as scope:
             loop = asyncio.get_running_loop()
             async with lease_held(kube, "registryctl gc", alone=True, say=say) as lease:
                 lease.when_lost(lambda: scope.reschedule(loop.time()))
-                return await work(lease)
+                yield lease
     except TimeoutError:
         if scope.expired():
             raise LeaseLostError(where=kube.where) from None

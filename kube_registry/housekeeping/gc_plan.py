@@ -1,11 +1,14 @@
 """What a garbage collection would remove and free: pure values, worked out before anything is touched."""
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kube_registry.housekeeping.images import Image
+from kube_registry.errors import Where
+from kube_registry.housekeeping.errors import DamagedManifestsError, OtherDigestError
+from kube_registry.housekeeping.inventory import Image, Inventory
+from kube_registry.housekeeping.manifests import Manifests
 from kube_registry.housekeeping.volume_listing import Storage
 
 
@@ -71,6 +74,37 @@ def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Contai
         {repository: tuple(digests) for repository, digests in manifests.items()},
         {digest: size for digest, size in storage.blobs.items() if digest not in needed},
     )
+
+
+def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] | None = None) -> Plan:
+    """Work out what would go of a registry.
+
+    Args:
+        where: named in errors.
+        seen: the registry.
+        keep: as for `plan`.
+        among: as for `plan`.
+
+    Raises:
+        DamagedManifestsError: there are manifests of which nobody can tell what they need.
+        OtherDigestError: the registry's own collection would harm images that stay.
+    """
+    unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
+    if unreadable:
+        raise DamagedManifestsError(where=where, count=unreadable)
+    going = plan(seen.storage, seen.images, keep, among=among)
+    if harmed := sorted(_harmed(seen.manifests, going)):
+        raise OtherDigestError(where=where, images=tuple(harmed))
+    return going
+
+
+def _harmed(manifests: Manifests, going: Plan) -> Iterator[str]:
+    """What stays and names a blob by a digest under which the registry does not keep it: it keeps all by sha256."""
+    for repository, of in manifests.items():
+        for digest, manifest in of.items():
+            stays = digest not in going.manifests.get(repository, ())
+            if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
+                yield f"{repository}@{digest}"
 
 
 def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:

@@ -1,21 +1,73 @@
-"""The inventory of a registry: what lies on its volume, what that means, and who uses it, at one moment."""
+"""The inventory of a registry at one moment: what lies on its volume, which images that is, and who uses them.
 
-from collections.abc import Iterable, Sequence
+An image is a manifest with all that hangs on it. What is shared with other images is counted once for the registry and
+as "shared" for each.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from kube_registry.housekeeping.images import Image, images
 from kube_registry.housekeeping.kinds import Unlisted
 from kube_registry.housekeeping.manifests import Manifests, read_manifests
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.references import names_of
+from kube_registry.housekeeping.roots import Key, Known, Root, roots
 from kube_registry.housekeeping.usage import Use, read_usage
 from kube_registry.housekeeping.volume_listing import Storage, read_storage
 from kube_registry.kube.client import KubeClient
+from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import RegistryClient
+
+PREFLIGHT = "the preflight"
+"""Who uses the image that nodes prove their pull with."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Image:
+    """An image with all that hangs on it.
+
+    Args:
+        repository: its name.
+        digest: of its manifest or index.
+        tags: that name it, the newest first.
+        pushed: when it was, or its newest tag.
+        platforms: that it runs on.
+        manifests: its own manifest and all that hang on it, in any repository.
+        parts: digest of each blob that it needs, manifests too -> bytes on the volume; those that are gone are missing.
+        users: workloads that use it, and what protects it.
+        nodes: on which pods use it.
+    """
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    pushed: datetime
+    platforms: tuple[str, ...]
+    manifests: frozenset[Key]
+    parts: Mapping[str, int]
+    users: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Repository and newest tag, or digest where no tag names it."""
+        return f"{self.repository}:{self.tags[0]}" if self.tags else self.key
+
+    @property
+    def key(self) -> str:
+        """Repository and digest, by which it is one of its kind."""
+        return f"{self.repository}@{self.digest}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it needs."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class Inventory:
     """What there is, at one moment.
 
     Args:
@@ -33,8 +85,8 @@ class Look:
     idle: tuple[Protection, ...] = ()
 
 
-async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
-    """Look at everything that is stored; nobody is asked who uses it.
+async def read_contents(kube: KubeClient, registry: RegistryClient) -> Inventory:
+    """Inventory at everything that is stored; nobody is asked who uses it.
 
     Args:
         kube: client of the registry's cluster.
@@ -48,18 +100,18 @@ async def read_contents(kube: KubeClient, registry: RegistryClient) -> Look:
     if any(manifest is None for of in manifests.values() for manifest in of.values()):
         storage = await read_storage(kube)  # a collection may have removed it in between, which is no damage
         manifests = await read_manifests(registry, storage)
-    return Look(storage, manifests, tuple(images(storage, manifests, ())))
+    return Inventory(storage, manifests, tuple(list_images(storage, manifests, ())))
 
 
-async def look(
+async def take_inventory(
     kube: KubeClient,
     registry: RegistryClient,
     outputs: Iterable[Use],
     *,
     protect: Sequence[Protection] = (),
     helm: bool = False,
-) -> Look:
-    """Look at everything that is stored and used.
+) -> Inventory:
+    """Inventory at everything that is stored and used.
 
     Args:
         kube: client of the registry's cluster.
@@ -74,7 +126,84 @@ async def look(
     seen = await read_contents(kube, registry)
     usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last: it may have changed
     protections = [*protect, *usage.protections]
-    found = images(seen.storage, seen.manifests, [*usage.uses, *outputs], protections)
+    found = list_images(seen.storage, seen.manifests, [*usage.uses, *outputs], protections)
     names = [(image.repository, image.tags, image.digest) for image in found]
     idle = tuple(each for each in protections if not any(each.covers(*of) for of in names))
     return replace(seen, images=tuple(found), unlisted=usage.unlisted, idle=idle)
+
+
+def list_images(
+    storage: Storage, manifests: Manifests, uses: Iterable[Use], protections: Iterable[Protection] = ()
+) -> list[Image]:
+    """Every image of a registry, by repository, the newest first.
+
+    Args:
+        storage: what lies on its volume.
+        manifests: what its manifests say.
+        uses: who uses what.
+        protections: what stays, used or not.
+    """
+    used: defaultdict[Key, list[Use]] = defaultdict(list)
+    for use in uses:
+        if key := _used(use, storage):
+            used[key].append(use)
+    known = {(repository, digest): manifest for repository, of in manifests.items() for digest, manifest in of.items()}
+    protected = _protected(storage, known, list(protections))
+    found = [_image(storage, known, root, used, protected) for root in roots(storage, known)]
+    return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
+
+
+def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
+    """How many bytes each image, by its key, shares with no other.
+
+    Args:
+        of: all images of a registry.
+    """
+    known = list(of)
+    holders = Counter(part for image in known for part in image.parts)
+    return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in known}
+
+
+def _image(
+    storage: Storage, known: Known, root: Root, used: Mapping[Key, list[Use]], protected: Mapping[Key, set[str]]
+) -> Image:
+    (repository, digest), tags, manifest = root.key, root.tags, known[root.key]
+    uses = [use for key in root.members for use in used.get(key, ())]
+    users = {use.user for use in uses} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
+    users = users.union(*(protected[key] for key in root.members))
+    needed = {part for _, part in root.members}.union(*(each.blobs for key in root.members if (each := known[key])))
+    return Image(
+        repository=repository,
+        digest=digest,
+        tags=tags,
+        pushed=storage.tags[repository][tags[0]].pushed if tags else storage.manifests[repository][digest],
+        platforms=manifest.platforms if manifest else (),
+        manifests=root.members,
+        parts={part: storage.blobs[part] for part in needed if part in storage.blobs},
+        users=tuple(sorted(users)),
+        nodes=tuple(sorted({use.node for use in uses if use.node})),
+    )
+
+
+def _protected(storage: Storage, known: Known, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
+    """What protects each manifest by its own names: of a child or a referrer as well, which goes with its image."""
+    tags: defaultdict[Key, list[str]] = defaultdict(list)
+    for repository, of in storage.tags.items():
+        for name, tag in of.items():
+            tags[repository, tag.digest].append(name)
+    return {
+        (repository, digest): {
+            f"protected by {each.title}"
+            for each in protections
+            if each.covers(repository, tags[repository, digest], digest)
+        }
+        for repository, digest in known
+    }
+
+
+def _used(use: Use, storage: Storage) -> Key | None:
+    """The manifest that is used; None if the registry has none by that name."""
+    if use.digest:
+        return use.repository, use.digest
+    tag = storage.tags.get(use.repository, {}).get(use.tag or "")
+    return (use.repository, tag.digest) if tag else None

@@ -5,20 +5,18 @@ here, and nobody's network is filled. What several repositories share is read by
 seems damaged is looked at once more, so that a garbage collection or a restart meanwhile is not taken for damage.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kube_registry.housekeeping.damage import Damage, diagnose
-from kube_registry.housekeeping.images import Image
-from kube_registry.housekeeping.inventory import Look, read_contents
-from kube_registry.housekeeping.verify_parts import Needs, Part, needs, reading_seconds
+from kube_registry.concurrency import map_limited
+from kube_registry.housekeeping.damage import Damage, Part, diagnose, reading_seconds
+from kube_registry.housekeeping.inventory import Image, Inventory, read_contents
 from kube_registry.kube.client import KubeClient
 from kube_registry.names import READ_PORT
 from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.registry.door import open_door
-from kube_registry.registry.pod_exec import Program, program_in_pod
+from kube_registry.registry.pod_exec import program_in_pod
 
 READERS = 4
 """Programs that read at a time; two for each core that a small node has, for each also waits for the registry."""
@@ -41,6 +39,10 @@ What cannot be read to its end gets a word more, by which its sum is wrong whate
 """
 
 
+Needs = Mapping[Part, list[Image]]
+"""What images need -> the images."""
+
+
 @dataclass(frozen=True)
 class Verified:
     """What a verification has found.
@@ -58,10 +60,6 @@ class Verified:
     damage: tuple[Damage, ...]
     images: Needs
     known: frozenset[str]
-
-    def harmed(self, damage: Damage) -> list[Image]:
-        """The images that something damaged concerns."""
-        return self.images[damage.part]
 
 
 async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]]) -> Verified:
@@ -89,7 +87,7 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
     return Verified(len(first), size, tuple(damage), needed, known)
 
 
-async def _contents(kube: KubeClient) -> Look:
+async def _contents(kube: KubeClient) -> Inventory:
     async with open_door(kube, None) as registry:
         return await read_contents(kube, registry)
 
@@ -108,20 +106,40 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
     """
     waiting, found = iter(sorted(parts, key=lambda part: part.size, reverse=True)), list[Part]()
 
-    async def ask(program: Program) -> None:
-        async for part, answer in program.answers(waiting, lambda part: f"{parts[part]} {part.path}"):
-            if parts[part] == "read":
-                read(part)
-            if answer not in (part.digest, "there"):
-                found.append(part)
+    async def read_some(_: int) -> None:
+        command, seconds = ["sh", "-c", _READ], reading_seconds(parts)
+        async with program_in_pod(kube, "reading what is stored", command, seconds=seconds) as program:
+            async for part, answer in program.answers(waiting, lambda part: f"{parts[part]} {part.path}"):
+                if parts[part] == "read":
+                    read(part)
+                if answer not in (part.digest, "there"):
+                    found.append(part)
 
-    try:
-        async with AsyncExitStack() as open_programs, asyncio.TaskGroup() as group:
-            for _ in range(READERS):
-                program = await open_programs.enter_async_context(
-                    program_in_pod(kube, "reading what is stored", ["sh", "-c", _READ], seconds=reading_seconds(parts))
-                )
-                group.create_task(ask(program))
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    await map_limited(read_some, range(READERS), at_once=READERS)
     return found
+
+
+def needs(seen: Inventory) -> Needs:
+    """Everything that the images of a registry need, once for each repository, whether it is there or not.
+
+    Args:
+        seen: the registry.
+    """
+    parts: dict[tuple[str, str], Part] = {}
+    images: defaultdict[tuple[str, str], list[Image]] = defaultdict(list)
+    for image in seen.images:
+        mine = {part.key: part for part in _parts(seen, image)}
+        parts |= mine
+        for key in mine:
+            images[key].append(image)
+    return {part: images[key] for key, part in parts.items()}
+
+
+def _parts(seen: Inventory, image: Image) -> Iterator[Part]:
+    """All that an image needs, its manifests too."""
+    for repository, digest in image.manifests:
+        manifest = seen.manifests[repository][digest]
+        for each in (digest, *(manifest.children if manifest else ())):
+            yield Part(repository, each, is_manifest=True, size=seen.storage.blobs.get(each, 0))
+        for blob, size in (manifest.blobs if manifest else {}).items():
+            yield Part(repository, blob, is_manifest=False, size=size)

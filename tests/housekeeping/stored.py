@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from kube_registry.housekeeping.images import Image, images
+from kube_registry.housekeeping.inventory import Image, list_images
 from kube_registry.housekeeping.manifests import Manifest
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.usage import Use
@@ -70,4 +70,4 @@ def listed_in(
         name: {digest(of): manifest for of, manifest in manifests.items()}
         for name, (manifests, _) in repositories.items()
     }
-    return stored, images(stored, known, uses, protections)
+    return stored, list_images(stored, known, uses, protections)

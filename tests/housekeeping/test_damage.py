@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_registry.housekeeping.damage import judge
-from kube_registry.housekeeping.verify_parts import Part
+from kube_registry.housekeeping.damage import Part, judge
 from tests.housekeeping.stored import digest
 
 BLOB = Part("app", digest("layer"), is_manifest=False, size=10)

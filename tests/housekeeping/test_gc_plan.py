@@ -2,10 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_registry.housekeeping.gc_plan import Keep, plan
+from kube_registry.errors import HERE
+from kube_registry.housekeeping.errors import OtherDigestError
+from kube_registry.housekeeping.gc_plan import Keep, plan, plan_gc
+from kube_registry.housekeeping.inventory import Inventory
+from kube_registry.housekeeping.manifests import Manifest
 from kube_registry.housekeeping.usage import Use
 from tests.housekeeping.stored import digest, image, index, listed
 
@@ -103,3 +108,31 @@ def test_whatever_there_is_what_stays_is_whole(
         key for each in staying for key in each.manifests
     }
     assert {key for each in found for key in each.manifests} == {("app", each) for each in stored.manifests["app"]}
+
+
+OTHER = Manifest({"sha512:" + "a" * 128: 10}, (), None, ("linux/amd64",))
+
+
+def look_at(manifests: dict[str, Manifest], tags: dict[str, tuple[str, int]]) -> Inventory:
+    stored, found = listed(manifests, tags)
+    return Inventory(stored, {"app": {digest(name): each for name, each in manifests.items()}}, tuple(found))
+
+
+class TestOtherDigests:
+    def test_an_image_that_stays_and_names_a_layer_by_sha512_stops_it(self) -> None:
+        seen = look_at({"a": OTHER, "b": image("x")}, {"new": ("a", 1), "old": ("b", 2)})
+        with pytest.raises(OtherDigestError) as refused:
+            plan_gc(HERE, seen, Keep(newest=1))
+        assert refused.value.images == (f"app@{digest('a')}",)
+
+    def test_one_that_goes_does_not(self) -> None:
+        seen = look_at({"a": OTHER, "b": image("x")}, {"new": ("b", 1), "old": ("a", 2)})
+        assert plan_gc(HERE, seen, Keep(newest=1)).manifests == {"app": (digest("a"),)}
+
+
+def test_how_old_an_image_is_counts_from_the_time_in_the_pod() -> None:
+    seen = look_at(
+        {"a": image("x"), "b": image("y"), "c": image("z")}, {"v3": ("a", 1), "v2": ("b", 2), "v1": ("c", 9)}
+    )
+    going = plan_gc(HERE, seen, Keep(newest=1, younger_than=timedelta(days=7)))  # by this machine's clock all are older
+    assert [image.tags for image in going.doomed] == [("v1",)]

@@ -9,9 +9,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from kube_registry.housekeeping.gc import collect, draw_up
-from kube_registry.housekeeping.gc_plan import Keep
-from kube_registry.housekeeping.inventory import look
+from kube_registry.housekeeping.gc import collect
+from kube_registry.housekeeping.gc_plan import Keep, plan_gc
+from kube_registry.housekeeping.inventory import take_inventory
 from kube_registry.housekeeping.usage import Use, output_uses
 from kube_registry.kube.client import open_client
 from kube_registry.push.push_path import PushPath
@@ -77,5 +77,5 @@ async def _push(settings: Settings, docker_host: str, name: str, repository: str
 async def _collect(settings: Settings, outputs: list[Use]) -> None:
     async with open_client(settings) as kube:
         async with open_door(kube, None) as registry:
-            seen = await look(kube, registry, outputs)
-        await collect(kube, outputs, _KEEP, draw_up(kube.where, seen, _KEEP), print)
+            seen = await take_inventory(kube, registry, outputs)
+        await collect(kube, outputs, _KEEP, plan_gc(kube.where, seen, _KEEP), print)

@@ -17,9 +17,9 @@ import pytest
 
 from kube_registry.concurrency import poll
 from kube_registry.housekeeping.errors import WrittenMeanwhileError
-from kube_registry.housekeeping.gc import collect, draw_up
-from kube_registry.housekeeping.gc_plan import Keep
-from kube_registry.housekeeping.inventory import look
+from kube_registry.housekeeping.gc import collect
+from kube_registry.housekeeping.gc_plan import Keep, plan_gc
+from kube_registry.housekeeping.inventory import take_inventory
 from kube_registry.kube.client import open_client
 from kube_registry.lease.errors import LeaseUnreadableError
 from kube_registry.lease.lease import lease_held, lease_holders
@@ -181,7 +181,7 @@ class TestLost:
         blob, keep, old = os.urandom(1000), Keep(newest=1), await garbage(settings)
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
         async with open_client(settings) as kube, open_door(kube, None) as registry:
-            agreed = draw_up(kube.where, await look(kube, registry, []), keep)
+            agreed = plan_gc(kube.where, await take_inventory(kube, registry, []), keep)
 
             def say(words: str) -> None:
                 if words.startswith("deleting "):

@@ -12,9 +12,9 @@ import pytest
 
 from kube_registry.concurrency import poll
 from kube_registry.errors import KubeRegistryError
-from kube_registry.housekeeping.gc import Collected, collect, draw_up
-from kube_registry.housekeeping.gc_plan import Keep
-from kube_registry.housekeeping.inventory import look
+from kube_registry.housekeeping.gc import Collected, collect
+from kube_registry.housekeeping.gc_plan import Keep, plan_gc
+from kube_registry.housekeeping.inventory import take_inventory
 from kube_registry.housekeeping.sweep import STOP_SECONDS
 from kube_registry.kube.client import open_client
 from kube_registry.lease.errors import LeaseLostError
@@ -99,7 +99,7 @@ async def collecting(settings: Settings, hang: Hang) -> AsyncIterator["asyncio.T
     keep = Keep(newest=1)
     async with open_client(settings) as kube:
         async with open_door(kube, None) as registry:
-            agreed = draw_up(kube.where, await look(kube, registry, []), keep)
+            agreed = plan_gc(kube.where, await take_inventory(kube, registry, []), keep)
         task = asyncio.create_task(collect(kube, [], keep, agreed, hang.say))
         try:
             assert await poll(hang.begun, seconds=LONG_SECONDS, pause=0.1)
