@@ -82,14 +82,15 @@ def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest |
     content = _json_object(body)
     if content is None:
         return None
-    config, subject = _descriptor(content.get("config")), _descriptor(content.get("subject"))
-    listed = list(_descriptors(content.get("manifests")))
+    config, subject = (next(_listed([content.get(key)]), None) for key in ("config", "subject"))
+    listed = list(_listed(content.get("manifests")))
     children = [each for each in listed if _is_manifest(each, storage, repository)]
     layers = [each for each in listed if each not in children]  # of a build cache
-    layers += [each for key in ("layers", "blobs") for each in _descriptors(content.get(key))]
+    layers += [each for key in ("layers", "blobs") for each in _listed(content.get(key))]
     needed = [each for each in (config, *layers) if each and not _is_elsewhere(each, storage)]
     blobs = {each["digest"]: _size(each, storage) for each in needed}
-    blobs |= {digest: storage.blobs.get(digest, 0) for digest in _schema_1_layers(content)}
+    schema_1 = [each["blobSum"] for each in _listed(content.get("fsLayers"), named_by="blobSum")]
+    blobs |= {digest: storage.blobs.get(digest, 0) for digest in schema_1}
     platforms = dict.fromkeys(platform for each in children if (platform := _platform(each.get("platform"))))
     return Manifest(
         blobs,
@@ -124,15 +125,11 @@ def _json_object(body: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _descriptors(value: object) -> Iterator[Mapping[str, Any]]:
-    """The descriptors of a list, which may be null."""
+def _listed(value: object, *, named_by: str = "digest") -> Iterator[Mapping[str, Any]]:
+    """Yield the descriptors of a list, which may be null: objects with a text by that key."""
     for each in value if isinstance(value, list) else ():
-        if found := _descriptor(each):
-            yield found
-
-
-def _descriptor(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) and isinstance(value.get("digest"), str) else None
+        if isinstance(each, dict) and isinstance(each.get(named_by), str):
+            yield each
 
 
 def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: str) -> bool:
@@ -145,13 +142,6 @@ def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: st
 def _is_elsewhere(descriptor: Mapping[str, Any], storage: Storage) -> bool:
     """Whether a layer is fetched from a vendor's server, as those of Windows are, so that no registry need have it."""
     return bool(descriptor.get("urls")) and descriptor["digest"] not in storage.blobs
-
-
-def _schema_1_layers(content: Mapping[str, Any]) -> Iterator[str]:
-    layers = content.get("fsLayers")
-    for layer in layers if isinstance(layers, list) else ():
-        if isinstance(layer, dict) and isinstance(layer.get("blobSum"), str):
-            yield layer["blobSum"]
 
 
 def _size(descriptor: Mapping[str, Any], storage: Storage) -> int:
