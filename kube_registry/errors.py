@@ -142,14 +142,15 @@ _LAST_PORT = 65535
 
 
 class _Fields(dict[str, object]):
-    """An error's fields and properties, as `format_map` asks for them."""
+    """An error's fields and properties, as `format_map` asks for them; a tuple as a list in words."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self._error = error
 
     def __missing__(self, name: str) -> object:
-        return getattr(self._error, name)
+        value = getattr(self._error, name)
+        return ", ".join(value) if isinstance(value, tuple) else value
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))

@@ -42,7 +42,7 @@ class DamagedManifestsError(
 class OtherDigestError(
     ClusterError,
     sentence=(
-        "{listed} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
+        "{images} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
         "collection would remove these layers, so nothing is removed. Fix: push each image again to its tags, with "
         "digests of sha256, then `.venv/bin/python -m registryctl gc{where.stack_option}`"
     ),
@@ -58,11 +58,6 @@ class OtherDigestError(
     """
 
     images: tuple[str, ...]
-
-    @property
-    def listed(self) -> str:
-        """All images."""
-        return ", ".join(self.images)
 
 
 class OtherStackError(
@@ -86,7 +81,7 @@ class OtherStackError(
 class UsesUnknownError(
     ClusterError,
     sentence=(
-        "{listed} in {where} could not be listed, so images that only these name are not known and nothing more is "
+        "{kinds} in {where} could not be listed, so images that only these name are not known and nothing more is "
         "removed. Fix: `{where.kubectl} get apiservices` shows which API does not answer; then "
         "`.venv/bin/python -m registryctl gc{where.stack_option}`, without --yes to decide without these kinds"
     ),
@@ -99,8 +94,3 @@ class UsesUnknownError(
     """
 
     kinds: tuple[str, ...]
-
-    @property
-    def listed(self) -> str:
-        """All kinds."""
-        return ", ".join(self.kinds)

@@ -95,7 +95,7 @@ async def _write_door(kube: KubeClient) -> Finding:
     try:
         await ask_write_door(kube)
     except LeaseHeldError as error:
-        return Finding("write door", well=None, words=f"not asked, as it is in use by {error.listed}")
+        return Finding("write door", well=None, words=f"not asked, as it is in use by {', '.join(error.holders)}")
     except KubeRegistryError as error:
         return Finding("write door", well=False, words=with_fix(error))
     return Finding("write door", well=True, words="answers, and can write to the volume")

@@ -6,7 +6,7 @@ from kube_registry.errors import HERE, ClusterError
 class LeaseHeldError(
     ClusterError,
     sentence=(
-        "the registry in {where} is in use by {listed}, which was waited for {seconds:.0f} s; "
+        "the registry in {where} is in use by {holders}, which was waited for {seconds:.0f} s; "
         "try again when that has ended"
     ),
     example={
@@ -24,11 +24,6 @@ class LeaseHeldError(
 
     holders: tuple[str, ...]
     seconds: float
-
-    @property
-    def listed(self) -> str:
-        """All holders."""
-        return ", ".join(self.holders)
 
 
 class LeaseLostError(

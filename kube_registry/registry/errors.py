@@ -170,7 +170,7 @@ class VolumeNotWritableError(
 class ContentMissingError(
     ClusterError,
     sentence=(
-        "the registry in {where} does not hold all of {reference}, which was just pushed: {listed}; "
+        "the registry in {where} does not hold all of {reference}, which was just pushed: {missing}; "
         "`pulumi up --replace '{urn}'` pushes it again"
     ),
     example={
@@ -191,11 +191,6 @@ class ContentMissingError(
     reference: str
     missing: tuple[str, ...]
     urn: str
-
-    @property
-    def listed(self) -> str:
-        """All that is missing."""
-        return ", ".join(self.missing)
 
 
 class ExecError(
