@@ -8,7 +8,7 @@ import pulumi
 
 from components.cluster_guard import same_cluster
 from components.cluster_registry import ClusterRegistry
-from components.hooks import prove_preconditions
+from components.guards import prove_preconditions
 from components.providers import docker_provider, kubernetes_provider
 from components.registry_image import RegistryImage, report_differences, warn_of_secrets
 from kube_registry.build.build import read_builds

@@ -11,7 +11,8 @@ import pulumi
 
 from components.errors import OtherClusterError
 from kube_registry.errors import KubeRegistryError, Where, on_stack
-from kube_registry.spec.settings import Settings
+from kube_registry.registry.preconditions import cluster_uid
+from kube_registry.spec.settings import ClusterAddress
 
 PREVIEW_SECONDS = 5.0
 """How long a preview waits for the cluster, which it does not need otherwise."""
@@ -20,7 +21,7 @@ UNKNOWN = ""
 """Kept by a stack whose first update could not see kube-system."""
 
 
-def same_cluster(settings: Settings) -> pulumi.Output[str]:
+def same_cluster(settings: ClusterAddress) -> pulumi.Output[str]:
     """Return the kube context, which is there only if it leads to the cluster that the stack has been in so far.
 
     Outside preview, what connects by it is not registered otherwise. A preview without a cluster cannot know.
@@ -51,10 +52,8 @@ def same_cluster(settings: Settings) -> pulumi.Output[str]:
     return pulumi.Output.from_input(settings.kube_context) if pulumi.runtime.is_dry_run() else checked
 
 
-async def _uid(settings: Settings, *, live: bool) -> str:
+async def _uid(settings: ClusterAddress, *, live: bool) -> str:
     """The uid of kube-system, or UNKNOWN; outside preview a cluster that cannot be asked is an error."""
-    from kube_registry.registry.preconditions import cluster_uid  # noqa: PLC0415 - a second, spent while the engine works
-
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):
             return await cluster_uid(settings) or UNKNOWN

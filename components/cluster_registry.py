@@ -10,14 +10,15 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.annotations import FORCE, OURS
-from components.hooks import namespace_hooks, push_hooks, service_hooks, when_ready
+from components.guards import namespace_guard, node_port_guard
 from components.local_hosting import tell_of_registry
 from components.node_proxy import Listener, NodeProxy, address_of
+from components.push_hooks import push_hooks, when_ready
 from components.registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
 from components.volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
 from kube_registry.names import READ_PORT, REGISTRY, RETAINED, labels
 from kube_registry.push.push_path import PushPath
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 
 class ClusterRegistry(pulumi.ComponentResource):
@@ -36,7 +37,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     """Identifies the volume; another one holds no images."""
 
     def __init__(
-        self, name: str, settings: Settings, path: PushPath, opts: pulumi.ResourceOptions | None = None
+        self, name: str, settings: RegistrySettings, path: PushPath, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("kube-registry:index:ClusterRegistry", name, {}, opts)
         self.settings = settings
@@ -51,7 +52,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                hooks=namespace_hooks(name, settings),
+                hooks=namespace_guard(name, settings, self),
                 retain_on_delete=settings.retain,
                 ignore_changes=NAMESPACE_STAYS,
             ),
@@ -127,7 +128,7 @@ class ClusterRegistry(pulumi.ComponentResource):
                 ],
             },
             opts=pulumi.ResourceOptions.merge(
-                self._inside_namespace(), pulumi.ResourceOptions(hooks=service_hooks(name, self.settings))
+                self._inside_namespace(), pulumi.ResourceOptions(hooks=node_port_guard(name, self.settings))
             ),
         )
 

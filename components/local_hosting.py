@@ -5,15 +5,15 @@ import json
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.hooks import hosting_hooks
+from components.guards import hosting_guard
 from kube_registry.names import HOSTING, HOSTING_NAMESPACE, labels
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
 """Where a tool sends people when a push fails."""
 
 
-def tell_of_registry(name: str, settings: Settings, place: pulumi.Output[str], parent: pulumi.Resource) -> None:
+def tell_of_registry(name: str, settings: RegistrySettings, place: pulumi.Output[str], parent: pulumi.Resource) -> None:
     """Register the ConfigMap, unless somebody else's is there.
 
     Args:
@@ -26,11 +26,11 @@ def tell_of_registry(name: str, settings: Settings, place: pulumi.Output[str], p
         f"{name}-hosting",
         metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
         data={"localRegistryHosting.v1": place.apply(lambda _: hosting(settings))},
-        opts=pulumi.ResourceOptions(parent=parent, hooks=hosting_hooks(name, settings)),
+        opts=pulumi.ResourceOptions(parent=parent, hooks=hosting_guard(name, settings)),
     )
 
 
-def hosting(settings: Settings) -> str:
+def hosting(settings: RegistrySettings) -> str:
     """What is told: where this machine pushes while a tunnel is open, and where nodes pull; pods cannot push.
 
     JSON is YAML.

@@ -16,10 +16,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.annotations import FORCE, OURS
-from components.hooks import namespace_hooks
+from components.guards import namespace_guard
 from components.registry_pod import priority
 from kube_registry.names import LINUX, NODE_PROXY, VIRTUAL_NODES, labels
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 _CONFIG = "/etc/node-proxy"
 _USER = 65532
@@ -76,7 +76,7 @@ class NodeProxy(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        settings: RegistrySettings,
         place: pulumi.Output[str],
         listeners: Sequence[Listener],
         opts: pulumi.ResourceOptions | None = None,
@@ -90,7 +90,7 @@ class NodeProxy(pulumi.ComponentResource):
                 "labels": {**labels("namespace"), **_PRIVILEGED},
                 "annotations": FORCE,
             },
-            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_hooks(name, own)),
+            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_guard(name, own, self)),
         )
         metadata = {
             "name": NODE_PROXY,
@@ -143,7 +143,7 @@ listen {listener.name}
 """
 
 
-def daemon_set_spec(settings: Settings, listeners: Sequence[Listener]) -> dict[str, Any]:
+def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -> dict[str, Any]:
     """The DaemonSet's spec.
 
     In an update the new pod listens beside the old one on the same port before that goes, which then lets the pulls

@@ -13,7 +13,7 @@ from kube_registry.docker_daemon.config import USUAL_HOSTS, BrokenStore, chosen_
 from kube_registry.docker_daemon.config_copy import remove_left_copy
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import ClusterAddress
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
@@ -27,7 +27,7 @@ _MARK_OF_COPY = ["-T"]
 if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
 
 
-def kubernetes_provider(settings: Settings, kube_context: pulumi.Input[str]) -> kubernetes.Provider:
+def kubernetes_provider(settings: ClusterAddress, kube_context: pulumi.Input[str]) -> kubernetes.Provider:
     """The cluster that the stack's config names.
 
     The kube context of the first update identifies the cluster for good: another identifier would replace everything,

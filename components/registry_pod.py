@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kube_registry.names import LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
 from kube_registry.spec.sections import PodSettings
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 RESTRICTED: Final = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -50,7 +50,7 @@ def config_files() -> dict[str, str]:
     return {"write.yml": json.dumps(write, indent=2), "read.yml": json.dumps(read, indent=2)}
 
 
-def deployment_spec(settings: Settings) -> dict[str, Any]:
+def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
     """The Deployment's spec.
 
     One replica and Recreate: the volume is ReadWriteOnce, and two writers on one file system would lose uploads.
@@ -77,7 +77,7 @@ def _config(address: str) -> dict[str, Any]:
     }
 
 
-def _pod(settings: Settings) -> dict[str, Any]:
+def _pod(settings: RegistrySettings) -> dict[str, Any]:
     read_door = _door("read", settings) | {
         "ports": [{"name": "read", "containerPort": READ_PORT}],
         "readinessProbe": _probe(period=2, failures=3),
@@ -117,7 +117,7 @@ def priority(pod: PodSettings) -> dict[str, str]:
     return {"priorityClassName": pod.priority_class} if pod.priority_class else {}
 
 
-def _door(name: str, settings: Settings) -> dict[str, Any]:
+def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
     """One registry process; memory is limited, processor time is not, for a slow pull helps nobody."""
     return {
         "name": name,

@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.errors import VolumeMovedError
 from kube_registry.errors import Where
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""
@@ -19,7 +19,7 @@ CLAIM_STAYS = ["spec.storageClassName", "spec.accessModes", "spec.volumeName"]
 
 
 def unmoved(
-    settings: Settings, namespace: kubernetes.core.v1.Namespace, claim: kubernetes.core.v1.PersistentVolumeClaim
+    settings: RegistrySettings, namespace: kubernetes.core.v1.Namespace, claim: kubernetes.core.v1.PersistentVolumeClaim
 ) -> pulumi.Output[str]:
     """Return the registry's namespace, which is there only if namespace and claim are where the settings have them.
 

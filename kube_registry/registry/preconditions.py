@@ -1,13 +1,16 @@
 """What has to hold in a cluster before the first object is made there, and why one was refused."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
 from kube_registry.registry.errors import HostingTakenError, NamespaceTakenError, NodePortError
 from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+
+if TYPE_CHECKING:
+    from kube_registry.kube.client import KubeClient
 
 FIXED_NODE_PORTS = range(30_000, 30_086)
 """The band that Kubernetes keeps for ports that somebody chose (KEP-3668), in a cluster with the usual range."""
@@ -22,7 +25,7 @@ async def prove_reach(settings: ClusterAddress) -> None:
     Raises:
         ClusterError: kubeconfig, connection, certificate or credentials are no good.
     """
-    async with open_client(settings) as kube:
+    async with _client(settings) as kube:
         await _namespace(kube)
 
 
@@ -32,7 +35,7 @@ async def cluster_uid(settings: ClusterAddress) -> str | None:
     Raises:
         ClusterError: the cluster cannot be asked.
     """
-    async with open_client(settings) as kube:
+    async with _client(settings) as kube:
         try:
             return str((await kube.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"])
         except ForbiddenError:
@@ -47,7 +50,7 @@ async def prove_namespace_free(settings: ClusterAddress, import_line: str) -> No
     Raises:
         NamespaceTakenError: it is there.
     """
-    async with open_client(settings) as kube:
+    async with _client(settings) as kube:
         namespace = await _namespace(kube)
         if namespace and not _is_prepared(namespace["metadata"]) and not await _is_retained(kube, namespace):
             raise NamespaceTakenError(where=kube.where, import_line=import_line)
@@ -59,7 +62,7 @@ async def prove_hosting_free(settings: ClusterAddress) -> None:
     Raises:
         HostingTakenError: something does.
     """
-    async with open_client(settings) as kube:
+    async with _client(settings) as kube:
         taken = await kube.find(f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}")
         if taken:
             told = " ".join(" ".join(taken.get("data", {}).values()).split())
@@ -73,7 +76,7 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
         settings: the stack.
         refused: the API server's words.
     """
-    async with open_client(settings) as kube:
+    async with _client(settings) as kube:
         holders = await _node_ports(kube)
         holder = holders.get(settings.node_port)
         reason = f"service {holder} has it" if holder else refused.rpartition(": ")[2].strip()
@@ -81,7 +84,14 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
         return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free[0])
 
 
-async def _namespace(kube: KubeClient) -> dict[str, Any] | None:
+def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:
+    """A client of the cluster; components import this file in every preview, which needs none."""
+    from kube_registry.kube.client import open_client  # noqa: PLC0415 - a second
+
+    return open_client(address)
+
+
+async def _namespace(kube: "KubeClient") -> dict[str, Any] | None:
     """The registry's namespace; None if it is not there."""
     return await kube.find(f"/api/v1/namespaces/{kube.where.namespace}")
 
@@ -91,14 +101,14 @@ def _is_prepared(metadata: dict[str, Any]) -> bool:
     return PREPARED in metadata.get("annotations", {}) and not taken
 
 
-async def _is_retained(kube: KubeClient, namespace: dict[str, Any]) -> bool:
+async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
     """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
     if RETAINED not in namespace["metadata"].get("annotations", {}):
         return False
     return not await kube.find(f"/apis/apps/v1/namespaces/{kube.where.namespace}/deployments/{REGISTRY}")
 
 
-async def _node_ports(kube: KubeClient) -> dict[int, str]:
+async def _node_ports(kube: "KubeClient") -> dict[int, str]:
     """Node port -> the service that has it; empty where services of other namespaces may not be seen."""
     try:
         services = (await kube.get("/api/v1/services"))["items"]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import runpy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,9 +113,15 @@ def secret_keys() -> list[str]:
     return []
 
 
+def ours() -> object:
+    return runpy.run_path(str(PROGRAM), run_name="__main__")
+
+
 @contextmanager
-def described(monitor: Monitor, config: dict[str, str], secret_keys: Sequence[str] = ()) -> Iterator[None]:
-    """Run the program in preview; what a monitor has recorded can be looked at until the end."""
+def described(
+    monitor: Monitor, config: dict[str, str], secret_keys: Sequence[str] = (), program: Callable[[], object] = ours
+) -> Iterator[None]:
+    """Run a program in preview; what a monitor has recorded can be looked at until the end."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # of a program that fails, every output has the error that `run` raises
     asyncio.set_event_loop(loop)  # which Pulumi's test decorator expects to find
@@ -126,8 +132,8 @@ def described(monitor: Monitor, config: dict[str, str], secret_keys: Sequence[st
     pulumi.runtime.set_all_config(config, list(secret_keys))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def run() -> None:
-        runpy.run_path(str(PROGRAM), run_name="__main__")
+    def run() -> object:
+        return program()
 
     try:
         with pytest.MonkeyPatch.context() as patch:

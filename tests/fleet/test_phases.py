@@ -7,7 +7,7 @@ import pulumi
 import pytest
 from pulumi.automation import EngineEvent
 
-from components.hooks import row
+from components.push_hooks import row
 from kube_registry.fleet.outcome import Event, Span
 from kube_registry.fleet.phases import Course, Heard
 from kube_registry.spec.phases import MARKS, PHASES, Phase

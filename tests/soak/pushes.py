@@ -52,7 +52,7 @@ async def fresh_image(place: Place, name: str) -> str:
 
 
 async def push(place: Place, path: PushPath, image: str, say: Callable[[str], None]) -> Pushed:
-    """Push an image, try again where PushPath says so, as components/hooks.py does, and have the engine forget it.
+    """Push an image, try again where PushPath says so, as components/push_hooks.py does, and have the engine forget it.
 
     Raises:
         LabError: it hung.

@@ -2,17 +2,17 @@ import asyncio
 
 import pytest
 
-from components import hooks
+from components import push_hooks
 from kube_registry.errors import TookTooLongError
 from kube_registry.limits import HOOK_SECONDS, TAKE_SECONDS
 
 
 class TestBounded:
     def test_what_takes_longer_than_its_bound_ends_in_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hooks, "HOOK_SECONDS", 0.01)
+        monkeypatch.setattr(push_hooks, "HOOK_SECONDS", 0.01)
 
         async def wait_for_ever() -> None:
-            async with hooks.bounded("waiting to push"):
+            async with push_hooks.bounded("waiting to push"):
                 await asyncio.Event().wait()
 
         with pytest.raises(TookTooLongError) as raised:
