@@ -28,22 +28,21 @@ _REGISTRIES = "allowedRegistries"
 
 def policies() -> list[Policy]:
     """One policy for each rule, mandatory if nothing else is set."""
-    return [_policy(name, rule) for name, rule in RULES.items()]
-
-
-def _policy(name: str, rule: Rule) -> ResourceValidationPolicy:
     known = described()
     schema: dict[str, dict[str, Any]] = {
         key: {"type": "integer" if key == "nodePort" else "string", "default": known[key].default} for key in _SETTINGS
     }
     schema[_REGISTRIES] = {"type": "array", "items": {"type": "string"}, "default": []}
-    return ResourceValidationPolicy(
-        name=name,
-        description=f"{rule.__doc__} {NOT_LOOKED_AT}",
-        validate=partial(_validate, rule),
-        enforcement_level=EnforcementLevel.MANDATORY,
-        config_schema=PolicyConfigSchema(properties=schema),
-    )
+    return [
+        ResourceValidationPolicy(
+            name=name,
+            description=f"{rule.__doc__} {NOT_LOOKED_AT}",
+            validate=partial(_validate, rule),
+            enforcement_level=EnforcementLevel.MANDATORY,
+            config_schema=PolicyConfigSchema(properties=schema),
+        )
+        for name, rule in RULES.items()
+    ]
 
 
 def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation) -> None:

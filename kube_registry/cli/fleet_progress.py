@@ -9,7 +9,7 @@ from dataclasses import asdict
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from kube_registry.fleet.fleet_file import Member
@@ -78,10 +78,9 @@ class Rows:
 
     def table(self) -> Table:
         """Return the table as it is now."""
-        table = Table(box=None, pad_edge=False, expand=True)
-        for name in ("stack", "phase", "elapsed"):
-            table.add_column(name, no_wrap=True)
-        table.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
+        columns = [Column(name, no_wrap=True) for name in ("stack", "phase", "elapsed")]
+        text = Column("", ratio=1, no_wrap=True, overflow="ellipsis")
+        table = Table(*columns, text, box=None, pad_edge=False, expand=True)
         for member in self._members:
             table.add_row(member.name, *self._cells(member.name))
         return table

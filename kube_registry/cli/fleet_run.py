@@ -15,7 +15,7 @@ from rich.console import Console
 from kube_registry.cli.fleet_health import settled, well
 from kube_registry.cli.fleet_list import Labels, Stacks, meant
 from kube_registry.cli.fleet_progress import shown
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import UNBROKEN, console
 from kube_registry.fleet.fingerprint import program_hash
 from kube_registry.fleet.fleet_file import Fleet
@@ -106,7 +106,7 @@ def _run(verb: str, fleet: Fleet, order: Order, deadline: float, *, json: bool, 
 async def _outcomes(fleet: Fleet, order: Order, errand: Errand) -> tuple[Outcome, ...]:
     """What has become of every stack, also where Ctrl-C has ended the run."""
     by_stack: dict[str, Outcome] = {}
-    async with until_told():
+    async with until_interrupted():
         await roll_out(fleet.members, order, partial(left_alone, errand), partial(carry_out, errand), by_stack)
     return tuple(by_stack[member.name] for member in fleet.members)
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -47,9 +48,10 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove images that nobody uses, and free their room on the volume."""
-    if not all(protections(each, "") for each in protect or ()):
+    given = [protections(each, "--protect") for each in protect or ()]
+    if not all(given):
         raise typer.BadParameter("--protect takes a pattern.")
-    asked = _Asked(Keep(keep, duration(older_than)), tuple(protect or ()), helm)
+    asked = _Asked(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
     out, seen = console(width=UNBROKEN), run(_look(stack, asked))
     if seen is None:  # told to end
         raise typer.Exit(1)
@@ -82,13 +84,8 @@ class _Asked:
     """What a person wants to stay."""
 
     rule: Keep
-    patterns: tuple[str, ...]
+    protect: tuple[Protection, ...]
     helm: bool
-
-    @property
-    def protections(self) -> list[Protection]:
-        """The patterns, with where they are from."""
-        return [each for patterns in self.patterns for each in protections(patterns, "--protect")]
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ async def _look(name: str | None, asked: _Asked) -> _Seen:
     async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
         if kube.where.namespace not in owned:
             raise OtherStackError(where=kube.where, asked=stack.name)
-        found = await take_inventory(kube, registry, outputs, protect=asked.protections, helm=asked.helm)
+        found = await take_inventory(kube, registry, outputs, protect=asked.protect, helm=asked.helm)
         return _Seen(kube.where, stack, outputs, found, plan_gc(kube.where, found, asked.rule))
 
 
@@ -136,7 +133,7 @@ async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
             asked.rule,
             seen.plan,
             out.print,
-            protect=asked.protections,
+            protect=asked.protect,
             helm=asked.helm,
             unlisted=seen.look.unlisted,
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import Stack, deployed_images, find_stack
@@ -61,11 +61,8 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
         images: in the order of the rows.
         unique: as `unique_bytes` of all images of the registry has it.
     """
-    shown = table("image", "digest", "platform")
-    for title in ("bytes", "unique"):
-        shown.add_column(title, justify="right")
-    for title in ("pushed", "in use by", "nodes"):
-        shown.add_column(title)
+    numbers = (Column(title, justify="right") for title in ("bytes", "unique"))
+    shown = table("image", "digest", "platform", *numbers, "pushed", "in use by", "nodes")
     for image in images:
         shown.add_row(
             image.name,

@@ -9,7 +9,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @asynccontextmanager
-async def until_told() -> AsyncIterator[None]:
+async def until_interrupted() -> AsyncIterator[None]:
     """A block that the first Ctrl-C, SIGTERM or SIGHUP leaves at once, closing what was opened in it.
 
     Later ones are not heard, so that nothing is left half closed: all that closes has a bound of its own. After a block

@@ -7,9 +7,9 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 
 UNBROKEN = 1000
 """Columns of a table whose references and digests stay in one piece, to be copied."""
@@ -40,21 +40,19 @@ def console(*, width: int | None = None, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=width)
 
 
-def table(*titles: str) -> Table:
+def table(*titles: str | Column) -> Table:
     """Return a table without lines; without a head if there are no titles."""
     return Table(*titles, box=None, pad_edge=False, show_header=bool(titles))
 
 
 def run(work: Coroutine[None, None, _T]) -> _T | None:
     """Do some work, and return what it gives; None if Ctrl-C or SIGTERM has ended it."""
-    given: list[_T] = []
 
-    async def until_it_ends() -> None:
-        async with until_told():
-            given.append(await work)
+    async def until_it_ends() -> _T | None:
+        async with until_interrupted():  # which a Ctrl-C leaves for what follows: nothing
+            return await work
 
-    asyncio.run(until_it_ends())
-    return given[0] if given else None
+    return asyncio.run(until_it_ends())
 
 
 def judged(work: Callable[_P, Coroutine[None, None, bool]]) -> Callable[_P, None]:

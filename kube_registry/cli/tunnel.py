@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import StackName, console
 from kube_registry.cli.stacks import kube_context_settings, stack_settings
 from kube_registry.cli.tunnel_progress import keep_true, show_waits, totals, watched
@@ -44,7 +44,7 @@ def tunnel(
 async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
     out = console()
     opened: Tunnel | None = None
-    async with until_told():
+    async with until_interrupted():
         settings = (
             kube_context_settings(kube_context, given)
             if kube_context

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from kube_registry.housekeeping.references import is_host
+from kube_registry.spec.endpoints import is_host
 
 ANNOTATION = "kube-registry/protect"
 """Annotation of the registry's Namespace, or of any object that is read for uses: patterns, separated by commas."""

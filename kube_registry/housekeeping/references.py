@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from kube_registry.housekeeping.manifests import Manifests
 from kube_registry.housekeeping.roots import Key
 from kube_registry.housekeeping.volume_listing import Storage
+from kube_registry.spec.endpoints import is_host
 
 _WORD = re.compile(r"[\w.\-/:@\[\]]+", re.ASCII)
 """What a reference is made of, with its host: [::1]:30100/team/app:v1@sha256:…"""
@@ -107,15 +108,6 @@ def finder(names: Names) -> Callable[[Iterable[str]], frozenset[Key]]:
         return frozenset(images)
 
     return find
-
-
-def is_host(first: str) -> bool:
-    """Whether the first part of a path is a host, as Docker decides it.
-
-    Args:
-        first: what is before the first slash.
-    """
-    return "." in first or ":" in first or first == "localhost"
 
 
 def _find(names: Names, tags: frozenset[str], text: str) -> Found:

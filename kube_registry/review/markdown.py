@@ -3,6 +3,7 @@
 What comes from a branch or a cluster is text there and nothing else: all of it goes through inert.py.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from kube_registry.review.changes import Changed
@@ -60,9 +61,7 @@ def _summary(review: StackReview, show: Show) -> str:
         return f"its cluster could not be reached, so it was not previewed: {show(review.unreachable)}"
     if review.failed:
         return show(review.failed)
-    counts = {change.what: 0 for change in review.changes}
-    for change in review.changes:
-        counts[change.what] += 1
+    counts = Counter(change.what for change in review.changes)
     return ", ".join(f"{count} to {what}" for what, count in counts.items()) or "nothing would change"
 
 

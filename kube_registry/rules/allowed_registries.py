@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from kube_registry.spec.endpoints import is_host
+
 _ENTRY = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*")
 _TAG = re.compile(r":[\w.-]+$")
 _DOCKER_HUB = ("docker.io", "index.docker.io")
@@ -33,18 +35,14 @@ def _read(entry: str) -> str:
             f"{entry!r} is neither a registry nor a repository. Fix: write it as quay.io, quay.io/team or postgres, "
             "without tag and digest"
         )
-    return entry if "/" not in entry and _is_host(entry) else _full_name(entry)
+    return entry if "/" not in entry and is_host(entry) else _full_name(entry)
 
 
 def _full_name(name: str) -> str:
     """A name with its registry, which Docker leaves out of its own (distribution/reference, normalize.go)."""
     first, slash, rest = name.partition("/")
-    if not (slash and _is_host(first)):
+    if not (slash and is_host(first)):
         first, rest = _DOCKER_HUB[0], name
     if first in _DOCKER_HUB:
         first, rest = _DOCKER_HUB[0], rest if "/" in rest else f"library/{rest}"
     return f"{first}/{rest}"
-
-
-def _is_host(first: str) -> bool:
-    return first == "localhost" or "." in first or ":" in first

@@ -74,6 +74,15 @@ def parse_reference(text: str) -> Reference:
     return Reference(**found.groupdict())
 
 
+def is_host(first: str) -> bool:
+    """Whether the first part of a path is a host, as Docker decides it.
+
+    Args:
+        first: what is before the first slash.
+    """
+    return "." in first or ":" in first or first == "localhost"
+
+
 def derive_push_port(project: str, stack: str) -> int:
     """The push port of a stack that sets none: the same for life, and rarely another stack's.
 

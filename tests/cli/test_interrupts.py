@@ -8,9 +8,9 @@ import pytest
 
 ASKS = """
 import asyncio
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 async def work():
-    async with until_told():
+    async with until_interrupted():
         await asyncio.sleep(0)
 asyncio.run(work())
 print("sure?", flush=True)
@@ -18,9 +18,9 @@ input()
 """
 WORKS = """
 import asyncio
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 async def work():
-    async with until_told():
+    async with until_interrupted():
         print("begun", flush=True)
         await asyncio.sleep(600)
     print("closed")
@@ -29,13 +29,13 @@ asyncio.run(work())
 
 WORKS_BESIDE_A_THREAD = """
 import asyncio, signal, threading
-from kube_registry.cli.interrupts import until_told
+from kube_registry.cli.interrupts import until_interrupted
 async def work():
     loop, asleep = asyncio.get_running_loop(), threading.Event()
     def end():
         asleep.wait()
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    async with until_told():
+    async with until_interrupted():
         threading.Thread(target=end, daemon=True).start()
         loop.call_soon(asleep.set)
         await asyncio.sleep(600)
