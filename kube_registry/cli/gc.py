@@ -1,6 +1,7 @@
 """`registryctl gc`: free the room of images that nobody uses, shown first, while pulls go on."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.table import Table
 
 from kube_registry.cli.images import idle, image_table, not_looked_at, stack_uses
 from kube_registry.cli.session import UNBROKEN, StackName, console, run
@@ -55,19 +57,11 @@ def gc(
     out, seen = console(width=UNBROKEN), run(_look(stack, asked))
     if seen is None:  # told to end
         raise typer.Exit(1)
-    going = seen.plan
-    for line in (*idle(seen.look), *not_looked_at(seen.look)):
+    for line in _going(seen):
         out.print(line)
-    if not going.frees:
-        out.print(f"nothing goes: all {len(seen.look.images)} images are in use or kept")
+    if dry_run or not seen.plan.frees:
         return
-    if going.doomed:
-        out.print(image_table(going.doomed, unique_bytes(seen.look.images)))
-    staying = len(seen.look.images) - len(going.doomed)
-    out.print(f"{len(going.doomed)} images go and {decimal(sum(going.freed.values()))}; {staying} images stay")
-    if dry_run:
-        return
-    silent = tuple(str(each) for each in seen.look.unlisted if each.reason != FORBIDDEN)
+    silent = tuple(str(each) for each in seen.inventory.unlisted if each.reason != FORBIDDEN)
     if yes and silent:
         raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
@@ -95,7 +89,7 @@ class _Seen:
     where: Where
     stack: Stack
     outputs: list[Use]
-    look: Inventory
+    inventory: Inventory
     plan: Plan
 
 
@@ -112,6 +106,19 @@ def duration(text: str) -> timedelta:
     if not found:
         raise typer.BadParameter(f"{text!r} is no time; write it as 90m, 12h, 7d or 2w.")
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
+
+
+def _going(seen: _Seen) -> Iterator[str | Table]:
+    """What a person sees before they are asked: what is not known, what would go, and how much that frees."""
+    yield from (*idle(seen.inventory), *not_looked_at(seen.inventory))
+    going, images = seen.plan.doomed, seen.inventory.images
+    if not seen.plan.frees:
+        yield f"nothing goes: all {len(images)} images are in use or kept"
+        return
+    if going:
+        yield image_table(going, unique_bytes(images))
+    freed = decimal(sum(seen.plan.freed.values()))
+    yield f"{len(going)} images go and {freed}; {len(images) - len(going)} images stay"
 
 
 async def _look(name: str | None, asked: _Asked) -> _Seen:
@@ -135,7 +142,7 @@ async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
             out.print,
             protect=asked.protect,
             helm=asked.helm,
-            unlisted=seen.look.unlisted,
+            unlisted=seen.inventory.unlisted,
         )
         return (
             f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
