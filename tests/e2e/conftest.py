@@ -47,8 +47,22 @@ class Program:
 
     def preview(self, say: Callable[[str], object] = len) -> dict[str, int]:
         """`pulumi preview`, its lines told one by one; operation -> number of resources."""
-        summary = self.stack.preview(on_output=say).change_summary
-        return {str(getattr(kind, "value", kind)): count for kind, count in summary.items()}
+        return _counted(self.stack.preview(on_output=say))
+
+    def preview_of_outputs(self) -> tuple[dict[str, int], dict[str, Any]]:
+        """`pulumi preview`; operation -> number of resources, and the outputs that the stack would have.
+
+        The outputs are those of the engine's events: the table lacks them where a child is refreshed before the stack
+        (docs/adr/0006-refresh-always-has-a-price.md).
+        """
+        outputs: dict[str, Any] = {}
+
+        def see(event: automation.EngineEvent) -> None:
+            made = event.res_outputs_event
+            if made and made.metadata.type == "pulumi:pulumi:Stack" and made.metadata.new:
+                outputs.update(made.metadata.new.outputs or {})
+
+        return _counted(self.stack.preview(on_event=see)), outputs
 
     def failing_up(self) -> str:
         """The text of a `pulumi up` that is expected to fail."""
@@ -103,6 +117,10 @@ class Program:
 
     def output(self, name: str) -> Any:  # noqa: ANN401 - outputs are of any type
         return self.stack.outputs()[name].value
+
+
+def _counted(previewed: automation.PreviewResult) -> dict[str, int]:
+    return {str(getattr(kind, "value", kind)): count for kind, count in previewed.change_summary.items()}
 
 
 def settings_of(lab: Lab) -> Settings:

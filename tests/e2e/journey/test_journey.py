@@ -102,10 +102,10 @@ class TestJourney:
         (program.folder / "app" / "site" / "version").write_text("2\n")
         with socket.create_server(("127.0.0.1", settings_of(lab).push_port)) as listener:
             listener.settimeout(0)
-            lines: list[str] = []
-            assert program.preview(lines.append) == {"same": RESOURCES - 1, "update": 1}
+            changes, outputs = program.preview_of_outputs()
+            assert changes == {"same": RESOURCES - 1, "update": 1}
             tag = read_build("app", ImageSettings(context="./app"), "linux/amd64", program.folder).tag
-            assert any(f'"localhost:30100/app:{tag}"' in line for line in lines), "\n".join([tag, *lines])
+            assert outputs["tagged"] == {"app": f"localhost:30100/app:{tag}"}
             with pytest.raises(BlockingIOError):
                 listener.accept()
 
