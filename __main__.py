@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pulumi
 
-from components.cluster_guard import same_cluster
 from components.cluster_registry import ClusterRegistry
 from components.guards import prove_preconditions
 from components.providers import docker_provider, kubernetes_provider
 from components.registry_image import RegistryImage, report_differences, warn_of_secrets
+from components.volume_guard import same_cluster
 from kube_registry.build.build import read_builds
 from kube_registry.build.staging import stage
 from kube_registry.docker_daemon.config import broken_store

@@ -1,21 +1,33 @@
-"""What keeps an update from replacing the registry's volume: the settings that decide where it is stay as they are.
+"""What keeps an update from losing the registry's volume: another place for it, and another cluster, are refused.
 
-The engine is asked to ignore a change of these settings, so that no plan ever holds the replacement; what it keeps is
-then compared with what is set, and a difference ends the program (docs/adr/0023-the-volume-stays-where-it-is.md).
+The engine is asked to ignore a change of the settings that decide where the volume is, so that no preview ever holds
+its replacement; what it keeps is then compared with what is set. A cluster is known by the uid of its namespace
+kube-system: the stack's state keeps that of the first update in a Stash, which no refresh asks a cluster for
+(docs/adr/0023-the-volume-stays-where-it-is.md).
 """
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.errors import VolumeMovedError
-from kube_registry.errors import Where
-from kube_registry.spec.settings import RegistrySettings
+from components.errors import OtherClusterError, VolumeMovedError
+from kube_registry.errors import KubeRegistryError, Where, on_stack
+from kube_registry.registry.preconditions import cluster_uid
+from kube_registry.spec.settings import ClusterAddress, RegistrySettings
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""
 
 CLAIM_STAYS = ["spec.storageClassName", "spec.accessModes", "spec.volumeName"]
 """The same, of the claim: Kubernetes lets none of them change, so the provider would delete it and create another."""
+
+PREVIEW_SECONDS = 5.0
+"""How long a preview waits for the cluster, which it does not need otherwise."""
+
+UNKNOWN = ""
+"""Kept by a stack whose first update could not see kube-system."""
 
 
 def unmoved(
@@ -39,9 +51,54 @@ def unmoved(
         }
         for key, (before, wanted) in changes.items():
             if before and wanted and before != wanted:
-                where = Where("cluster not known", settings.kube_context, name, settings.kubeconfig, settings.stack)
-                error = VolumeMovedError(where=where, key=key, before=before, wanted=wanted, retained=settings.retain)
+                where, retained = _where(settings, name), settings.retain
+                error = VolumeMovedError(where=where, key=key, before=before, wanted=wanted, retained=retained)
                 raise pulumi.RunError(str(error))
         return name
 
     return pulumi.Output.all(namespace.metadata.name, claim.spec.storage_class_name).apply(compare)
+
+
+def same_cluster(settings: ClusterAddress) -> pulumi.Output[str]:
+    """Return the kube context, which is there only if it leads to the cluster that the stack has been in so far.
+
+    Outside preview, what connects by it is not registered otherwise. A preview without a cluster cannot know.
+    """
+    thread = ThreadPoolExecutor(1)  # the program is busy with describing resources meanwhile
+    asked = thread.submit(asyncio.run, _uid(settings, live=not pulumi.runtime.is_dry_run()))
+    thread.shutdown(wait=False)
+    found: pulumi.Output[str] = pulumi.Output.from_input(asyncio.wrap_future(asked))
+    opts = pulumi.ResourceOptions(ignore_changes=["input"])
+    first = pulumi.Stash("cluster-uid", input=found, opts=opts)  # its output stays what it was created with
+
+    def compare(known: list[str]) -> str:
+        uid, kept, urn = known
+        if UNKNOWN not in (uid, kept) and uid != kept:
+            where = _where(settings, settings.namespace)
+            raise pulumi.RunError(str(OtherClusterError(where=where, uid=uid, kept=kept, urn=urn)))
+        if kept == UNKNOWN != uid:
+            line = (
+                "this stack does not remember its cluster, so another one would not be noticed: its first update could "
+                f"not read the namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
+            )
+            pulumi.log.warn(on_stack(line, settings.stack))
+        return settings.kube_context
+
+    checked = pulumi.Output.all(found, first.output, first.urn).apply(compare)
+    return pulumi.Output.from_input(settings.kube_context) if pulumi.runtime.is_dry_run() else checked
+
+
+async def _uid(settings: ClusterAddress, *, live: bool) -> str:
+    """The uid of kube-system, or UNKNOWN; outside preview a cluster that cannot be asked is an error."""
+    try:
+        async with asyncio.timeout(None if live else PREVIEW_SECONDS):
+            return await cluster_uid(settings) or UNKNOWN
+    except (KubeRegistryError, TimeoutError) as error:
+        if live:
+            raise pulumi.RunError(str(error)) from error
+        return UNKNOWN
+
+
+def _where(address: ClusterAddress, namespace: str) -> Where:
+    """The place as far as the program knows it, which has asked no cluster."""
+    return Where("cluster not known", address.kube_context, namespace, address.kubeconfig, address.stack)

@@ -2,13 +2,19 @@
 
 The provider compares paths, applies ignore rules of its own and asks for the files a second time when it builds: from a
 snapshot every checkout gives it the same, and what was hashed is what is built. The path holds the tag, so that several
-runs from one folder do not touch each other's.
+runs from one folder do not touch each other's. A stage holds:
+
+context/                   what is sent, each file with its own time and mode
+Dockerfile                 a link to the Dockerfile in there
+Dockerfile.dockerignore    empty; the docker provider takes it before any in there, so it leaves out nothing more
+hashes.json                the hash of every file in context/, by its path there
 """
 
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from contextlib import suppress
@@ -18,10 +24,15 @@ from kube_registry.build.build import CONTEXT, DOCKERFILE, Build
 from kube_registry.build.content import Entry
 from kube_registry.build.errors import BuildContextError
 from kube_registry.build.hash_cache import forget_hashes, make_own_folder
-from kube_registry.build.stage_facts import HASHES, IGNORE, expected, facts, facts_of, found
 
 UNUSED_SECONDS = 24 * 3600
 """How long a stage is kept that no run uses."""
+
+IGNORE = "Dockerfile.dockerignore"
+HASHES = "hashes.json"
+
+_Facts = tuple[int, int | str]
+"""What something in a stage is: kind and mode, and a file's size or a link's target."""
 
 _CHUNK = 1 << 20
 
@@ -63,7 +74,7 @@ def stage(build: Build, program: Path) -> Build:
 
 def _use_again(build: Build, folder: Path) -> bool:
     """Bring a whole stage to the files' times of now; False if there is none that can be."""
-    if not folder.is_dir() or found(folder) != expected(build):
+    if not folder.is_dir() or _found(folder) != _expected(build):
         return False
     os.utime(folder)
     other = [entry for entry in build.entries if (folder / CONTEXT / entry.path).lstat().st_mtime_ns != entry.time]
@@ -137,7 +148,7 @@ def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) ->
     value, file = earlier.get(entry.path, ("", target))
     with suppress(OSError):  # the stage was removed just now, or this file system has no such links: it is copied
         there = file.lstat()
-        if (value, facts(there, file), there.st_mtime_ns) == (entry.value, facts_of(entry), entry.time):
+        if (value, _facts(there, file), there.st_mtime_ns) == (entry.value, _facts_of(entry), entry.time):
             target.hardlink_to(file)
             return True
     return False
@@ -193,3 +204,31 @@ def _clear(folder: Path) -> None:
                 if not Path(parent, name).is_symlink():
                     Path(parent, name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _expected(build: Build) -> dict[str, _Facts]:
+    """What a whole stage holds."""
+    entries = {f"{CONTEXT}/{entry.path}": _facts_of(entry) for entry in build.entries}
+    dockerfile = (stat.S_IFLNK, f"{CONTEXT}/{build.sent_dockerfile}")
+    return {**entries, DOCKERFILE: dockerfile, IGNORE: (stat.S_IFREG | 0o644, 0)}
+
+
+def _facts_of(entry: Entry) -> _Facts:
+    """What an entry is once it is staged."""
+    if entry.kind == "link":
+        return stat.S_IFLNK, entry.value
+    return entry.mode | (stat.S_IFDIR if entry.kind == "folder" else stat.S_IFREG), entry.size
+
+
+def _facts(found: os.stat_result, path: Path) -> _Facts:
+    """What something in a stage is; `found` is its lstat."""
+    if stat.S_ISLNK(found.st_mode):
+        return stat.S_IFLNK, os.readlink(path)  # noqa: PTH115 - a Path drops a slash at the end
+    return found.st_mode, found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _found(folder: Path) -> dict[str, _Facts]:
+    """What a stage holds."""
+    paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: _facts(path.lstat(), path) for name, path in names.items() if name not in (CONTEXT, HASHES)}
