@@ -109,7 +109,6 @@ async def _delete(registry: RegistryClient, going: Plan, say: Callable[[str], No
         for tag in tags:
             await registry.delete(repository, tag)
     for repository, digests in going.manifests.items():
-        if digests:
-            say(f"deleting {len(digests)} manifests of {repository}")
+        say(f"deleting {len(digests)} manifests of {repository}")
         for digest in digests:
             await registry.delete(repository, digest)

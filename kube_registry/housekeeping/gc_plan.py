@@ -89,8 +89,7 @@ def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] 
         DamagedManifestsError: there are manifests of which nobody can tell what they need.
         OtherDigestError: the registry's own collection would harm images that stay.
     """
-    unreadable = sum(manifest is None for of in seen.manifests.values() for manifest in of.values())
-    if unreadable:
+    if unreadable := list(seen.manifests.values()).count(None):
         raise DamagedManifestsError(where=where, count=unreadable)
     going = plan(seen.storage, seen.images, keep, among=among)
     if harmed := sorted(_harmed(seen.manifests, going)):
@@ -100,11 +99,10 @@ def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] 
 
 def _harmed(manifests: Manifests, going: Plan) -> Iterator[str]:
     """What stays and names a blob by a digest under which the registry does not keep it: it keeps all by sha256."""
-    for repository, of in manifests.items():
-        for digest, manifest in of.items():
-            stays = digest not in going.manifests.get(repository, ())
-            if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
-                yield f"{repository}@{digest}"
+    for (repository, digest), manifest in manifests.items():
+        stays = digest not in going.manifests.get(repository, ())
+        if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
+            yield f"{repository}@{digest}"
 
 
 def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:

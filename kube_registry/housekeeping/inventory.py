@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kube_registry.housekeeping.kinds import Unlisted
-from kube_registry.housekeeping.manifests import Manifests, read_manifests
+from kube_registry.housekeeping.manifests import Key, Manifests, read_manifests
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.references import names_of
-from kube_registry.housekeeping.roots import Key, Known, Root, roots
+from kube_registry.housekeeping.roots import Root, roots
 from kube_registry.housekeeping.usage import Use, read_usage
 from kube_registry.housekeeping.volume_listing import Storage, read_storage
 from kube_registry.kube.client import KubeClient
@@ -97,7 +97,7 @@ async def read_contents(kube: KubeClient, registry: RegistryClient) -> Inventory
     """
     storage = await read_storage(kube)
     manifests = await read_manifests(registry, storage)
-    if any(manifest is None for of in manifests.values() for manifest in of.values()):
+    if None in manifests.values():
         storage = await read_storage(kube)  # a collection may have removed it in between, which is no damage
         manifests = await read_manifests(registry, storage)
     return Inventory(storage, manifests, tuple(list_images(storage, manifests, ())))
@@ -147,9 +147,8 @@ def list_images(
     for use in uses:
         if key := _used(use, storage):
             used[key].append(use)
-    known = {(repository, digest): manifest for repository, of in manifests.items() for digest, manifest in of.items()}
-    protected = _protected(storage, known, list(protections))
-    found = [_image(storage, known, root, used, protected) for root in roots(storage, known)]
+    protected = _protected(storage, manifests, list(protections))
+    found = [_image(storage, manifests, root, used, protected) for root in roots(storage, manifests)]
     return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
 
 
@@ -165,13 +164,13 @@ def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
 
 
 def _image(
-    storage: Storage, known: Known, root: Root, used: Mapping[Key, list[Use]], protected: Mapping[Key, set[str]]
+    storage: Storage, manifests: Manifests, root: Root, used: Mapping[Key, list[Use]], protected: Mapping[Key, set[str]]
 ) -> Image:
-    (repository, digest), tags, manifest = root.key, root.tags, known[root.key]
+    (repository, digest), tags, manifest = root.key, root.tags, manifests[root.key]
     uses = [use for key in root.members for use in used.get(key, ())]
     users = {use.user for use in uses} | ({PREFLIGHT} if repository == PROBE_REPOSITORY else set())
     users = users.union(*(protected[key] for key in root.members))
-    needed = {part for _, part in root.members}.union(*(each.blobs for key in root.members if (each := known[key])))
+    needed = {part for _, part in root.members}.union(*(each.blobs for key in root.members if (each := manifests[key])))
     return Image(
         repository=repository,
         digest=digest,
@@ -185,7 +184,7 @@ def _image(
     )
 
 
-def _protected(storage: Storage, known: Known, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
+def _protected(storage: Storage, manifests: Manifests, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
     """What protects each manifest by its own names: of a child or a referrer as well, which goes with its image."""
     tags: defaultdict[Key, list[str]] = defaultdict(list)
     for repository, of in storage.tags.items():
@@ -197,7 +196,7 @@ def _protected(storage: Storage, known: Known, protections: Sequence[Protection]
             for each in protections
             if each.covers(repository, tags[repository, digest], digest)
         }
-        for repository, digest in known
+        for repository, digest in manifests
     }
 
 

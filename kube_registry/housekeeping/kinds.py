@@ -143,11 +143,11 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
     ]
     found: dict[str, Kind] = {}
     silent: dict[str, Unlisted] = {}
-    for kinds, unlisted in await map_limited(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
+    for kinds, group in await map_limited(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
         for kind in kinds:
             found.setdefault(kind.resource, kind)  # the preferred version stands first
-        if unlisted:
-            silent.setdefault(unlisted.resource, unlisted)
+        if group:
+            silent.setdefault(group.resource, group)
     return list(found.values()), list(silent.values())
 
 
@@ -178,7 +178,7 @@ async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind]
     try:
         resources = await _discovered(kube, f"/apis/{version}", "resources")
     except (RefusedError, UnreachableError) as error:
-        return [], None if is_gone(error) else Unlisted(f"*.{group}", reason_of(error))
+        return [], unlisted(f"*.{group}", error)
     return [
         Kind(each["kind"], f"{each['name']}.{group}", f"/apis/{version}/{each['name']}")
         for each in resources
@@ -186,14 +186,13 @@ async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind]
     ], None
 
 
-def is_gone(error: RefusedError | UnreachableError) -> bool:
-    """Whether there is nothing to list: a definition was removed, or its objects are only made, never kept."""
-    none = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-    return isinstance(error, RefusedError) and error.status in none
+def unlisted(resource: str, error: RefusedError | UnreachableError) -> Unlisted | None:
+    """Return what could not be looked at and why; None where there is nothing to list.
 
-
-def reason_of(error: RefusedError | UnreachableError) -> str:
-    """Why something could not be listed, in few words."""
+    That is so where a definition was removed, or its objects are only made, never kept.
+    """
     if isinstance(error, UnreachableError):
-        return "no answer"
-    return FORBIDDEN if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}"
+        return Unlisted(resource, "no answer")
+    if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        return None
+    return Unlisted(resource, FORBIDDEN if error.status == HTTPStatus.FORBIDDEN else f"status {error.status}")

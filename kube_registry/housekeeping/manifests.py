@@ -7,7 +7,6 @@ gone, changed or no JSON object are unreadable.
 Sources: OCI image specification 1.1, manifest.md and image-index.md; image manifest version 2, schema 1 and 2.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,8 +46,11 @@ class Manifest:
     config: str | None = None
 
 
-Manifests = Mapping[str, Mapping[str, Manifest | None]]
-"""Repository -> digest -> what it is; None where its bytes are gone, or make no sense."""
+Key = tuple[str, str]
+"""Repository and digest of a manifest."""
+
+Manifests = Mapping[Key, Manifest | None]
+"""Every manifest of a registry; None where its bytes are gone, or make no sense."""
 
 
 async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifests:
@@ -63,10 +65,7 @@ async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifest
     """
     pairs = [(repository, digest) for repository, digests in storage.manifests.items() for digest in digests]
     found = await map_limited(lambda pair: _read(registry, storage, *pair), pairs, at_once=AT_ONCE)
-    manifests: defaultdict[str, dict[str, Manifest | None]] = defaultdict(dict)
-    for (repository, digest), manifest in zip(pairs, found, strict=True):
-        manifests[repository][digest] = manifest
-    return manifests
+    return dict(zip(pairs, found, strict=True))
 
 
 def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest | None:

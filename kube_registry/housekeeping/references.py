@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from kube_registry.housekeeping.manifests import Manifests
-from kube_registry.housekeeping.roots import Key
+from kube_registry.housekeeping.manifests import Key, Manifests
 from kube_registry.housekeeping.volume_listing import Storage
 from kube_registry.spec.endpoints import is_host
 
@@ -72,17 +71,19 @@ def names_of(storage: Storage, manifests: Manifests) -> Names:
         manifests: what its manifests say.
     """
     numbers: defaultdict[str, set[Key]] = defaultdict(set)
-    for repository, of in manifests.items():
-        for digest, manifest in of.items():
-            numbers[_number(digest)].add((repository, digest))
-            if manifest and manifest.config:
-                numbers[_number(manifest.config)].add((repository, digest))
+    for key, manifest in manifests.items():
+        numbers[_number(key[1])].add(key)
+        if manifest and manifest.config:
+            numbers[_number(manifest.config)].add(key)
     tags = {repository: {name: tag.digest for name, tag in of.items()} for repository, of in storage.tags.items()}
     for repository, digests in tags.items():
         for name, digest in digests.items():
             if _CONTENT_TAG.fullmatch(name):
                 numbers[name].add((repository, digest))
-    return Names({repository: tags.get(repository, {}) for repository in manifests}, _frozen(numbers))
+    return Names(
+        {repository: tags.get(repository, {}) for repository, _ in manifests},
+        {number: frozenset(keys) for number, keys in numbers.items()},
+    )
 
 
 def finder(names: Names) -> Callable[[Iterable[str]], frozenset[Key]]:
@@ -153,7 +154,3 @@ def _repositories(names: Names, path: str) -> Iterator[str]:
 
 def _number(digest: str) -> str:
     return digest.rpartition(":")[2]
-
-
-def _frozen(sets: Mapping[str, set[Key]]) -> Mapping[str, frozenset[Key]]:
-    return {number: frozenset(keys) for number, keys in sets.items()}

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kube_registry.housekeeping.manifests import Manifest
+from kube_registry.housekeeping.manifests import Key, Manifests
 from kube_registry.housekeeping.volume_listing import Storage
 
 _REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
@@ -17,12 +17,6 @@ _REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
 
 Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds ".sig", ".att" and ".sbom".
 """
-
-Key = tuple[str, str]
-"""Repository and digest of a manifest."""
-
-Known = Mapping[Key, Manifest | None]
-"""Every manifest of a registry."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +34,31 @@ class Root:
     members: frozenset[Key]
 
 
-def roots(storage: Storage, known: Known) -> Iterator[Root]:
+def roots(storage: Storage, manifests: Manifests) -> Iterator[Root]:
     """Yield each manifest that stands for itself: a tag names it, or it hangs on nothing.
 
     Of manifests that hang on each other in a ring one stands for itself, so that every manifest belongs to one.
 
     Args:
         storage: what lies on the volume.
-        known: what its manifests say.
+        manifests: what is there.
     """
     tags = {(repository, name): tag.digest for repository, of in storage.tags.items() for name, tag in of.items()}
     holders: defaultdict[str, list[Key]] = defaultdict(list)
-    for key in known:
+    for key in manifests:
         holders[key[1]].append(key)
     referring = {
         (repository, name): subject
         for (repository, name), digest in tags.items()
         if (subject := _subject(name)) and subject in holders and subject != digest
     }
-    direct = _direct(known, holders, [(subject, (place[0], tags[place])) for place, subject in referring.items()])
+    direct = _direct(manifests, holders, [(subject, (place[0], tags[place])) for place, subject in referring.items()])
     hanging = {key for each in direct.values() for key in each}
     every = _names(storage, tags)
     plain = _names(storage, [place for place in tags if place not in referring])
     dependent = hanging - plain.keys()
     reached = set[Key]()
-    for key in sorted(known, key=dependent.__contains__):
+    for key in sorted(manifests, key=dependent.__contains__):
         if key in dependent and key in reached:
             continue  # what is not reached by now hangs in a ring
         members = _with_all(key, direct)
@@ -93,12 +87,12 @@ def _subject(tag: str) -> str | None:
 
 
 def _direct(
-    known: Known, holders: Mapping[str, list[Key]], referring: Iterable[tuple[str, Key]]
+    manifests: Manifests, holders: Mapping[str, list[Key]], referring: Iterable[tuple[str, Key]]
 ) -> Mapping[Key, list[Key]]:
     """Each manifest, with those that hang on it directly; none on itself.
 
     Args:
-        known: what the manifests say.
+        manifests: what is there.
         holders: digest -> where it is.
         referring: pairs of a subject and what refers to it by a tag.
     """
@@ -106,13 +100,13 @@ def _direct(
         (repository, digest): [
             (repository, child)
             for child in (manifest.children if manifest else ())
-            if (repository, child) in known and child != digest
+            if (repository, child) in manifests and child != digest
         ]
-        for (repository, digest), manifest in known.items()
+        for (repository, digest), manifest in manifests.items()
     }
-    subjects = [(manifest.subject, key) for key, manifest in known.items() if manifest and manifest.subject]
+    subjects = [(manifest.subject, key) for key, manifest in manifests.items() if manifest and manifest.subject]
     for subject, key in (*subjects, *referring):
-        if key in known and key[1] != subject:
+        if key in manifests and key[1] != subject:
             for holder in holders.get(subject, ()):
                 found[holder].append(key)
     return found

@@ -18,12 +18,11 @@ from kube_registry.housekeeping.kinds import (
     Kind,
     Unlisted,
     custom_kinds,
-    is_gone,
-    reason_of,
+    unlisted,
 )
+from kube_registry.housekeeping.manifests import Key
 from kube_registry.housekeeping.protection import Protection, annotated
 from kube_registry.housekeeping.references import Names, finder
-from kube_registry.housekeeping.roots import Key
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError, UnreachableError
 from kube_registry.kube.paging import pages
@@ -98,12 +97,11 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
     kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]
     find = finder(names)
     read = await map_limited(lambda kind: _read(kube, kind, find), kinds, at_once=AT_ONCE)
+    read.insert(0, await _read_namespace(kube, find))
     traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
-    namespace = await _namespace(kube)
-    unlisted = [*silent, *(each for each in (*read, namespace) if isinstance(each, Unlisted))]
-    protections = list(namespace) if isinstance(namespace, list) else []
-    protections += [each for trace in traces.values() for each in trace.protects]
-    return Usage(tuple(_uses(traces)), tuple(protections), tuple(unlisted))
+    protections = [each for trace in traces.values() for each in trace.protects]
+    silent += [each for each in read if isinstance(each, Unlisted)]
+    return Usage(tuple(_uses(traces)), tuple(protections), tuple(silent))
 
 
 @dataclass(frozen=True)
@@ -136,19 +134,19 @@ async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] |
     except (RefusedError, UnreachableError) as error:
         if kind.needed:
             raise
-        if not is_gone(error):
-            return Unlisted(kind.resource, reason_of(error))
+        return unlisted(kind.resource, error) or found
     return found
 
 
-async def _namespace(kube: KubeClient) -> list[Protection] | Unlisted:
-    """What the annotation of the registry's Namespace protects."""
+async def _read_namespace(kube: KubeClient, find: Find) -> dict[str, _Trace] | Unlisted:
+    """The trace of the registry's own Namespace: it names no image, but may protect some."""
     name = kube.where.namespace
+    kind = Kind("Namespace", f"namespaces/{name}", f"/api/v1/namespaces/{name}")
     try:
-        found = await kube.get(f"/api/v1/namespaces/{name}")
+        found = await kube.get(kind.path)
     except (RefusedError, UnreachableError) as error:
-        return Unlisted(f"namespaces/{name}", reason_of(error))
-    return annotated(f"Namespace {name}", _annotations(found))
+        return unlisted(kind.resource, error) or {}
+    return {kind.resource: _trace(kind, found, (), find)}
 
 
 def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
@@ -161,12 +159,8 @@ def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
         owners[0] if owners else None,
         of["spec"].get("nodeName") if kind.name == "Pod" else None,
         find(texts),
-        tuple(annotated(name, _annotations(of))),
+        tuple(annotated(name, metadata.get("annotations") or {})),
     )
-
-
-def _annotations(of: Object) -> Mapping[str, str]:
-    return of["metadata"].get("annotations") or {}
 
 
 def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:

@@ -83,7 +83,7 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
         keys = {part.key for part in suspect}
         suspect = await damaged(kube, {part: "read" for part in needed if part.key in keys}, lambda _: None)
         damage = await diagnose(kube, suspect, needed)
-    known = frozenset(f"{repository}@{digest}" for repository, of in seen.manifests.items() for digest in of)
+    known = frozenset(f"{repository}@{digest}" for repository, digest in seen.manifests)
     return Verified(len(first), size, tuple(damage), needed, known)
 
 
@@ -138,7 +138,7 @@ def needs(seen: Inventory) -> Needs:
 def _parts(seen: Inventory, image: Image) -> Iterator[Part]:
     """All that an image needs, its manifests too."""
     for repository, digest in image.manifests:
-        manifest = seen.manifests[repository][digest]
+        manifest = seen.manifests[repository, digest]
         for each in (digest, *(manifest.children if manifest else ())):
             yield Part(repository, each, is_manifest=True, size=seen.storage.blobs.get(each, 0))
         for blob, size in (manifest.blobs if manifest else {}).items():

@@ -67,7 +67,8 @@ def listed_in(
         blobs={part: size for one in each for part, size in one.blobs.items()},
     )
     known = {
-        name: {digest(of): manifest for of, manifest in manifests.items()}
+        (name, digest(of)): manifest
         for name, (manifests, _) in repositories.items()
+        for of, manifest in manifests.items()
     }
     return stored, list_images(stored, known, uses, protections)

@@ -115,7 +115,7 @@ OTHER = Manifest({"sha512:" + "a" * 128: 10}, (), None, ("linux/amd64",))
 
 def look_at(manifests: dict[str, Manifest], tags: dict[str, tuple[str, int]]) -> Inventory:
     stored, found = listed(manifests, tags)
-    return Inventory(stored, {"app": {digest(name): each for name, each in manifests.items()}}, tuple(found))
+    return Inventory(stored, {("app", digest(name)): each for name, each in manifests.items()}, tuple(found))
 
 
 class TestOtherDigests:

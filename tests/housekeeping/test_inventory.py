@@ -198,14 +198,14 @@ async def seen(monkeypatch: pytest.MonkeyPatch, *listings: Storage) -> Inventory
 
 @pytest.mark.anyio
 async def test_a_manifest_that_was_removed_after_it_was_listed_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await seen(monkeypatch, listing(KEPT, GONE), listing(KEPT))).manifests["app"].keys() == {KEPT}
+    assert (await seen(monkeypatch, listing(KEPT, GONE), listing(KEPT))).manifests.keys() == {("app", KEPT)}
 
 
 @pytest.mark.anyio
 async def test_one_that_is_still_listed_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await seen(monkeypatch, listing(GONE), listing(GONE))).manifests == {"app": {GONE: None}}
+    assert (await seen(monkeypatch, listing(GONE), listing(GONE))).manifests == {("app", GONE): None}
 
 
 @pytest.mark.anyio
 async def test_a_registry_that_is_whole_is_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await seen(monkeypatch, listing(KEPT))).manifests["app"][KEPT]
+    assert (await seen(monkeypatch, listing(KEPT))).manifests["app", KEPT]

@@ -55,7 +55,7 @@ class Read:
         tags = {"v1": ("old", 9), "latest": ("new", 1), CONTENT_TAG: ("new", 1)}
         tags |= {"main-": ("old", 9), "v1-rc.": ("old", 9), "12": ("old", 9), "1.5": ("old", 9)}
         stored = storage({"old": image("x"), "new": new}, tags, "team/app")
-        manifests = {"team/app": {OLD: image("x"), NEW: new}}
+        manifests = {("team/app", OLD): image("x"), ("team/app", NEW): new}
         async with open_client(self.settings) as kube:
             return await read_usage(kube, names_of(stored, manifests), helm=helm)
 
