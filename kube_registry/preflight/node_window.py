@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from secrets import token_hex
 
@@ -13,7 +13,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import ForbiddenError, RefusedError
 from kube_registry.kube.nodes import Node
 from kube_registry.kube.pods import Object, warning
-from kube_registry.preflight.probe_pod import LEFT, NO_ANSWER, RUN, Verdict, probe_pod, refused, verdict
+from kube_registry.preflight.probe_pod import LEFT, RUN, Verdict, busy, probe_pod, refused, verdict
 
 AT_ONCE = 100
 """Probe pods at a time."""
@@ -23,7 +23,7 @@ VERDICT_SECONDS = 30.0
 
 _PAUSE = 0.2
 
-_NOT_ASKED = replace(NO_ANSWER, words="no time was left to ask it")
+_NOT_ASKED = busy("no time was left to ask it")
 
 Verdicts = dict[Node, Verdict]
 
@@ -123,7 +123,7 @@ def _is_there(error: BaseException) -> bool:
 
 async def _silence(kube: KubeClient, pod: Object) -> Verdict:
     """Return what the events say of a pod whose container was never tried."""
-    return verdict(pod) or replace(NO_ANSWER, words=await warning(kube, pod) or NO_ANSWER.words)
+    return verdict(pod) or busy(await warning(kube, pod) or "no answer")
 
 
 async def _pods_of(kube: KubeClient, run: str) -> list[Object]:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes, proxy_mode
@@ -151,10 +151,6 @@ async def _preflight_error(
 
 async def left_probes(kube: KubeClient) -> list[Object]:
     """The pods that an interrupted run has left; what is younger may belong to one that still goes on."""
-    now = datetime.now(UTC)
-
-    def is_left(pod: Object) -> bool:
-        created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-        return (now - created).total_seconds() > LEFT_SECONDS
-
-    return [pod for pod in await listed(kube, selector(PROBE)) if is_left(pod)]
+    latest = datetime.now(UTC) - timedelta(seconds=LEFT_SECONDS)
+    probes = await listed(kube, selector(PROBE))
+    return [pod for pod in probes if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < latest]

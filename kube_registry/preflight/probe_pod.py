@@ -48,7 +48,6 @@ class Verdict:
 
 
 PULLED = Verdict("pulled", "")
-NO_ANSWER = Verdict("no answer", "what `kubectl describe node` says of it", later=True)
 LEFT = Verdict("it left meanwhile", "the next update", later=True)
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"

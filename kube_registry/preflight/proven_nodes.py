@@ -6,6 +6,7 @@ namespace.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -58,18 +59,14 @@ async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
     nodes, unanswered = kept.pop("nodes", "[]"), kept.pop("unanswered", "[]")
     if kept != _way(settings):
         return Records()
-    try:
-        return _read(read_json(nodes), read_json(unanswered))
-    except (ValueError, TypeError):  # edited by hand
-        return Records()
-
-
-def _read(nodes: list[list[str]], unanswered: list[list[str]]) -> Records:
-    timed = [entry for entry in nodes if len(entry) == len(("uid", "runtime", "time"))]  # an older version kept no time
-    return Records(
-        {(uid, runtime): datetime.fromisoformat(proven) for uid, runtime, proven in timed},
-        {(uid, runtime): Unanswered(datetime.fromisoformat(asked), why) for uid, runtime, asked, why in unanswered},
-    )
+    with suppress(ValueError, TypeError):  # edited by hand
+        silent = read_json(unanswered)
+        timed = [entry for entry in read_json(nodes) if len(entry) == len(("uid", "runtime", "time"))]
+        return Records(  # an older version kept no time
+            {(uid, runtime): datetime.fromisoformat(proven) for uid, runtime, proven in timed},
+            {(uid, runtime): Unanswered(datetime.fromisoformat(asked), why) for uid, runtime, asked, why in silent},
+        )
+    return Records()
 
 
 async def remember(kube: KubeClient, settings: RegistrySettings, records: Records) -> None:

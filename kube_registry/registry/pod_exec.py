@@ -78,7 +78,8 @@ class Program:
         if rest:
             yield rest.decode(errors="replace")
         if self._status.get("status") != "Success":
-            raise ExecError(where=self.kube.where, doing=self.doing, reason=self._reason())
+            words = self._errors.decode(errors="replace") or self._status.get("message", "the connection broke off")
+            raise ExecError(where=self.kube.where, doing=self.doing, reason=one_line(words))
 
     async def answers(self, questions: Iterable[T], line: Callable[[T], str]) -> AsyncIterator[tuple[T, str]]:
         """The answers of a program that gives a line for each that it reads, and ends at an empty one.
@@ -128,11 +129,6 @@ class Program:
         elif channel == _STATUS:
             self._status = json.loads(data)
         return data if channel == _STDOUT else b""
-
-    def _reason(self) -> str:
-        """The program's last words, or the node's where it could not be run."""
-        words = self._errors.decode(errors="replace") or str(self._status.get("message", "the connection broke off"))
-        return one_line(words)
 
 
 @asynccontextmanager

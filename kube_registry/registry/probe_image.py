@@ -1,7 +1,6 @@
 """The image that the preflight pulls: one empty layer, of our own making, a few hundred bytes, always the same ones."""
 
 import gzip
-import io
 import json
 import tarfile
 
@@ -9,6 +8,9 @@ from kube_registry.registry.api import RegistryClient, digest_of
 
 REPOSITORY = "kube-registry/preflight"
 TAG = "probe"
+
+_EMPTY_LAYER = bytes(tarfile.RECORDSIZE)
+"""A tar archive of nothing: one record of zeros (POSIX pax, "ustar Interchange Format")."""
 
 
 def probe_config(platform: str) -> bytes:
@@ -23,7 +25,7 @@ def probe_config(platform: str) -> bytes:
         "os": system,
         **({"variant": variant[0]} if variant else {}),
         "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(_empty_layer())]},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(_EMPTY_LAYER)]},
     }
     return json.dumps(config).encode()
 
@@ -39,14 +41,7 @@ async def store_probe(registry: RegistryClient, platform: str) -> str:
         The digest of its manifest.
     """
     before = await registry.tagged(REPOSITORY, TAG)
-    stored = await registry.put_image(REPOSITORY, TAG, probe_config(platform), gzip.compress(_empty_layer(), mtime=0))
+    stored = await registry.put_image(REPOSITORY, TAG, probe_config(platform), gzip.compress(_EMPTY_LAYER, mtime=0))
     if before and before != stored:
         await registry.delete(REPOSITORY, before)
     return stored
-
-
-def _empty_layer() -> bytes:
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w"):
-        pass
-    return layer.getvalue()

@@ -113,19 +113,16 @@ def _mend(reason: str, node: str, get_volume: str, chown: str) -> str:
 
 async def _figures(kube: KubeClient) -> str:
     """What is used up, from whoever may be asked; a kubelet counts once a minute."""
-    try:
+    with suppress(ClusterError):  # to ask a node takes more rights than to push does
         for pod in await registry_pods(kube):
             node = pod["spec"]["nodeName"]
             summary = await kube.get(f"/api/v1/nodes/{node}/proxy/stats/summary")
             if volume := _volume(summary, kube.where.namespace):
                 return f"{_used(volume)} are used, as its node counted them at {volume['time']}"
-    except ClusterError:
-        pass  # to ask a node takes more rights than to push does
-    try:
+    with suppress(ClusterError):
         claim = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/persistentvolumeclaims/{REGISTRY}")
-    except ClusterError:
-        return "its size is not told to who asks"
-    return f"it has {claim['status']['capacity']['storage']}, how it is used is told to who may `get` `nodes/proxy`"
+        return f"it has {claim['status']['capacity']['storage']}, how it is used is told to who may `get` `nodes/proxy`"
+    return "its size is not told to who asks"
 
 
 def _used(volume: dict[str, Any]) -> str:
