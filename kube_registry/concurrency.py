@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -53,26 +52,20 @@ async def map_limited(work: Callable[[A], Awaitable[B]], of: Iterable[A], *, at_
     return [task.result() for task in tasks]
 
 
-_T = TypeVar("_T")
-
-
-async def held(work: Callable[[], _T], end: Callable[[], None]) -> _T:
-    """What blocking work gives, which runs in a thread of its own.
+async def cancelled_once(work: Coroutine[object, object, B]) -> B:
+    """What some work gives that takes its own time to end: of several cancellations it gets the first alone.
 
     Args:
-        work: the work.
-        end: makes it end soon, may be called again; it is, when this is cancelled, and the end is waited for.
+        work: the work; its end is waited for whatever happens.
     """
-    with ThreadPoolExecutor(1) as thread:  # the loop's own are too few for a fleet
-        running = asyncio.wrap_future(thread.submit(work))
-        cancelled: asyncio.CancelledError | None = None
-        while not running.done():
-            try:
-                await asyncio.wait([running])
-            except asyncio.CancelledError as error:
-                cancelled = error
-                end()
-        failed = running.exception()
-        if cancelled:
-            raise cancelled from failed
-        return running.result()
+    running, cancelled = asyncio.create_task(work), False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            if not cancelled:
+                running.cancel()
+            cancelled = True
+    if cancelled and not running.cancelled():
+        raise asyncio.CancelledError from running.exception()
+    return running.result()

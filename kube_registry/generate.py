@@ -33,6 +33,7 @@ ERRORS = (
     "components.errors",
     "kube_registry.tunnel.errors",
     "kube_registry.fleet.errors",
+    "kube_registry.engine.errors",
     "kube_registry.review.errors",
 )
 """The files of errors, in the order in which docs/troubleshooting.md has them."""

@@ -37,6 +37,8 @@ async def started(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: int | IO[str] = DEVNULL,
+    stderr: int | IO[bytes] = PIPE,
+    limit: int = 2**16,
     session: bool = True,
     sign: signal.Signals = signal.SIGKILL,
 ) -> AsyncIterator[Process]:
@@ -47,6 +49,8 @@ async def started(
         cwd: the folder that it runs in; ours if None.
         env: its environment; ours if None.
         stdin: its standard input.
+        stderr: its standard error.
+        limit: bytes that a line of its output may have, where it is read by lines.
         session: whether it gets a session of its own, without our terminal and its Ctrl-C; else it is ended alone.
         sign: the signal that ends it.
 
@@ -54,7 +58,7 @@ async def started(
         OSError: it cannot be run.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=env, stdin=stdin, stdout=PIPE, stderr=PIPE, start_new_session=session
+        *command, cwd=cwd, env=env, stdin=stdin, stdout=PIPE, stderr=stderr, limit=limit, start_new_session=session
     )
     done = False
     try:

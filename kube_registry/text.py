@@ -8,6 +8,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def first_line(text: str) -> str:
+    """Return what stands in the first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def until(seconds: float) -> str:
     """The end of a wait that starts now, as the clock on the wall shows it."""
     return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

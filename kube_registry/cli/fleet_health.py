@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.one_stack import Health
-from kube_registry.fleet.phases import first_line
 from kube_registry.housekeeping.health import examine
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.door import open_write_door
 from kube_registry.spec.settings import Settings
+from kube_registry.text import first_line
 
 
 async def settled(member: Member, images: Mapping[str, str]) -> Health:

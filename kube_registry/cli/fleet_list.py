@@ -1,6 +1,5 @@
 """`registryctl fleet init`, `list` and `status`: which stacks there are, and how they are."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,11 @@ import yaml
 from kube_registry.cli.session import UNBROKEN, console, judged, table
 from kube_registry.cli.stacks import PULUMI_SECONDS, deployed_images
 from kube_registry.concurrency import map_limited
+from kube_registry.engine.program import Program
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, read_fleet
-from kube_registry.fleet.stack_commands import Program, find_program
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, one_line
@@ -94,7 +93,8 @@ def list_stacks(
 async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
     """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
     fleet = meant(stacks, label)
-    program = await asyncio.to_thread(find_program, Path.cwd(), fleet.project)
+    program = Program(Path.cwd())
+    await program.prove_version()
     found = await map_limited(lambda member: _look(program, member), fleet.members, at_once=AT_ONCE)
     states = table("stack", "kube context", "state")
     for member, (wrong, remarks) in zip(fleet.members, found, strict=True):

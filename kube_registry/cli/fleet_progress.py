@@ -14,7 +14,7 @@ from rich.text import Text
 
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.outcome import Event, Result
-from kube_registry.fleet.phases import Tell
+from kube_registry.fleet.progress import Tell
 from kube_registry.spec.phases import Phase
 
 REFRESHES = 4

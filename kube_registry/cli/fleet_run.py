@@ -17,13 +17,13 @@ from kube_registry.cli.fleet_list import Labels, Stacks, meant
 from kube_registry.cli.fleet_progress import shown
 from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import UNBROKEN, console
+from kube_registry.engine.program import Program
 from kube_registry.fleet.fingerprint import program_hash
 from kube_registry.fleet.fleet_file import Fleet
-from kube_registry.fleet.one_stack import Errand, carry_out, left_alone
+from kube_registry.fleet.one_stack import StackRun, run_stack, skip_if_current
 from kube_registry.fleet.outcome import Outcome, Run
 from kube_registry.fleet.report import as_html, as_json, digests_differ, table
 from kube_registry.fleet.schedule import Order, roll_out
-from kube_registry.fleet.stack_commands import find_program
 
 PARALLEL = 6
 """How many stacks run at once: most of a run waits for clusters, but each takes 300 MB (docs/performance.md)."""
@@ -90,11 +90,12 @@ def _all_of(fleet: Fleet, parallel: int) -> Order:
 
 def _run(verb: str, fleet: Fleet, order: Order, deadline: float, *, json: bool, reports: Iterable[Path] = ()) -> None:
     """Run a verb of Pulumi over a fleet, print and write what has become of it; exit status 1 if not all is well."""
-    began, moment, program = time.monotonic(), datetime.now().astimezone(), find_program(Path.cwd(), fleet.project)
+    began, moment, program = time.monotonic(), datetime.now().astimezone(), Program(Path.cwd())
+    asyncio.run(program.prove_version())
     settles, looks = (settled, well) if verb == "up" else (None, None)
     with shown(fleet.members, console(stderr=True), as_json=json) as tell:
-        errand = Errand(verb, program, program_hash(program.folder), settles, looks, tell, began, deadline)
-        outcomes = asyncio.run(_outcomes(fleet, order, errand))
+        of_each = StackRun(verb, program, program_hash(program.folder), settles, looks, tell, began, deadline)
+        outcomes = asyncio.run(_outcomes(fleet, order, of_each))
     done = Run(verb, fleet.project, moment, time.monotonic() - began, outcomes)
     width = None if (sys.stderr if json else sys.stdout).isatty() else UNBROKEN
     _print(done, console(stderr=json, width=width))
@@ -103,11 +104,11 @@ def _run(verb: str, fleet: Fleet, order: Order, deadline: float, *, json: bool, 
     raise typer.Exit(int(not all(outcome.result.good for outcome in outcomes)))
 
 
-async def _outcomes(fleet: Fleet, order: Order, errand: Errand) -> tuple[Outcome, ...]:
+async def _outcomes(fleet: Fleet, order: Order, of_each: StackRun) -> tuple[Outcome, ...]:
     """What has become of every stack, also where Ctrl-C has ended the run."""
     by_stack: dict[str, Outcome] = {}
     async with until_interrupted():
-        await roll_out(fleet.members, order, partial(left_alone, errand), partial(carry_out, errand), by_stack)
+        await roll_out(fleet.members, order, partial(skip_if_current, of_each), partial(run_stack, of_each), by_stack)
     return tuple(by_stack[member.name] for member in fleet.members)
 
 

@@ -10,8 +10,8 @@ import typer
 from kube_registry.cli.fleet_list import with_notes
 from kube_registry.cli.session import console, judged
 from kube_registry.cli.stacks import find_stack
+from kube_registry.engine.program import Program
 from kube_registry.fleet.fleet_file import Member, read_fleet
-from kube_registry.fleet.stack_commands import find_program
 from kube_registry.review.markdown import lines, markdown, verdict
 from kube_registry.review.review import Question, StackReview, review_stacks
 from kube_registry.rules.allowed_registries import allowed_names
@@ -46,9 +46,11 @@ async def review(
     if "" in (*(stack or ()), base):
         raise typer.BadParameter("--stack and --base take a name.")
     folder, ports, registries = Path.cwd(), _range(node_ports), _registries(allow_registry or ())
-    project, members, of_fleet = await _members(folder, stack)
+    members, of_fleet = await _members(folder, stack)
+    program = Program(folder)
+    await program.prove_version()
     question = Question(
-        find_program(folder, project),
+        program,
         base=base,
         node_ports=ports,
         registries=registries,
@@ -64,17 +66,17 @@ async def review(
     return bool(reviews) and all(each.good for each in reviews)
 
 
-async def _members(folder: Path, stacks: list[str] | None) -> tuple[str, list[Member], bool]:
-    """The project's name, the stacks that are meant, and whether their config is the fleet's."""
+async def _members(folder: Path, stacks: list[str] | None) -> tuple[list[Member], bool]:
+    """The stacks that are meant, and whether their config is the fleet's."""
     if (folder / "fleet.yaml").exists():
         fleet = with_notes(read_fleet(folder))
         members = [member for member in fleet.members if not stacks or member.name in stacks]
         if unknown := set(stacks or ()) - {member.name for member in members}:
             raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")
-        return fleet.project, members, True
+        return members, True
     names: list[str | None] = [*stacks] if stacks else [None]
     found = [await find_stack(folder, name, {}) for name in names]
-    return found[0].project, [Member(each.name, 1, {}, {}, each.settings) for each in found], False
+    return [Member(each.name, 1, {}, {}, each.settings, each.project) for each in found], False
 
 
 def _range(text: str) -> range:

@@ -1,20 +1,21 @@
 """Which registry a verb is about: that of a stack, as the `pulumi` program knows it, or that of a kube context."""
 
-import json
-import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic.alias_generators import to_snake
 
 from kube_registry.cli.errors import StackError
+from kube_registry.engine.errors import CommandError, ProgramError
+from kube_registry.engine.program import Program
 from kube_registry.errors import on_stack
+from kube_registry.fleet.errors import FleetError
+from kube_registry.fleet.fleet_file import project_name
 from kube_registry.names import image_urn, short_name
-from kube_registry.processes import run
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
@@ -27,6 +28,7 @@ _MENDS = {
     "no stack selected": "`pulumi stack ls` lists the stacks for --stack, `pulumi stack select NAME` chooses one",
     "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
     "passphrase must be set": "`export PULUMI_CONFIG_PASSPHRASE=TEXT` gives it",
+    "took longer than": "check the network, then try again",
 }
 """Words of Pulumi's errors -> what mends them."""
 
@@ -65,10 +67,11 @@ async def find_stack(folder: Path, stack: str | None, given: Mapping[str, object
         StackError: Pulumi does not tell them.
         SettingsError: they are not right.
     """
-    asked = _Asked(folder, f"stack {stack}" if stack else "the selected stack")
-    project = asked.project()
-    name = stack or await asked.pulumi("stack", "--show-name")
-    config: dict[str, Any] = json.loads(await asked.pulumi("config", "--json", "--show-secrets", "--stack", name))
+    what, program = f"stack {stack}" if stack else "the selected stack", Program(folder, PULUMI_SECONDS)
+    with _answering(folder, what):
+        project = project_name(folder)
+        name = stack or await program.selected()
+        config = await program.config(name)
     values = {key: entry["value"] for key, entry in config.items()} | _without_none(given)
     secret = [key for key, entry in config.items() if entry.get("secret")]
     try:
@@ -92,9 +95,8 @@ async def deployed_images(folder: Path, stack: str) -> dict[str, str] | None:
     Raises:
         StackError: Pulumi does not tell them.
     """
-    asked = _Asked(folder, f"stack {stack}")
-    outputs: dict[str, Any] = json.loads(await asked.pulumi("stack", "output", "--json", "--stack", stack))
-    return outputs.get("images")
+    with _answering(folder, f"stack {stack}"):
+        return await Program(folder, PULUMI_SECONDS).images(stack)
 
 
 async def deployed_namespaces(folder: Path, stack: str) -> set[str]:
@@ -107,9 +109,8 @@ async def deployed_namespaces(folder: Path, stack: str) -> set[str]:
     Raises:
         StackError: Pulumi does not return the state.
     """
-    exported = await _Asked(folder, f"stack {stack}").pulumi("stack", "export", "--stack", stack)
-    state: dict[str, Any] = json.loads(exported)
-    resources = (state.get("deployment") or {}).get("resources") or []
+    with _answering(folder, f"stack {stack}"):
+        resources = await Program(folder, PULUMI_SECONDS).resources(stack)
     return {str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace"}
 
 
@@ -122,7 +123,8 @@ async def pulumi_version(folder: Path) -> str:
     Raises:
         StackError: it cannot be run.
     """
-    return await _Asked(folder, "any stack").pulumi("version")
+    with _answering(folder, "any stack"):
+        return await Program(folder, PULUMI_SECONDS).version()
 
 
 def push_line(stack: Stack, images: list[str]) -> str:
@@ -160,39 +162,23 @@ def _without_none(given: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The program's folder, and of which stack it is asked."""
+@contextmanager
+def _answering(folder: Path, stack: str) -> Iterator[None]:
+    """A block in which `pulumi` is asked about a stack.
 
-    folder: Path
-    stack: str
-
-    def project(self) -> str:
-        """The project's name."""
-        try:
-            return str(yaml.safe_load((self.folder / "Pulumi.yaml").read_text())["name"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            mend = f"run this in the folder of the program; {_NEEDS_NONE}"
-            raise self._error(f"no Pulumi.yaml with a name is there ({type(error).__name__})", mend) from error
-
-    async def pulumi(self, *words: str) -> str:
-        """What `pulumi` prints."""
-        env = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-        command = ["pulumi", *words, "--non-interactive"]
-        try:
-            ended = await run(*command, cwd=self.folder, env=env, seconds=PULUMI_SECONDS)
-        except TimeoutError as error:
-            reason = f"`{' '.join(command)}` took longer than {PULUMI_SECONDS:.0f} s"
-            raise self._error(reason, "check the network, then try again") from error
-        except OSError as error:
-            mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
-            raise self._error(f"`pulumi` cannot be run: {error.strerror}", mend) from error
-        if ended.status != 0:
-            reason = ended.words.removeprefix("error: ")
-            name = shlex.quote(self.stack.removeprefix("stack "))
-            mends = [mend.format(name=name) for words, mend in _MENDS.items() if words in reason]
-            raise self._error(reason, *mends or [f"`{' '.join(command)}` tells when it is right"])
-        return ended.out.decode().strip()
-
-    def _error(self, reason: str, mend: str) -> StackError:
-        return StackError(stack=self.stack, folder=str(self.folder), reason=reason, mend=mend)
+    Raises:
+        StackError: it does not answer.
+    """
+    failed = partial(StackError, stack=stack, folder=str(folder))
+    try:
+        yield
+    except FleetError as error:
+        mend = f"run this in the folder of the program; {_NEEDS_NONE}"
+        raise failed(reason="no Pulumi.yaml with a name is there", mend=mend) from error
+    except ProgramError as error:
+        mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
+        raise failed(reason=f"`pulumi` cannot be run: {error.reason}", mend=mend) from error
+    except CommandError as error:
+        name = shlex.quote(stack.removeprefix("stack "))
+        mends = [mend.format(name=name) for words, mend in _MENDS.items() if words in error.reason]
+        raise failed(reason=error.reason, mend=[*mends, f"`{error.command}` tells when it is right"][0]) from error

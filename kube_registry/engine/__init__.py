@@ -1,1 +1,1 @@
-"""The `pulumi` program, run for one stack."""
+"""`pulumi`, run as a program."""

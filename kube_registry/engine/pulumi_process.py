@@ -1,120 +1,109 @@
-"""The `pulumi` program, held by one stack's run so that it can be ended from another thread."""
+"""How `pulumi` is run: in a session of its own, its lines as they come, and ended as Ctrl-C ends it.
 
+In a session of its own, a Ctrl-C at the terminal reaches us alone: with a second one, `pulumi` would end at once and
+leave a pending operation.
+"""
+
+import asyncio
 import os
 import signal
-import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import IO, Any
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import psutil
-from pulumi import automation
-from pulumi.automation.errors import create_command_error
+
+from kube_registry.concurrency import cancelled_once
+from kube_registry.engine.errors import ProgramError
+from kube_registry.processes import Ended, started
+from kube_registry.spec.phases import MARKS
+from kube_registry.text import one_line
 
 GRACE_SECONDS = 20.0
-"""How long `pulumi` may take to end by itself once it is told to; a push that hangs does not end before."""
+"""How long `pulumi` may take to end by itself after a SIGINT; a push that hangs does not end before."""
 
-_OURS = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_AUTOMATION_API": "true"}
+_ENVIRONMENT = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_AUTOMATION_API": "true",
+    "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",  # a preview, too, prints its events as they come
+    **MARKS,
+}
+
+_MOST_BYTES = 2**30
+"""Of one line: an event holds a whole resource."""
 
 
-class HeldCommand(automation.PulumiCommand):
-    """The Automation API's runner of `pulumi`, which has no end but that of the program.
+async def run_pulumi(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    on_line: Callable[[str], object] | None = None,
+    grace: float = GRACE_SECONDS,
+    when_killed: Callable[[], Awaitable[object]] | None = None,
+) -> Ended:
+    """Run `pulumi` to its end.
 
-    Each program gets a session of its own: a Ctrl-C at the terminal reaches us alone. With a second one, `pulumi`
-    would end at once and leave a pending operation.
+    Where this is cancelled, or `on_line` fails, `pulumi` gets one SIGINT. If it goes on for longer than `grace`, it is
+    killed with its plugins. Its end is waited for; a further cancellation does not shorten that.
 
     Args:
-        found: the `pulumi` that was found, with its version.
-        grace: how many seconds it may take to end.
+        command: `pulumi` and its arguments.
+        folder: where it runs.
+        on_line: called with every line of its standard output as it comes, which `Ended.out` has not then.
+        grace: seconds that it may take to end after the SIGINT.
+        when_killed: awaited after it was killed.
+
+    Raises:
+        ProgramError: it cannot be run.
     """
 
-    def __init__(self, found: automation.PulumiCommand, grace: float = GRACE_SECONDS) -> None:  # asks no version again
-        self.command, self.version = found.command, found.version
-        self.killed = False
-        self._grace = grace
-        self._lock = threading.Lock()
-        self._told = False
-        self._process: subprocess.Popen[str] | None = None
-        self._timer: threading.Timer | None = None
-
-    def run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: Callable[[str], Any] | None = None,
-        on_error: Callable[[str], Any] | None = None,
-    ) -> automation.CommandResult:
-        """Run `pulumi` with these arguments.
-
-        Args:
-            args: the arguments.
-            cwd: where it runs.
-            additional_env: what is set beside our own environment.
-            on_output: told of every line of its output, as it comes.
-            on_error: told of every line of its errors, at its end.
-
-        Raises:
-            CommandError: it failed, or it was told to end.
-        """
-        env = {**os.environ, **_OURS, **additional_env}
-        with tempfile.TemporaryFile("w+") as errors, self._begin(args, cwd, env, errors) as process:
-            lines = []
-            for line in process.stdout or ():
-                lines.append(line.rstrip())
-                if on_output:
-                    on_output(lines[-1])
-            code = process.wait()
-            with self._lock:
-                timer = self._timer
-            if timer:
-                timer.cancel()
-                timer.join()  # it may be killing plugins, which nobody shall find alive afterwards
+    async def run_to_its_end() -> Ended:
+        with tempfile.TemporaryFile() as errors:
+            async with AsyncExitStack() as closing:
+                running = started(*command, cwd=folder, env=os.environ | _ENVIRONMENT, stderr=errors, limit=_MOST_BYTES)
+                try:
+                    process = await closing.enter_async_context(running)
+                except OSError as error:
+                    raise ProgramError(reason=os.strerror(error.errno or 0)) from error
+                try:
+                    out = await _read(process, on_line)
+                except BaseException:
+                    if await _is_killed(process, grace) and when_killed:
+                        await when_killed()
+                    raise
             errors.seek(0)
-            said = errors.read().splitlines()
-        if on_error:
-            for line in said:
-                on_error(line)
-        result = automation.CommandResult("\n".join(lines), "\n".join(said), code)
-        if code != 0:
-            raise create_command_error(result)
-        return result
+            return Ended(process.returncode or 0, out, one_line(errors.read().decode(errors="replace")))
 
-    def end(self) -> None:
-        """Tell `pulumi` to end, as Ctrl-C does, and end it with force after the grace. Idempotent; does not wait."""
-        with self._lock:
-            if self._told:
-                return
-            self._told = True
-            if self._process and self._process.poll() is None:
-                self._process.send_signal(signal.SIGINT)
-                self._timer = threading.Timer(self._grace, self._kill, [self._process])
-                self._timer.start()
+    return await cancelled_once(run_to_its_end())
 
-    def _begin(self, args: list[str], cwd: str, env: Mapping[str, str], errors: IO[str]) -> "subprocess.Popen[str]":
-        with self._lock:
-            if self._told:
-                raise automation.CommandError(automation.CommandResult("", "error: told to end", 1))
-            self._process = subprocess.Popen(
-                [self.command, "--non-interactive", *args],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                encoding="utf-8",
-                start_new_session=True,
-            )
-            return self._process
 
-    def _kill(self, process: "subprocess.Popen[str]") -> None:
-        if process.poll() is None:
-            self.killed = True
-            for pid in _session(process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+async def _read(process: Process, on_line: Callable[[str], object] | None) -> bytes:
+    """All that it writes to its standard output until it ends, unless that goes to `on_line`."""
+    out = bytearray()
+    while process.stdout and (line := await process.stdout.readline()):
+        if on_line:
+            on_line(line.decode(errors="replace").rstrip())
+        else:
+            out += line
+    await process.wait()
+    return bytes(out)
+
+
+async def _is_killed(process: Process, grace: float) -> bool:
+    """End it as Ctrl-C does, after the grace by force; whether that was needed."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(grace):
+            await process.communicate()
+    except TimeoutError:
+        for pid in _session(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return True
+    return False
 
 
 def _session(leader: int) -> list[int]:

@@ -33,16 +33,6 @@ class FleetError(
         return f"{self.file}, {self.place}" if self.place else self.file
 
 
-class ProgramError(
-    KubeRegistryError,
-    sentence="`pulumi` cannot be run: {reason}; install it (https://www.pulumi.com/docs/install/)",
-    example={"reason": "No such file or directory"},
-):
-    """There is no `pulumi` that could run the program."""
-
-    reason: str
-
-
 class RunCancelledError(
     KubeRegistryError,
     sentence=(
@@ -62,19 +52,3 @@ class RunCancelledError(
     stack: str
     why: str
     doing: str
-
-
-class StackLockedError(
-    KubeRegistryError,
-    sentence="stack {stack} is locked by {holder}. Fix: {fix}",
-    example={
-        "stack": "prod",
-        "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
-        "fix": "wait until that update has ended, then run this again",
-    },
-):
-    """Another update holds the stack."""
-
-    stack: str
-    holder: str
-    fix: str

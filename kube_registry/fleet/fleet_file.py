@@ -34,6 +34,7 @@ class Member:
         labels: what it can be chosen by.
         config: its config, keys as Pulumi writes them, defaults and its own.
         settings: the same, checked.
+        project: name of the Pulumi project.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Member:
     labels: Mapping[str, str]
     config: Mapping[str, object]
     settings: Settings
+    project: str
 
     @property
     def short_name(self) -> str:
@@ -142,7 +144,7 @@ def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry)
         settings = Settings.parse(given, project=project, stack=entry.name)
     except SettingsError as error:
         raise FleetError(str(file), place, f"setting {error.key}: {error.problem}", "correct it there") from error
-    return Member(entry.name, entry.wave, entry.labels, _config(given, settings), settings)
+    return Member(entry.name, entry.wave, entry.labels, _config(given, settings), settings, project)
 
 
 def _config(given: Mapping[str, object], settings: Settings) -> dict[str, object]:

@@ -5,19 +5,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pulumi import automation
-
-from kube_registry.concurrency import held
-from kube_registry.engine.pulumi_process import GRACE_SECONDS, HeldCommand
+from kube_registry.engine.errors import CommandError, StackMissingError
+from kube_registry.engine.program import Program, release_line
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.errors import RunCancelledError
 from kube_registry.fleet.fingerprint import message_of
 from kube_registry.fleet.fleet_file import Member
-from kube_registry.fleet.lock import locked
 from kube_registry.fleet.outcome import Outcome, Result
-from kube_registry.fleet.phases import Course, Heard, Tell, first_line
-from kube_registry.fleet.stack_commands import Program, StackCommands
+from kube_registry.fleet.progress import Progress, Tell
+from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.phases import Phase
+from kube_registry.text import first_line
 
 RELEASE_SECONDS = 10.0
 """How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""
@@ -41,19 +39,18 @@ Look = Callable[[Member, Mapping[str, str]], Awaitable[Health]]
 
 
 @dataclass(frozen=True)
-class Errand:
-    """What is done with every stack of the fleet.
+class StackRun:
+    """What is done with each stack of the fleet.
 
     Args:
         verb: "up", "preview", "refresh" or "destroy".
         program: the program.
         program_hash: of its files.
-        settled: looks whether a stack can be left alone; None where none is.
+        settled: looks whether a stack can be skipped; None where none is.
         healthy: looks after the verb; None where it does not matter.
-        tell: told of everything that happens.
+        tell: called with everything that happens.
         began: when the run began, as time.monotonic has it.
         deadline: seconds that each stack may take.
-        grace: seconds that `pulumi` may take to end once it is told to.
     """
 
     verb: str
@@ -64,120 +61,102 @@ class Errand:
     tell: Tell
     began: float
     deadline: float
-    grace: float = GRACE_SECONDS
 
     def clock(self) -> float:
         """Seconds since the run began."""
         return round(time.monotonic() - self.began, 3)
 
+    async def message(self, known: Member) -> str:
+        """The message that the verb leaves in the state of a stack, whose settings have their secrets."""
+        if self.verb != "up":
+            return f"registryctl fleet {self.verb}"
+        return await asyncio.to_thread(message_of, known, self.program.folder, self.program_hash)
 
-async def left_alone(errand: Errand, member: Member) -> Outcome | None:
-    """The outcome of a stack that is right already; None if it is not, or has to be run whatever it is."""
-    if errand.settled is None:
+
+async def skip_if_current(run: StackRun, member: Member) -> Outcome | None:
+    """The outcome of a stack that is right already; None if it is not, or has to be run in any case."""
+    if run.settled is None:
         return None
-    commands = _commands(errand, member)
-    heard = Heard(Course(member.name, errand.clock, errand.tell))
-
-    def as_it_should_be() -> Member | None:
-        last, known = commands.last_run(), commands.with_secrets()
-        wanted = message_of(known, errand.program.folder, errand.program_hash)
-        if last is None or (last.kind, last.result, last.message) != ("update", "succeeded", wanted):
-            return None
-        commands.configure()
-        heard.images = commands.images()
-        return known
-
+    program, progress = run.program, Progress(member.name, run.clock, run.tell)
     try:
-        async with asyncio.timeout(errand.deadline):
-            known = await held(as_it_should_be, commands.command.end)
-            if known is None:
+        async with asyncio.timeout(run.deadline):
+            last, known = await program.last_message(member.name), await with_secrets(program, member)
+            if last != await run.message(known):
                 return None
-            health = await errand.settled(known, heard.images)
-    except (TimeoutError, automation.CommandError, KubeRegistryError):
+            await configure(program, member)
+            progress.images = await program.images(member.name) or {}
+            health = await run.settled(known, progress.images)
+    except (TimeoutError, CommandError, KubeRegistryError):
         return None  # its own run says what is wrong
     if health.wrong:
-        heard.course.say(Phase.WAITING, f"not right any more: {health.wrong}")
+        progress.say(Phase.WAITING, f"not right any more: {health.wrong}")
         return None
-    return _outcome(member, heard, Result.LEFT_ALONE, health)
+    return _outcome(member, progress, Result.LEFT_ALONE, health)
 
 
-async def carry_out(errand: Errand, member: Member) -> Outcome:
+async def run_stack(run: StackRun, member: Member) -> Outcome:
     """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
-    commands = _commands(errand, member)
-    heard = Heard(Course(member.name, errand.clock, errand.tell))
-    health = Health(None)
+    progress = Progress(member.name, run.clock, run.tell)
     try:
-        async with asyncio.timeout(errand.deadline):
-            known = await _run(errand, commands, heard)
-            if errand.healthy:
-                heard.course.say(Phase.HEALTH, "looking whether the registry runs, images are there and nodes can pull")
-                health = await errand.healthy(known, heard.images)
+        async with asyncio.timeout(run.deadline):
+            health = await _deploy_and_look(run, member, progress)
     except TimeoutError:
-        return await _cancelled(errand, commands, heard, f"after {errand.deadline:.0f} s, its deadline")
+        return _cancelled(run, member, progress, f"after {run.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
-        return await _cancelled(errand, commands, heard, "because the whole run was told to end")
-    except automation.ConcurrentUpdateError as error:
-        health = Health(str(locked(member.name, str(error), commands.release_line)))
-    except (automation.CommandError, KubeRegistryError) as error:
-        health = Health(heard.error or _sentence(error))
-    result = Result.FAILED if health.wrong else Result.SUCCEEDED if heard.changes else Result.UNCHANGED
-    return _outcome(member, heard, result, health)
+        return _cancelled(run, member, progress, "because the whole run was told to end")
+    except (CommandError, KubeRegistryError) as error:
+        health = Health(progress.error or first_line(str(error)))
+    result = Result.FAILED if health.wrong else Result.SUCCEEDED if progress.changes else Result.UNCHANGED
+    return _outcome(member, progress, result, health)
 
 
-async def _run(errand: Errand, commands: StackCommands, heard: Heard) -> Member:
-    """Run the verb; the stack with the secrets that it was run with."""
-    loop, verb = asyncio.get_running_loop(), errand.verb
-
-    def run() -> Member:
-        known, message = commands.with_secrets(), f"registryctl fleet {verb}"
-        if verb == "up":
-            message = message_of(known, errand.program.folder, errand.program_hash)
-        commands.configure()
-        commands.run(verb, message, lambda event: loop.call_soon_threadsafe(heard, event))
-        return known
-
-    def create_and_run() -> Member:
-        try:
-            return run()
-        except automation.StackNotFoundError:
-            if verb in ("refresh", "destroy"):
-                return commands.member  # there is nothing yet
-            commands.create()
-            return run()
-
-    heard.course.say(Phase.REGISTRY, f"pulumi {verb}")
-    return await held(create_and_run, commands.command.end)
-
-
-async def _cancelled(errand: Errand, commands: StackCommands, heard: Heard, why: str) -> Outcome:
-    doing = f"{heard.course.phase} ({heard.course.text})"
-    error = RunCancelledError(verb=errand.verb, stack=commands.member.name, why=why, doing=doing)
-    lock = await _lock_left(commands) if commands.command.killed else None
-    return _outcome(commands.member, heard, Result.CANCELLED, Health(str(error)), lock=lock)
-
-
-async def _lock_left(commands: StackCommands) -> str | None:
-    """Release the lock that a killed `pulumi` has left; the command that does so, where that failed."""
-    fresh = replace(commands, command=HeldCommand(commands.program.command, grace=0))
+async def _deploy_and_look(run: StackRun, member: Member, progress: Progress) -> Health:
+    progress.say(Phase.REGISTRY, f"pulumi {run.verb}")
     try:
-        async with asyncio.timeout(RELEASE_SECONDS):
-            await held(fresh.release, fresh.command.end)
-    except (TimeoutError, automation.CommandError):
-        return commands.release_line
-    return None
+        known = await _deploy(run, member, progress)
+    except StackMissingError:
+        if run.verb in ("refresh", "destroy"):
+            return Health(None)  # there is nothing yet
+        await run.program.create(member.name)
+        known = await _deploy(run, member, progress)
+    if not run.healthy:
+        return Health(None)
+    progress.say(Phase.HEALTH, "looking whether the registry runs, images are there and nodes can pull")
+    return await run.healthy(known, progress.images)
 
 
-def _commands(errand: Errand, member: Member) -> StackCommands:
-    return StackCommands(errand.program, member, HeldCommand(errand.program.command, errand.grace))
+async def _deploy(run: StackRun, member: Member, progress: Progress) -> Member:
+    """Configure the stack and run the verb; the stack with the secrets that it was run with."""
+    known = await with_secrets(run.program, member)
+    message = await run.message(known)
+    await configure(run.program, member)
+
+    async def release() -> None:
+        try:
+            await replace(run.program, seconds=RELEASE_SECONDS, grace=0).release(member.name)
+        except (CommandError, KubeRegistryError):
+            progress.lock = release_line(member.name)
+
+    await run.program.deploy(run.verb, member.name, message, progress.hear, release)
+    return known
 
 
-def _outcome(member: Member, heard: Heard, result: Result, health: Health, lock: str | None = None) -> Outcome:
-    course, images, changes = heard.course, heard.images, heard.changes
-    course.say(course.phase, f"{result}: {health.wrong}" if health.wrong else str(result), result)
-    spans = course.spans()
-    return Outcome(member.name, member.wave, result, spans, images, health.wrong, lock, changes, health.remarks)
+def _cancelled(run: StackRun, member: Member, progress: Progress, why: str) -> Outcome:
+    doing = f"{progress.phase} ({progress.text})"
+    error = RunCancelledError(verb=run.verb, stack=member.name, why=why, doing=doing)
+    return _outcome(member, progress, Result.CANCELLED, Health(str(error)))
 
 
-def _sentence(error: Exception) -> str:
-    """What a `pulumi` says that has told no event, or an error of ours."""
-    return first_line(str(error).rpartition("error: ")[2])
+def _outcome(member: Member, progress: Progress, result: Result, health: Health) -> Outcome:
+    progress.say(progress.phase, f"{result}: {health.wrong}" if health.wrong else str(result), result)
+    return Outcome(
+        member.name,
+        member.wave,
+        result,
+        progress.spans(),
+        progress.images,
+        health.wrong,
+        progress.lock,
+        progress.changes,
+        health.remarks,
+    )

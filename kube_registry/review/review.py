@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from kube_registry.build.build import read_builds
 from kube_registry.concurrency import map_limited
+from kube_registry.engine.program import Program
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.fleet_file import Member
-from kube_registry.fleet.stack_commands import Program
 from kube_registry.housekeeping.health import unreached
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.stack_preview import DELETED, SAME, Change, Preview, read_preview, read_secrets

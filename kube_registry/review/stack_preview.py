@@ -1,20 +1,18 @@
 """What `pulumi up` would do with one stack, as the engine tells it in a preview."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pulumi import automation
-
-from kube_registry.concurrency import held
-from kube_registry.engine.pulumi_process import HeldCommand
+from kube_registry.engine.engine_events import EngineEvent, error_of, step_of
+from kube_registry.engine.errors import CommandError, StackMissingError
+from kube_registry.engine.program import Program
+from kube_registry.fleet import stack_config
 from kube_registry.fleet.fleet_file import Member
-from kube_registry.fleet.phases import error_of
-from kube_registry.fleet.stack_commands import Program, StackCommands
 from kube_registry.review.errors import PreviewError, PreviewTooLateError
-
-_T = TypeVar("_T")
+from kube_registry.text import one_line
 
 CREATED, CHANGED, REPLACED, DELETED, SAME = "create", "change", "replace", "delete", "keep"
 
@@ -24,7 +22,7 @@ _OPS = {"create": CREATED, "import": CREATED, "update": CHANGED, "replace": REPL
 _OWN = "pulumi:"
 """How the types of stacks and providers begin, which are nothing in a cluster."""
 
-_MESSAGE = "registryctl review"
+_MESSAGE = "registryctl preview"
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,12 @@ async def read_secrets(program: Program, member: Member, *, seconds: float) -> M
         PreviewTooLateError: it takes longer.
         SettingsError: with them, its settings are not right.
     """
-    commands = StackCommands(program, member, HeldCommand(program.command))
-
-    def ask() -> Member:
+    async with _answering(member, [], seconds):
         try:
-            return commands.with_secrets()
-        except automation.StackNotFoundError:
-            commands.create()
-            return commands.with_secrets()
-
-    return await _answered(commands, ask, [], seconds)
+            return await stack_config.with_secrets(program, member)
+        except StackMissingError:
+            await program.create(member.name)
+            return await stack_config.with_secrets(program, member)
 
 
 async def read_preview(program: Program, member: Member, *, configure: bool, seconds: float) -> Preview:
@@ -97,48 +91,44 @@ async def read_preview(program: Program, member: Member, *, configure: bool, sec
         PreviewError: Pulumi fails.
         PreviewTooLateError: it takes longer.
     """
-    commands = StackCommands(program, member, HeldCommand(program.command))
     changes: list[Change] = []
     errors: list[str] = []
 
-    def hear(event: automation.EngineEvent) -> None:
+    def hear(event: EngineEvent) -> None:
         if change := change_of(event):
             changes.append(change)
         if error := error_of(event):
             errors.append(error)
 
-    def ask() -> Preview:
+    async with _answering(member, errors, seconds):
         if configure:
-            commands.configure()
+            await stack_config.configure(program, member)
         try:
-            images = commands.images()
-        except automation.StackNotFoundError:
-            commands.create()
-            images = {}
-        commands.run("preview", _MESSAGE, hear)
-        return Preview(tuple(changes), images)
-
-    return await _answered(commands, ask, errors, seconds)
+            images = await program.images(member.name)
+        except StackMissingError:
+            await program.create(member.name)
+            images = None
+        await program.deploy("preview", member.name, _MESSAGE, hear)
+    return Preview(tuple(changes), images or {})
 
 
-async def _answered(commands: StackCommands, ask: Callable[[], _T], errors: Sequence[str], seconds: float) -> _T:
-    """What Pulumi answers; `errors` are those that it has reported as events when it fails."""
-    name = commands.member.name
+@asynccontextmanager
+async def _answering(member: Member, errors: Sequence[str], seconds: float) -> AsyncIterator[None]:
+    """A block in which Pulumi is asked; `errors` are those that it has reported as events when it fails."""
     try:
         async with asyncio.timeout(seconds):
-            return await held(ask, commands.command.end)
+            yield
     except TimeoutError as error:
-        raise PreviewTooLateError(stack=name, seconds=seconds) from error
-    except automation.CommandError as error:
-        reason = errors[0] if errors else str(error).rpartition("error: ")[2]
-        raise PreviewError(stack=name, reason=" ".join(reason.split())) from error
+        raise PreviewTooLateError(stack=member.name, seconds=seconds) from error
+    except CommandError as error:
+        raise PreviewError(stack=member.name, reason=one_line(errors[0] if errors else error.reason)) from error
 
 
-def change_of(event: automation.EngineEvent) -> Change | None:
-    """What an event tells of one resource; None if it is about none, or about a part of something told elsewhere."""
-    step = event.resource_pre_event and event.resource_pre_event.metadata
-    if not step or step.type.startswith(_OWN) or step.op.value not in _OPS:
+def change_of(event: EngineEvent) -> Change | None:
+    """What an event says of one resource; None if it is about none, or about a part of something said elsewhere."""
+    step = step_of(event)
+    if not step or step["type"].startswith(_OWN) or step["op"] not in _OPS:
         return None
-    new = step.new.inputs if step.new else {}
-    fields = tuple(sorted(step.detailed_diff or step.diffs or ()))
-    return Change(_OPS[step.op.value], step.type, step.urn.rpartition("::")[2], new or {}, fields)
+    inputs = (step.get("new") or {}).get("inputs") or {}
+    fields = tuple(sorted(step.get("detailedDiff") or step.get("diffs") or ()))
+    return Change(_OPS[step["op"]], step["type"], step["urn"].rpartition("::")[2], inputs, fields)

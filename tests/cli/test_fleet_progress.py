@@ -25,7 +25,7 @@ def test_where_there_is_no_terminal_the_end_of_a_stack_is_a_line_whatever_its_wo
 
 def test_the_table_has_the_phase_of_a_stack_and_then_its_result_with_the_error() -> None:
     settings = Settings.parse({"kubeContext": "kind", "images": {"app": {}}}, project="shop", stack="prod")
-    rows = Rows([Member(name, 1, {}, {}, settings) for name in ("prod", "test", "late")])
+    rows = Rows([Member(name, 1, {}, {}, settings, "shop") for name in ("prod", "test", "late")])
 
     def shown_now() -> list[list[str]]:
         console = Console(file=io.StringIO(), width=80)

@@ -1,22 +1,21 @@
 """fleet.yaml: what is inherited, what is refused and by which sentence, what is chosen."""
 
+import asyncio
 import json
 import re
 import textwrap
 from pathlib import Path
-from typing import cast
 
 import pytest
-from pulumi import automation
 from typer.testing import CliRunner
 
 from kube_registry.cli.verbs import app
-from kube_registry.engine.pulumi_process import HeldCommand
+from kube_registry.engine.program import Program
 from kube_registry.fleet import schema
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import chosen, read_fleet
-from kube_registry.fleet.stack_commands import Program, StackCommands
+from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.sections import ClaimSettings, ImageSettings
 
@@ -29,16 +28,17 @@ stacks:
 """
 
 
-class Recording:
-    """A `pulumi` that does as it is told."""
-
-    def run(self, *_: object) -> automation.CommandResult:
-        return automation.CommandResult(stdout="", stderr="", code=0)
-
-
 def written(folder: Path, text: str) -> Path:
     (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
     (folder / "fleet.yaml").write_text(text)
+    return folder
+
+
+def executable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, once a `pulumi` is on the path that notes its arguments and succeeds."""
+    (folder / "pulumi").write_text('#!/bin/sh\necho "$@" >> said\n')
+    (folder / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder
 
 
@@ -157,23 +157,25 @@ class TestRead:
         (_, eu) = read_fleet(written(tmp_path, LEAST.replace("kubeContext: prod-eu", tagged))).members
         assert {"kubeContext": "prod-us", "claim": {"size": "5"}, "namespace": "2024"}.items() <= eu.config.items()
 
-    def test_a_stacks_own_file_is_read_as_text_too(self, tmp_path: Path) -> None:
+    def test_a_stacks_own_file_is_read_as_text_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file = written(tmp_path, LEAST) / "Pulumi.us.yaml"
-        program = Program(tmp_path, "shop", cast("automation.PulumiCommand", None))
         member = read_fleet(tmp_path).members[0]
-        commands = StackCommands(program, member, cast("HeldCommand", Recording()))
+        program = Program(executable(tmp_path, monkeypatch))
         file.write_text("config: {shop:kubeContext: prod-us, shop:images: {app: {buildArgs: {DAY: 2024-01-01}}}}")
-        assert commands.configure()
+        assert asyncio.run(configure(program, member))
         file.write_text("<<<<<<< mine\nconfig: {}\n")
         with pytest.raises(FleetError, match="line 2: it cannot be read"):
-            commands.with_secrets()
+            asyncio.run(with_secrets(program, member))
 
     @pytest.mark.parametrize("name", ["acme/prod", "acme/shop/prod"])
-    def test_a_stack_of_an_organisation_is_configured_by_its_own_name(self, tmp_path: Path, name: str) -> None:
+    def test_a_stack_of_an_organisation_is_configured_by_its_own_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
         fleet = read_fleet(written(tmp_path, LEAST.replace("name: us", f"name: {name}")))
         member = next(each for each in fleet.members if each.name == name)
-        program = Program(tmp_path, "shop", cast("automation.PulumiCommand", None))
-        assert StackCommands(program, member, cast("HeldCommand", None)).file == tmp_path / "Pulumi.prod.yaml"
+        (tmp_path / "Pulumi.prod.yaml").write_text("config: {shop:old: 1}")
+        assert asyncio.run(configure(Program(executable(tmp_path, monkeypatch)), member))
+        assert f"config rm-all shop:old --stack {name}" in (tmp_path / "said").read_text()
         assert member.settings.push_port == derive_push_port("shop", "prod")
 
     def test_two_stacks_with_one_push_port_are_told_with_one_that_is_free(self, tmp_path: Path) -> None:

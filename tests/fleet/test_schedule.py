@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 def member(name: str) -> Member:
     """The letter is the name of the stack, the number its wave."""
     config: dict[str, object] = {"kubeContext": name, "images": {"app": {}}}
-    return Member(name, int(name[1:]), {}, config, Settings.parse(config, project="test", stack=name))
+    return Member(name, int(name[1:]), {}, config, Settings.parse(config, project="test", stack=name), "test")
 
 
 class Stacks:

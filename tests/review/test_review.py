@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi import automation
 
+from kube_registry.engine.engine_events import EngineEvent
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.markdown import MARK, MOST_FILES, lines, markdown, verdict
 from kube_registry.review.review import ImageChange, StackReview
@@ -15,7 +15,7 @@ from kube_registry.review.stack_preview import CHANGED, CREATED, DELETED, SAME, 
 from kube_registry.rules.rules import Finding
 
 
-def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> automation.EngineEvent:  # noqa: ANN401 - JSON
+def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> EngineEvent:  # noqa: ANN401 - JSON
     urn = f"urn:pulumi:s::p::{type_}::web"
     new = {
         "urn": urn,
@@ -37,9 +37,7 @@ def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> a
         "provider": "",
     }
     metadata["diffs"] = ["spec"]
-    return automation.EngineEvent.from_json(
-        {"sequence": 1, "timestamp": 1, "resourcePreEvent": {"metadata": metadata, "planning": True}}
-    )
+    return {"sequence": 1, "timestamp": 1, "resourcePreEvent": {"metadata": metadata, "planning": True}}
 
 
 class TestPreview:

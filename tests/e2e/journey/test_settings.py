@@ -12,9 +12,9 @@ import yaml
 
 from kube_registry.cli.errors import StackError
 from kube_registry.cli.stacks import find_stack
-from kube_registry.engine.pulumi_process import HeldCommand
-from kube_registry.fleet.fleet_file import read_fleet
-from kube_registry.fleet.stack_commands import StackCommands, find_program
+from kube_registry.engine.program import Program
+from kube_registry.fleet.fleet_file import Member, read_fleet
+from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import Settings
@@ -210,23 +210,24 @@ def test_numbers_and_truth_values_become_build_arguments(project: Project) -> No
 
 
 class TestFleet:
-    def configure(self, project: Project, text: str) -> StackCommands:
+    def member(self, project: Project, text: str) -> Member:
         (project.folder / "fleet.yaml").write_text(text)
-        fleet = read_fleet(project.folder)
-        program = find_program(project.folder, fleet.project)
-        commands = StackCommands(program, fleet.members[0], HeldCommand(program.command))
-        commands.configure()
-        return commands
+        (member,) = read_fleet(project.folder).members
+        assert self.configure(project, member)
+        return member
+
+    def configure(self, project: Project, member: Member) -> bool:
+        return asyncio.run(configure(Program(project.folder), member))
 
     def test_what_is_written_is_read_as_it_was_meant(self, project: Project) -> None:
-        commands = self.configure(
+        member = self.member(
             project,
             "defaults: {storageClass: fast, images: {app: {buildArgs: {A: 1.10, B: 010, C: no, D: x}}}}\n"
             "stacks: [{name: dev, kubeContext: prod, storageClass: , preflight: 0, nodePort: 30111,\n"
             "  images: {app: {buildArgs: {D: , E: '', F: 1e3, G: 2024-01-01}}}}]\n",
         )
         settings = project.settings()
-        assert settings == commands.member.settings
+        assert settings == member.settings
         assert settings.images["app"].build_args == {
             "A": "1.10",
             "B": "010",
@@ -237,7 +238,7 @@ class TestFleet:
         }
         assert settings.claim.storage_class is None
         assert settings.preflight is False
-        assert not commands.configure()
+        assert not self.configure(project, member)
 
     def test_secrets_that_only_the_file_has_stay_and_are_known(self, project: Project) -> None:
         project.write({**LEAST, "registryImage": "gone", "images": {"gone": {}, "app": {"buildArgs": {"OLD": "1"}}}})
@@ -249,16 +250,16 @@ class TestFleet:
         ):
             value = "of-a-secret" if path == "namespace" else SECRET
             project.run(f"pulumi config set --stack dev --secret --path {path} {value}")
-        commands = self.configure(
+        member = self.member(
             project,
             "stacks: [{name: dev, kubeContext: prod, images: {app: {context: ./app, buildArgs: {A: plain}}}}]\n",
         )
-        known = commands.with_secrets().settings
+        known = asyncio.run(with_secrets(Program(project.folder), member)).settings
         assert known.namespace == "of-a-secret"
         assert known.images.keys() == {"app"}
         assert known.images["app"].build_args == {"NPM_TOKEN": SECRET, "A": "plain"}
         assert known.has_secret_build_args
         assert project.settings() == known
         assert SECRET not in project.file.read_text()
-        assert not commands.configure()
-        assert commands.member.settings.images["app"].build_args == {"A": "plain"}
+        assert not self.configure(project, member)
+        assert member.settings.images["app"].build_args == {"A": "plain"}

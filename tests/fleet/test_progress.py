@@ -5,11 +5,11 @@ from itertools import count
 
 import pulumi
 import pytest
-from pulumi.automation import EngineEvent
 
 from components.push_hooks import row
+from kube_registry.engine.engine_events import EngineEvent
 from kube_registry.fleet.outcome import Event, Span
-from kube_registry.fleet.phases import Course, Heard
+from kube_registry.fleet.progress import Progress
 from kube_registry.spec.phases import MARKS, PHASES, Phase
 
 APP = "urn:pulumi:dev::shop::kube-registry:index:RegistryImage$docker:index/image:Image::app"
@@ -27,7 +27,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def info(text: str, urn: str = APP) -> EngineEvent:
     line = {"urn": urn, "message": f"{text}\n", "color": "never", "severity": "info", "ephemeral": True}
-    return EngineEvent.from_json({"sequence": 1, "timestamp": 1, "diagnosticEvent": line})
+    return {"sequence": 1, "timestamp": 1, "diagnosticEvent": line}
 
 
 def write(phase: Phase, text: str) -> None:
@@ -48,7 +48,7 @@ class TestPhases:
             monkeypatch.setenv(key, value)
         write(phase, words)
         events = list[Event]()
-        Heard(Course("prod", lambda: 1.0, events.append))(info(rows[0], urn))
+        Progress("prod", lambda: 1.0, events.append).hear(info(rows[0], urn))
         assert events == [Event(1.0, "prod", phase, words.splitlines()[0])]
 
     def test_a_person_sees_no_marks(self, rows: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,18 +59,18 @@ class TestPhases:
 
     def test_what_others_write_on_an_images_row_is_of_its_build_and_elsewhere_of_no_interest(self) -> None:
         events = list[Event]()
-        heard = Heard(Course("prod", lambda: 1.0, events.append))
-        heard(info("waiting for the registry", REGISTRY))
-        heard(info("Step 1/2 : FROM scratch"))
+        progress = Progress("prod", lambda: 1.0, events.append)
+        progress.hear(info("waiting for the registry", REGISTRY))
+        progress.hear(info("Step 1/2 : FROM scratch"))
         assert events == [Event(1.0, "prod", Phase.BUILD, "Step 1/2 : FROM scratch")]
 
     def test_the_image_that_is_furthest_gives_the_phase(self) -> None:
         clock, events = count(), list[Event]()
-        course = Course("prod", lambda: float(next(clock)), events.append)
+        progress = Progress("prod", lambda: float(next(clock)), events.append)
         for phase in (Phase.REGISTRY, Phase.BUILD, Phase.PREFLIGHT, Phase.HEALTH):
-            course.say(phase, "")
+            progress.say(phase, "")
         assert [event.phase for event in events] == [Phase.REGISTRY, Phase.BUILD, Phase.BUILD, Phase.HEALTH]
-        assert course.spans() == (
+        assert progress.spans() == (
             Span(Phase.WAITING, 0, 0),
             Span(Phase.REGISTRY, 0, 1),
             Span(Phase.BUILD, 1, 3),

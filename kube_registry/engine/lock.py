@@ -5,9 +5,9 @@ import socket
 
 import psutil
 
-from kube_registry.fleet.errors import StackLockedError
+from kube_registry.engine.errors import StackLockedError
 
-_HOLDER = re.compile(r"created by (?P<who>.+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+_HOLDER = re.compile(r"created by (?P<who>.+?)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 """How `pulumi` names the holder of a lock in a backend of its own (pulumi/pulumi pkg/backend/diy/lock.go)."""
 
 _WAIT = "wait until that update has ended, then run this again"
@@ -21,7 +21,7 @@ def locked(stack: str, said: str, release: str) -> StackLockedError:
 
     Args:
         stack: name of the stack.
-        said: what `pulumi` printed.
+        said: what `pulumi` printed, in one line.
         release: the command that releases the lock.
     """
     found = _HOLDER.search(said)

@@ -1,0 +1,156 @@
+"""A Pulumi program, and what `pulumi` does with it and its stacks.
+
+No stack is selected: that is one file for all that run in a folder, and a person's own choice. So the Automation API's
+Stack is not used, which selects.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kube_registry.engine.engine_events import EngineEvent
+from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
+from kube_registry.engine.lock import locked
+from kube_registry.engine.pulumi_process import GRACE_SECONDS, run_pulumi
+from kube_registry.spec.versions import unsupported
+
+_AT_ONCE = ("--yes", "--skip-preview")
+_OPTIONS = {"up": _AT_ONCE, "preview": (), "refresh": _AT_ONCE, "destroy": _AT_ONCE}
+_LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update is currently in progress.")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Pulumi program. Each of its commands raises what `run` does; `stack` is a stack's name.
+
+    Args:
+        folder: where its Pulumi.yaml is.
+        seconds: how long a command may take; None if its caller limits it.
+        grace: seconds that `pulumi` may take to end when a command is cancelled.
+    """
+
+    folder: Path
+    seconds: float | None = None
+    grace: float = GRACE_SECONDS
+
+    async def version(self) -> str:
+        """The version of `pulumi`."""
+        return await self.run("version")
+
+    async def prove_version(self) -> None:
+        """Check that `pulumi` is new enough.
+
+        Raises:
+            ProgramError: it is not, or is not there.
+        """
+        try:
+            reason = unsupported("Pulumi", await self.version())
+        except CommandError as error:
+            reason = error.reason
+        if reason:
+            raise ProgramError(reason=reason)
+
+    async def selected(self) -> str:
+        """The name of the stack that is selected."""
+        return await self.run("stack", "--show-name")
+
+    async def create(self, stack: str) -> None:
+        """Make a stack."""
+        await self.run("stack", "init", "--no-select", stack=stack)
+
+    async def config(self, stack: str) -> dict[str, dict[str, Any]]:
+        """A stack's whole config, as `pulumi config --json` prints it, with secrets as plain text."""
+        return dict(json.loads(await self.run("config", "--json", "--show-secrets", stack=stack)))
+
+    async def set_config(self, stack: str, values: Mapping[str, Mapping[str, object]]) -> None:
+        """Set a part of a stack's config, in the form in which `config` has it."""
+        await self.run("config", "set-all", "--json", json.dumps(values), stack=stack)
+
+    async def remove_config(self, stack: str, keys: Iterable[str]) -> None:
+        """Remove keys from a stack's config."""
+        await self.run("config", "rm-all", *keys, stack=stack)
+
+    async def images(self, stack: str) -> dict[str, str] | None:
+        """The pull references in a stack's outputs, by the images' names; None if it has none."""
+        outputs: dict[str, Any] = json.loads(await self.run("stack", "output", "--json", stack=stack))
+        return outputs.get("images")
+
+    async def resources(self, stack: str) -> list[dict[str, Any]]:
+        """The resources in a stack's state."""
+        state: dict[str, Any] = json.loads(await self.run("stack", "export", stack=stack))
+        return (state.get("deployment") or {}).get("resources") or []
+
+    async def last_message(self, stack: str) -> str | None:
+        """The message of the last that was done with a stack, if that was an update and succeeded."""
+        history = json.loads(await self.run("stack", "history", "--json", "--page-size", "1", stack=stack))
+        if not history or (history[0]["kind"], history[0]["result"]) != ("update", "succeeded"):
+            return None
+        return str(history[0]["message"])
+
+    async def deploy(
+        self,
+        verb: str,
+        stack: str,
+        message: str,
+        on_event: Callable[[EngineEvent], object],
+        when_killed: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Run up, preview, refresh or destroy.
+
+        Args:
+            verb: which of them.
+            stack: name of the stack.
+            message: what the state shall remember with it.
+            on_event: called with each of the engine's events.
+            when_killed: awaited if it was cancelled and had to be killed, which leaves the stack locked.
+        """
+
+        def on_line(line: str) -> None:
+            if line.startswith("{"):
+                on_event(json.loads(line))
+
+        options = ("--json", "--message", message, *_OPTIONS[verb])
+        await self.run(verb, *options, stack=stack, on_line=on_line, when_killed=when_killed)
+
+    async def release(self, stack: str) -> None:
+        """Release the lock that a `pulumi` which was killed has left."""
+        await self.run("cancel", "--yes", stack=stack)
+
+    async def run(
+        self,
+        *words: str,
+        stack: str | None = None,
+        on_line: Callable[[str], object] | None = None,
+        when_killed: Callable[[], Awaitable[object]] | None = None,
+    ) -> str:
+        """Run a command; what it prints, unless that goes to `on_line`. All other arguments are those of `run_pulumi`.
+
+        Raises:
+            ProgramError: there is no `pulumi`.
+            StackLockedError: another update holds the stack.
+            StackMissingError: there is no such stack.
+            CommandError: the command failed in another way, or took too long.
+        """
+        command = ["pulumi", *words, *(["--stack", stack] if stack else []), "--non-interactive"]
+        line = " ".join(command)
+        try:
+            async with asyncio.timeout(self.seconds):
+                ended = await run_pulumi(
+                    command, self.folder, on_line=on_line, grace=self.grace, when_killed=when_killed
+                )
+        except TimeoutError as error:
+            raise CommandError(line, f"`{line}` took longer than {self.seconds:.0f} s") from error
+        if ended.status == 0:
+            return ended.out.decode().strip()
+        reason = ended.words.partition("error: ")[2] or ended.words or f"`{line}` ended with status {ended.status}"
+        if stack and any(words in reason for words in _LOCKED):
+            raise locked(stack, reason, release_line(stack))
+        raise (StackMissingError if "no stack named" in reason else CommandError)(line, reason)
+
+
+def release_line(stack: str) -> str:
+    """The command that releases a stack's lock."""
+    return f"pulumi cancel --yes --stack {stack}"
