@@ -20,7 +20,7 @@ MOST_FILES = 20
 
 def verdict(reviews: Sequence[StackReview]) -> str:
     """All of it in one sentence."""
-    broken = sum(len(each.findings) for each in reviews)
+    broken = sum(len(each.violations) for each in reviews)
     unreachable = sum(each.unreachable is not None for each in reviews)
     failed = sum(each.failed is not None for each in reviews)
     words = [f"{len(reviews)} {'stack' if len(reviews) == 1 else 'stacks'} reviewed"]
@@ -42,8 +42,8 @@ def markdown(reviews: Sequence[StackReview]) -> str:
 def lines(review: StackReview) -> Iterator[str]:
     """One stack in plain lines, for a terminal."""
     yield visible(f"{review.stack} (kube context {review.kube_context}): {_summary(review, visible)}")
-    for finding in review.findings:
-        yield visible(f"  policy {finding.rule}: {finding.resource}: {finding.text}")
+    for violation in review.violations:
+        yield visible(f"  policy {violation.rule}: {violation.resource}: {violation.text}")
     for change in review.changes:
         yield f"  {_change(change, visible)}"
     for image in review.images:
@@ -68,8 +68,8 @@ def _summary(review: StackReview, show: Show) -> str:
 def _paragraphs(review: StackReview) -> Iterator[str]:
     sentence = _summary(review, code)
     yield f"{sentence[0].upper()}{sentence[1:]}."
-    if review.findings:
-        rows = [f"| {cell(each.rule)} | {cell(each.resource)} | {cell(each.text)} |" for each in review.findings]
+    if review.violations:
+        rows = [f"| {cell(each.rule)} | {cell(each.resource)} | {cell(each.text)} |" for each in review.violations]
         yield "\n".join(["| policy | resource | why |", "|---|---|---|", *rows])
     if review.images:
         rows = [_image_row(image) for image in review.images]

@@ -15,7 +15,7 @@ from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.health import unreached
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.stack_preview import DELETED, SAME, Change, Preview, read_preview, read_secrets
-from kube_registry.rules.rules import Finding, Limits, broken
+from kube_registry.rules.rules import Limits, Violation, broken
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StackReview:
         kube_context: where its cluster is.
         changes: what would become of each resource that does not stay as it is.
         images: those that change.
-        findings: rules that its resources break.
+        violations: rules that its resources break.
         unreachable: why its cluster could not be asked, in one sentence.
         failed: why there is no preview of it, in one sentence.
     """
@@ -53,14 +53,14 @@ class StackReview:
     kube_context: str
     changes: tuple[Change, ...] = ()
     images: tuple[ImageChange, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    violations: tuple[Violation, ...] = ()
     unreachable: str | None = None
     failed: str | None = None
 
     @property
     def good(self) -> bool:
         """Whether nothing stands against it."""
-        return not (self.findings or self.unreachable or self.failed)
+        return not (self.violations or self.unreachable or self.failed)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ async def _review_known(question: Question, member: Member, said: StackReview) -
         said,
         changes=tuple(change for change in preview.changes if change.what != SAME),
         images=images,
-        findings=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
+        violations=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
     )
 
 

@@ -78,7 +78,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Violation:
     """A rule that a resource breaks.
 
     Args:
@@ -163,7 +163,7 @@ RULES: Mapping[str, Rule] = {
 """Name of a rule -> the rule."""
 
 
-def broken(type_: str, name: str, inputs: Inputs, limits: Limits) -> list[Finding]:
+def broken(type_: str, name: str, inputs: Inputs, limits: Limits) -> list[Violation]:
     """All rules that a resource breaks.
 
     Args:
@@ -173,7 +173,7 @@ def broken(type_: str, name: str, inputs: Inputs, limits: Limits) -> list[Findin
         limits: the stack's.
     """
     resource = f"{kind_of(type_) or type_} {name}"
-    return [Finding(rule, resource, text) for rule, ask in RULES.items() for text in ask(type_, inputs, limits)]
+    return [Violation(rule, resource, text) for rule, ask in RULES.items() for text in ask(type_, inputs, limits)]
 
 
 def _lacks_tag(image: str) -> bool:

@@ -14,7 +14,7 @@ from kube_registry.review.inert import cell, code, visible
 from kube_registry.review.markdown import lines, markdown
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import CHANGED, CREATED, Change
-from kube_registry.rules.rules import Finding
+from kube_registry.rules.rules import Violation
 
 HOSTILE = "x](https://evil.example) @octo/everyone <img src=https://evil.example/a.png>.txt"
 TEXTS = st.lists(
@@ -105,7 +105,7 @@ def reviews(text: str) -> list[StackReview]:
                 ImageChange(text, text, text, Changed((text, text), text)),
                 ImageChange(text, None, text, Changed(unknown=text)),
             ),
-            findings=(Finding(text, text, text),),
+            violations=(Violation(text, text, text),),
         ),
         StackReview(text, text, unreachable=text),
         StackReview(text, text, failed=text),

@@ -12,7 +12,7 @@ from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.markdown import MARK, MOST_FILES, lines, markdown, verdict
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import CHANGED, CREATED, DELETED, SAME, Change, change_of
-from kube_registry.rules.rules import Finding
+from kube_registry.rules.rules import Violation
 
 
 def event(op: str, type_: str = "kubernetes:core/v1:Service", **state: Any) -> EngineEvent:  # noqa: ANN401 - JSON
@@ -128,7 +128,7 @@ BROKEN = StackReview(
         Change(CHANGED, "kubernetes:core/v1:Service", "web", {}, ("spec",)),
     ),
     images=(ImageChange("app", None, "localhost:30100/app:0123456789abcdef", Changed(("a|b",), "abc")),),
-    findings=(Finding("no-latest", "Pod web", "container web runs nginx"),),
+    violations=(Violation("no-latest", "Pod web", "container web runs nginx"),),
 )
 
 
