@@ -53,7 +53,7 @@ def renamings(checked: Checked) -> Iterator[str]:
 def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
     if found["type"] == "missing":
         return "it is missing"
-    is_secret = place[0] in checked.secret or not checked.field(place[:1]).repr
+    is_secret = (checked.old_name(place) or place[0]) in checked.secret or not checked.field(place[:1]).repr
     value = "its value, which is secret," if is_secret else repr(found["input"])
     return f"{value} is not allowed"
 

@@ -290,6 +290,12 @@ class TestOldNames:
             ["pulumi config rm --path nodeProxy", "pulumi config set --path exposure nodeProxy"],
         ]
 
+    @pytest.mark.parametrize("key", ["storageSize", "storageClass", "nodeProxy"])
+    def test_a_secret_under_an_old_name_is_in_no_error(self, key: str) -> None:
+        with pytest.raises(SettingsError, match=f"setting {key}: its value, which is secret, is not allowed") as raised:
+            Settings.parse({**LEAST, key: ["hidden"]}, project="kube-registry", stack="dev", secret=[key])
+        assert "hidden" not in str(raised.value)
+
     def test_present_names_need_no_note(self) -> None:
         assert parse(claim='{"size": "50Gi"}', exposure="nodePort", storageSize="", nodeProxy=None).notes == ()
 
