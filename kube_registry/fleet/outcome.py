@@ -27,6 +27,16 @@ class Result(StrEnum):
         """Whether the stack is as it should be."""
         return self in (Result.SUCCEEDED, Result.UNCHANGED, Result.LEFT_ALONE)
 
+    @property
+    def state(self) -> str:
+        """One of "good", "skipped" and "bad"."""
+        return "good" if self.good else "skipped" if self is Result.SKIPPED else "bad"
+
+    @property
+    def sign(self) -> str:
+        """A sign next to its word: colours alone do not say it to all readers."""
+        return {Result.FAILED: "✕", Result.CANCELLED: "■", Result.SKIPPED: "-"}.get(self, "✓")
+
 
 @dataclass(frozen=True)
 class Span:
@@ -41,6 +51,11 @@ class Span:
     phase: Phase
     began: float
     ended: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,11 @@ class Outcome:
     lock: str | None = None
     changes: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the stack took, without waiting for its turn."""
+        return sum(span.seconds for span in self.spans if span.phase != Phase.WAITING)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from kube_registry.fleet.outcome import Outcome, Result, Run, Span
-from kube_registry.fleet.report import as_html, as_json, digests_differ, table
-from kube_registry.fleet.timeline import MOST_TICKS, busy_seconds, tick_step
+from kube_registry.fleet.report import MOST_TICKS, as_html, as_json, digests_differ, table, tick_step
 from kube_registry.spec.phases import Phase
 
 ONE, OTHER = "a" * 64, "b" * 64
@@ -127,8 +126,8 @@ def test_every_phase_stands_where_it_was() -> None:
 
 
 def test_seconds_are_those_without_waiting() -> None:
-    assert busy_seconds(GOOD) == 26
-    assert busy_seconds(NOT_BEGUN[0]) == 0
+    assert GOOD.busy_seconds == 26
+    assert NOT_BEGUN[0].busy_seconds == 0
 
 
 @pytest.mark.parametrize("seconds", [0.4, 7.0, 59.0, 61.0, 899.0, 86_400.0])
