@@ -14,6 +14,7 @@ from components.cluster_registry import ClusterRegistry
 from kube_registry.build.build import Build
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
+from kube_registry.text import first_of
 
 MOST_NAMED = 10
 """How many links a warning names."""
@@ -77,10 +78,9 @@ def report_differences(builds: Sequence[Build]) -> None:
         builds: the images'.
     """
     if links := sorted({os.path.relpath(link) for each in builds for link in each.left_out}):
-        named = ", ".join(links[:MOST_NAMED]).encode(errors="backslashreplace").decode()
-        more = f" and {len(links) - MOST_NAMED} more" if len(links) > MOST_NAMED else ""
+        named = first_of(links, MOST_NAMED).encode(errors="backslashreplace").decode()
         pulumi.log.warn(
-            f"links left out of the build, because they do not lead to anything that is sent to it: {named}{more}. "
+            f"links left out of the build, because they do not lead to anything that is sent to it: {named}. "
             "Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
         )
     if widened := sum(each.widened for each in builds):

@@ -1,5 +1,6 @@
 """Words that several parts of the program say alike."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 
@@ -11,6 +12,12 @@ def one_line(text: str) -> str:
 def first_line(text: str) -> str:
     """Return what stands in the first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return names as a list in words; where there are more than `most`, the first of them and how many more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def until(seconds: float) -> str:

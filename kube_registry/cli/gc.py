@@ -25,7 +25,6 @@ from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.kube.client import open_client
-from kube_registry.registry.door import open_door
 
 NEWEST = 3
 """How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
@@ -125,10 +124,10 @@ async def _look(name: str | None, asked: _Asked) -> _Seen:
     stack = await find_stack(Path.cwd(), name, {})
     outputs = await stack_uses(stack)
     owned = await deployed_namespaces(Path.cwd(), stack.name)
-    async with open_client(stack.settings) as kube, open_door(kube, None) as registry:
+    async with open_client(stack.settings) as kube:
         if kube.where.namespace not in owned:
             raise OtherStackError(where=kube.where, asked=stack.name)
-        found = await take_inventory(kube, registry, outputs, protect=asked.protect, helm=asked.helm)
+        found = await take_inventory(kube, outputs, protect=asked.protect, helm=asked.helm)
         return _Seen(kube.where, stack, outputs, found, plan_gc(kube.where, found, asked.rule))
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from kube_registry.housekeeping.inventory import Image, Inventory, take_inventor
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
 from kube_registry.kube.client import open_client
-from kube_registry.registry.door import open_door
+from kube_registry.text import first_of
 
 LISTED = 2
 """How many workloads or nodes a row names; --json names all."""
@@ -37,8 +37,8 @@ async def images(
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
     out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
     outputs = await stack_uses(of)
-    async with open_client(of.settings) as kube, open_door(kube, None) as registry:
-        seen = await take_inventory(kube, registry, outputs)
+    async with open_client(of.settings) as kube:
+        seen = await take_inventory(kube, outputs)
     if as_json:
         typer.echo(json.dumps(as_object(seen), indent=2))
         return True
@@ -71,8 +71,8 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
             decimal(image.size),
             decimal(unique[image.key]),
             f"{image.pushed.astimezone():%Y-%m-%d %H:%M}",
-            _some(image.users),
-            _some(image.nodes),
+            first_of(image.users, LISTED),
+            first_of(image.nodes, LISTED),
         )
     return shown
 
@@ -124,8 +124,3 @@ def as_object(seen: Inventory) -> dict[str, object]:
         "usedBytes": seen.storage.room.used,
         "freeBytes": seen.storage.room.free,
     }
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kube_registry.housekeeping.volume_listing import V2
 from kube_registry.kube.client import KubeClient
-from kube_registry.registry.pod_exec import program_in_pod
+from kube_registry.registry.pod_exec import process_in_pod
 
 _DIAGNOSE = f"""\
 cd {V2} || exit
@@ -88,15 +88,15 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
         parts: all that there are; those that share a suspect's bytes are looked at, too.
 
     Raises:
-        ExecError: the pod ended, or its programs do.
+        ExecError: the pod ended, or its processes do.
         ForbiddenError: a right is missing.
     """
     refused, found = set(suspect), list[Damage]()
     digests = {part.digest for part in refused}
     asked = [part for part in parts if part.digest in digests]
     seconds = reading_seconds(asked)
-    async with program_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE], seconds=seconds) as program:
-        async for part, answer in program.answers(asked, _question):
+    async with process_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE], seconds=seconds) as process:
+        async for part, answer in process.answers(asked, _question):
             size, held, linked = answer.split(" ")
             damage = judge(part, int(size), held, linked)
             if damage is None and part in refused:
@@ -106,7 +106,7 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
 
 
 def reading_seconds(parts: Iterable[Part]) -> float:
-    """Return how long a program may need for the largest of some parts: a minute, and a second for each MB."""
+    """Return how long a process may need for the largest of some parts: a minute, and a second for each MB."""
     return 60.0 + max((part.size for part in parts), default=0) / 1e6
 
 

@@ -73,11 +73,11 @@ async def collect(
     """
     async with _lease_alone(kube, say) as lease:
         files = await read_files(kube)
+        before = await take_inventory(kube, outputs, protect=protect, helm=helm)
+        if more := [str(each) for each in before.unlisted if each not in unlisted]:
+            raise UsesUnknownError(where=kube.where, kinds=tuple(more))
+        going = plan_gc(kube.where, before, keep, among={image.key for image in agreed.doomed})
         async with open_door(kube, lease) as registry:
-            before = await take_inventory(kube, registry, outputs, protect=protect, helm=helm)
-            if more := [str(each) for each in before.unlisted if each not in unlisted]:
-                raise UsesUnknownError(where=kube.where, kinds=tuple(more))
-            going = plan_gc(kube.where, before, keep, among={image.key for image in agreed.doomed})
             await _delete(registry, going, say)
         if going.frees:  # or the registry may be empty, which its own collection takes for an error
             say("the registry removes what nothing needs")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kube_registry.errors import KubeRegistryError
-from kube_registry.housekeeping.node_checks import Finding, Proofs, exposed, read_proofs, with_fix
+from kube_registry.housekeeping.node_checks import NOW_SECONDS, Finding, Proofs, exposed, read_proofs, with_fix
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.lease.errors import LeaseHeldError
@@ -20,9 +20,6 @@ from kube_registry.registry.readiness import wait_ready
 from kube_registry.registry.volume import ask_write_door
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
-
-READY_SECONDS = 1.0
-"""How long a registry may take to be as it should be; what is looked at is to be well now."""
 
 
 @dataclass
@@ -80,7 +77,7 @@ async def examine(settings: Settings, references: Mapping[str, str]) -> Findings
     try:
         async with open_client(settings) as kube:
             found.proofs = await read_proofs(kube, settings)
-            await wait_ready(kube, seconds=READY_SECONDS)
+            await wait_ready(kube, seconds=NOW_SECONDS)
             found.running = True
             found.write_door = await _write_door(kube)
             found.exposure = await exposed(kube, settings)

@@ -18,7 +18,7 @@ from kube_registry.housekeeping.usage import Use, read_usage
 from kube_registry.housekeeping.volume_listing import Storage, read_storage
 from kube_registry.kube.client import KubeClient
 from kube_registry.names import PROBE_REPOSITORY
-from kube_registry.registry.api import RegistryClient
+from kube_registry.registry.door import open_door
 
 PREFLIGHT = "the preflight"
 """Who uses the image that nodes prove their pull with."""
@@ -85,37 +85,31 @@ class Inventory:
     idle: tuple[Protection, ...] = ()
 
 
-async def read_contents(kube: KubeClient, registry: RegistryClient) -> Inventory:
-    """Inventory at everything that is stored; nobody is asked who uses it.
+async def read_contents(kube: KubeClient) -> Inventory:
+    """Read everything that is stored, through the read door; who uses it is not asked.
 
     Args:
         kube: client of the registry's cluster.
-        registry: a door of the registry.
 
     Raises:
         ClusterError: something cannot be asked, or may not be.
     """
-    storage = await read_storage(kube)
-    manifests = await read_manifests(registry, storage)
-    if None in manifests.values():
-        storage = await read_storage(kube)  # a collection may have removed it in between, which is no damage
+    async with open_door(kube, None) as registry:
+        storage = await read_storage(kube)
         manifests = await read_manifests(registry, storage)
+        if None in manifests.values():
+            storage = await read_storage(kube)  # a collection may have removed it in between, which is no damage
+            manifests = await read_manifests(registry, storage)
     return Inventory(storage, manifests, tuple(list_images(storage, manifests, ())))
 
 
 async def take_inventory(
-    kube: KubeClient,
-    registry: RegistryClient,
-    outputs: Iterable[Use],
-    *,
-    protect: Sequence[Protection] = (),
-    helm: bool = False,
+    kube: KubeClient, outputs: Iterable[Use], *, protect: Sequence[Protection] = (), helm: bool = False
 ) -> Inventory:
-    """Inventory at everything that is stored and used.
+    """Read everything that is stored and used.
 
     Args:
         kube: client of the registry's cluster.
-        registry: a door of the registry.
         outputs: uses that the cluster does not know: images of a stack's outputs.
         protect: what stays, used or not; annotations add to it.
         helm: whether to read the Secrets in which Helm keeps its releases.
@@ -123,7 +117,7 @@ async def take_inventory(
     Raises:
         ClusterError: something cannot be asked, or may not be.
     """
-    seen = await read_contents(kube, registry)
+    seen = await read_contents(kube)
     usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last: it may have changed
     protections = [*protect, *usage.protections]
     found = list_images(seen.storage, seen.manifests, [*usage.uses, *outputs], protections)

@@ -13,8 +13,8 @@ from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.readiness import wait_proxy_ready
 from kube_registry.spec.settings import Settings
 
-PROXY_SECONDS = 1.0
-"""How long the node proxy may take to be as it should be; what is looked at is to be well now."""
+NOW_SECONDS = 1.0
+"""How long a registry or a node proxy may take to be as it should be; what is looked at is to be well now."""
 
 _LATER = "the next update that pushes asks it"
 
@@ -57,7 +57,7 @@ async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
         found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack)))
     if settings.has_node_proxy:
         try:
-            await wait_proxy_ready(kube, settings.proxy_namespace, seconds=PROXY_SECONDS)
+            await wait_proxy_ready(kube, settings.proxy_namespace, seconds=NOW_SECONDS)
         except KubeRegistryError as error:
             found.append(Finding("node proxy", well=False, words=with_fix(error)))
     return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]

@@ -11,13 +11,13 @@ import time
 from kube_registry.kube.client import KubeClient
 from kube_registry.lease.lease import Lease
 from kube_registry.registry.errors import ExecError
-from kube_registry.registry.pod_exec import Program, program_in_pod
+from kube_registry.registry.pod_exec import Process, process_in_pod
 
 SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
 
 SILENT_SECONDS = 30.0
-"""How long the program in the pod may print nothing; it prints once a second. A lost lease is found out before that."""
+"""How long the process in the pod may print nothing; it prints once a second. A lost lease is found out before that."""
 
 STOP_SECONDS = 5
 """When it is stopped at the latest after it asked: well before others enter, 10 seconds after a lease is lost."""
@@ -49,7 +49,7 @@ wait $job
 
 A read that fails sooner has found the end of standard input. The shell has to outlive a connection that broke, so that
 it can stop the collection: hence the trap. A child that has ended is a zombie until the shell waits for it; its command
-line says nothing, as a program that starts has none for a moment either.
+line says nothing, as a process that starts has none for a moment either.
 """
 
 
@@ -66,19 +66,19 @@ async def sweep(kube: KubeClient, lease: Lease) -> None:
         ForbiddenError: a right is missing.
     """
     try:
-        async with program_in_pod(kube, _DOING, ["sh", "-c", _SWEEP], seconds=SILENT_SECONDS) as program:
-            await _answer(program, lease)
+        async with process_in_pod(kube, _DOING, ["sh", "-c", _SWEEP], seconds=SILENT_SECONDS) as process:
+            await _answer(process, lease)
     except BaseException:
         await asyncio.sleep(STOP_SECONDS)  # it may go on for that long, so the lease is kept meanwhile
         raise
 
 
-async def _answer(program: Program, lease: Lease) -> None:
-    """Let the program go on while the lease is held, until it has ended."""
+async def _answer(process: Process, lease: Lease) -> None:
+    """Let the process go on while the lease is held, until it has ended."""
     ends = time.monotonic() + SWEEP_SECONDS
-    async for until in program.lines():
+    async for until in process.lines():
         lease.check()
         if time.monotonic() >= ends:
             reason = f"it took longer than {SWEEP_SECONDS:.0f} s"
-            raise ExecError(where=program.kube.where, doing=_DOING, reason=reason)
-        await program.tell(until)
+            raise ExecError(where=process.kube.where, doing=_DOING, reason=reason)
+        await process.send(until)

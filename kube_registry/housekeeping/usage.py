@@ -101,7 +101,12 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
     traces = {uid: trace for each in read if isinstance(each, dict) for uid, trace in each.items()}
     protections = [each for trace in traces.values() for each in trace.protects]
     silent += [each for each in read if isinstance(each, Unlisted)]
-    return Usage(tuple(_uses(traces)), tuple(protections), tuple(silent))
+    uses = tuple(
+        Use(repository, None, digest, _user(uid, traces), trace.node)
+        for uid, trace in traces.items()
+        for repository, digest in sorted(trace.images)
+    )
+    return Usage(uses, tuple(protections), tuple(silent))
 
 
 @dataclass(frozen=True)
@@ -165,10 +170,9 @@ def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
 
 def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
     """Whether it is a ConfigMap of the registry itself, which says nothing of what is needed."""
-    mine = {"app.kubernetes.io/name": labels("")["app.kubernetes.io/name"]}.items()
-    metadata = of["metadata"]
+    metadata, name = of["metadata"], "app.kubernetes.io/name"
     inside = kind.name == "ConfigMap" and metadata.get("namespace") == kube.where.namespace
-    return inside and mine <= (metadata.get("labels") or {}).items()
+    return inside and (metadata.get("labels") or {}).get(name) == labels("")[name]
 
 
 def _texts(kind: Kind, of: Object) -> Iterator[str]:
@@ -192,12 +196,6 @@ def _strings(value: object) -> Iterator[str]:
             waiting += each
         elif isinstance(each, int | float):  # a tag that YAML does not quote may be one
             yield str(each)
-
-
-def _uses(traces: Mapping[str, _Trace]) -> Iterator[Use]:
-    for uid, trace in traces.items():
-        for repository, digest in sorted(trace.images):
-            yield Use(repository, None, digest, _user(uid, traces), trace.node)
 
 
 def _user(uid: str, traces: Mapping[str, _Trace]) -> str:

@@ -15,11 +15,10 @@ from kube_registry.housekeeping.inventory import Image, Inventory, read_contents
 from kube_registry.kube.client import KubeClient
 from kube_registry.names import READ_PORT
 from kube_registry.registry.api import ANY_MANIFEST
-from kube_registry.registry.door import open_door
-from kube_registry.registry.pod_exec import program_in_pod
+from kube_registry.registry.pod_exec import process_in_pod
 
 READERS = 4
-"""Programs that read at a time; two for each core that a small node has, for each also waits for the registry."""
+"""Processes that read at a time; two for each core that a small node has, for each also waits for the registry."""
 
 _READ = f"""\
 ask() {{
@@ -72,24 +71,19 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
     Raises:
         ClusterError: the registry cannot be read at all, which is never taken for damage.
     """
-    seen = await _contents(kube)
+    seen = await read_contents(kube)
     needed = needs(seen)
     first = {part.digest: part for part in reversed(list(needed))}
     size = sum(part.size for part in first.values())
     read, damage = begin(size), list[Damage]()
     suspect = await damaged(kube, {part: "read" if first[part.digest] is part else "find" for part in needed}, read)
     if suspect:
-        needed = needs(await _contents(kube))
+        needed = needs(await read_contents(kube))
         keys = {part.key for part in suspect}
         suspect = await damaged(kube, {part: "read" for part in needed if part.key in keys}, lambda _: None)
         damage = await diagnose(kube, suspect, needed)
     known = frozenset(f"{repository}@{digest}" for repository, digest in seen.manifests)
     return Verified(len(first), size, tuple(damage), needed, known)
-
-
-async def _contents(kube: KubeClient) -> Inventory:
-    async with open_door(kube, None) as registry:
-        return await read_contents(kube, registry)
 
 
 async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[Part], None]) -> list[Part]:
@@ -101,15 +95,15 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
         read: told of each whose bytes were read.
 
     Raises:
-        ExecError: the pod ended, or its programs do.
+        ExecError: the pod ended, or its processes do.
         ForbiddenError: a right is missing.
     """
     waiting, found = iter(sorted(parts, key=lambda part: part.size, reverse=True)), list[Part]()
 
     async def read_some(_: int) -> None:
         command, seconds = ["sh", "-c", _READ], reading_seconds(parts)
-        async with program_in_pod(kube, "reading what is stored", command, seconds=seconds) as program:
-            async for part, answer in program.answers(waiting, lambda part: f"{parts[part]} {part.path}"):
+        async with process_in_pod(kube, "reading what is stored", command, seconds=seconds) as process:
+            async for part, answer in process.answers(waiting, lambda part: f"{parts[part]} {part.path}"):
                 if parts[part] == "read":
                     read(part)
                 if answer not in (part.digest, "there"):

@@ -23,6 +23,7 @@ from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key,
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.spec.settings import RegistrySettings
+from kube_registry.text import first_of
 
 SETTLE_SECONDS = 8.0
 """How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""
@@ -57,13 +58,10 @@ async def prove_nodes(
     if 0 < len(others) < len(verdicts):
         say(f"images for {settings.platform} are not for {', '.join(sorted(others)[:WORST])} of {len(others)} nodes")
     if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
-        named = f"{', '.join(later[:WORST])}{f' and {len(later) - WORST} more' if len(later) > WORST else ''}"
-        say(
-            f"{len(later)} of {len(verdicts)} nodes cannot be asked now: {named}. The next update that pushes asks them"
-        )
-    failing = {node: verdict for node, verdict in verdicts.items() if verdict is not PULLED and not verdict.later}
-    if len(others) < len(verdicts):
-        failing = {node: verdict for node, verdict in failing.items() if verdict is not ARCHITECTURE}
+        named = f"{len(later)} of {len(verdicts)} nodes cannot be asked now: {first_of(later, WORST)}"
+        say(f"{named}. The next update that pushes asks them")
+    fine = (PULLED,) if len(others) == len(verdicts) else (PULLED, ARCHITECTURE)
+    failing = {node: verdict for node, verdict in verdicts.items() if verdict not in fine and not verdict.later}
     if failing:
         raise await _preflight_error(kube, settings, failing, len(verdicts))
 

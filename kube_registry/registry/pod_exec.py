@@ -1,10 +1,10 @@
-"""A program run in the registry's pod, as `kubectl exec` does.
+"""A process in the registry's pod, as `kubectl exec` does.
 
 Source: the subprotocol v4.channel.k8s.io of exec (kubernetes staging/src/k8s.io/apimachinery/pkg/util/remotecommand):
 a message's first byte is its channel, and what comes last is a Status that has the exit status. Standard input cannot
 be ended without ending the connection.
 
-A program that prints nothing for too long hangs, as one does whose disk hangs; it is left alone then. There is no other
+A process that prints nothing for too long hangs, as one does whose disk hangs; it is left alone then. There is no other
 bound: a volume may have any size.
 """
 
@@ -30,14 +30,14 @@ _CONTAINER = "write"
 _ENDS = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 _AHEAD = 4
-"""Questions that a program is told of before it has answered the first: it shall not wait for our voice."""
+"""How many questions are sent ahead, so that the process never waits for the network."""
 
 T = TypeVar("T")
 
 
 @dataclass
-class Program:
-    """A program that runs in the pod; `program_in_pod` starts it.
+class Process:
+    """A process that runs in the pod; `process_in_pod` starts it.
 
     Args:
         kube: client of the registry's cluster.
@@ -53,7 +53,7 @@ class Program:
     _errors: bytearray = field(default_factory=bytearray)
     _status: dict[str, Any] = field(default_factory=dict)
 
-    async def tell(self, line: str) -> None:
+    async def send(self, line: str) -> None:
         """Give it a line on its standard input.
 
         Raises:
@@ -82,10 +82,10 @@ class Program:
             raise ExecError(where=self.kube.where, doing=self.doing, reason=one_line(words))
 
     async def answers(self, questions: Iterable[T], line: Callable[[T], str]) -> AsyncIterator[tuple[T, str]]:
-        """The answers of a program that gives a line for each that it reads, and ends at an empty one.
+        """The answers of a process that gives a line for each that it reads, and ends at an empty one.
 
         Args:
-            questions: taken one by one, so that several programs may share an iterator.
+            questions: taken one by one, so that several processes may share an iterator.
             line: how a question is put.
 
         Raises:
@@ -97,17 +97,17 @@ class Program:
         async def ask() -> None:
             for question in islice(asked, 1):
                 waiting.append(question)
-                await self.tell(line(question))
+                await self.send(line(question))
 
         for _ in range(_AHEAD):
             await ask()
         if not waiting:
-            await self.tell("")
+            await self.send("")
         async for answer in self.lines():
             yield waiting.popleft(), answer
             await ask()
             if not waiting:
-                await self.tell("")
+                await self.send("")
 
     async def _message(self) -> aiohttp.WSMessage:
         async with self._in_time():
@@ -123,7 +123,7 @@ class Program:
             raise ExecError(where=self.kube.where, doing=self.doing, reason=reason) from None
 
     def _output(self, channel: int, data: bytes) -> bytes:
-        """Keep what is no output of the program, and return what is."""
+        """Keep what is no output of the process, and return what is."""
         if channel == _STDERR:
             self._errors += data
         elif channel == _STATUS:
@@ -132,10 +132,10 @@ class Program:
 
 
 @asynccontextmanager
-async def program_in_pod(
+async def process_in_pod(
     kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float
-) -> AsyncIterator[Program]:
-    """A program in the container of the write door; its standard input ends with this, not the program itself.
+) -> AsyncIterator[Process]:
+    """A process in the container of the write door; its standard input ends with this, not the process itself.
 
     Args:
         kube: client of the registry's cluster.
@@ -154,7 +154,7 @@ async def program_in_pod(
     path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
     async with open_websocket(kube, path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
-        yield Program(kube, doing, socket, seconds)
+        yield Process(kube, doing, socket, seconds)
 
 
 async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> list[str]:
@@ -170,5 +170,5 @@ async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, se
         ExecError: there is no pod, the program cannot be run, has failed, or has printed nothing for too long.
         ForbiddenError: a right is missing.
     """
-    async with program_in_pod(kube, doing, command, seconds=seconds) as program:
-        return [line async for line in program.lines()]
+    async with process_in_pod(kube, doing, command, seconds=seconds) as process:
+        return [line async for line in process.lines()]

@@ -8,6 +8,7 @@ from kube_registry.kube.errors import ForbiddenError
 from kube_registry.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
 from kube_registry.registry.errors import HostingTakenError, NamespaceTakenError, NodePortError
 from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+from kube_registry.text import one_line
 
 if TYPE_CHECKING:
     from kube_registry.kube.client import KubeClient
@@ -63,9 +64,8 @@ async def prove_hosting_free(settings: ClusterAddress) -> None:
         HostingTakenError: something does.
     """
     async with _client(settings) as kube:
-        taken = await kube.find(f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}")
-        if taken:
-            told = " ".join(" ".join(taken.get("data", {}).values()).split())
+        if taken := await kube.find(f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}"):
+            told = one_line(" ".join(taken.get("data", {}).values()))
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
 
 
@@ -80,8 +80,8 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
         holders = await _node_ports(kube)
         holder = holders.get(settings.node_port)
         reason = f"service {holder} has it" if holder else refused.rpartition(": ")[2].strip()
-        free = [port for port in FIXED_NODE_PORTS if port not in holders]
-        return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free[0])
+        free = next(port for port in FIXED_NODE_PORTS if port not in holders)
+        return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free)
 
 
 def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:

@@ -23,6 +23,7 @@ from kube_registry.kube.pods import (
 )
 from kube_registry.names import NODE_PROXY, REGISTRY, selector
 from kube_registry.registry.errors import NotReadyError
+from kube_registry.text import first_of
 
 PATIENCE_SECONDS = 8.0
 """How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
@@ -111,8 +112,7 @@ async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) 
         if not missing:
             return READY
         found = trouble(pods) if pods else await warning(kube, daemon_set)
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-        place = f"none listens on {', '.join(missing[:_MOST_NAMED])}{more}"
+        place = f"none listens on {first_of(missing, _MOST_NAMED)}"
         return Progress(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)

@@ -10,6 +10,7 @@ from kube_registry.review.changes import Changed
 from kube_registry.review.inert import cell, code, visible
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import Change
+from kube_registry.text import first_of
 
 MARK = "<!-- kube-registry preview -->"
 """The first line of the comment; a comment that has it is updated in place."""
@@ -90,9 +91,8 @@ def _files(changed: Changed, show: Show) -> str:
         return show(changed.unknown)
     if changed.since is None:
         return ""
-    named = ", ".join(map(show, changed.files[:MOST_FILES])) or "no file that git knows of"
-    more = len(changed.files) - MOST_FILES
-    return f"{named}{f' and {more} more' if more > 0 else ''} since {show(changed.since)}"
+    named = first_of([show(file) for file in changed.files], MOST_FILES) or "no file that git knows of"
+    return f"{named} since {show(changed.since)}"
 
 
 def _change(change: Change, show: Show) -> str:

@@ -1,5 +1,6 @@
 """What belongs to an image, who uses it, and what is made of manifests that cannot be read."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ from kube_registry.housekeeping.protection import protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.housekeeping.volume_listing import Room, Storage
 from kube_registry.kube.client import KubeClient
-from kube_registry.registry.api import RegistryClient, digest_of
+from kube_registry.registry.api import digest_of
 from tests.housekeeping.stored import NOW, digest, image, index, listed, listed_in
 
 
@@ -193,7 +194,8 @@ async def seen(monkeypatch: pytest.MonkeyPatch, *listings: Storage) -> Inventory
         return next(following)
 
     monkeypatch.setattr(inventory, "read_storage", read_storage)
-    return await read_contents(cast("KubeClient", None), cast("RegistryClient", Door()))
+    monkeypatch.setattr(inventory, "open_door", lambda _kube, _lease: nullcontext(Door()))
+    return await read_contents(cast("KubeClient", None))
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.registry.errors import ExecError
-from kube_registry.registry.pod_exec import program_in_pod, run_in_pod
+from kube_registry.registry.pod_exec import process_in_pod, run_in_pod
 from tests.fakes.fake_api import FakeApi
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -38,14 +38,14 @@ async def run(kube: KubeClient) -> None:
 
 
 async def ask(kube: KubeClient) -> None:
-    async with program_in_pod(kube, "a test", ["sh"], seconds=1) as program:
-        async for _ in program.answers(range(10), str):
+    async with process_in_pod(kube, "a test", ["sh"], seconds=1) as process:
+        async for _ in process.answers(range(10), str):
             pass
 
 
 async def give_much(kube: KubeClient) -> None:
-    async with program_in_pod(kube, "a test", ["sh"], seconds=1) as program:
-        async for _ in program.answers(range(10), lambda _: "x" * 10_000_000):
+    async with process_in_pod(kube, "a test", ["sh"], seconds=1) as process:
+        async for _ in process.answers(range(10), lambda _: "x" * 10_000_000):
             pass
 
 

@@ -16,7 +16,6 @@ from kube_registry.housekeeping.usage import Use, output_uses
 from kube_registry.kube.client import open_client
 from kube_registry.push.push_path import PushPath
 from kube_registry.registry.api import open_registry
-from kube_registry.registry.door import open_door
 from kube_registry.registry.read_back import missing_content
 from kube_registry.spec.settings import Settings
 from lab.errors import LabError
@@ -76,6 +75,5 @@ async def _push(settings: Settings, docker_host: str, name: str, repository: str
 
 async def _collect(settings: Settings, outputs: list[Use]) -> None:
     async with open_client(settings) as kube:
-        async with open_door(kube, None) as registry:
-            seen = await take_inventory(kube, registry, outputs)
+        seen = await take_inventory(kube, outputs)
         await collect(kube, outputs, _KEEP, plan_gc(kube.where, seen, _KEEP), print)

@@ -41,8 +41,7 @@ def stored_tag(settings: Settings, repository: str, tag: str) -> str | None:
 async def first_usage(settings: Settings) -> Usage:
     """The first answer about who uses what that an API server gives after it was stopped and started."""
     async with open_client(settings) as kube:
-        async with open_door(kube, None) as registry:
-            seen = await read_contents(kube, registry)
+        seen = await read_contents(kube)
         names = names_of(seen.storage, seen.manifests)
 
         async def ask() -> Usage | None:

@@ -181,7 +181,7 @@ class TestLost:
         blob, keep, old = os.urandom(1000), Keep(newest=1), await garbage(settings)
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
         async with open_client(settings) as kube, open_door(kube, None) as registry:
-            agreed = plan_gc(kube.where, await take_inventory(kube, registry, []), keep)
+            agreed = plan_gc(kube.where, await take_inventory(kube, []), keep)
 
             def say(words: str) -> None:
                 if words.startswith("deleting "):

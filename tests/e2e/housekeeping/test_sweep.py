@@ -18,7 +18,6 @@ from kube_registry.housekeeping.inventory import take_inventory
 from kube_registry.housekeeping.sweep import STOP_SECONDS
 from kube_registry.kube.client import open_client
 from kube_registry.lease.errors import LeaseLostError
-from kube_registry.registry.door import open_door
 from kube_registry.spec.settings import Settings
 from lab.cluster import known as plan_of
 from lab.plan import Plan
@@ -98,8 +97,7 @@ async def collecting(settings: Settings, hang: Hang) -> AsyncIterator["asyncio.T
     """A collection that hangs in the pod."""
     keep = Keep(newest=1)
     async with open_client(settings) as kube:
-        async with open_door(kube, None) as registry:
-            agreed = plan_gc(kube.where, await take_inventory(kube, registry, []), keep)
+        agreed = plan_gc(kube.where, await take_inventory(kube, []), keep)
         task = asyncio.create_task(collect(kube, [], keep, agreed, hang.say))
         try:
             assert await poll(hang.begun, seconds=LONG_SECONDS, pause=0.1)
