@@ -20,7 +20,7 @@ class Checked:
     """A config that was checked, and what it was checked against.
 
     Args:
-        config: key -> value, keys without the project's name, as they are given.
+        config: key -> value, keys without the project's name, structured config as values.
         current: the same, every setting under its present name.
         secret: keys whose values are secret.
         settings: the settings that exist, as Pulumi writes them.
@@ -48,7 +48,6 @@ class Checked:
         """Whether a place has a value."""
         found: Any = self.current
         for part in place:
-            found = json.loads(found) if isinstance(found, str) else found
             if not isinstance(found, Mapping) or found.get(part) in (None, ""):
                 return False
             found = found[part]
@@ -78,9 +77,7 @@ def nearest(name: str, known: Collection[str]) -> str | None:
 def renamed(place: list[str], checked: Checked) -> Iterator[str]:
     """An image under a name that is allowed, with the settings that it has."""
     images: Any = checked.config["images"]
-    images = json.loads(images) if isinstance(images, str) else images
-    name = place[1]
-    return moved(place, ["images", allowed_name(name, images)], images[name], checked)
+    return moved(place, ["images", allowed_name(place[1], images)], images[place[1]], checked)
 
 
 def moved(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:

@@ -17,8 +17,14 @@ def as_text(value: object) -> object:
 
 
 def from_json(value: object) -> object:
-    """Structured config, which Pulumi passes as JSON text and fleet.yaml as values. Numbers keep their own text."""
-    return json.loads(value, parse_int=str, parse_float=str) if isinstance(value, str) else value
+    """Structured config, which Pulumi passes as JSON text and fleet.yaml as values; what is no JSON stays as it is.
+
+    Numbers keep their own text.
+    """
+    try:
+        return json.loads(value, parse_int=str, parse_float=str) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def with_values(section: object) -> object:
@@ -41,15 +47,18 @@ Quantity = Annotated[Text, Field(pattern=_OF_A_RESOURCE)]
 """A quantity of a resource, such as 500m or 64Mi."""
 
 
-def setting(what: str, allowed: str, example: str, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A field that can say what it is, what it takes and how it is set."""
-    return Field(description=what, json_schema_extra={"allowed": allowed}, examples=[example], **rest)
+def setting(what: str, allowed: str, example: str, *, path: str | None = None, **rest: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A field that can say what it is, what it takes and how it is set.
 
-
-def part(what: str, allowed: str, path: str, example: str, default: object) -> Any:  # noqa: ANN401 - as pydantic's
-    """A field of a setting with fields of its own: its example is the value of a part of it, at a path."""
-    extra: dict[str, Any] = {"allowed": allowed, "path": path}
-    return Field(description=what, json_schema_extra=extra, examples=[example], default=default)
+    Args:
+        what: it is.
+        allowed: what it takes.
+        example: a value of it.
+        path: within a setting with fields of its own, of the part of it that has this value.
+        rest: as pydantic's Field takes it.
+    """
+    extra: Any = {"allowed": allowed, "path": path} if path else {"allowed": allowed}
+    return Field(description=what, json_schema_extra=extra, examples=[example], **rest)
 
 
 class Section(BaseModel):

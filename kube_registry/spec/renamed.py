@@ -1,6 +1,5 @@
 """Settings under their old names, which are read for one more release."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,15 +29,14 @@ def with_new_names(config: Mapping[str, object]) -> dict[str, Any]:
         if key not in config:
             continue
         first, *rest = place
-        within = current if not rest else _section(current.get(first))
-        if within is None:
+        within = (current.get(first) or {}) if rest else current
+        if not isinstance(within, Mapping):
             continue  # the section is no map, which is reported where it is checked
         if within.get(place[-1]) not in (None, ""):
             problem = f"it is the old name of {'.'.join(place)}, which is set as well"
             raise SettingsError(key, problem, f"`pulumi config rm --path {key}`")
-        within[place[-1]] = as_now(key, config[key])
-        if rest:
-            current[first] = within
+        moved = {**within, place[-1]: as_now(key, config[key])}
+        current = {**current, first: moved} if rest else moved
     return current
 
 
@@ -50,12 +48,3 @@ def as_now(key: str, value: object) -> object:
         return "nodeProxy" if TypeAdapter(bool).validate_python(value) else "nodePort"
     except ValidationError:
         return value
-
-
-def _section(written: object) -> dict[str, Any] | None:
-    """The fields of a section; None if it is no map."""
-    try:
-        found = json.loads(written) if isinstance(written, str) and written else written or {}
-    except ValueError:
-        return None
-    return dict(found) if isinstance(found, Mapping) else None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kube_registry.spec.fields import Quantity, Section, Text, as_text, part, setting, with_values
+from kube_registry.spec.fields import Quantity, Section, Text, setting, with_values
 
 _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
 """More than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity that make whole bytes."""
@@ -50,36 +50,36 @@ class Resources(Section):
 class PodSettings(Section):
     """How the registry's pod is placed and run, beyond what every cluster takes."""
 
-    node_selector: dict[Text, Text] = part(
+    node_selector: dict[Text, Text] = setting(
         "Labels that its node must have, besides kubernetes.io/os: linux.",
         "a map of labels",
-        'nodeSelector["kubernetes.io/arch"]',
         "amd64",
-        {},
+        path='nodeSelector["kubernetes.io/arch"]',
+        default={},
     )
-    tolerations: list[Toleration] = part(
-        "Taints that it tolerates.", "a list of tolerations", "tolerations[0].operator", "Exists", []
+    tolerations: list[Toleration] = setting(
+        "Taints that it tolerates.", "a list of tolerations", "Exists", path="tolerations[0].operator", default=[]
     )
-    resources: Resources = part(
+    resources: Resources = setting(
         "Resources of each of its two containers, which replace the defaults key by key.",
         "a map of requests and limits, each of quantities such as 500m or 64Mi",
-        "resources.limits.memory",
         "1Gi",
-        Resources(),
+        path="resources.limits.memory",
+        default=Resources(),
     )
-    priority_class: Text | None = part(
+    priority_class: Text | None = setting(
         "Its priority class, and the node proxy's.",
         "the name of a priority class",
-        "priorityClass",
         "system-cluster-critical",
-        None,
+        path="priorityClass",
+        default=None,
     )
-    user: Literal["fixed", "platform"] = part(
+    user: Literal["fixed", "platform"] = setting(
         "Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does.",
         "fixed or platform",
-        "user",
         "platform",
-        "fixed",
+        path="user",
+        default="fixed",
     )
 
     @property
@@ -91,13 +91,13 @@ class PodSettings(Section):
 class ClaimSettings(Section):
     """The registry's volume, as its PersistentVolumeClaim asks for it."""
 
-    size: Annotated[str, BeforeValidator(as_text), Field(pattern=_QUANTITY)] = part(
-        "Its size.", "a quantity of more than zero, such as 500Mi or 10Gi", "size", "10Gi", "10Gi"
+    size: Annotated[Text, Field(pattern=_QUANTITY)] = setting(
+        "Its size.", "a quantity of more than zero, such as 500Mi or 10Gi", "10Gi", path="size", default="10Gi"
     )
-    storage_class: Text | None = part(
+    storage_class: Text | None = setting(
         "Its storage class; the cluster's default if not set.",
         "the name of a storage class",
-        "storageClass",
         "standard",
-        None,
+        path="storageClass",
+        default=None,
     )

@@ -15,7 +15,7 @@ from kube_registry.kubeconfig_setting import with_home
 from kube_registry.names import short_name
 from kube_registry.spec.corrections import Checked
 from kube_registry.spec.endpoints import Endpoints, derive_push_port
-from kube_registry.spec.fields import Section, Text, from_json, part, setting, with_texts, with_values
+from kube_registry.spec.fields import Section, Text, from_json, setting, with_texts, with_values
 from kube_registry.spec.problems import first_problem, renamings
 from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
@@ -83,12 +83,12 @@ class RegistrySettings(ClusterAddress):
         ge=1024,
         le=65535,
     )
-    claim: Annotated[ClaimSettings, BeforeValidator(with_texts), BeforeValidator(from_json)] = part(
+    claim: Annotated[ClaimSettings, BeforeValidator(with_texts)] = setting(
         "The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set.",
         "a map of size, storageClass",
-        "size",
         "10Gi",
-        ClaimSettings(),
+        path="size",
+        default=ClaimSettings(),
     )
     registry_image: Text = setting(
         "Image of the registry, version 3.1 or newer.",
@@ -135,12 +135,12 @@ class RegistrySettings(ClusterAddress):
         "false",
         default=False,
     )
-    pod: Annotated[PodSettings, BeforeValidator(with_values), BeforeValidator(from_json)] = part(
+    pod: Annotated[PodSettings, BeforeValidator(with_values)] = setting(
         "How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user.",
         "a map of nodeSelector, tolerations, resources, priorityClass, user",
-        "user",
         "platform",
-        PodSettings(),
+        path="user",
+        default=PodSettings(),
     )
 
     @classmethod
@@ -160,11 +160,12 @@ class RegistrySettings(ClusterAddress):
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
         given = {key: value for key, value in own.items() if ":" not in key and value not in (None, "")}
+        sections = {"pod": described(PodSettings), "claim": described(ClaimSettings)}
+        given |= {key: from_json(given[key]) for key in given.keys() & {"images", *sections}}
         if given.get("pushPort") in (None, 0, "0"):  # Pulumi.yaml has 0 for one that was left out
             given["pushPort"] = derive_push_port(project, short_name(stack))
         hidden = {key.removeprefix(f"{project}:") for key in secret}
         current = with_new_names(given)
-        sections = {"pod": described(PodSettings), "claim": described(ClaimSettings)}
         checked = Checked(given, current, hidden, described(cls), described(ImageSettings), sections)
         try:
             settings = cls.model_validate(current, context=(hidden, stack))
@@ -197,9 +198,7 @@ class RegistrySettings(ClusterAddress):
 class Settings(RegistrySettings):
     """All that is chosen about one stack, checked."""
 
-    images: Annotated[
-        dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]], BeforeValidator(from_json)
-    ] = setting(
+    images: dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]] = setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
         f"at least one image, named by its repository: {ALLOWED}",
         "./app",
