@@ -43,20 +43,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.settings = settings
         self.endpoints = settings.endpoints
         self.push_hooks = push_hooks(name, path)
-        self._namespace = kubernetes.core.v1.Namespace(
-            f"{name}-namespace",
-            metadata={
-                "name": settings.namespace,
-                "labels": {**labels("namespace"), **RESTRICTED},
-                "annotations": {**FORCE, RETAINED: "true"} if settings.retain else FORCE,
-            },
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                hooks=namespace_guard(name, settings, self),
-                retain_on_delete=settings.retain,
-                ignore_changes=NAMESPACE_STAYS,
-            ),
-        )
+        self._namespace = self._own_namespace(name)
         claim = self._claim(name)
         self._place = unmoved(settings, self._namespace, claim)
         deployment = self._deployment(name, claim)
@@ -67,20 +54,34 @@ class ClusterRegistry(pulumi.ComponentResource):
         namespace = deployment.metadata.namespace
         if settings.has_node_proxy:
             listeners = [Listener("registry", settings.node_port, address_of(service), READ_PORT)]
-            daemon_set = NodeProxy(
-                f"{name}-proxy", settings, self._place, listeners, pulumi.ResourceOptions(parent=self)
-            ).daemon_set
+            parent = pulumi.ResourceOptions(parent=self)
+            daemon_set = NodeProxy(f"{name}-proxy", settings, self._place, listeners, parent).daemon_set
             self.needed_to_push.append(daemon_set)
             namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
         self.claim_uid = claim.metadata.uid
-        running = when_ready(namespace, path, self)
         self.outputs = {
-            "namespace": running,
+            "namespace": when_ready(namespace, path, self),
             "nodePort": settings.node_port,
-            "pullHost": settings.endpoints.pull_host,
-            "pushAddress": settings.endpoints.push_address,
+            "pullHost": self.endpoints.pull_host,
+            "pushAddress": self.endpoints.push_address,
         }
         self.register_outputs(self.outputs)
+
+    def _own_namespace(self, name: str) -> kubernetes.core.v1.Namespace:
+        return kubernetes.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata={
+                "name": self.settings.namespace,
+                "labels": {**labels("namespace"), **RESTRICTED},
+                "annotations": {**FORCE, RETAINED: "true"} if self.settings.retain else FORCE,
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=namespace_guard(name, self.settings, self),
+                retain_on_delete=self.settings.retain,
+                ignore_changes=NAMESPACE_STAYS,
+            ),
+        )
 
     def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
         return kubernetes.core.v1.PersistentVolumeClaim(

@@ -16,28 +16,22 @@ HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-
 def tell_of_registry(name: str, settings: RegistrySettings, place: pulumi.Output[str], parent: pulumi.Resource) -> None:
     """Register the ConfigMap, unless somebody else's is there.
 
+    It says where this machine pushes while a tunnel is open, and where nodes pull; pods cannot push.
+
     Args:
         name: name of the component that it belongs to.
         settings: the stack.
         place: the registry's namespace, which is there once the registry stays where it is.
         parent: that component.
     """
-    kubernetes.core.v1.ConfigMap(
-        f"{name}-hosting",
-        metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
-        data={"localRegistryHosting.v1": place.apply(lambda _: hosting(settings))},
-        opts=pulumi.ResourceOptions(parent=parent, hooks=hosting_guard(name, settings)),
-    )
-
-
-def hosting(settings: RegistrySettings) -> str:
-    """What is told: where this machine pushes while a tunnel is open, and where nodes pull; pods cannot push.
-
-    JSON is YAML.
-    """
     told = {
         "host": settings.endpoints.push_address,
         "hostFromContainerRuntime": settings.endpoints.pull_host,
         "help": HELP,
     }
-    return json.dumps(told, indent=2)
+    kubernetes.core.v1.ConfigMap(
+        f"{name}-hosting",
+        metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
+        data={"localRegistryHosting.v1": place.apply(lambda _: json.dumps(told, indent=2))},  # JSON is YAML
+        opts=pulumi.ResourceOptions(parent=parent, hooks=hosting_guard(name, settings)),
+    )

@@ -82,7 +82,7 @@ class NodeProxy(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("kube-registry:index:NodeProxy", name, {}, opts)
-        own = settings.model_copy(update={"namespace": settings.proxy_namespace})
+        own = settings.model_copy(update={"namespace": settings.node_proxy_namespace})
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={

@@ -10,7 +10,6 @@ FILE, FUNCTION = 250, 40
 """The most lines; those of a function without its docstring."""
 
 ALLOWED = {
-    "components/cluster_registry.py: __init__": 45,
     "kube_registry/tunnel/listener.py": 320,
 }
 """File or function -> the lines that it may have until it is cut (ADR 0030)."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kube_registry.build.content import Entry, read_entries
+from kube_registry.build.content import ContextEntry, read_entries
 from kube_registry.build.dockerignore import ignore_file
 from kube_registry.build.errors import BuildContextError
 from kube_registry.build.hash_cache import OWN_FOLDER, flat, remembered_hashes
@@ -53,7 +53,7 @@ class Build:
     platform: str
     context: Path
     dockerfile: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[ContextEntry, ...]
     left_out: tuple[Path, ...]
     tag: str
     has_secret_args: bool = False
@@ -157,7 +157,7 @@ def _one_sentence(image: str, context: Path, dockerfile: Path) -> Iterator[None]
         raise BuildContextError(image=image, path=path, problem=problem, mend=mend) from error
 
 
-def _prove_names(image: str, entries: tuple[Entry, ...]) -> None:
+def _prove_names(image: str, entries: tuple[ContextEntry, ...]) -> None:
     """A build knows names as UTF-8 only (BuildKit's protobuf messages), and some of the first of them not at all."""
     problem = "has a name that is not UTF-8"
     wrong = next((entry for entry in entries if not _is_utf8(entry.path)), None)
@@ -175,7 +175,7 @@ def _is_utf8(path: str) -> bool:
     return path.encode(errors="replace").decode() == path
 
 
-def _fits_plain_header(first: Entry) -> bool:
+def _fits_plain_header(first: ContextEntry) -> bool:
     """BuildKit takes an archive whose first header is an extended one for the text of a Dockerfile (isArchive).
 
     It looks at the first 1,024 bytes, and an extended header (PAX) comes before what it describes.
@@ -184,7 +184,7 @@ def _fits_plain_header(first: Entry) -> bool:
     return plain and max(first.size, first.time // 1_000_000_000) < _TAR_NUMBER
 
 
-def _tag(entries: tuple[Entry, ...], *build: str) -> str:
+def _tag(entries: tuple[ContextEntry, ...], *build: str) -> str:
     digest = hashlib.sha256()
     _add(digest, *build)
     for entry in entries:

@@ -25,7 +25,7 @@ _MOST_HOPS = 40
 
 
 @dataclass(frozen=True)
-class Entry:
+class ContextEntry:
     """Something that a build reads.
 
     Attributes:
@@ -49,7 +49,7 @@ class Entry:
     widened: bool = False
 
 
-def read_entries(context: Path, dockerfile: Path, hashes: Hashes) -> tuple[tuple[Entry, ...], tuple[Path, ...]]:
+def read_entries(context: Path, dockerfile: Path, hashes: Hashes) -> tuple[tuple[ContextEntry, ...], tuple[Path, ...]]:
     """Read what is sent, sorted by path, and return with it the links that are not.
 
     Dockerfile and ignore file are read through a link that leads elsewhere. A Dockerfile that is not sent by itself
@@ -88,24 +88,24 @@ class _Reading:
     hashes: Hashes
     umask: int
 
-    def entry(self, path: str, source: Path) -> Entry | None:
+    def entry(self, path: str, source: Path) -> ContextEntry | None:
         """What is there; None for a socket and the like, or for what has gone meanwhile."""
         try:
             found = source.lstat()
             if stat.S_ISLNK(found.st_mode):
                 target = os.readlink(source)  # noqa: PTH115 - a Path drops a slash at the end, which counts
-                return Entry(path, "link", source, 0, _time(found), target)
+                return ContextEntry(path, "link", source, 0, _time(found), target)
             if stat.S_ISDIR(found.st_mode):
-                return Entry(path, "folder", source, _sent_mode(found.st_mode, self.umask), _time(found))
+                return ContextEntry(path, "folder", source, _sent_mode(found.st_mode, self.umask), _time(found))
             return self.file(path, source, found) if stat.S_ISREG(found.st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def file(self, path: str, source: Path, found: os.stat_result) -> Entry:
+    def file(self, path: str, source: Path, found: os.stat_result) -> ContextEntry:
         """A file; `found` is what was found of it just now."""
         mode, value = _sent_mode(found.st_mode, self.umask), self.hashes.of(path, source, found)
         widened = bool(mode & ~found.st_mode)
-        return Entry(path, "file", source, mode, _time(found), value, found.st_size, widened=widened)
+        return ContextEntry(path, "file", source, mode, _time(found), value, found.st_size, widened=widened)
 
 
 def _time(found: os.stat_result) -> int:

@@ -3,9 +3,10 @@
 import os
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from kube_registry.build.dockerignore import IgnoreRules, Verdict, ignore_file
+from kube_registry.build.dockerignore import Decision, IgnoreRules, ignore_file
 from kube_registry.build.hash_cache import OWN_FOLDER
 
 
@@ -26,29 +27,24 @@ def context_paths(context: Path, dockerfile: Path) -> list[str]:
     return sorted(paths | {parent for path in paths for parent in _parents(path)})
 
 
-def _walk(context: Path, rules: IgnoreRules, folder: str, above: Verdict | None) -> Iterator[str]:
+def _walk(context: Path, rules: IgnoreRules, folder: str, above: Decision | None) -> Iterator[str]:
     for entry in _scan(context / folder, ignored=above is not None and above.excluded):
         if entry.name == OWN_FOLDER:
             continue
         path = posixpath.join(folder, entry.name)
-        verdict = rules.judge(path, above)
-        if not verdict.excluded:
+        decision = rules.judge(path, above)
+        if not decision.excluded:
             yield path
-        if entry.is_dir(follow_symlinks=False) and (not verdict.excluded or rules.enter(path)):
-            yield from _walk(context, rules, path, verdict)
+        if entry.is_dir(follow_symlinks=False) and (not decision.excluded or rules.enter(path)):
+            yield from _walk(context, rules, path, decision)
 
 
 def _scan(folder: Path, *, ignored: bool) -> list[os.DirEntry[str]]:
     """What is in a folder; nothing of one that has gone meanwhile, or that is ignored and not readable."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except PermissionError:
-        if ignored:
-            return []
-        raise
+    passed_over = (FileNotFoundError, NotADirectoryError, *((PermissionError,) if ignored else ()))
+    with suppress(*passed_over), os.scandir(folder) as entries:
+        return list(entries)
+    return []
 
 
 def _parents(path: str) -> Iterator[str]:

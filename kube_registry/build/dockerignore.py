@@ -37,7 +37,7 @@ class _Rule:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What the rules say of a path.
 
     Attributes:
@@ -76,7 +76,7 @@ class IgnoreRules:
         patterns = [line.strip(_SPACE) for line in lines if not line.startswith("#")]
         return cls(tuple(rule for pattern in patterns if pattern and (rule := _rule(pattern))))
 
-    def judge(self, path: str, parent: Verdict | None = None) -> Verdict:
+    def judge(self, path: str, parent: Decision | None = None) -> Decision:
         """What the rules say of a relative path.
 
         A rule that matched a folder matches all in it; a rule that re-includes is asked only while the path is
@@ -92,14 +92,14 @@ class IgnoreRules:
             if matched[number] or (rule.reincludes == excluded and rule.regex.fullmatch(path)):
                 matched[number] = True
                 excluded = not rule.reincludes
-        return Verdict(excluded, tuple(matched))
+        return Decision(excluded, tuple(matched))
 
     def exclude(self, path: str) -> bool:
         """Whether a relative path is left out."""
-        verdict, parts = None, path.split("/")
+        decision, parts = None, path.split("/")
         for length in range(1, len(parts) + 1):
-            verdict = self.judge("/".join(parts[:length]), verdict)
-        return bool(verdict and verdict.excluded)
+            decision = self.judge("/".join(parts[:length]), decision)
+        return bool(decision and decision.excluded)
 
     def enter(self, folder: str) -> bool:
         """Whether BuildKit searches an excluded folder for something to re-include."""
@@ -148,15 +148,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _compiled_plain(pattern: str) -> re.Pattern[str]:
     """A pattern without wildcards, but for a `**` before or behind it."""
-    if not pattern.startswith("**"):
-        text = pattern.removesuffix("**")
-        return re.compile(re.escape(text) + (".*" if text != pattern else ""), re.DOTALL)
     text = pattern.removeprefix("**")
-    if text.endswith("**"):
-        return re.compile("(.*/)?" + re.escape(text.removeprefix("/").removesuffix("**")) + ".*")
-    if text.startswith("/"):
-        return re.compile("(.*/)?" + re.escape(text[1:]), re.DOTALL)
-    return re.compile(".*" + re.escape(text), re.DOTALL)
+    anywhere, inside = text != pattern, text.endswith("**")
+    plain = re.escape((text.removeprefix("/") if anywhere else text).removesuffix("**"))
+    if anywhere and inside:
+        return re.compile(f"(.*/)?{plain}.*")
+    before = "(.*/)?" if text.startswith("/") else ".*"
+    return re.compile(f"{before if anywhere else ''}{plain}{'.*' if inside else ''}", re.DOTALL)
 
 
 def _translated(piece: str, *, is_last: bool) -> str:

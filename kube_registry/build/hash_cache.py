@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,15 +108,12 @@ def _read(cache: Path) -> dict[str, _Facts]:
 
 def _write(cache: Path, hashes: dict[str, _Facts]) -> None:
     """Write all or nothing."""
-    try:
+    with suppress(OSError):
         make_own_folder(cache.parent.parent)
         with tempfile.NamedTemporaryFile("w", dir=cache.parent, prefix="cache-", delete=False) as file:
-            whole = Path(file.name)
             try:
                 json.dump(hashes, file)
                 file.flush()
-                whole.replace(cache)
+                Path(file.name).replace(cache)
             finally:
-                whole.unlink(missing_ok=True)
-    except OSError:
-        return
+                Path(file.name).unlink(missing_ok=True)

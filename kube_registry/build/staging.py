@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kube_registry.build.build import CONTEXT, DOCKERFILE, Build
-from kube_registry.build.content import Entry
+from kube_registry.build.content import ContextEntry
 from kube_registry.build.errors import BuildContextError
 from kube_registry.build.hash_cache import forget_hashes, make_own_folder
 
@@ -85,13 +85,13 @@ def _use_again(build: Build, folder: Path) -> bool:
     return True
 
 
-def _is_only(folder: Path, entry: Entry) -> bool:
+def _is_only(folder: Path, entry: ContextEntry) -> bool:
     """Whether a file is this stage's alone, so that its time may change, and still what it was."""
     with (folder / CONTEXT / entry.path).open("rb") as file:
         return os.fstat(file.fileno()).st_nlink == 1 and hashlib.file_digest(file, "sha256").hexdigest() == entry.value
 
 
-def _set_time(path: Path, entry: Entry) -> None:
+def _set_time(path: Path, entry: ContextEntry) -> None:
     os.utime(path, ns=(entry.time, entry.time), follow_symlinks=False)
 
 
@@ -127,7 +127,7 @@ def _put_in_place(making: Path, folder: Path, build: Build) -> None:
             raise
 
 
-def _put(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> None:
+def _put(entry: ContextEntry, target: Path, earlier: dict[str, tuple[str, Path]]) -> None:
     """Put something into a stage; a file that is the same in an earlier stage is not written again."""
     if entry.kind == "folder":
         target.mkdir()
@@ -140,7 +140,7 @@ def _put(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> No
         _set_time(target, entry)
 
 
-def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) -> bool:
+def _linked(entry: ContextEntry, target: Path, earlier: dict[str, tuple[str, Path]]) -> bool:
     """Whether a file could be had from an earlier stage, as a hard link.
 
     Only the file of the same path serves: two names of one file in a stage would be hard links in the image.
@@ -154,7 +154,7 @@ def _linked(entry: Entry, target: Path, earlier: dict[str, tuple[str, Path]]) ->
     return False
 
 
-def _copy(entry: Entry, target: Path) -> None:
+def _copy(entry: ContextEntry, target: Path) -> None:
     digest = hashlib.sha256()
     try:
         source = entry.source.open("rb")
@@ -213,7 +213,7 @@ def _expected(build: Build) -> dict[str, _Facts]:
     return {**entries, DOCKERFILE: dockerfile, IGNORE: (stat.S_IFREG | 0o644, 0)}
 
 
-def _facts_of(entry: Entry) -> _Facts:
+def _facts_of(entry: ContextEntry) -> _Facts:
     """What an entry is once it is staged."""
     if entry.kind == "link":
         return stat.S_IFLNK, entry.value

@@ -57,7 +57,7 @@ async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
         found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack)))
     if settings.has_node_proxy:
         try:
-            await wait_proxy_ready(kube, settings.proxy_namespace, seconds=NOW_SECONDS)
+            await wait_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
         except KubeRegistryError as error:
             found.append(Finding("node proxy", well=False, words=with_fix(error)))
     return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]

@@ -43,7 +43,7 @@ class PushPath:
     ) -> None:
         self._of_session = settings, docker, docker_config
         self._lock = asyncio.Lock()
-        self._verdict: KubeRegistryError | bool | None = None
+        self._readiness: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
         self._tries: Counter[str] = Counter()
         self._named_before: dict[str, str | None] = {}
@@ -118,7 +118,7 @@ class PushPath:
             self._tries[holder] += 1
             if self._tries[holder] >= PUSH_TRIES:
                 return False
-            self._verdict = None
+            self._readiness = None
             if trouble := self._session.trouble:
                 say(Phase.BUILD, str(trouble))
             try:
@@ -141,11 +141,11 @@ class PushPath:
 
     async def _prove_ready(self, say: Say) -> None:
         """Ask once; what failed for one image fails for the next at once."""
-        if self._verdict is None:
+        if self._readiness is None:
             try:
                 await self._session.wait_ready(say)
-                self._verdict = True
+                self._readiness = True
             except KubeRegistryError as error:
-                self._verdict = error
-        if isinstance(self._verdict, KubeRegistryError):
-            raise self._verdict
+                self._readiness = error
+        if isinstance(self._readiness, KubeRegistryError):
+            raise self._readiness

@@ -83,7 +83,7 @@ class Session:
             if self._settings.has_node_proxy:
                 left = deadline - time.monotonic()
                 say(Phase.REGISTRY, f"waiting for the node proxy to listen on every node, {until(left)}")
-                await wait_proxy_ready(kube, self._settings.proxy_namespace, seconds=left)
+                await wait_proxy_ready(kube, self._settings.node_proxy_namespace, seconds=left)
             await _ask_write_door(kube, say)
 
     async def open(self, say: Say) -> bool:
@@ -183,9 +183,8 @@ async def _ask_write_door(kube: KubeClient, say: Say) -> None:
     """Have the registry write, if it can be asked: an update that pushes nothing waits for no collection."""
     try:
         await ask_write_door(kube)
-    except (VolumeFullError, VolumeNotWritableError):
-        raise
     except ClusterError as error:
-        if isinstance(error, RegistryError) and error.status is not None:
+        answered = isinstance(error, RegistryError) and error.status is not None
+        if answered or isinstance(error, VolumeFullError | VolumeNotWritableError):
             raise
         say(Phase.REGISTRY, f"whether the registry can write to its volume is asked again before a push: {error}")

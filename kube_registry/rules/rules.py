@@ -69,7 +69,7 @@ class Limits:
         """Those of one stack."""
         return cls(
             namespace=settings.namespace,
-            proxy_namespace=settings.proxy_namespace,
+            proxy_namespace=settings.node_proxy_namespace,
             pull_host=settings.endpoints.pull_host,
             images=frozenset({settings.registry_image, settings.proxy_image}),
             node_ports=node_ports,

@@ -185,7 +185,7 @@ class RegistrySettings(ClusterAddress):
         return self.exposure == "nodeProxy"
 
     @property
-    def proxy_namespace(self) -> str:
+    def node_proxy_namespace(self) -> str:
         """Namespace of the node proxy; another one than the registry's, because Pod Security allows more there."""
         return f"{self.namespace}-proxy"
 

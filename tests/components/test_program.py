@@ -126,6 +126,7 @@ def described(
     loop.set_exception_handler(lambda *_: None)  # of a program that fails, every output has the error that `run` raises
     asyncio.set_event_loop(loop)  # which Pulumi's test decorator expects to find
     before = settings.SETTINGS
+    settings.ROOT.set(None)  # the stack that an earlier program of this process registered has another name
     mocks.set_mocks(
         Engine(), project="kube-registry", stack="dev", preview=True, monitor=monitor, organization="organization"
     )

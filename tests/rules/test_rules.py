@@ -211,7 +211,7 @@ class TestPrivileged:
 def test_the_program_itself_keeps_all_of_them() -> None:
     assert found("kubernetes:apps/v1:Deployment", deployment_spec(SETTINGS), SETTINGS.namespace) == {}
     proxy = daemon_set_spec(SETTINGS, [Listener("registry", 30100, "10.0.0.1", 5000)])
-    assert found("kubernetes:apps/v1:DaemonSet", proxy, SETTINGS.proxy_namespace) == {}
+    assert found("kubernetes:apps/v1:DaemonSet", proxy, SETTINGS.node_proxy_namespace) == {}
     assert found("kubernetes:apps/v1:DaemonSet", proxy, SETTINGS.namespace).keys() == {"privileged"}
 
 
