@@ -69,7 +69,7 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
 async def _node_port(kube: KubeClient) -> int | None:
     """The node port as the cluster has it; None where that may not be read."""
     try:
-        service = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+        service = await kube.get(kube.path("services", REGISTRY))
     except RefusedError:
         return None
     return int(service["spec"]["ports"][0]["nodePort"])

@@ -50,7 +50,7 @@ class Proofs:
 async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
     """What is wrong with the Service and, if there is one, the node proxy; one finding that is well if nothing is."""
     found = list[Finding]()
-    service = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/services/{REGISTRY}")
+    service = await kube.find(kube.path("services", REGISTRY))
     ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
     if settings.node_port not in ports:
         problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up`"

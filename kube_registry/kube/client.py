@@ -45,8 +45,9 @@ def _an_object(data: bytes) -> dict[str, Any]:
 class KubeClient:
     """Open connections to one API server; `open_client` makes it and closes it.
 
-    Any method may also raise KubeconfigError, if credentials have expired and cannot be renewed. A request that fails
-    in a way that passes by itself is sent again (retries.py), as is the upgrade to a WebSocket.
+    Any method may also raise UnreachableError, if there is no answer within REQUEST_SECONDS or one that no API server
+    gives, and KubeconfigError, if credentials have expired and cannot be renewed. A request that fails in a way that
+    passes by itself is sent again (retries.py), as is the upgrade to a WebSocket.
 
     Args:
         access: connections and credentials.
@@ -70,11 +71,22 @@ class KubeClient:
         """The place that its errors name."""
         return self.access.where
 
+    def path(self, kind: str, name: str = "", *, group: str = "", namespace: str = "") -> str:
+        """Return the API path of all objects of a kind in a namespace, or of one of them.
+
+        Args:
+            kind: in the plural.
+            name: the object's, with what follows it in the path; empty for all.
+            group: API group and version; empty for core/v1.
+            namespace: the registry's if empty.
+        """
+        api = f"/apis/{group}" if group else "/api/v1"
+        return f"{api}/namespaces/{namespace or self.where.namespace}/{kind}{f'/{name}' if name else ''}"
+
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """The JSON object that a GET of an API path answers.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: an answer, but not the object.
         """
         return await self.send(_an_object, "GET", path, query=query)
@@ -83,7 +95,6 @@ class KubeClient:
         """The JSON object at an API path; None if there is none.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: an answer, but not the object.
         """
         try:
@@ -97,7 +108,6 @@ class KubeClient:
         """The text that a GET of an API path answers, where the API server passes on what another program says.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS.
             RefusedError: an answer, but not the text.
         """
         return await self.send(bytes.decode, "GET", path)
@@ -112,7 +122,6 @@ class KubeClient:
                 takes status 409 as well as the object, because the first request may have created it.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be made.
         """
         return await self.send(_an_object, "POST", path, body=made, repeatable=repeatable)
@@ -121,7 +130,6 @@ class KubeClient:
         """Put an object in the place of the one at an API path, of its resourceVersion if that is given; return it.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be; with status 409 if it is of another version by now.
         """
         return await self.send(_an_object, "PUT", path, body=made)
@@ -130,7 +138,6 @@ class KubeClient:
         """Make the object at an API path what is wanted, whether it is there or not (server-side apply).
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be made so.
         """
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
@@ -140,7 +147,6 @@ class KubeClient:
         """Delete the object at an API path at once; one that is gone already is fine.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it may not be deleted.
         """
         try:

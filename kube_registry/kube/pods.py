@@ -5,7 +5,7 @@ from typing import Any
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
-from kube_registry.names import selector
+from kube_registry.names import REGISTRY, selector
 
 Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
@@ -14,17 +14,21 @@ ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that say nothing but "not yet"."""
 
 
+async def list_pods(kube: KubeClient, labels: str, *, namespace: str = "") -> list[Object]:
+    """Return the pods with these labels, a label selector; those of the registry's namespace if it names no other."""
+    return list((await kube.get(kube.path("pods", namespace=namespace), labelSelector=labels))["items"])
+
+
 async def registry_pods(kube: KubeClient) -> list[Object]:
-    """The registry's pods as the API server lists them."""
-    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
-    return list((await kube.get(path, labelSelector=selector("registry")))["items"])
+    """Return the registry's pods."""
+    return await list_pods(kube, selector(REGISTRY))
 
 
 async def warning(kube: KubeClient, of: Object) -> str | None:
     """The newest warning about an object; None where events may not be read, which is no reason to fail."""
-    namespace, uid = of["metadata"]["namespace"], of["metadata"]["uid"]
+    path, uid = kube.path("events", namespace=of["metadata"]["namespace"]), of["metadata"]["uid"]
     try:
-        events = await kube.get(f"/api/v1/namespaces/{namespace}/events", fieldSelector=f"involvedObject.uid={uid}")
+        events = await kube.get(path, fieldSelector=f"involvedObject.uid={uid}")
     except RefusedError:
         return None
     return event_trouble(events["items"])

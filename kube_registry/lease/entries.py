@@ -22,7 +22,7 @@ CONFLICT_SECONDS = 15.0
 """How long a change is tried again while every write is answered with 409; after that the last answer is the error."""
 
 _PAUSE = 0.2
-_PATH = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+_GROUP = "coordination.k8s.io/v1"
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Entries:
             TimeoutError: the request took longer than `each`.
         """
         async with asyncio.timeout(each):
-            self.stored = await self._asking(each).find(f"{self._leases}/{REGISTRY}")
+            self.stored = await self._asking(each).find(self._path(REGISTRY))
         self._is_current = True
         return self._holders()
 
@@ -92,8 +92,8 @@ class Entries:
     async def _write(self, kube: KubeClient, wanted: Holders) -> dict[str, Any]:
         made = lease_object(wanted, self.stored)
         if self.stored is None:
-            return await kube.create(self._leases, made, repeatable=True)
-        return await kube.replace(f"{self._leases}/{REGISTRY}", made)
+            return await kube.create(self._path(), made, repeatable=True)
+        return await kube.replace(self._path(REGISTRY), made)
 
     def _holders(self) -> Holders:
         try:
@@ -101,6 +101,5 @@ class Entries:
         except ValueError as error:
             raise LeaseUnreadableError(where=self.kube.where, reason=str(error)) from error
 
-    @property
-    def _leases(self) -> str:
-        return _PATH.format(namespace=self.kube.where.namespace)
+    def _path(self, name: str = "") -> str:
+        return self.kube.path("leases", name, group=_GROUP)

@@ -12,7 +12,7 @@ from kube_registry.concurrency import poll
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import ForbiddenError, RefusedError
 from kube_registry.kube.nodes import Node
-from kube_registry.kube.pods import Object, warning
+from kube_registry.kube.pods import Object, list_pods, warning
 from kube_registry.preflight.probe_pod import LEFT, RUN, Verdict, busy, probe_pod, refused, verdict
 
 AT_ONCE = 100
@@ -45,11 +45,11 @@ async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float, 
     window = _Window(kube.until(ends), image, fixed_user, token_hex(4), deque(nodes))
     try:
         await poll(window.slide, seconds=ends - time.monotonic(), pause=_PAUSE)
-        for pod in await _pods_of(kube, window.run):
+        for pod in await list_pods(kube, f"{RUN}={window.run}"):
             if node := window.asked.pop(pod["spec"]["nodeName"], None):
                 window.verdicts[node[0]] = await _silence(kube, pod)
     finally:
-        await delete(kube, await _pods_of(kube, window.run))
+        await delete(kube, await list_pods(kube, f"{RUN}={window.run}"))
     return dict.fromkeys(nodes, _NOT_ASKED) | window.verdicts
 
 
@@ -88,9 +88,10 @@ class _Window:
             ForbiddenError: the right is missing; raised once all were tried, so that no pod is overlooked.
         """
         turn = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.asked)))]
-        path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods"
         pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in turn]
-        creates = (self.kube.create(path, pod, repeatable=True) for pod in pods)  # of one name, so it is one pod
+        creates = (
+            self.kube.create(self.kube.path("pods"), pod, repeatable=True) for pod in pods
+        )  # of one name, so it is one pod
         answers = await asyncio.gather(*creates, return_exceptions=True)
         for node, answer in zip(turn, answers, strict=True):
             if not isinstance(answer, BaseException) or _is_there(answer):
@@ -102,7 +103,7 @@ class _Window:
 
     async def _look(self) -> None:
         """Take the answers that there are by now, and end the turns of those who gave none in time."""
-        pods = {pod["spec"]["nodeName"]: pod for pod in await _pods_of(self.kube, self.run)}
+        pods = {pod["spec"]["nodeName"]: pod for pod in await list_pods(self.kube, f"{RUN}={self.run}")}
         answered = []
         for name, (node, since) in list(self.asked.items()):
             pod = pods.get(name)
@@ -126,17 +127,6 @@ async def _silence(kube: KubeClient, pod: Object) -> Verdict:
     return verdict(pod) or busy(await warning(kube, pod) or "no answer")
 
 
-async def _pods_of(kube: KubeClient, run: str) -> list[Object]:
-    return await listed(kube, f"{RUN}={run}")
-
-
-async def listed(kube: KubeClient, labels: str) -> list[Object]:
-    """Return the pods in the registry's namespace with these labels."""
-    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
-    return list((await kube.get(path, labelSelector=labels))["items"])
-
-
 async def delete(kube: KubeClient, pods: Sequence[Object]) -> None:
     """Delete pods."""
-    path = f"/api/v1/namespaces/{kube.where.namespace}/pods"
-    await asyncio.gather(*(kube.delete(f"{path}/{pod['metadata']['name']}") for pod in pods))
+    await asyncio.gather(*(kube.delete(kube.path("pods", pod["metadata"]["name"])) for pod in pods))

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes, proxy_mode
-from kube_registry.kube.pods import Object
+from kube_registry.kube.pods import Object, list_pods
 from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import selector
 from kube_registry.preflight.errors import PreflightError
-from kube_registry.preflight.node_window import Verdicts, ask, delete, listed
+from kube_registry.preflight.node_window import Verdicts, ask, delete
 from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, NODE_PROXY, PROBE, PULLED, busy
 from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key, recall, remember
 from kube_registry.registry.api import open_registry
@@ -150,5 +150,5 @@ async def _preflight_error(
 async def left_probes(kube: KubeClient) -> list[Object]:
     """The pods that an interrupted run has left; what is younger may belong to one that still goes on."""
     latest = datetime.now(UTC) - timedelta(seconds=LEFT_SECONDS)
-    probes = await listed(kube, selector(PROBE))
+    probes = await list_pods(kube, selector(PROBE))
     return [pod for pod in probes if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < latest]

@@ -54,7 +54,7 @@ def proof_key(node: Node) -> Key:
 
 async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
     """The records of nodes that were asked to pull in the way that the settings describe; none if they are odd."""
-    found = await kube.find(f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}") or {}
+    found = await kube.find(kube.path("configmaps", PROBE)) or {}
     kept: dict[str, str] = dict(found.get("data", {}))
     nodes, unanswered = kept.pop("nodes", "[]"), kept.pop("unanswered", "[]")
     if kept != _way(settings):
@@ -74,7 +74,7 @@ async def remember(kube: KubeClient, settings: RegistrySettings, records: Record
     nodes = [[*key, _second(proven)] for key, proven in records.proven.items()]
     unanswered = [[*key, _second(each.asked), each.why] for key, each in records.unanswered.items()]
     await kube.apply(
-        f"/api/v1/namespaces/{kube.where.namespace}/configmaps/{PROBE}",
+        kube.path("configmaps", PROBE),
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",

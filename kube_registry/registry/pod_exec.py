@@ -151,8 +151,7 @@ async def process_in_pod(
     pod = choose(pods)
     if pod is None:
         raise ExecError(where=kube.where, doing=doing, reason=explain(pods))
-    path = f"/api/v1/namespaces/{kube.where.namespace}/pods/{pod}/exec"
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), "true")
+    path, streams = kube.path("pods", f"{pod}/exec"), dict.fromkeys(("stdin", "stdout", "stderr"), "true")
     async with open_websocket(kube, path, PROTOCOL, container=_CONTAINER, command=command, **streams) as socket:
         yield Process(kube, doing, socket, seconds)
 

@@ -64,7 +64,7 @@ async def prove_hosting_free(settings: ClusterAddress) -> None:
         HostingTakenError: something does.
     """
     async with _client(settings) as kube:
-        if taken := await kube.find(f"/api/v1/namespaces/{HOSTING_NAMESPACE}/configmaps/{HOSTING}"):
+        if taken := await kube.find(kube.path("configmaps", HOSTING, namespace=HOSTING_NAMESPACE)):
             told = one_line(" ".join(taken.get("data", {}).values()))
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
 
@@ -105,7 +105,7 @@ async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
     """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
     if RETAINED not in namespace["metadata"].get("annotations", {}):
         return False
-    return not await kube.find(f"/apis/apps/v1/namespaces/{kube.where.namespace}/deployments/{REGISTRY}")
+    return not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
 
 
 async def _node_ports(kube: "KubeClient") -> dict[int, str]:

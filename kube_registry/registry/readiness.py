@@ -16,6 +16,7 @@ from kube_registry.kube.pods import (
     choose,
     explain,
     is_ready,
+    list_pods,
     registry_pods,
     rollout_trouble,
     trouble,
@@ -70,16 +71,15 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             reason that its claim, pod or container gives.
     """
     kube = kube.until(time.monotonic() + seconds)
-    place = f"namespaces/{kube.where.namespace}"
 
     async def look() -> Progress:
-        deployment = await kube.get(f"/apis/apps/v1/{place}/deployments/{REGISTRY}")
+        deployment = await kube.get(kube.path("deployments", REGISTRY, group="apps/v1"))
         pods = await registry_pods(kube)  # the Deployment's status is as old as its controller's last look
         if _is_rolled_out(deployment) and choose(pods):
             return READY
         if deployment["spec"]["replicas"] == 0:
             return Progress("its Deployment is scaled to 0", wrong=True)
-        claim = await kube.get(f"/api/v1/{place}/persistentvolumeclaims/{REGISTRY}")
+        claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
             return Progress(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         return await _of_pods(kube, deployment, pods)
@@ -103,10 +103,10 @@ async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) 
     kube = kube.until(time.monotonic() + seconds)
 
     async def look() -> Progress:
-        daemon_set = await kube.get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{NODE_PROXY}")
+        daemon_set = await kube.get(kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=namespace))
         newest = daemon_set["metadata"]["annotations"][_FORM]
-        listed = await kube.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector(NODE_PROXY))
-        pods = [pod for pod in listed["items"] if pod["metadata"]["labels"].get(_FORM_OF_POD) == newest]
+        listed = await list_pods(kube, selector(NODE_PROXY), namespace=namespace)
+        pods = [pod for pod in listed if pod["metadata"]["labels"].get(_FORM_OF_POD) == newest]
         nodes = {node.name for node in await pulling_nodes(kube)}
         missing = sorted(nodes - {pod["spec"].get("nodeName") for pod in pods if is_ready(pod)})
         if not missing:

@@ -76,7 +76,7 @@ async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError
     pods, claim, volume = list[Object](), dict[str, Any](), dict[str, Any]()
     with suppress(ClusterError):
         pods = await registry_pods(kube)
-        claim = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/persistentvolumeclaims/{REGISTRY}")
+        claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         volume = await kube.get(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
     pod, spec = pods[0]["spec"] if pods else {}, claim.get("spec", {})
     node = f"node {pod['nodeName']}" if "nodeName" in pod else "its node"
@@ -120,7 +120,7 @@ async def _figures(kube: KubeClient) -> str:
             if volume := _volume(summary, kube.where.namespace):
                 return f"{_used(volume)} are used, as its node counted them at {volume['time']}"
     with suppress(ClusterError):
-        claim = await kube.get(f"/api/v1/namespaces/{kube.where.namespace}/persistentvolumeclaims/{REGISTRY}")
+        claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         return f"it has {claim['status']['capacity']['storage']}, how it is used is told to who may `get` `nodes/proxy`"
     return "its size is not told to who asks"
 

@@ -109,7 +109,7 @@ class _Dialler:
         async for attempt in tries:
             with attempt:
                 pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
-                path = f"/api/v1/namespaces/{self.kube.where.namespace}/pods/{pod}/portforward"
+                path = self.kube.path("pods", f"{pod}/portforward")
                 opening = open_websocket(self.kube.once, path, PROTOCOL, ports=str(self.door))
                 socket = await opened.enter_async_context(opening)
                 return Line(str(pod), socket, attempt.retry_state.attempt_number)
