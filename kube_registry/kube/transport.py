@@ -1,5 +1,6 @@
 """Connections to an API server: their TLS, and the proxy that they go through, as Go and so kubectl has them."""
 
+import asyncio
 import base64
 import ssl
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,18 @@ from yarl import URL
 from kube_registry.kube.http_proxy import SOCKS
 
 Headers = Sequence[tuple[str, str]]
+
+
+class WebSocket(aiohttp.ClientWebSocketResponse):
+    """aiohttp's WebSocket, with the transport that carries it: only there are bounds set and a connection reset.
+
+    Attributes:
+        transport: of asyncio, closed or not.
+    """
+
+    def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **given: Any) -> None:  # noqa: ANN401 - as aiohttp has it
+        super().__init__(reader, writer, protocol, response, *args, **given)
+        self.transport: asyncio.Transport = response.connection.transport
 
 
 def open_pool(
@@ -36,7 +49,7 @@ def open_pool(
         connector: aiohttp.TCPConnector = SocksConnector(proxy, tls)
     else:
         connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-    return aiohttp.ClientSession(connector=connector, headers=headers)
+    return aiohttp.ClientSession(connector=connector, headers=headers, ws_response_class=WebSocket)
 
 
 def way(configuration: Configuration) -> Mapping[str, Any]:

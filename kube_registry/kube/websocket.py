@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
-import aiohttp
-
 from kube_registry.kube.client import KubeClient, Query
 from kube_registry.kube.connection import Session
 from kube_registry.kube.errors import RefusedError, UnreachableError
+from kube_registry.kube.transport import WebSocket
 
 CLOSE_SECONDS = 1.0
 """How long the end of a WebSocket is waited for."""
@@ -23,7 +22,7 @@ LARGEST_MESSAGE = 256 * 1024
 @asynccontextmanager
 async def open_websocket(
     kube: KubeClient, path: str, protocol: str, **query: str | Sequence[str]
-) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+) -> AsyncIterator[WebSocket]:
     """A WebSocket to an API path, closed at the end, within CLOSE_SECONDS even if the peer takes nothing more.
 
     No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would be closed
@@ -40,8 +39,8 @@ async def open_websocket(
         RefusedError: the upgrade was refused.
     """
 
-    async def upgrade(session: Session) -> aiohttp.ClientWebSocketResponse:
-        connected: aiohttp.ClientWebSocketResponse = await session.pool.ws_connect(
+    async def upgrade(session: Session) -> WebSocket:
+        connected: WebSocket = await session.pool.ws_connect(
             kube.url(path, query),
             protocols=[protocol],
             headers=session.headers,

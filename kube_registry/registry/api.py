@@ -14,7 +14,7 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from kube_registry.errors import Where
+from kube_registry.errors import KubeRegistryError, Where
 from kube_registry.kube.retries import PASSING, answer_lost, retried
 from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.registry.errors import RegistryError
@@ -139,7 +139,7 @@ class RegistryClient:
         return _Answer(answer.url, answer.status, answer.headers, body)
 
 
-def _patience(error: BaseException, bound: float) -> float:
+def _patience(error: KubeRegistryError, bound: float) -> float:
     """Return for how many seconds a question is asked again that failed so; a 500 is a damaged file, which lasts."""
     if not isinstance(error, RegistryError):
         return 0.0

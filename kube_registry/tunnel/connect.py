@@ -5,20 +5,20 @@ is an error at once.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-
-import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from kube_registry.concurrency import poll
 from kube_registry.errors import KubeRegistryError
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
 from kube_registry.kube.pods import choose, explain, registry_pods
-from kube_registry.kube.retries import no_sooner
+from kube_registry.kube.retries import retried
+from kube_registry.kube.transport import WebSocket
 from kube_registry.kube.websocket import open_websocket
 from kube_registry.names import WRITE_PORT
 from kube_registry.tunnel.errors import TunnelError, TunnelForbiddenError, TunnelProtocolError, TunnelTimeoutError
@@ -30,15 +30,14 @@ DIAL_TRIES = 6
 DIAL_SECONDS = 45.0
 """How long one connection may take to reach a pod, tries and pauses included: a replaced registry is back before."""
 
-_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
 _PAUSE = 0.2
 _PASSES_BY_ITSELF = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 """Refusals that speak of a pod just gone or a busy API server; all of 500 and above do too."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """An open line to a pod.
+class PodConnection:
+    """An open connection to a pod.
 
     Args:
         pod: its name.
@@ -47,15 +46,15 @@ class Line:
     """
 
     pod: str
-    socket: aiohttp.ClientWebSocketResponse
+    socket: WebSocket
     tries: int
 
 
 @asynccontextmanager
 async def dial(
     kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None], *, door: int = WRITE_PORT
-) -> AsyncIterator[Line]:
-    """A line to the registry's pod, closed at the end.
+) -> AsyncIterator[PodConnection]:
+    """A connection to the registry's pod, closed at the end.
 
     Args:
         kube: client of the registry's cluster.
@@ -73,7 +72,7 @@ async def dial(
     async with AsyncExitStack() as opened:
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                line = await dialler.dial(opened)
+                connection = await dialler.dial(opened)
         except TimeoutError:
             raise TunnelTimeoutError(
                 where=kube.where, push_port=push_port, reason=dialler.cause, seconds=DIAL_SECONDS
@@ -85,7 +84,7 @@ async def dial(
                 reason = f"the node refuses {PROTOCOL}"
                 raise TunnelProtocolError(where=kube.where, push_port=push_port, reason=reason) from error
             raise
-        yield line
+        yield connection
 
 
 @dataclass
@@ -97,23 +96,21 @@ class _Dialler:
     heard: Callable[[KubeRegistryError], None]
     door: int
     cause: str = "the API server does not answer"
+    tries: int = 0
 
-    async def dial(self, opened: AsyncExitStack) -> Line:
-        tries = AsyncRetrying(
-            retry=retry_if_exception(_passes_by_itself),
-            stop=stop_after_attempt(DIAL_TRIES),
-            wait=no_sooner(_BACK_OFF),
-            before_sleep=self._before_sleep,
-            reraise=True,
-        )
-        async for attempt in tries:
-            with attempt:
-                pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
-                path = self.kube.path("pods", f"{pod}/portforward")
-                opening = open_websocket(self.kube.once, path, PROTOCOL, ports=str(self.door))
-                socket = await opened.enter_async_context(opening)
-                return Line(str(pod), socket, attempt.retry_state.attempt_number)
-        raise AssertionError("the last try raises")
+    async def dial(self, opened: AsyncExitStack) -> PodConnection:
+        try_once = partial(self._dial_once, opened)
+        return await retried(try_once, self._patience, ends=math.inf, heard=self._note)  # its caller sets the bound
+
+    async def _dial_once(self, opened: AsyncExitStack) -> PodConnection:
+        self.tries += 1
+        pod = await poll(self._ready_pod, seconds=DIAL_SECONDS, pause=_PAUSE)
+        path = self.kube.path("pods", f"{pod}/portforward")
+        socket = await opened.enter_async_context(open_websocket(self.kube.once, path, PROTOCOL, ports=str(self.door)))
+        return PodConnection(str(pod), socket, self.tries)
+
+    def _patience(self, error: KubeRegistryError, bound: float) -> float:
+        return bound if self.tries < DIAL_TRIES and _passes_by_itself(error) else 0.0
 
     async def _ready_pod(self) -> str | None:
         pods = await registry_pods(self.kube.once)
@@ -121,10 +118,6 @@ class _Dialler:
         if pod is None:
             self._note(TunnelError(where=self.kube.where, push_port=self.push_port, reason=explain(pods)))
         return pod
-
-    def _before_sleep(self, state: RetryCallState) -> None:
-        if state.outcome and isinstance(error := state.outcome.exception(), KubeRegistryError):
-            self._note(error)
 
     def _note(self, error: KubeRegistryError) -> None:
         self.cause = getattr(error, "reason", str(error))
@@ -139,7 +132,7 @@ def _refuses_protocol(error: RefusedError) -> bool:
     return error.status == HTTPStatus.FORBIDDEN and silent and error.request.startswith("WebSocket ")
 
 
-def _passes_by_itself(error: BaseException) -> bool:
+def _passes_by_itself(error: KubeRegistryError) -> bool:
     if isinstance(error, RefusedError):
         return error.status in _PASSES_BY_ITSELF or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return isinstance(error, UnreachableError) and not isinstance(error, CertificateError)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tenacity import wait_none
 
 from kube_registry.kube import retries
 from kube_registry.kube.client import KubeClient, open_client
@@ -70,7 +69,7 @@ async def tunnel(kube: KubeClient) -> AsyncIterator[Tunnel]:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(dialling, "_BACK_OFF", wait_none())
+    monkeypatch.setattr(retries, "_back_off", lambda _: 0.0)
     for module in (dialling, tunnelling):
         monkeypatch.setattr(module, "_PAUSE", 0.01)
 

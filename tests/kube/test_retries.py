@@ -166,7 +166,7 @@ class TestAskedAgain:
             refused.set()
             return 0.05
 
-        monkeypatch.setattr(retries, "_BACK_OFF", pause)
+        monkeypatch.setattr(retries, "_back_off", pause)
         file = kubeconfig(tmp_path / "config", {"server": f"http://127.0.0.1:{port}"}, {})
         async with open_client(settings(file)) as kube, asyncio.TaskGroup() as group:
             created = group.create_task(kube.until(time.monotonic() + 30).create("/its", {}))

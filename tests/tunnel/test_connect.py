@@ -5,17 +5,17 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
 from kube_registry.errors import ClusterError, KubeRegistryError
-from kube_registry.kube import translate
+from kube_registry.kube import retries, translate
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
 from kube_registry.tunnel import connect as dialling
-from kube_registry.tunnel.connect import DIAL_TRIES, Line, dial
+from kube_registry.tunnel.connect import DIAL_TRIES, PodConnection, dial
 from kube_registry.tunnel.errors import TunnelForbiddenError, TunnelProtocolError, TunnelTimeoutError
 from lab import pki
 from tests.fakes.fake_api import FakeApi, FakePod, Refusal, settings_for
@@ -34,14 +34,14 @@ MISSING_RIGHT = (
 )
 
 
-async def dialled(kube: KubeClient, heard: list[KubeRegistryError] | None = None) -> Line:
+async def dialled(kube: KubeClient, heard: list[KubeRegistryError] | None = None) -> PodConnection:
     note = [] if heard is None else heard
-    async with dial(kube, PUSH_PORT, note.append) as line:
-        return line
+    async with dial(kube, PUSH_PORT, note.append) as connection:
+        return connection
 
 
 async def failure(kube: KubeClient, heard: list[KubeRegistryError] | None = None) -> ClusterError:
-    """Why there is no line; every reason says in its fields and in its words where."""
+    """Why there is no connection; every reason says in its fields and in its words where."""
     with pytest.raises(ClusterError) as raised:
         await dialled(kube, heard)
     error = raised.value
@@ -173,7 +173,7 @@ class TestWhatNoWaitingMends:
     async def test_a_certificate_that_is_not_trusted(
         self, tls_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dialling, "_BACK_OFF", lambda _: pytest.fail("it is tried again"))
+        monkeypatch.setattr(retries, "_back_off", lambda _: pytest.fail("it is tried again"))
         stranger = pki.found(tmp_path / "stranger")
         async with open_client(settings_for(tls_api.server, stranger, tmp_path)) as kube:
             assert isinstance(await failure(kube), CertificateError)
@@ -213,8 +213,8 @@ class TestWaitingForAPod:
             yield gone
 
         api.refusals = replaced()
-        line = await dialled(kube)
-        assert (line.pod, line.tries) == ("registry-2", 2)
+        connection = await dialled(kube)
+        assert (connection.pod, connection.tries) == ("registry-2", 2)
         assert api.upgrades == ["registry-1", "registry-2"]
 
 
@@ -247,7 +247,8 @@ class TestDeadline:
         monkeypatch.setattr(dialling, "DIAL_TRIES", 1000)
         api.list_refusals = iter([Refusal(500, "etcd is not there")] * 3)
         api.refusals = repeat(Refusal(503, "the node is not there"))
-        monkeypatch.setattr(dialling, "_BACK_OFF", lambda state: 0 if state.attempt_number < 4 else 60)
+        pauses = chain([0.0] * 3, repeat(60.0))
+        monkeypatch.setattr(retries, "_back_off", lambda _: next(pauses))
         assert "/pods/registry-1/portforward was refused with status 503" in (await self.timed_out(kube)).reason
         assert (api.looks, len(api.upgrades)) == (4, 1)
 
