@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -44,12 +45,30 @@ async def map_limited(work: Callable[[A], Awaitable[B]], of: Iterable[A], *, at_
         async with turns:
             return await work(thing)
 
+    async with together() as group:
+        tasks = [group.create_task(in_turn(thing)) for thing in of]
+    return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Have several tasks run; the first that fails ends the others, and its error is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(thing)) for thing in of]
+            yield group
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have some work go on while the block runs. No TaskGroup: another task may leave the block than entered it."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def cancelled_once(work: Coroutine[object, object, B]) -> B:

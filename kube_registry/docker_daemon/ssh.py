@@ -7,7 +7,6 @@ import asyncio
 import shlex
 import signal
 import tempfile
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,7 +50,8 @@ async def near_socket(host: str) -> AsyncIterator[str]:
 
             await poll(settled, seconds=SSH_SECONDS, pause=_PAUSE)
             if forwarding.returncode is not None:
-                raise _error(name, await _last_words(forwarding))
+                _, said = await forwarding.communicate()
+                raise _error(name, one_line(said.decode(errors="replace")))
             yield f"unix://{near}"
 
 
@@ -64,11 +64,6 @@ async def _far_socket(command: Sequence[str], name: str) -> str:
     if path := urlsplit(ended.out.decode().strip()).path:
         return path
     raise _error(name, ended.words)
-
-
-async def _last_words(process: Process) -> str:
-    assert process.stderr  # noqa: S101 - a pipe, see `started`
-    return one_line((await process.stderr.read()).decode(errors="replace"))
 
 
 def _error(name: str, said: str) -> OSError:

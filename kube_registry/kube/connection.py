@@ -22,7 +22,7 @@ from kube_registry.errors import Where
 from kube_registry.kube.credentials import Credential, CredentialSource, impersonation, read_token
 from kube_registry.kube.exec_plugin import credential_plugin
 from kube_registry.kube.http_proxy import proxy_for
-from kube_registry.kube.kubeconfig import Fields, KubeContext, named, read, usable
+from kube_registry.kube.kubeconfig import Fields, KubeContext, read, usable
 from kube_registry.kube.transport import Headers, open_pool, way
 from kube_registry.names import IN_CLUSTER, USER_AGENT
 from kube_registry.spec.settings import ClusterAddress
@@ -60,7 +60,6 @@ class Access:
     """
 
     where: Where
-    kubeconfig: str
     configuration: Configuration
     source: CredentialSource
     headers: Headers
@@ -86,7 +85,7 @@ class Access:
                 and not (refused and refused.credential == last.credential)
             ):
                 return last
-            with usable(self.where, self.kubeconfig):
+            with usable(self.where):
                 credential = await self.source()
                 if last and last.credential.certificate == credential.certificate:
                     self._last = replace(last, credential=credential)
@@ -104,7 +103,6 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
     Raises:
         KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
     """
-    kubeconfig = named(settings.kubeconfig)
     where = Where(
         cluster="cluster not known",
         kube_context=settings.kube_context,
@@ -112,7 +110,7 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
         kubeconfig=settings.kubeconfig,
         stack=settings.stack,
     )
-    with usable(where, kubeconfig):
+    with usable(where):
         configuration, context = Configuration(), KubeContext({}, {})
         if settings.kube_context == IN_CLUSTER:
             source = _service_account(configuration)
@@ -126,7 +124,7 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
         if context.cluster.get("disable-compression"):
             headers.append(("Accept-Encoding", "identity"))
     async with AsyncExitStack() as opened:
-        access = Access(where, kubeconfig, configuration, source, headers, opened)
+        access = Access(where, configuration, source, headers, opened)
         await access.session()
         yield access
 

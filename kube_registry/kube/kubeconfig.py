@@ -187,7 +187,7 @@ def _with_whole_paths(fields: Fields, folder: Path) -> Fields:
 
 
 @contextmanager
-def usable(where: Where, kubeconfig: str) -> Iterator[None]:
+def usable(where: Where) -> Iterator[None]:
     """Whatever is wrong with a kubeconfig or the files that it names becomes ours.
 
     Raises:
@@ -197,4 +197,4 @@ def usable(where: Where, kubeconfig: str) -> Iterator[None]:
         yield
     except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         kind = error.kind if isinstance(error, UnusableError) else KubeconfigError
-        raise kind(where=where, kubeconfig=kubeconfig, reason=one_line(error)) from error
+        raise kind(where=where, kubeconfig=named(where.kubeconfig), reason=one_line(error)) from error

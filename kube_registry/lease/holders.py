@@ -52,7 +52,7 @@ Holders = Mapping[str, Holder]
 
 
 @dataclass
-class Watch:
+class Observer:
     """Which holders are alive, judged by one observer that looks again and again.
 
     Only the observer's clock counts: clocks of different machines are never compared (as client-go's leader election).

@@ -19,12 +19,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
-from kube_registry.concurrency import poll
+from kube_registry.concurrency import meanwhile, poll
 from kube_registry.errors import KubeRegistryError, Where
 from kube_registry.kube.client import KubeClient
 from kube_registry.lease.entries import Entries
 from kube_registry.lease.errors import LeaseHeldError, LeaseLostError
-from kube_registry.lease.holders import Holder, Holders, Watch, seconds_until_known, timestamp
+from kube_registry.lease.holders import Holder, Holders, Observer, seconds_until_known, timestamp
 from kube_registry.limits import LEASE_SECONDS
 
 LOST_SECONDS = 20.0
@@ -113,17 +113,16 @@ async def lease_held(
     try:
         lease = await _enter(entries, key, mine, say, LEASE_SECONDS if seconds is None else seconds)
         new = seconds_until_known(entries.stored or {}) if alone else 0.0
-        task = asyncio.ensure_future(_keep(entries, key, mine, lease))  # no TaskGroup: another task may end it
-        try:
-            if new:
-                say(f"the Lease is new, so holders of a deleted one may go on: waiting {new:.0f} s for them to notice")
-                await asyncio.sleep(new)
-                lease.check()
-            yield lease
-        finally:
-            lease.give_back()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with meanwhile(_keep(entries, key, mine, lease)):
+            try:
+                if new:
+                    wait = f"waiting {new:.0f} s for them to notice"
+                    say(f"the Lease is new, so holders of a deleted one may go on: {wait}")
+                    await asyncio.sleep(new)
+                    lease.check()
+                yield lease
+            finally:
+                lease.give_back()
     finally:
         with suppress(KubeRegistryError, TimeoutError):  # others remove the entry then
             async with asyncio.timeout(RENEW_SECONDS):
@@ -142,13 +141,13 @@ async def lease_holders(kube: KubeClient) -> Holders:
 
 
 async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
-    watch, told, began = Watch(), "", 0.0
+    observer, told, began = Observer(), "", 0.0
     barring: list[str] = []
 
     def entered(holders: Holders) -> Holders | None:
         nonlocal began
         began = _now()
-        others = _without(watch.alive(holders, time.monotonic()), key)  # ours is there if only its answer was lost
+        others = _without(observer.alive(holders, time.monotonic()), key)  # ours is there if only its answer was lost
         barring[:] = sorted(holder.who for holder in others.values() if holder.bars(mine))
         return None if barring else {**others, key: replace(mine, renewed=timestamp())}
 
@@ -169,14 +168,14 @@ async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], 
 
 async def _keep(entries: Entries, key: str, mine: Holder, lease: Lease) -> None:
     """Renew the entry, and remove those of the dead, until that fails for LOST_SECONDS."""
-    watch, began = Watch(), 0.0
+    observer, began = Observer(), 0.0
 
     def renewed(holders: Holders) -> Holders | None:
         nonlocal began
         began = _now()
         if key not in holders:
             return None
-        return {**watch.alive(holders, time.monotonic()), key: replace(mine, renewed=timestamp())}
+        return {**observer.alive(holders, time.monotonic()), key: replace(mine, renewed=timestamp())}
 
     try:
         while (left := lease.ends - _now()) > 0:

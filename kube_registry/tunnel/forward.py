@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from kube_registry.concurrency import together
+from kube_registry.kube.transport import WebSocket
+from kube_registry.text import one_line
 from kube_registry.tunnel.frames import HEADER, PROTOCOL, Channel, FramingError, check_port, unwrap
-from kube_registry.tunnel.http_head import RefusedRequestError
-from kube_registry.tunnel.local_end import PIECE, NearEnd, reset
+from kube_registry.tunnel.local_end import PIECE, LocalEnd
 
 LINGER_SECONDS = 10.0
 """How long the pod may be silent once the local program has ended its side, before the connection is given up."""
@@ -38,10 +40,14 @@ class Traffic:
     sent: int = 0
     received: int = 0
 
+    def __add__(self, more: "Traffic") -> "Traffic":
+        """Return the sum."""
+        return Traffic(self.sent + more.sent, self.received + more.received)
+
 
 async def carry(
-    near: NearEnd,
-    socket: aiohttp.ClientWebSocketResponse,
+    local: LocalEnd,
+    socket: WebSocket,
     *,
     first: memoryview,
     port: int,
@@ -51,7 +57,7 @@ async def carry(
     """Carry until either side ends.
 
     Args:
-        near: the local program.
+        local: the local program.
         socket: the open WebSocket.
         first: the first message to the node.
         port: the pod's port, which the node repeats first on either channel.
@@ -65,26 +71,17 @@ async def carry(
     """
     if socket.protocol != PROTOCOL:
         raise FramingError(f"subprotocol {socket.protocol or 'none'} in place of {PROTOCOL}")
-    carrier = _carrier(socket)
-    if carrier is None:
-        raise NodeError("the connection broke off")
-    for transport in (carrier, near.transport):
+    for transport in (socket.transport, local.transport):
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
-    failure: Exception | None = None
-    try:
-        async with asyncio.TaskGroup() as ways:
-            up = ways.create_task(_up(near, socket, first, traffic, may_pass))
-            await _down(socket, carrier, near, port, traffic, may_pass=may_pass)
-            up.cancel()
-    except* (FramingError, NodeError, RefusedRequestError) as errors:
-        failure = errors.exceptions[0]
-    if failure:
-        raise failure
+    async with together() as ways:
+        up = ways.create_task(_up(local, socket, first, traffic, may_pass))
+        await _down(local, socket, port, traffic, may_pass)
+        up.cancel()
 
 
 async def _up(
-    near: NearEnd,
-    socket: aiohttp.ClientWebSocketResponse,
+    local: LocalEnd,
+    socket: WebSocket,
     message: memoryview | None,
     traffic: Traffic,
     may_pass: Callable[[], bool],
@@ -100,23 +97,15 @@ async def _up(
                 return
             await socket.send_bytes(message)  # type: ignore[arg-type] # it takes any buffer, and copies it
             traffic.sent += len(message) - HEADER
-            message = await near.message()
+            message = await local.message()
     heard = -1
-    while heard != traffic.received or near.transport.get_write_buffer_size():
+    while heard != traffic.received or local.transport.get_write_buffer_size():
         heard = traffic.received
         await asyncio.sleep(LINGER_SECONDS)
     await socket.close()
 
 
-async def _down(
-    socket: aiohttp.ClientWebSocketResponse,
-    carrier: asyncio.Transport,
-    near: NearEnd,
-    port: int,
-    traffic: Traffic,
-    *,
-    may_pass: Callable[[], bool],
-) -> None:
+async def _down(local: LocalEnd, socket: WebSocket, port: int, traffic: Traffic, may_pass: Callable[[], bool]) -> None:
     """Carry from the node."""
     for channel in (Channel.DATA, Channel.ERROR):
         if (message := await _message(socket)) is None:
@@ -125,45 +114,33 @@ async def _down(
     while (message := await _message(socket)) is not None:
         channel, data = unwrap(message)
         if channel is Channel.ERROR:
-            raise NodeError(" ".join(bytes(data).decode(errors="replace").split()))
+            raise NodeError(one_line(bytes(data).decode(errors="replace")))
         if not may_pass():
             return
         traffic.received += len(data)
         try:
-            await _hand_over(data, near, carrier)
+            await _hand_over(data, local, socket.transport)
         except ConnectionError:
             return  # the local program went away, which is its right
 
 
-async def _hand_over(data: memoryview, near: NearEnd, carrier: asyncio.Transport) -> None:
+async def _hand_over(data: memoryview, local: LocalEnd, carrier: asyncio.Transport) -> None:
     """Give it to the local program, and read nothing from the node while that takes nothing.
 
     aiohttp alone would read on until it holds half a MiB, and TLS as much again.
     """
-    near.write(data)
-    if near.transport.get_write_buffer_size() <= PIECE:
-        await near.drain()  # at once; raises if the local program is gone
+    local.write(data)
+    if local.transport.get_write_buffer_size() <= PIECE:
+        await local.drain()  # at once; raises if the local program is gone
         return
     carrier.pause_reading()
     try:
-        await near.drain()
+        await local.drain()
     finally:
         carrier.resume_reading()
 
 
-def cut(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """End the far end of a connection at once, without what is still to be sent."""
-    if carrier := _carrier(socket):
-        reset(carrier)
-
-
-def _carrier(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport | None:
-    """What carries the WebSocket, unless it is gone; aiohttp shows it nowhere, nor has it settings for its bounds."""
-    connection = socket._response.connection  # noqa: SLF001 - see above
-    return connection.transport if connection else None
-
-
-async def _message(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
+async def _message(socket: WebSocket) -> bytes | None:
     """The next message; None at a clean end, on whichever side it began."""
     message = await socket.receive()
     match message.type:

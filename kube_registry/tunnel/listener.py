@@ -10,17 +10,17 @@ door, which refuses every write by itself.
 import asyncio
 import errno
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
 
-from kube_registry.concurrency import poll
+from kube_registry.concurrency import meanwhile, poll
 from kube_registry.errors import KubeRegistryError
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
+from kube_registry.kube.errors import CertificateError, CredentialsError, KubeconfigError
 from kube_registry.kube.pods import explain, is_lost, registry_pods
 from kube_registry.lease.errors import LeaseLostError
 from kube_registry.lease.lease import Lease
@@ -34,33 +34,16 @@ from kube_registry.tunnel.errors import (
     TunnelProtocolError,
     TunnelTimeoutError,
 )
-from kube_registry.tunnel.forward import NodeError, Traffic, carry, cut
+from kube_registry.tunnel.forward import NodeError, Traffic, carry
 from kube_registry.tunnel.frames import FramingError
 from kube_registry.tunnel.http_head import RefusedRequestError
-from kube_registry.tunnel.local_end import NearEnd
+from kube_registry.tunnel.local_end import LocalEnd, reset
 from kube_registry.tunnel.loopback import bind
-
-WATCH_SECONDS = 10.0
-"""How often connections that carry nothing are looked after."""
-
-STRIKES = 2
-"""How many looks in a row must find the pod gone or the API server silent before a connection is cut."""
+from kube_registry.tunnel.watch import Connection, watch
 
 _NO_WAITING_MENDS = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
 _PAUSE = 0.2
 _LOG = logging.getLogger("kube_registry.tunnel")
-
-
-@dataclass
-class _Link:
-    """One accepted connection and what has become of it."""
-
-    task: asyncio.Task[None]
-    traffic: Traffic = field(default_factory=Traffic)
-    pod: str | None = None
-    socket: aiohttp.ClientWebSocketResponse | None = None
-    strikes: int = 0
-    cause: KubeRegistryError | None = None
 
 
 @dataclass
@@ -74,6 +57,7 @@ class Tunnel:
         reconnects: connections that found another pod than the one before, or a pod only after they were refused.
         trouble: what went wrong last since the registry was last asked to prove itself.
         broken: why it carries nothing any more.
+        connections: those that are open.
     """
 
     kube: KubeClient
@@ -82,7 +66,7 @@ class Tunnel:
     reconnects: int = 0
     trouble: KubeRegistryError | None = None
     broken: KubeRegistryError | None = None
-    _links: list[_Link] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
     _ended: Traffic = field(default_factory=Traffic)
     _pod: str | None = None
 
@@ -98,8 +82,7 @@ class Tunnel:
     @property
     def traffic(self) -> Traffic:
         """Bytes that all its connections have carried, ended ones too."""
-        carried = [self._ended, *(link.traffic for link in self._links)]
-        return Traffic(sum(each.sent for each in carried), sum(each.received for each in carried))
+        return sum((each.traffic for each in self.connections), self._ended)
 
     async def prove(self, seconds: float) -> None:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
@@ -137,111 +120,74 @@ class Tunnel:
         await self.prove(seconds)
         return True
 
-    async def serve(self, near: NearEnd) -> None:
+    async def serve(self, local: LocalEnd) -> None:
         """Carry one accepted connection to the door and back until either side ends it.
 
         One that fails is reset, so that half an answer is never taken for a whole one.
         """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - the server runs every connection in a task of its own
-        link = _Link(task)
-        self._links.append(link)
+        connection = Connection(local)
+        self.connections.append(connection)
         try:
             if not self.is_open():
                 raise self.broken or LeaseLostError(where=self.kube.where)
-            await self._carry(link, near)
+            await self._carry(connection)
         except KubeRegistryError as error:
             self._note(error)
-            near.reset()
+            local.reset()
         except RefusedRequestError as refused:
             # Docker tries TLS before HTTP at every registry: only what a web page may have sent is worth a line.
             level = logging.INFO if refused.status == HTTPStatus.FORBIDDEN else logging.DEBUG
             _LOG.log(level, "%s: refused a request: %s", self.address, refused)
-            await near.refuse(refused.answer)
+            await local.refuse(refused.answer)
         except asyncio.CancelledError:  # cut
-            if link.cause:
-                self._note(link.cause)
-            near.reset()
+            if connection.cause:
+                self._note(connection.cause)
+            local.reset()
         finally:
-            self._links.remove(link)
-            self._ended.sent += link.traffic.sent
-            self._ended.received += link.traffic.received
-            near.transport.close()
-
-    async def watch(self) -> None:
-        """Cut, for ever, what would hang for ever.
-
-        No pings go through a connection that carries data, so a dead node or API server is noticed from outside:
-        where nothing has moved, the API server is asked whether the pod is still there.
-        """
-        while True:
-            before = {id(link): (link.traffic.sent, link.traffic.received) for link in self._links}
-            await asyncio.sleep(WATCH_SECONDS)
-            still = [
-                link
-                for link in self._links
-                if link.pod and before.get(id(link)) == (link.traffic.sent, link.traffic.received)
-            ]
-            if still:
-                await self._look_after(still)
+            self.connections.remove(connection)
+            self._ended += connection.traffic
+            local.transport.close()
 
     def break_off(self, cause: KubeRegistryError) -> None:
         """Cut all connections, and carry nothing any more."""
         self.broken = cause
-        for link in self._links:
-            link.cause = cause
-            if link.socket:
-                cut(link.socket)
-            link.task.cancel()
+        for connection in self.connections:
+            connection.cause = cause
+            if connection.far:
+                reset(connection.far.socket.transport)
+            connection.local.task.cancel()
 
     async def end_connections(self) -> None:
         """Cut what is still open and wait until it is gone."""
         await asyncio.sleep(0)  # one that was accepted just now is known once its task has begun
-        tasks = [link.task for link in self._links]
+        tasks = [connection.local.task for connection in self.connections]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_after(self, still: list[_Link]) -> None:
-        """Count against each connection what would keep it still for ever; cut it when that is no passing thing."""
-        causes: dict[str, KubeRegistryError]
-        try:
-            pods = await registry_pods(self.kube.once)
-        except UnreachableError as error:
-            causes = dict.fromkeys((str(link.pod) for link in still), error)
-        except KubeRegistryError:
-            return
-        else:
-            gone = {pod for link in still if is_lost(pod := str(link.pod), pods)}
-            causes = {pod: self._gone(pod, explain(pods)) for pod in gone}
-        for link in still:
-            link.cause = causes.get(str(link.pod))
-            link.strikes = link.strikes + 1 if link.cause else 0
-            if link.strikes >= STRIKES:
-                link.task.cancel()
-
-    async def _carry(self, link: _Link, near: NearEnd) -> None:
-        if (first := await near.message()) is None:  # before the pod is asked for: a refused request costs it nothing
+    async def _carry(self, connection: Connection) -> None:
+        local = connection.local
+        if (first := await local.message()) is None:  # before the pod is asked for: a refused request costs it nothing
             return
         door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
-        async with dial(self.kube, self.port, self._note, door=door) as line:
-            if line.tries > 1 or line.pod != (self._pod or line.pod):
+        async with dial(self.kube, self.port, self._note, door=door) as far:
+            if far.tries > 1 or far.pod != (self._pod or far.pod):
                 self.reconnects += 1
-            self._pod = link.pod = line.pod
-            link.socket = line.socket
+            self._pod, connection.far = far.pod, far
             try:
-                await carry(near, line.socket, first=first, port=door, traffic=link.traffic, may_pass=may_pass)
+                await carry(local, far.socket, first=first, port=door, traffic=connection.traffic, may_pass=may_pass)
             except FramingError as error:
                 raise TunnelProtocolError(where=self.kube.where, push_port=self.port, reason=str(error)) from error
             except NodeError as error:
-                raise await self._explain_end(line.pod, str(error)) from error
+                raise await self._explain_end(far.pod, str(error)) from error
 
     async def _explain_end(self, pod: str, words: str) -> TunnelError:
         """What the end of a connection means: the pod is gone, or what the node said of it."""
         with suppress(KubeRegistryError):  # what the node said is what counts
             pods = await registry_pods(self.kube.once)
             if is_lost(pod, pods):
-                return self._gone(pod, f"{words}; {explain(pods)}")
+                reason = f"{words}; {explain(pods)}"
+                return PodGoneError(where=self.kube.where, push_port=self.port, pod=pod, reason=reason)
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
     def _no_answer(self, seconds: float) -> KubeRegistryError:
@@ -249,9 +195,6 @@ class Tunnel:
         return self.trouble or TunnelTimeoutError(
             where=self.kube.where, push_port=self.port, reason=reason, seconds=seconds
         )
-
-    def _gone(self, pod: str, reason: str) -> PodGoneError:
-        return PodGoneError(where=self.kube.where, push_port=self.port, pod=pod, reason=reason)
 
     def _note(self, error: KubeRegistryError) -> None:
         self.trouble = error
@@ -284,8 +227,8 @@ async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, secon
         raise kind(where=kube.where, push_port=port, reason=str(error.strerror)) from error
     tunnel.port = sockets[0].getsockname()[1]
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: NearEnd(tunnel.serve), sock=each) for each in sockets]
-    async with _meanwhile(tunnel.watch()):
+    servers = [await loop.create_server(lambda: LocalEnd(tunnel.serve), sock=each) for each in sockets]
+    async with meanwhile(watch(kube, tunnel.port, tunnel.connections)):
         try:
             await tunnel.prove(seconds)
             yield tunnel
@@ -293,14 +236,3 @@ async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, secon
             for server in servers:
                 server.close()
             await tunnel.end_connections()
-
-
-@asynccontextmanager
-async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Let something go on until the end. No TaskGroup: a tunnel may be closed by another task than opened it."""
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The near end of one connection: the local program, whose bytes are read into the messages that carry them.
+"""The local end of one connection: a program of this machine, whose bytes are read into the messages that carry them.
 
 Only requests that http_guard lets pass become messages. asyncio's streams would copy each byte three times between the
 socket and its message; that is a fifth of what an upload costs the processor.
@@ -23,18 +23,23 @@ _MESSAGES = 2
 REFUSED_SECONDS = 2.0
 """How long a program whose request was refused may go on sending before it has read why."""
 
-Serve = Callable[["NearEnd"], Coroutine[None, None, None]]
+Serve = Callable[["LocalEnd"], Coroutine[None, None, None]]
 """What is done for one accepted connection until it ends."""
 
 
-class NearEnd(asyncio.BufferedProtocol):
+class LocalEnd(asyncio.BufferedProtocol):
     """One accepted connection; no more than _MESSAGES of it are read before they are taken.
 
     Args:
         serve: is started for it, in a task of its own.
+
+    Attributes:
+        transport: leads to the program.
+        task: serves it.
     """
 
     transport: asyncio.Transport
+    task: asyncio.Task[None]
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
@@ -124,7 +129,7 @@ class NearEnd(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what asyncio gives to servers
         self.transport = transport
         self._guard = HttpGuard(transport.get_extra_info("sockname")[1])
-        self._task = asyncio.ensure_future(self._serve(self))
+        self.task = asyncio.ensure_future(self._serve(self))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own interface
         """Where the next bytes go: into an empty message, after its channel."""

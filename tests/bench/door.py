@@ -14,7 +14,7 @@ from kube_registry.kube.pods import choose, registry_pods
 from kube_registry.lease.lease import lease_held
 from kube_registry.spec.settings import Settings
 from kube_registry.tunnel.listener import Tunnel
-from kube_registry.tunnel.local_end import NearEnd
+from kube_registry.tunnel.local_end import LocalEnd
 from lab.errors import LabError
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             tunnel = Tunnel(kube, settings.push_port, lease)
             try:
                 loop = asyncio.get_running_loop()
-                async with await loop.create_server(lambda: NearEnd(tunnel.serve), sock=listener) as server:
+                async with await loop.create_server(lambda: LocalEnd(tunnel.serve), sock=listener) as server:
                     await server.serve_forever()
             finally:
                 await tunnel.end_connections()

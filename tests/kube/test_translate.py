@@ -145,7 +145,7 @@ class TestEveryError:
     async def test_none_gets_past_the_opening(self) -> None:
         for kind in [*lower_errors(), *below(yaml.YAMLError), KeyError, TypeError, AttributeError]:
             error = made(kind)
-            with pytest.raises(KubeconfigError) as raised, usable(WHERE, "config"):
+            with pytest.raises(KubeconfigError) as raised, usable(WHERE):
                 raise error
             assert "\n" not in str(raised.value)
 
@@ -155,7 +155,7 @@ class TestEveryError:
             async def ask(error: BaseException = error) -> Credential:
                 raise error
 
-            access = Access(WHERE, "config", None, ask, (), None)  # type: ignore[arg-type]
+            access = Access(WHERE, None, ask, (), None)  # type: ignore[arg-type]
             with pytest.raises(KubeconfigError):
                 await KubeClient(access).get("/version")
 

@@ -21,7 +21,7 @@ from kube_registry.lease import entries as entering
 from kube_registry.lease import holders as holding
 from kube_registry.lease import lease as leasing
 from kube_registry.lease.errors import LeaseHeldError, LeaseLostError, LeaseUnreadableError
-from kube_registry.lease.holders import DURATION_SECONDS, Holder, Watch
+from kube_registry.lease.holders import DURATION_SECONDS, Holder, Observer
 from kube_registry.lease.lease import LOST_SECONDS, RENEW_SECONDS, lease_held
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 from lab import pki
@@ -39,27 +39,27 @@ def holder(renewed: str, *, alone: bool = False) -> Holder:
     return Holder("pulumi up of ada@laptop", alone, renewed)
 
 
-class TestWatch:
+class TestObserver:
     def test_one_that_is_seen_first_is_alive_whatever_its_clock_says(self) -> None:
-        assert Watch().alive({"a": holder("1970-01-01T00:00:00Z")}, now=1000.0) != {}
+        assert Observer().alive({"a": holder("1970-01-01T00:00:00Z")}, now=1000.0) != {}
 
     def test_one_that_gives_no_sign_of_life_is_dead_after_a_while(self) -> None:
-        watch, holders = Watch(), {"a": holder("then")}
-        watch.alive(holders, now=0.0)
-        assert watch.alive(holders, now=DURATION_SECONDS - MOMENT) == holders
-        assert watch.alive(holders, now=DURATION_SECONDS) == {}
+        observer, holders = Observer(), {"a": holder("then")}
+        observer.alive(holders, now=0.0)
+        assert observer.alive(holders, now=DURATION_SECONDS - MOMENT) == holders
+        assert observer.alive(holders, now=DURATION_SECONDS) == {}
 
     def test_one_that_gives_signs_of_life_is_not(self) -> None:
-        watch = Watch()
+        observer = Observer()
         for second in range(0, 200, int(RENEW_SECONDS)):
             holders = {"a": holder(str(second))}
-            assert watch.alive(holders, now=float(second)) == holders
+            assert observer.alive(holders, now=float(second)) == holders
 
     def test_one_that_came_back_is_looked_at_anew(self) -> None:
-        watch, holders = Watch(), {"a": holder("then")}
-        watch.alive(holders, now=0.0)
-        watch.alive({}, now=DURATION_SECONDS)
-        assert watch.alive(holders, now=2 * DURATION_SECONDS) == holders
+        observer, holders = Observer(), {"a": holder("then")}
+        observer.alive(holders, now=0.0)
+        observer.alive({}, now=DURATION_SECONDS)
+        assert observer.alive(holders, now=2 * DURATION_SECONDS) == holders
 
 
 class TestHolder:

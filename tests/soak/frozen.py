@@ -11,7 +11,8 @@ from pathlib import Path
 
 from kube_registry.concurrency import poll
 from kube_registry.kube.translate import REQUEST_SECONDS
-from kube_registry.tunnel.listener import STRIKES, WATCH_SECONDS, Tunnel
+from kube_registry.tunnel.listener import Tunnel
+from kube_registry.tunnel.watch import STRIKES, WATCH_SECONDS
 from lab import control_plane
 from lab.errors import LabError
 from lab.plan import Plan
@@ -78,10 +79,10 @@ async def _sent(tunnel: Tunnel, count: int) -> None:
 
 async def _hanging_are_cut(tunnel: Tunnel) -> None:
     """Return when the connections that are open now have ended."""
-    hanging = list(tunnel._links)
+    hanging = list(tunnel.connections)
 
     async def gone() -> bool | None:
-        return not any(link is each for link in hanging for each in tunnel._links) or None
+        return not any(link is each for link in hanging for each in tunnel.connections) or None
 
     if not hanging or not await poll(gone, seconds=CUT_SECONDS, pause=0.1):
         raise LabError(f"{len(hanging)} connections hung, and were not cut within {CUT_SECONDS:.0f} s.")

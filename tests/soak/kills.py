@@ -87,6 +87,6 @@ async def _take_away(place: Place, path: PushPath, delay: float, way: str) -> in
     await asyncio.sleep(delay)
     pod = (await asyncio.to_thread(pod_of, place.plan, place.settings))["metadata"]["name"]
     delete = ("delete", "pod", pod, f"--namespace={place.settings.namespace}", "--wait=false", *_WAYS[way])
-    connections = len(tunnel_of(path)._links)
+    connections = len(tunnel_of(path).connections)
     await asyncio.to_thread(kubectl, place.plan, *delete)
     return connections

@@ -12,14 +12,14 @@ from fcntl import ioctl
 from pathlib import Path
 from termios import FIONREAD, TIOCOUTQ
 
-import aiohttp
 import pytest
 
 from kube_registry.kube.client import open_client
+from kube_registry.kube.transport import WebSocket
 from kube_registry.tunnel import listener as tunnelling
 from kube_registry.tunnel.forward import Traffic, carry
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
-from kube_registry.tunnel.local_end import NearEnd
+from kube_registry.tunnel.local_end import LocalEnd
 from lab import pki
 from tests.fakes import fake_node
 from tests.fakes.fake_api import FakeApi, settings_for
@@ -81,8 +81,8 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     ends = Ends()
 
     async def looked_at(
-        near: NearEnd,
-        ws: aiohttp.ClientWebSocketResponse,
+        near: LocalEnd,
+        ws: WebSocket,
         *,
         first: memoryview,
         port: int,

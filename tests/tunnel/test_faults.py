@@ -145,7 +145,7 @@ class TestLocalProgram:
         async with connected(tunnel, "echo") as (_, writer):
             await until(lambda: tunnel.traffic.sent > 0)
             writer.transport.abort()
-        await until(lambda: not tunnel._links)
+        await until(lambda: not tunnel.connections)
         assert tunnel.trouble is None
         assert await asked(tunnel, "give 5") == b"10000"
         assert api.upgrades

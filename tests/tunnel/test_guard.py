@@ -174,7 +174,7 @@ async def test_one_that_goes_on_sending_is_ended_after_a_while(tunnel: Tunnel, m
     with closing(writer):
         writer.write(sends(tunnel, "PUT", "Origin: null"))
         assert b"DENIED" in await reader.read()
-        await until(lambda: not tunnel._links)
+        await until(lambda: not tunnel.connections)
 
 
 async def test_one_that_is_gone_before_it_is_refused_leaves_nothing_behind(tunnel: Tunnel) -> None:
@@ -185,7 +185,7 @@ async def test_one_that_is_gone_before_it_is_refused_leaves_nothing_behind(tunne
             client.sendall(b"\x16\x03")
     async with aiohttp.ClientSession() as session, session.get(f"http://localhost:{tunnel.port}/v2/") as answer:
         assert answer.status == 200
-    await until(lambda: not tunnel._links)
+    await until(lambda: not tunnel.connections)
     gc.collect()
     assert failures == []
 

@@ -8,9 +8,10 @@ import pytest
 
 from kube_registry.kube import translate
 from kube_registry.kube.errors import UnreachableError
-from kube_registry.tunnel import listener as tunnelling
+from kube_registry.tunnel import watch
 from kube_registry.tunnel.errors import PodGoneError
-from kube_registry.tunnel.listener import STRIKES, Tunnel
+from kube_registry.tunnel.listener import Tunnel
+from kube_registry.tunnel.watch import STRIKES
 from tests.fakes.fake_api import FakeApi, FakePod, Refusal
 from tests.fakes.local import asked, connected, head, says_where, send, until
 from tests.fakes.target import Target, answer
@@ -39,7 +40,7 @@ class TestReconnects:
             await asked(tunnel, f"free x {len(data)}")
             await send(writer, data)
             assert await reader.read() == answer(data)
-        await until(lambda: not tunnel._links)
+        await until(lambda: not tunnel.connections)
         assert tunnel.traffic.sent - before.sent == sum(
             map(len, (data, head(tunnel, "hold x"), head(tunnel, f"free x {len(data)}")))
         )
@@ -49,7 +50,7 @@ class TestReconnects:
 class TestWatch:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tunnelling, "WATCH_SECONDS", 0.05)
+        monkeypatch.setattr(watch, "WATCH_SECONDS", 0.05)
 
     async def test_a_connection_whose_pod_is_gone_is_cut_after_so_many_looks(
         self, api: FakeApi, tunnel: Tunnel, target: Target
@@ -130,10 +131,10 @@ class TestWatch:
     async def test_a_connection_that_carries_is_not_looked_after(
         self, api: FakeApi, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tunnelling, "WATCH_SECONDS", 0.3)
+        monkeypatch.setattr(watch, "WATCH_SECONDS", 0.3)
         async with connected(tunnel, "echo") as (reader, writer):
             await self.alone(tunnel)
-            looks, until_then = api.looks, asyncio.get_running_loop().time() + 3 * tunnelling.WATCH_SECONDS
+            looks, until_then = api.looks, asyncio.get_running_loop().time() + 3 * watch.WATCH_SECONDS
             while asyncio.get_running_loop().time() < until_then:
                 writer.write(b"more\n")
                 await reader.readline()
@@ -151,7 +152,7 @@ class TestWatch:
 
     async def alone(self, tunnel: Tunnel) -> None:
         """The connection that proved the registry is gone, and the one that there is now carries."""
-        await until(lambda: len(tunnel._links) == 1 and tunnel._links[0].traffic.sent > 0)
+        await until(lambda: len(tunnel.connections) == 1 and tunnel.connections[0].traffic.sent > 0)
 
     async def looks(self, api: FakeApi, times: int) -> None:
         enough = api.looks + times

@@ -1,7 +1,6 @@
 """Our end of the relay: every connection that it accepts is opened to this machine's loopback and carried."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -17,21 +16,14 @@ class _Connection:
     Attributes:
         number: its name in the frames.
         received: what the relay has sent of it and is not yet written, at most WINDOW bytes.
-        ended: whether the relay will send no more.
         credit: how many bytes of it the relay takes.
-        changed: something of it may have changed.
+        credited: the relay takes more.
     """
 
     number: int
-    received: deque[bytes] = field(default_factory=deque)
-    ended: bool = False
+    received: asyncio.StreamReader = field(default_factory=asyncio.StreamReader)
     credit: int = WINDOW
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def change(self) -> None:
-        """Return after the next change."""
-        self.changed.clear()
-        await self.changed.wait()
+    credited: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def carry(frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port: int) -> None:
@@ -69,12 +61,12 @@ def _forget(carried: dict[int, tuple[_Connection, asyncio.Task[None]]], number: 
 def _note(connection: _Connection, kind: Kind, count: int, part: bytes) -> None:
     """Note what a frame says of a connection."""
     if kind is Kind.DATA:
-        connection.received.append(part)
+        connection.received.feed_data(part)
     elif kind is Kind.END:
-        connection.ended = True
+        connection.received.feed_eof()
     elif kind is Kind.CREDIT:
         connection.credit += count
-    connection.changed.set()
+        connection.credited.set()
 
 
 async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int) -> None:
@@ -95,11 +87,7 @@ async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int
 
 async def _to_port(connection: _Connection, writer: asyncio.StreamWriter, relay: asyncio.StreamWriter) -> None:
     uncredited = 0
-    while connection.received or not connection.ended:
-        if not connection.received:
-            await connection.change()
-            continue
-        part = connection.received.popleft()
+    while part := await connection.received.read(PIECE):
         writer.write(part)
         await writer.drain()
         uncredited += len(part)
@@ -112,7 +100,8 @@ async def _to_port(connection: _Connection, writer: asyncio.StreamWriter, relay:
 async def _to_relay(connection: _Connection, reader: asyncio.StreamReader, relay: asyncio.StreamWriter) -> None:
     while True:
         while connection.credit == 0:
-            await connection.change()
+            connection.credited.clear()
+            await connection.credited.wait()
         part = await reader.read(min(PIECE, connection.credit))
         if not part:
             break

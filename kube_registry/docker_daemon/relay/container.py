@@ -10,6 +10,7 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 
+from kube_registry.concurrency import meanwhile
 from kube_registry.docker_daemon.relay.carry import carry
 from kube_registry.docker_daemon.relay.frames import Frame, Kind, read_frames
 from kube_registry.docker_daemon.relay.image import relay_archive, relay_image
@@ -47,14 +48,8 @@ async def open_relay(
             frames = read_frames(reader)
             await asyncio.to_thread(container.start)
             await _wait_until_it_listens(frames)
-            carrying = asyncio.ensure_future(
-                _carry_until_lost(frames, writer, port, lost)
-            )  # no TaskGroup: see lease.py
-            try:
+            async with meanwhile(_carry_until_lost(frames, writer, port, lost)):
                 yield
-            finally:
-                carrying.cancel()
-                await asyncio.wait([carrying])
     finally:
         await asyncio.shield(asyncio.to_thread(_end, container))
 
