@@ -141,18 +141,6 @@ def other_port(port: int) -> int:
 _LAST_PORT = 65535
 
 
-class _Fields(dict[str, object]):
-    """An error's fields and properties, as `format_map` asks for them; a tuple as a list in words."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self._error = error
-
-    def __missing__(self, name: str) -> object:
-        value = getattr(self._error, name)
-        return ", ".join(value) if isinstance(value, tuple) else value
-
-
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 class KubeRegistryError(Exception):
     """Root of everything that a user can run into; a subclass is a dataclass of its fields.
@@ -173,9 +161,14 @@ class KubeRegistryError(Exception):
             cls.example = example
         dataclass(eq=False)(cls)
 
+    def __getitem__(self, name: str) -> object:
+        """A field or property as the template takes it: a tuple as a list in words."""
+        value = getattr(self, name)
+        return ", ".join(value) if isinstance(value, tuple) else value
+
     def __str__(self) -> str:
         """The template, filled in with the fields; bytes of a name that are not UTF-8 are escaped, to be printable."""
-        return self.sentence.format_map(_Fields(self)).encode(errors="backslashreplace").decode()
+        return self.sentence.format_map(self).encode(errors="backslashreplace").decode()
 
 
 class TookTooLongError(

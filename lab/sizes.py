@@ -9,24 +9,15 @@ from pathlib import Path
 FILE, FUNCTION = 250, 40
 """The most lines; those of a function without its docstring."""
 
-ALLOWED = {
-    "kube_registry/tunnel/listener.py": 320,
-}
-"""File or function -> the lines that it may have until it is cut (ADR 0030)."""
-
 PRODUCT = ("__main__.py", "registryctl.py", "components", "kube_registry", "policy")
 
 
 def too_long(checkout: Path) -> list[str]:
-    """A line for each file and function that is too long, or allowed to be and is not."""
+    """A line for each file and function that is too long."""
     command = ["git", "ls-files", "--", *PRODUCT]
     names = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.splitlines()
     sizes = [size for name in names if name.endswith(".py") for size in sizes_of(name, (checkout / name).read_text())]
-    long = {place: lines for place, lines, most in sizes if lines > most}
-    return [
-        *(f"{place}: {lines} lines are too many" for place, lines in long.items() if lines > ALLOWED.get(place, 0)),
-        *(f"{place}: is no longer too long, take it from ALLOWED" for place in ALLOWED if place not in long),
-    ]
+    return [f"{place}: {lines} lines are too many" for place, lines, most in sizes if lines > most]
 
 
 def sizes_of(name: str, text: str) -> Iterator[tuple[str, int, int]]:

@@ -28,14 +28,21 @@ def daemon_address(text: str, source: str) -> str:
     Raises:
         DaemonAddressError: it is none; the error has the one that Docker's client makes of it.
     """
-    meant = _completed(text.strip())
+    try:
+        meant = _completed(text.strip())
+    except ValueError:
+        meant = USUAL_ADDRESS
     if meant != text:
-        raise DaemonAddressError(source=source, host=_PASSWORD.sub(r"\1:***@", text), meant=meant or USUAL_ADDRESS)
+        raise DaemonAddressError(source=source, host=_PASSWORD.sub(r"\1:***@", text), meant=meant)
     return text
 
 
-def _completed(text: str) -> str | None:
-    """Return the address that Docker's client makes of a text; None if it makes none."""
+def _completed(text: str) -> str:
+    """Return the address that Docker's client makes of a text.
+
+    Raises:
+        ValueError: it makes none.
+    """
     scheme, found, rest = text.partition("://")
     scheme = scheme.lower()
     if text.startswith("/"):  # Docker's client makes a place on localhost of it, which is never meant
@@ -45,33 +52,27 @@ def _completed(text: str) -> str | None:
     if scheme == "ssh" and found:
         return _completed_ssh(f"ssh://{rest}")
     if found and scheme not in ("tcp", "http", "https"):
-        return None
+        raise ValueError(f"a scheme that Docker does not know: {scheme}")
     return _completed_tcp(f"tcp://{rest if found else text}")
 
 
-def _completed_tcp(text: str) -> str | None:
-    try:
-        place = urlsplit(text)
-        host, port = place.hostname, place.port
-    except ValueError:
-        return None
+def _completed_tcp(text: str) -> str:
+    place = urlsplit(text)
+    host, port = place.hostname, place.port
     if port == 0:
-        return None
+        raise ValueError("no port has the number 0")
     if host and port and place.username is None:
         return text
     there = place.netloc.rpartition("@")[2].rstrip(":") if host else "localhost"
     return f"tcp://{there}{'' if host and port else f':{port or DOCKER_PORT}'}{place.path}"
 
 
-def _completed_ssh(text: str) -> str | None:
+def _completed_ssh(text: str) -> str:
     """Return ssh://[USER@]HOST[:PORT][/PATH], without a password (docker/cli, connhelper/ssh.NewSpec)."""
-    try:
-        place = urlsplit(text)
-        _ = place.port
-    except ValueError:
-        return None
+    place = urlsplit(text)
+    _ = place.port  # raises ValueError where it is none
     if not place.hostname or place.query or place.fragment:
-        return None
+        raise ValueError("no host, or more than a host")
     if place.password is None:
         return text
     return f"ssh://{place.username}@{place.netloc.rpartition('@')[2]}{place.path}"

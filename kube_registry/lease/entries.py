@@ -14,7 +14,6 @@ from typing import Any
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
-from kube_registry.lease.errors import LeaseUnreadableError
 from kube_registry.lease.holders import Holders, lease_object, read_holders
 from kube_registry.names import REGISTRY
 
@@ -51,7 +50,7 @@ class Entries:
         async with asyncio.timeout(each):
             self.stored = await self._asking(each).find(self._path(REGISTRY))
         self._is_current = True
-        return self._holders()
+        return read_holders(self.stored, self.kube.where)
 
     async def change(self, change: Callable[[Holders], Holders | None], *, each: float | None = None) -> bool:
         """Change the entries; return whether they were changed.
@@ -70,7 +69,8 @@ class Entries:
         """
         ends = time.monotonic() + CONFLICT_SECONDS
         while True:
-            wanted = change(self._holders() if self._is_current else await self.read(each=each))
+            holders = read_holders(self.stored, self.kube.where) if self._is_current else await self.read(each=each)
+            wanted = change(holders)
             if wanted is None:
                 return False
             self._is_current = False
@@ -94,12 +94,6 @@ class Entries:
         if self.stored is None:
             return await kube.create(self._path(), made, repeatable=True)
         return await kube.replace(self._path(REGISTRY), made)
-
-    def _holders(self) -> Holders:
-        try:
-            return read_holders(self.stored)
-        except ValueError as error:
-            raise LeaseUnreadableError(where=self.kube.where, reason=str(error)) from error
 
     def _path(self, name: str = "") -> str:
         return self.kube.path("leases", name, group=_GROUP)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
+from kube_registry.lease.errors import LeaseUnreadableError
 from kube_registry.names import REGISTRY, labels
 
 DURATION_SECONDS = 30.0
@@ -74,17 +76,18 @@ class Observer:
         return {key: holder for key, holder in holders.items() if now - self._seen[key][1] < DURATION_SECONDS}
 
 
-def read_holders(lease: Mapping[str, Any] | None) -> Holders:
+def read_holders(lease: Mapping[str, Any] | None, where: Where) -> Holders:
     """Read the entries of a Lease object; there are none without an object.
 
     Raises:
-        ValueError: something else than this program has written them.
+        LeaseUnreadableError: something else than this program has written them.
     """
     text = ((lease or {}).get("metadata", {}).get("annotations") or {}).get(_HOLDERS, "{}")
     try:
         return {key: _holder(dict(entry)) for key, entry in read_json(text).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}") from error
+        reason = f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}"
+        raise LeaseUnreadableError(where=where, reason=reason) from error
 
 
 def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ moved, the API server is asked whether the pod is still there (ADR 0008).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kube_registry.errors import KubeRegistryError
@@ -52,28 +52,33 @@ async def watch(kube: KubeClient, push_port: int, connections: Sequence[Connecti
         connections: those that are open at any time.
     """
     while True:
-        before = [(each, replace(each.traffic)) for each in connections]
+        before = {each: replace(each.traffic) for each in connections if each.strikes < STRIKES}
         await asyncio.sleep(WATCH_SECONDS)
-        still = [each for each, traffic in before if each in connections and each.far and each.traffic == traffic]
+        still = {each: each.far.pod for each in connections if each.far and each.traffic == before.get(each)}
         if still:
             await _look_after(kube, push_port, still)
 
 
-async def _look_after(kube: KubeClient, push_port: int, still: Sequence[Connection]) -> None:
-    """Count against each connection what would keep it still for ever; cut it when that is no passing thing."""
+async def _look_after(kube: KubeClient, push_port: int, still: Mapping[Connection, str]) -> None:
+    """Count against each connection what would keep it still for ever; cut it when that is no passing thing.
+
+    Args:
+        kube: client of the registry's cluster.
+        push_port: named in errors.
+        still: the connections -> their pods.
+    """
     causes: dict[str, KubeRegistryError]
-    names = {each.far.pod for each in still if each.far}
     try:
         pods = await registry_pods(kube.once)
     except UnreachableError as error:
-        causes = dict.fromkeys(names, error)
+        causes = dict.fromkeys(still.values(), error)
     except KubeRegistryError:
         return
     else:
-        gone, reason = (name for name in names if is_lost(name, pods)), explain(pods)
+        gone, reason = (pod for pod in still.values() if is_lost(pod, pods)), explain(pods)
         causes = {pod: PodGoneError(where=kube.where, push_port=push_port, pod=pod, reason=reason) for pod in gone}
-    for each in still:
-        each.cause = causes.get(each.far.pod) if each.far else None
-        each.strikes = each.strikes + 1 if each.cause else 0
-        if each.strikes >= STRIKES:
-            each.local.task.cancel()
+    for connection, pod in still.items():
+        connection.cause = causes.get(pod)
+        connection.strikes = connection.strikes + 1 if connection.cause else 0
+        if connection.strikes >= STRIKES:
+            connection.local.task.cancel()
