@@ -4,21 +4,23 @@ It owns what the registry is made of and the order of it. What its pod runs is i
 proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
 """
 
+import json
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.annotations import FORCE, OURS
-from components.guards import namespace_guard, node_port_guard
-from components.local_hosting import tell_of_registry
+from components.guards import hosting_guard, namespace_guard, node_port_guard
 from components.node_proxy import Listener, NodeProxy, address_of
 from components.push_hooks import push_hooks, when_ready
 from components.registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
 from components.volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
-from kube_registry.names import READ_PORT, REGISTRY, RETAINED, labels
+from kube_registry.names import FORCE, HOSTING, HOSTING_NAMESPACE, OURS, READ_PORT, REGISTRY, RETAINED, labels
 from kube_registry.push.push_path import PushPath
 from kube_registry.spec.settings import RegistrySettings
+
+HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
+"""Where a tool sends people when a push fails."""
 
 
 class ClusterRegistry(pulumi.ComponentResource):
@@ -49,7 +51,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         deployment = self._deployment(name, claim)
         service = self._service(name)
         if settings.local_registry_hosting:
-            tell_of_registry(name, settings, self._place, self)
+            self._hosting(name)
         self.needed_to_push: list[pulumi.Resource] = [deployment, service]
         namespace = deployment.metadata.namespace
         if settings.has_node_proxy:
@@ -131,6 +133,23 @@ class ClusterRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 self._inside_namespace(), pulumi.ResourceOptions(hooks=node_port_guard(name, self.settings))
             ),
+        )
+
+    def _hosting(self, name: str) -> kubernetes.core.v1.ConfigMap:
+        """What tools such as Tilt are told, in a ConfigMap that everybody may read (KEP-1755).
+
+        It says where this machine pushes while a tunnel is open, and where nodes pull; pods cannot push.
+        """
+        told = {
+            "host": self.endpoints.push_address,
+            "hostFromContainerRuntime": self.endpoints.pull_host,
+            "help": HOSTING_HELP,
+        }
+        return kubernetes.core.v1.ConfigMap(
+            f"{name}-hosting",
+            metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
+            data={"localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(told, indent=2))},  # JSON is YAML
+            opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.settings)),
         )
 
     def _metadata(self, namespace: pulumi.Output[str]) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.annotations import FORCE, OURS
 from components.guards import namespace_guard
 from components.registry_pod import priority
-from kube_registry.names import LINUX, NODE_PROXY, VIRTUAL_NODES, labels
+from kube_registry.names import FORCE, LINUX, NODE_PROXY, OURS, VIRTUAL_NODES, labels
 from kube_registry.spec.settings import RegistrySettings
 
 _CONFIG = "/etc/node-proxy"

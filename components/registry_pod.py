@@ -40,13 +40,10 @@ def config_files() -> dict[str, str]:
     bytes are gone. Locations are path-only, so that they are right through the tunnel as well as through a node.
     JSON is YAML.
     """
-    write = _config(f"127.0.0.1:{WRITE_PORT}")
-    write["storage"]["delete"] = {"enabled": True}
-    write["storage"]["maintenance"] = {
-        "uploadpurging": {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
-    }
-    read = _config(f":{READ_PORT}")
-    read["storage"]["maintenance"] = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
+    purging = {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
+    write = _config(f"127.0.0.1:{WRITE_PORT}", delete={"enabled": True}, maintenance={"uploadpurging": purging})
+    frozen = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
+    read = _config(f":{READ_PORT}", maintenance=frozen)
     return {"write.yml": json.dumps(write, indent=2), "read.yml": json.dumps(read, indent=2)}
 
 
@@ -67,11 +64,11 @@ def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
     }
 
 
-def _config(address: str) -> dict[str, Any]:
+def _config(address: str, **storage: Any) -> dict[str, Any]:  # noqa: ANN401 - a part of a JSON document
     return {
         "version": 0.1,
         "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": _STORAGE}},
+        "storage": {"filesystem": {"rootdirectory": _STORAGE}, **storage},
         "http": {"addr": address, "relativeurls": True, "draintimeout": "10s"},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }

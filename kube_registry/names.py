@@ -31,6 +31,13 @@ READ_PORT: Final = 5001
 RETAINED: Final = "kube-registry/retained"
 """Annotation of a namespace that outlives its stack, so that the volume in it is found again by the next one."""
 
+FORCE: Final = {"pulumi.com/patchForce": "true"}
+"""Annotation for the kubernetes provider: the program's values win over a change by another field manager, which is an
+error without it."""
+
+OURS: Final = {"pulumi.com/skipAwait": "true", **FORCE}
+"""The same, and no waiting: the program itself reports within seconds why something does not run."""
+
 IN_CLUSTER: Final = "in-cluster"
 """The kube context that means the service account of the pod that we run in; no kubeconfig is asked for it."""
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kube_registry.build.context_paths import context_paths
-from kube_registry.build.dockerignore import ignore_file
+from kube_registry.build.dockerignore import context_paths, ignore_file
 from kube_registry.build.hash_cache import Hashes
 
 UNSENT_DOCKERFILE = ".kube-registry.Dockerfile"

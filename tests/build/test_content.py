@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kube_registry.build.build import read_build
-from kube_registry.build.context_paths import context_paths
+from kube_registry.build.dockerignore import context_paths
 from kube_registry.build.errors import BuildContextError
 from kube_registry.spec.sections import ImageSettings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kube_registry.build.context_paths import context_paths
+from kube_registry.build.dockerignore import context_paths
 from tests.conftest import Lab
 from tests.e2e.docker_build import docker_build, files_of
 
