@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from kube_registry.errors import KubeRegistryError
 from kube_registry.spec.renamed import RENAMED
 from kube_registry.spec.settings import described
+from kube_registry.text import one_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,7 +84,7 @@ def troubleshooting(current: str) -> str:
 
 def _what(kind: type[KubeRegistryError]) -> str:
     """What an error is: its docstring without the fields."""
-    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
+    return one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
 
 
 def with_example() -> Iterator[type[KubeRegistryError]]:

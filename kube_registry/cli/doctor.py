@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from pathlib import Path
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
 from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_line
@@ -16,10 +15,9 @@ _STATES = {True: "ok", False: "mend", None: "?"}
 @judged
 async def doctor(stack: StackName = None) -> bool:
     """Look at everything, change nothing; exit status 1 if something is to be mended."""
-    folder = Path.cwd()
-    found = await find_stack(folder, stack, {})
-    references = await deployed_images(folder, found.name)
-    lines = [judge_version("pulumi", "Pulumi", await pulumi_version(folder))]
+    found = await find_stack(stack)
+    references = await deployed_images(found.name)
+    lines = [judge_version("pulumi", "Pulumi", await pulumi_version())]
     if references is None:
         words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.name)}`"
         lines.append(Finding(f"stack {found.name}", well=False, words=words))

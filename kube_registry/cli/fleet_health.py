@@ -8,7 +8,6 @@ from kube_registry.fleet.one_stack import Health
 from kube_registry.housekeeping.health import examine
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.door import open_write_door
-from kube_registry.spec.settings import Settings
 from kube_registry.text import first_line
 
 
@@ -39,20 +38,10 @@ async def well(member: Member, images: Mapping[str, str]) -> Health:
     wrong = found.sentences
     if found.proofs.to_ask and not found.faults:
         try:
-            await _ask_nodes(member.settings)
+            async with open_write_door(member.settings, "registryctl fleet up", lambda _: None) as (kube, tunnel):
+                await prove_nodes(kube, member.settings, tunnel.address, lambda _: None)
         except KubeRegistryError as error:
             return Health(first_line(str(error)))
         found = await examine(member.settings, images)
         wrong = found.faults  # a node without a proof by now has joined meanwhile
     return Health("; ".join(wrong) or None, tuple(found.remarks))
-
-
-async def _ask_nodes(settings: Settings) -> None:
-    """Have the nodes without a proof pull.
-
-    Raises:
-        PreflightError: one cannot.
-        ClusterError: they cannot be asked.
-    """
-    async with open_write_door(settings, "registryctl fleet up", lambda _: None) as (kube, tunnel):
-        await prove_nodes(kube, settings, tunnel.address, lambda _: None)  # what follows names the same nodes

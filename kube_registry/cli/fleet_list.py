@@ -109,7 +109,7 @@ async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
 async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]:
     """What is wrong with a stack, and what is no fault; one sentence each."""
     try:
-        references = await deployed_images(program.folder, member.name)
+        references = await deployed_images(member.name)
         known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
         return [str(error)], []

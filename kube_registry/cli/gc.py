@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,9 @@ from rich.table import Table
 
 from kube_registry.cli.images import idle, image_table, not_looked_at, stack_uses
 from kube_registry.cli.session import UNBROKEN, StackName, console, run
-from kube_registry.cli.stacks import Stack, deployed_namespaces, find_stack
+from kube_registry.cli.stacks import deployed_namespaces, find_stack
 from kube_registry.errors import Where
+from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.errors import OtherStackError, UsesUnknownError
 from kube_registry.housekeeping.gc import collect
 from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
@@ -86,7 +86,7 @@ class _Seen:
     """A registry as it was before anybody was asked."""
 
     where: Where
-    stack: Stack
+    stack: Member
     outputs: list[Use]
     inventory: Inventory
     plan: Plan
@@ -121,9 +121,9 @@ def _going(seen: _Seen) -> Iterator[str | Table]:
 
 
 async def _look(name: str | None, asked: _Asked) -> _Seen:
-    stack = await find_stack(Path.cwd(), name, {})
+    stack = await find_stack(name)
     outputs = await stack_uses(stack)
-    owned = await deployed_namespaces(Path.cwd(), stack.name)
+    owned = await deployed_namespaces(stack.name)
     async with open_client(stack.settings) as kube:
         if kube.where.namespace not in owned:
             raise OtherStackError(where=kube.where, asked=stack.name)

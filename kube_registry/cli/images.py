@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,8 @@ from rich.filesize import decimal
 from rich.table import Column, Table
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import Stack, deployed_images, find_stack
+from kube_registry.cli.stacks import deployed_images, find_stack
+from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.inventory import Image, Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
@@ -35,7 +35,7 @@ async def images(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> bool:
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
-    out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
+    out, of = console(width=UNBROKEN), await find_stack(stack)
     outputs = await stack_uses(of)
     async with open_client(of.settings) as kube:
         seen = await take_inventory(kube, outputs)
@@ -49,9 +49,9 @@ async def images(
     return True
 
 
-async def stack_uses(stack: Stack) -> list[Use]:
+async def stack_uses(stack: Member) -> list[Use]:
     """What a stack's outputs use, whether or not a workload does."""
-    return output_uses(stack.name, await deployed_images(Path.cwd(), stack.name) or {})
+    return output_uses(stack.name, await deployed_images(stack.name) or {})
 
 
 def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:

@@ -1,12 +1,11 @@
 """`registryctl preflight`: every node asked by hand, whatever it has proven before."""
 
 import asyncio
-from pathlib import Path
 
 from rich.table import Table
 
 from kube_registry.cli.session import StackName, console, judged, table
-from kube_registry.cli.stacks import stack_settings
+from kube_registry.cli.stacks import find_stack
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import proxy_mode
@@ -19,7 +18,7 @@ from kube_registry.registry.door import open_write_door
 @judged
 async def preflight(stack: StackName = None) -> bool:
     """Have every node prove that it can pull; exit status 1 if one cannot."""
-    out, settings = console(), await stack_settings(Path.cwd(), stack, {})
+    out, settings = console(), (await find_stack(stack)).settings
     async with open_write_door(settings, "registryctl preflight", out.print) as (kube, tunnel):
         verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
         out.print(await _table(kube, verdicts))

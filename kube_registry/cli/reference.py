@@ -8,7 +8,7 @@ import typer
 
 from kube_registry.build.build import read_builds
 from kube_registry.cli.session import StackName
-from kube_registry.cli.stacks import stack_settings
+from kube_registry.cli.stacks import find_stack
 
 
 def reference(
@@ -18,9 +18,8 @@ def reference(
     """Print the tagged reference that the current files would get; asks no Docker and no cluster."""
     if name == "":
         raise typer.BadParameter("NAME takes a name.")
-    folder = Path.cwd()
-    settings = asyncio.run(stack_settings(folder, stack, {}))
+    settings = asyncio.run(find_stack(stack)).settings
     if name and name not in settings.images:
         raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(settings.images)}.")
-    for build in read_builds(settings, folder, [name] if name else None):
+    for build in read_builds(settings, Path.cwd(), [name] if name else None):
         typer.echo(settings.endpoints.tagged_reference(build.image, build.tag))

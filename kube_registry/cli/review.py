@@ -74,9 +74,8 @@ async def _members(folder: Path, stacks: list[str] | None) -> tuple[list[Member]
         if unknown := set(stacks or ()) - {member.name for member in members}:
             raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")
         return members, True
-    names: list[str | None] = [*stacks] if stacks else [None]
-    found = [await find_stack(folder, name, {}) for name in names]
-    return [Member(each.name, 1, {}, {}, each.settings, each.project) for each in found], False
+    names: Sequence[str | None] = stacks or [None]
+    return [await find_stack(name, folder=folder) for name in names], False
 
 
 def _range(text: str) -> range:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from kube_registry.engine.errors import CommandError, ProgramError
 from kube_registry.engine.program import Program
 from kube_registry.errors import on_stack
 from kube_registry.fleet.errors import FleetError
-from kube_registry.fleet.fleet_file import project_name
-from kube_registry.names import image_urn, short_name
+from kube_registry.fleet.fleet_file import Member, project_name
+from kube_registry.names import image_urn
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
@@ -35,99 +35,63 @@ _MENDS = {
 _NEEDS_NONE = "`.venv/bin/python -m registryctl tunnel --kube-context NAME` needs none"
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A stack as `pulumi` knows it.
+async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, folder: Path | None = None) -> Member:
+    """A stack with its settings, as `pulumi` knows it: one of no fleet.
 
     Args:
-        project: name of its project.
-        name: as Pulumi selects it, with organization and project where they are needed.
-        settings: what is configured for it.
-    """
-
-    project: str
-    name: str
-    settings: Settings
-
-    @property
-    def short_name(self) -> str:
-        """Its name as the program knows it."""
-        return short_name(self.name)
-
-
-async def find_stack(folder: Path, stack: str | None, given: Mapping[str, object]) -> Stack:
-    """A stack and its settings.
-
-    Args:
-        folder: the program's folder.
-        stack: name of the stack; the selected one if None.
-        given: settings that take the place of the stack's own; None in place of a value takes none.
+        stack: its name; the selected one if None.
+        given: settings that take the place of the stack's own.
+        folder: the program's folder; the current one if None.
 
     Raises:
-        StackError: Pulumi does not tell them.
+        StackError: Pulumi does not return them.
         SettingsError: they are not right.
     """
-    what, program = f"stack {stack}" if stack else "the selected stack", Program(folder, PULUMI_SECONDS)
-    with _answering(folder, what):
-        project = project_name(folder)
+    with _asked(f"stack {stack}" if stack else "the selected stack", folder) as program:
+        project = project_name(program.folder)
         name = stack or await program.selected()
         config = await program.config(name)
-    values = {key: entry["value"] for key, entry in config.items()} | _without_none(given)
+    values = {key: entry["value"] for key, entry in config.items()} | dict(given)
     secret = [key for key, entry in config.items() if entry.get("secret")]
     try:
-        return Stack(project, name, Settings.parse(values, project=project, stack=name, secret=secret))
+        settings = Settings.parse(values, project=project, stack=name, secret=secret)
     except SettingsError as error:
         raise _from_outside(error, given, stack) from None
+    return Member(name, 1, {}, {}, settings, project)
 
 
-async def stack_settings(folder: Path, stack: str | None, given: Mapping[str, object]) -> Settings:
-    """The settings of one stack; all as for `find_stack`."""
-    return (await find_stack(folder, stack, given)).settings
-
-
-async def deployed_images(folder: Path, stack: str) -> dict[str, str] | None:
-    """The pull references that a stack's last update has put out, by the images' names; None if none has.
-
-    Args:
-        folder: the program's folder.
-        stack: name of the stack.
+async def deployed_images(stack: str) -> dict[str, str] | None:
+    """The pull references in the outputs of a stack's last update, by the images' names; None if it has none.
 
     Raises:
-        StackError: Pulumi does not tell them.
+        StackError: Pulumi does not return them.
     """
-    with _answering(folder, f"stack {stack}"):
-        return await Program(folder, PULUMI_SECONDS).images(stack)
+    with _asked(f"stack {stack}") as program:
+        return await program.images(stack)
 
 
-async def deployed_namespaces(folder: Path, stack: str) -> set[str]:
+async def deployed_namespaces(stack: str) -> set[str]:
     """The names of the namespaces that a stack has in its state.
-
-    Args:
-        folder: the program's folder.
-        stack: name of the stack.
 
     Raises:
         StackError: Pulumi does not return the state.
     """
-    with _answering(folder, f"stack {stack}"):
-        resources = await Program(folder, PULUMI_SECONDS).resources(stack)
+    with _asked(f"stack {stack}") as program:
+        resources = await program.resources(stack)
     return {str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace"}
 
 
-async def pulumi_version(folder: Path) -> str:
+async def pulumi_version() -> str:
     """The version of the `pulumi` program.
-
-    Args:
-        folder: the program's folder.
 
     Raises:
         StackError: it cannot be run.
     """
-    with _answering(folder, "any stack"):
-        return await Program(folder, PULUMI_SECONDS).version()
+    with _asked("any stack") as program:
+        return await program.version()
 
 
-def push_line(stack: Stack, images: list[str]) -> str:
+def push_line(stack: Member, images: list[str]) -> str:
     """The line that builds and pushes images again, whatever Pulumi believes of them."""
     urns = [shlex.quote(image_urn(stack.project, stack.short_name, image)) for image in images]
     return " ".join(["pulumi", "up", "--stack", stack.name, *(f"--replace {urn}" for urn in urns)])
@@ -138,13 +102,13 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Reg
 
     Args:
         kube_context: name of the kube context; the push port is derived from it.
-        given: settings that are known all the same; None in place of a value for those that are not.
+        given: settings that are known all the same.
 
     Raises:
         SettingsError: they are not right.
     """
     push_port = derive_push_port("kube-registry", kube_context)
-    config = {"kubeContext": kube_context, "pushPort": push_port, **_without_none(given)}
+    config = {"kubeContext": kube_context, "pushPort": push_port, **given}
     try:
         return RegistrySettings.parse(config, project="kube-registry", stack="")
     except SettingsError as error:
@@ -153,25 +117,22 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Reg
 
 def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
     """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
-    if given.get(error.key) is not None:
+    if error.key in given:
         return replace(error, mend=f"use another --{to_snake(error.key).replace('_', '-')}")
     return replace(error, mend=on_stack(error.mend, stack))
 
 
-def _without_none(given: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in given.items() if value is not None}
-
-
 @contextmanager
-def _answering(folder: Path, stack: str) -> Iterator[None]:
-    """A block in which `pulumi` is asked about a stack.
+def _asked(stack: str, folder: Path | None = None) -> Iterator[Program]:
+    """The program in a folder, the current one if None, which is asked about a stack in this block.
 
     Raises:
         StackError: it does not answer.
     """
-    failed = partial(StackError, stack=stack, folder=str(folder))
+    program = Program(folder or Path.cwd(), PULUMI_SECONDS)
+    failed = partial(StackError, stack=stack, folder=str(program.folder))
     try:
-        yield
+        yield program
     except FleetError as error:
         mend = f"run this in the folder of the program; {_NEEDS_NONE}"
         raise failed(reason="no Pulumi.yaml with a name is there", mend=mend) from error

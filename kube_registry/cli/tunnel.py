@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import StackName, console
-from kube_registry.cli.stacks import kube_context_settings, stack_settings
+from kube_registry.cli.stacks import find_stack, kube_context_settings
 from kube_registry.cli.tunnel_progress import keep_true, show_waits, totals, watched
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient, open_client
@@ -38,7 +37,8 @@ def tunnel(
         raise typer.BadParameter("--stack and --kube-context take a name.")
     if stack and kube_context:
         raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
-    asyncio.run(_tunnel(stack, kube_context, {"namespace": namespace, "pushPort": push_port}))
+    given = {"namespace": namespace, "pushPort": push_port}
+    asyncio.run(_tunnel(stack, kube_context, {key: value for key, value in given.items() if value is not None}))
 
 
 async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
@@ -46,9 +46,7 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
     opened: Tunnel | None = None
     async with until_interrupted():
         settings = (
-            kube_context_settings(kube_context, given)
-            if kube_context
-            else await stack_settings(Path.cwd(), stack, given)
+            kube_context_settings(kube_context, given) if kube_context else (await find_stack(stack, given)).settings
         )
         with watched(out) as live:
             say = show_waits(out, live)

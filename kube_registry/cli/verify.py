@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -13,7 +12,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import Stack, deployed_images, find_stack, push_line
+from kube_registry.cli.stacks import deployed_images, find_stack, push_line
+from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
@@ -26,8 +26,8 @@ from kube_registry.spec.endpoints import parse_reference
 @judged
 async def verify(stack: StackName = None) -> bool:
     """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
-    out, of = console(width=UNBROKEN), await find_stack(Path.cwd(), stack, {})
-    references = await deployed_images(Path.cwd(), of.name) or {}
+    out, of = console(width=UNBROKEN), await find_stack(stack)
+    references = await deployed_images(of.name) or {}
     async with open_client(of.settings) as kube:
         start = time.monotonic()
         with _bar() as begin:
@@ -67,7 +67,7 @@ def _table(found: Verified) -> Table:
     return shown
 
 
-def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iterator[str]:
+def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Iterator[str]:
     """The lines that mend it: what a registry believes to have it does not take anew, so that goes first."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
@@ -84,7 +84,7 @@ def _mends(stack: Stack, references: Mapping[str, str], found: Verified) -> Iter
         yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
 
 
-def in_pod(stack: Stack, command: list[str]) -> str:
+def in_pod(stack: Member, command: list[str]) -> str:
     """The line that runs a program next to the write door; a kubeconfig of the config is in a file meanwhile."""
     settings, kubeconfig = stack.settings, stack.settings.kubeconfig
     of_config = kubeconfig is not None and is_contents(kubeconfig)

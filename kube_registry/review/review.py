@@ -96,18 +96,13 @@ async def _review_stack(question: Question, member: Member) -> StackReview:
     try:
         if question.configure:
             member = await read_secrets(question.program, member, seconds=question.seconds)
-        return await _review_known(question, member, said)
+        if unreachable := await unreached(member.settings):
+            return replace(said, unreachable=unreachable)
+        preview = await read_preview(question.program, member, configure=question.configure, seconds=question.seconds)
+        images = await _images(question, member, preview)
     except KubeRegistryError as error:
         return replace(said, failed=str(error))
-
-
-async def _review_known(question: Question, member: Member, said: StackReview) -> StackReview:
-    settings = member.settings
-    if unreachable := await unreached(settings):
-        return replace(said, unreachable=unreachable)
-    preview = await read_preview(question.program, member, configure=question.configure, seconds=question.seconds)
-    images = await _images(question, member, preview)
-    limits = Limits.of(settings, question.node_ports, question.registries)
+    limits = Limits.of(member.settings, question.node_ports, question.registries)
     kept = [change for change in preview.changes if change.what != DELETED]
     return replace(
         said,

@@ -22,8 +22,6 @@ _OPS = {"create": CREATED, "import": CREATED, "update": CHANGED, "replace": REPL
 _OWN = "pulumi:"
 """How the types of stacks and providers begin, which are nothing in a cluster."""
 
-_MESSAGE = "registryctl preview"
-
 
 @dataclass(frozen=True)
 class Change:
@@ -108,7 +106,7 @@ async def read_preview(program: Program, member: Member, *, configure: bool, sec
         except StackMissingError:
             await program.create(member.name)
             images = None
-        await program.deploy("preview", member.name, _MESSAGE, hear)
+        await program.deploy("preview", member.name, "registryctl review", hear)
     return Preview(tuple(changes), images or {})
 
 

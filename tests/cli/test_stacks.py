@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import Stack, kube_context_settings, push_line, stack_settings
+from kube_registry.cli.stacks import find_stack, kube_context_settings, push_line
+from kube_registry.fleet.fleet_file import Member
 from kube_registry.names import image_urn
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
@@ -51,16 +52,20 @@ def answering(config: dict[str, object]) -> str:
     return f"case $1 in stack) echo chosen;; config) cat <<'END'\n{json.dumps(config)}\nEND\n;; esac"
 
 
+def settings_of(folder: Path, stack: str | None, **given: object) -> Settings:
+    return asyncio.run(find_stack(stack, given, folder=folder)).settings
+
+
 def refusal(folder: Path, stack: str | None = "nope") -> str:
     with pytest.raises(StackError) as raised:
-        asyncio.run(stack_settings(folder, stack, {}))
+        settings_of(folder, stack)
     return str(raised.value)
 
 
 class TestStack:
     def test_config_with_objects_and_secrets_becomes_settings(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi(answering(CONFIG))
-        settings = asyncio.run(stack_settings(folder, "team/shop/live", {"pushPort": None}))
+        settings = settings_of(folder, "team/shop/live")
         assert settings.kube_context == "prod"
         assert settings.images["app"].context == "./app"
         assert settings.namespace == "of-a-secret"
@@ -68,17 +73,17 @@ class TestStack:
 
     def test_without_a_name_it_is_the_selected_one(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi(answering(CONFIG))
-        assert asyncio.run(stack_settings(folder, None, {})).push_port == derive_push_port("shop", "chosen")
+        assert settings_of(folder, None).push_port == derive_push_port("shop", "chosen")
 
     def test_what_is_given_by_hand_takes_the_place_of_the_setting(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi(answering(CONFIG))
-        settings = asyncio.run(stack_settings(folder, "live", {"namespace": "other", "pushPort": 21000}))
+        settings = settings_of(folder, "live", namespace="other", pushPort=21000)
         assert (settings.namespace, settings.push_port) == ("other", 21000)
 
     def test_settings_that_are_not_right_are_told_as_everywhere(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi(answering({**CONFIG, "shop:nodePort": {"value": "many"}}))
         with pytest.raises(SettingsError, match="setting nodePort: 'many' is not allowed"):
-            asyncio.run(stack_settings(folder, "live", {}))
+            settings_of(folder, "live")
 
 
 class TestRefusals:
@@ -120,7 +125,7 @@ class TestRefusals:
 
 class TestKubeContext:
     def test_all_but_the_kube_context_has_its_default(self) -> None:
-        settings = kube_context_settings("prod", {"namespace": None, "pushPort": None})
+        settings = kube_context_settings("prod", {})
         assert (settings.kube_context, settings.namespace, settings.node_port) == ("prod", "kube-registry", 30100)
 
     def test_two_kube_contexts_can_be_pushed_to_at_once(self) -> None:
@@ -130,11 +135,8 @@ class TestKubeContext:
 
 @pytest.mark.parametrize("name", ["live", "team/shop/live"])
 def test_the_line_that_pushes_again_names_every_lost_image_as_pulumi_does(name: str) -> None:
-    stack = Stack(
-        "shop",
-        name,
-        Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="kube-registry", stack="prod"),
-    )
+    settings = Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="shop", stack=name)
+    stack = Member(name, 1, {}, {}, settings, "shop")
     first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
     words = shlex.split(push_line(stack, ["app", "other"]))
     assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kube_registry.cli.stacks import Stack
 from kube_registry.cli.verify import in_pod
+from kube_registry.fleet.fleet_file import Member
 from kube_registry.spec.settings import Settings
 
 CONTENTS = json.dumps({"users": [{"name": "u", "user": {"token": "s3cr3t"}}]}, indent=1)
@@ -35,9 +35,10 @@ def run(line: str) -> str:
     return subprocess.run(["sh", "-c", line], check=True, capture_output=True, text=True).stdout
 
 
-def stack(kubeconfig: str) -> Stack:
+def stack(kubeconfig: str) -> Member:
     config = {"kubeContext": "here", "kubeconfig": kubeconfig, "images": {"app": {}}}
-    return Stack("kube-registry", "acme/dev", Settings.parse(config, project="kube-registry", stack="dev"))
+    settings = Settings.parse(config, project="kube-registry", stack="dev")
+    return Member("acme/dev", 1, {}, {}, settings, "kube-registry")
 
 
 def test_a_kubeconfig_of_the_config_is_in_a_file_while_kubectl_runs_and_not_in_the_line(programs: Path) -> None:

@@ -116,7 +116,7 @@ class Project:
         """Read the settings, then the kubeconfig that they name."""
 
         async def ask() -> None:
-            settings = (await find_stack(self.folder, stack, {})).settings
+            settings = (await find_stack(stack, folder=self.folder)).settings
             async with open_client(settings):
                 pass
 

@@ -61,7 +61,7 @@ class Project:
         return dict(yaml.safe_load(self.file.read_text())) if self.file.exists() else {}
 
     def settings(self, stack: str = "dev") -> Settings:
-        return asyncio.run(find_stack(self.folder, stack, {})).settings
+        return asyncio.run(find_stack(stack, folder=self.folder)).settings
 
 
 @pytest.fixture(scope="module")
