@@ -61,7 +61,6 @@ lint: venv ## Check style, format, types, imports, sizes and workflows
 
 schema: venv ## Write settings and errors into the files that tell of them
 	@$(PYTHON) -m kube_registry.generate
-	@$(PYTHON) -m kube_registry.fleet.schema
 
 golden: venv ## Write what the program registers and its verbs print into tests/golden, which a test compares
 	@$(PYTHON) -m tests.golden.frozen

@@ -7,13 +7,14 @@ Settings takes for "not set".
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
 from kube_registry.errors import KubeRegistryError
+from kube_registry.fleet import schema
 from kube_registry.spec.renamed import RENAMED
 from kube_registry.spec.settings import described
 from kube_registry.text import one_line
@@ -112,7 +113,12 @@ def _shown_default(field: FieldInfo) -> str:
     return f"`{field.default}`" if isinstance(field.default, str | int) else ""
 
 
-GENERATED = {"Pulumi.yaml": pulumi_yaml, "README.md": readme, "docs/troubleshooting.md": troubleshooting}
+GENERATED: dict[str, Callable[[str], str]] = {
+    "Pulumi.yaml": pulumi_yaml,
+    "README.md": readme,
+    "docs/troubleshooting.md": troubleshooting,
+    "docs/fleet.schema.json": lambda _: schema.text(),
+}
 """File -> what makes it anew from its own text."""
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kube_registry.engine.engine_events import EngineEvent
 from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
 from kube_registry.engine.lock import locked
 from kube_registry.engine.pulumi_process import GRACE_SECONDS, run_pulumi
 from kube_registry.spec.versions import unsupported
+
+_T = TypeVar("_T")
 
 _AT_ONCE = ("--yes", "--skip-preview")
 _OPTIONS = {"up": _AT_ONCE, "preview": (), "refresh": _AT_ONCE, "destroy": _AT_ONCE}
@@ -57,9 +59,13 @@ class Program:
         """The name of the stack that is selected."""
         return await self.run("stack", "--show-name")
 
-    async def create(self, stack: str) -> None:
-        """Make a stack."""
-        await self.run("stack", "init", "--no-select", stack=stack)
+    async def creating(self, stack: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        """What some work with a stack gives, which is made first if there is no such stack."""
+        try:
+            return await work()
+        except StackMissingError:
+            await self.run("stack", "init", "--no-select", stack=stack)
+            return await work()
 
     async def config(self, stack: str) -> dict[str, dict[str, Any]]:
         """A stack's whole config, as `pulumi config --json` prints it, with secrets as plain text."""

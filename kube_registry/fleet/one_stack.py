@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kube_registry.engine.errors import CommandError, StackMissingError
@@ -43,11 +44,11 @@ class StackRun:
     """What is done with each stack of the fleet.
 
     Args:
-        verb: "up", "preview", "refresh" or "destroy".
+        verb: "up", "refresh" or "destroy".
         program: the program.
         program_hash: of its files.
-        settled: looks whether a stack can be skipped; None where none is.
-        healthy: looks after the verb; None where it does not matter.
+        settled: looks whether a stack can be skipped; None for other verbs than "up".
+        healthy: looks after an update; None for other verbs.
         tell: called with everything that happens.
         began: when the run began, as time.monotonic has it.
         deadline: seconds that each stack may take.
@@ -112,15 +113,11 @@ async def run_stack(run: StackRun, member: Member) -> Outcome:
 
 async def _deploy_and_look(run: StackRun, member: Member, progress: Progress) -> Health:
     progress.say(Phase.REGISTRY, f"pulumi {run.verb}")
-    try:
-        known = await _deploy(run, member, progress)
-    except StackMissingError:
-        if run.verb in ("refresh", "destroy"):
-            return Health(None)  # there is nothing yet
-        await run.program.create(member.name)
-        known = await _deploy(run, member, progress)
     if not run.healthy:
+        with suppress(StackMissingError):  # there is nothing yet
+            await _deploy(run, member, progress)
         return Health(None)
+    known = await run.program.creating(member.name, lambda: _deploy(run, member, progress))
     progress.say(Phase.HEALTH, "looking whether the registry runs, images are there and nodes can pull")
     return await run.healthy(known, progress.images)
 

@@ -114,7 +114,7 @@ class Run:
     """One verb over a fleet.
 
     Args:
-        verb: "up", "preview", "refresh" or "destroy".
+        verb: "up", "refresh" or "destroy".
         project: name of the Pulumi project.
         began: when, with its time zone.
         seconds: how long it took.

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from kube_registry.fleet.outcome import Result, Run
-from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.phases import PHASES
 
 MOST_TICKS = 6
@@ -52,7 +51,7 @@ def as_json(run: Run) -> str:
 def digests_differ(run: Run) -> Mapping[str, frozenset[str]]:
     """The images that are not the same bytes in every cluster that has them: name -> their digests."""
     digests = {
-        name: frozenset(digest for digest in map(_digest, references) if digest)
+        name: frozenset(reference.partition("@")[2] for reference in references) - {""}
         for name, references in _references(run).items()
     }
     return {name: found for name, found in digests.items() if len(found) > 1}
@@ -107,13 +106,6 @@ def _references(run: Run) -> Mapping[str, Mapping[str, list[str]]]:
         for image, reference in outcome.images.items():
             found[image][reference].append(outcome.stack)
     return found
-
-
-def _digest(reference: str) -> str | None:
-    try:
-        return parse_reference(reference).digest
-    except ValueError:
-        return None
 
 
 def _printable(text: str) -> str:

@@ -9,14 +9,7 @@ from itertools import groupby
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.outcome import Outcome, Result
 
-FAILURES = (Result.FAILED, Result.CANCELLED)
-BUILT = (Result.SUCCEEDED, Result.UNCHANGED)
-
-CarryOut = Callable[[Member], Awaitable[Outcome]]
-"""Runs one stack to its end and says what has become of it; it ends and says so when it is cancelled, too."""
-
-LeftAlone = Callable[[Member], Awaitable[Outcome | None]]
-"""The outcome of a stack that need not be run; None if it has to be."""
+_BUILT = (Result.SUCCEEDED, Result.UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -36,18 +29,18 @@ class Order:
 
     def stopped(self, outcomes: Mapping[str, Outcome]) -> bool:
         """Whether too many have failed."""
-        return sum(outcome.result in FAILURES for outcome in outcomes.values()) > self.max_failures
+        return sum(outcome.result.state == "bad" for outcome in outcomes.values()) > self.max_failures
 
     def piloted(self, outcomes: Mapping[str, Outcome]) -> bool:
         """Whether stacks need not go alone any more."""
-        return not self.pilot or any(outcome.result in BUILT for outcome in outcomes.values())
+        return not self.pilot or any(outcome.result in _BUILT for outcome in outcomes.values())
 
 
 async def roll_out(
     members: Sequence[Member],
     order: Order,
-    left_alone: LeftAlone,
-    carry_out: CarryOut,
+    skip_if_current: Callable[[Member], Awaitable[Outcome | None]],
+    run_stack: Callable[[Member], Awaitable[Outcome]],
     outcomes: MutableMapping[str, Outcome],
 ) -> None:
     """Run every stack that has to be, or say why not.
@@ -55,9 +48,10 @@ async def roll_out(
     Args:
         members: the stacks, ordered by wave.
         order: how they follow one another.
-        left_alone: asked of all of them from the start, `order.parallel` at once; each waits for its own answer only,
-            as that of a cluster out of reach takes long.
-        carry_out: runs one of them.
+        skip_if_current: gives the outcome of a stack that need not be run, None if it has to be. It is called for all
+            of them from the start, `order.parallel` at once; each waits for its own answer only, as that of a cluster
+            out of reach takes long.
+        run_stack: runs one of them to its end; when it is cancelled, it ends with an outcome, too.
         outcomes: by the stack's name; is filled as they come, and complete when this ends, also by being cancelled.
     """
 
@@ -66,14 +60,14 @@ async def roll_out(
             member = waiting.popleft()
             if await looks[member.name] or order.stopped(outcomes):
                 continue
-            outcomes[member.name] = await carry_out(member)
+            outcomes[member.name] = await run_stack(member)
             if enough():
                 break
 
     try:
         async with asyncio.TaskGroup() as looking:
             free = asyncio.Semaphore(order.parallel)
-            looks = {each.name: looking.create_task(_look(each, free, left_alone, outcomes)) for each in members}
+            looks = {each.name: looking.create_task(_look(each, free, skip_if_current, outcomes)) for each in members}
             for _, wave in groupby(members, key=lambda member: member.wave):
                 waiting = deque(wave)
                 if not order.piloted(outcomes):
@@ -88,11 +82,14 @@ async def roll_out(
 
 
 async def _look(
-    member: Member, free: asyncio.Semaphore, left_alone: LeftAlone, outcomes: MutableMapping[str, Outcome]
+    member: Member,
+    free: asyncio.Semaphore,
+    skip_if_current: Callable[[Member], Awaitable[Outcome | None]],
+    outcomes: MutableMapping[str, Outcome],
 ) -> bool:
-    """Whether a stack can be left alone; if so, its outcome is told."""
+    """Whether a stack is skipped; if so, `outcomes` has its outcome."""
     async with free:
-        if outcome := await left_alone(member):
+        if outcome := await skip_if_current(member):
             outcomes[member.name] = outcome
     return outcome is not None
 

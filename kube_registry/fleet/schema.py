@@ -1,8 +1,6 @@
-"""The JSON schema of fleet.yaml, for editors; `make schema` writes it into docs/."""
+"""The JSON schema of fleet.yaml, for editors: docs/fleet.schema.json."""
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from kube_registry.fleet.entries import Entry
@@ -16,8 +14,6 @@ _YAML_TYPES = {
     "object": ["object", "null"],
 }
 """JSON schema's types -> those that are taken for them in fleet.yaml."""
-
-FILE = Path(__file__).parents[2] / "docs" / "fleet.schema.json"
 
 
 def schema() -> dict[str, Any]:
@@ -49,27 +45,19 @@ def _deprecated(new: list[str]) -> dict[str, Any]:
     return {"deprecated": True, "description": f"Old name of {'.'.join(new)}."}
 
 
-def _as_written(schemas: dict[str, Any]) -> dict[str, Any]:
-    """Schemas by name, which take what YAML has for them: no value, and numbers and truth values for a text."""
-    return {name: _also(_YAML_TYPES, each) for name, each in schemas.items()}
-
-
-def _also(types: Mapping[str, list[str]], schema: Any) -> Any:  # noqa: ANN401 - a part of a JSON schema
+def _as_written(schema: Any) -> Any:  # noqa: ANN401 - a JSON schema, a part of one, or several by name
+    """A schema that takes what YAML has for it, too: no value, and numbers and truth values for a text."""
     if isinstance(schema, list):
-        return [_also(types, each) for each in schema]
+        return [_as_written(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
-    whole = {key: _also(types, each) for key, each in schema.items() if key not in ("examples", "default")}
+    whole = {key: _as_written(each) for key, each in schema.items() if key not in ("examples", "default")}
     kind = schema.get("type")
-    return schema | whole | ({"type": types[kind]} if isinstance(kind, str) and kind in types else {})
+    return schema | whole | ({"type": _YAML_TYPES[kind]} if isinstance(kind, str) and kind in _YAML_TYPES else {})
 
 
 def text() -> str:
     """The file's content."""
     return json.dumps(schema(), indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(text())

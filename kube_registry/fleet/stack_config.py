@@ -13,6 +13,7 @@ from typing import Any
 from kube_registry.engine.program import Program
 from kube_registry.fleet.entries import read_yaml
 from kube_registry.fleet.fleet_file import Member, merged
+from kube_registry.names import short_name
 from kube_registry.spec.settings import Settings
 
 
@@ -51,7 +52,7 @@ async def with_secrets(program: Program, member: Member) -> Member:
 
 def _read_config(folder: Path, member: Member) -> dict[str, Any]:
     """What a stack's file has of its project's config, keys without the project's name."""
-    file = folder / f"Pulumi.{member.short_name}.yaml"
+    file = folder / f"Pulumi.{short_name(member.name)}.yaml"
     content = read_yaml(file) if file.exists() else None
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping):
@@ -71,12 +72,11 @@ def kept_secrets(found: Mapping[str, Any], wanted: Mapping[str, object]) -> dict
         found: what the file has, keys without the project's name.
         wanted: what the fleet sets.
     """
-    kept = {key: value for key, value in found.items() if _is_secret(value) and key not in wanted}
+    kept = {key: value for key, value in found.items() if _is_secret(value)}
     images, theirs = wanted.get("images"), found.get("images")
-    if isinstance(images, Mapping) and isinstance(theirs, Mapping) and not _is_secret(theirs):
-        below = {name: _secrets(theirs.get(name), image) for name, image in images.items()}
-        kept["images"] = {name: secrets for name, secrets in below.items() if secrets}
-    return {key: value for key, value in kept.items() if value}
+    if isinstance(images, Mapping) and isinstance(theirs, Mapping):
+        kept["images"] = {name: theirs.get(name) for name in images}
+    return _secrets(kept, wanted)
 
 
 def decrypted(kept: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kube_registry.engine.engine_events import EngineEvent, error_of, step_of
-from kube_registry.engine.errors import CommandError, StackMissingError
+from kube_registry.engine.errors import CommandError
 from kube_registry.engine.program import Program
 from kube_registry.fleet import stack_config
 from kube_registry.fleet.fleet_file import Member
@@ -69,11 +69,7 @@ async def read_secrets(program: Program, member: Member, *, seconds: float) -> M
         SettingsError: with them, its settings are not right.
     """
     async with _answering(member, [], seconds):
-        try:
-            return await stack_config.with_secrets(program, member)
-        except StackMissingError:
-            await program.create(member.name)
-            return await stack_config.with_secrets(program, member)
+        return await program.creating(member.name, lambda: stack_config.with_secrets(program, member))
 
 
 async def read_preview(program: Program, member: Member, *, configure: bool, seconds: float) -> Preview:
@@ -101,11 +97,7 @@ async def read_preview(program: Program, member: Member, *, configure: bool, sec
     async with _answering(member, errors, seconds):
         if configure:
             await stack_config.configure(program, member)
-        try:
-            images = await program.images(member.name)
-        except StackMissingError:
-            await program.create(member.name)
-            images = None
+        images = await program.creating(member.name, lambda: program.images(member.name))
         await program.deploy("preview", member.name, "registryctl review", hear)
     return Preview(tuple(changes), images or {})
 

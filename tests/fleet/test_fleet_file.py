@@ -240,8 +240,7 @@ class TestWritten:
         assert len({member.name.lower() for member in fleet.members}) == len(names)
         assert len({member.settings.push_port for member in fleet.members}) == len(names)
 
-    def test_the_schema_is_up_to_date_and_knows_settings_and_more(self) -> None:
-        assert schema.FILE.read_text() == schema.text(), "run `make schema`"
+    def test_the_schema_knows_settings_and_more(self) -> None:
         stack = json.loads(schema.text())["properties"]["stacks"]["items"]
         assert {"name", "wave", "labels", "nodePort", "images"} <= stack["properties"].keys()
         assert stack["required"] == ["name"]
