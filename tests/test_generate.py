@@ -6,7 +6,6 @@ import pytest
 from kube_registry import errors
 from kube_registry.errors import KubeRegistryError
 from kube_registry.generate import ERRORS, GENERATED, ROOT, with_example
-from kube_registry.preflight.errors import PreflightError
 from kube_registry.spec.settings import described
 
 
@@ -56,13 +55,3 @@ class TestErrors:
         assert "{" not in sentence
         ways = ("; ", "Fix: ", "run `pulumi up` again")
         assert any(way in sentence for way in ways) or kind.__name__ in ("RefusedError", "TunnelError")
-
-
-class TestPreflightTable:
-    def test_it_shows_the_rows_below_one_another_and_counts_the_rest(self) -> None:
-        rows = tuple((f"node-{number}", "containerd://2.1.0", "?", "no answer") for number in range(10))
-        error = PreflightError(**{**PreflightError.example, "rows": rows, "failing": 12, "nodes": 40})  # type: ignore[arg-type]
-        sentence, head, *shown, more = str(error).splitlines()
-        assert sentence.startswith("12 of 40 nodes cannot pull")
-        assert {line.index("containerd") for line in shown} == {head.index("runtime")}
-        assert more.strip() == "and 2 more"
