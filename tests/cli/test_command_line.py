@@ -1,4 +1,4 @@
-"""The command line as a process: what is wrong is one sentence, and Ctrl-C ends it at any time."""
+"""The command line: what is wrong is one sentence, and Ctrl-C ends it at any time."""
 
 import os
 import signal
@@ -9,19 +9,13 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import wait_for
+from tests.cli.conftest import Verb
 
 ROOT = Path(__file__).parents[2]
 
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "registryctl", *words]
-
-
-def ended(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {**os.environ, **env}
-    return subprocess.run(
-        command(*words), cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 @pytest.mark.parametrize(
@@ -31,16 +25,16 @@ def ended(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         (["--kube-context", ""], "--stack and --kube-context take a name"),
     ],
 )
-def test_a_choice_that_is_none(words: list[str], sentence: str) -> None:
-    done = ended("tunnel", *words)
+def test_a_choice_that_is_none(registryctl: Verb, words: list[str], sentence: str) -> None:
+    done = registryctl(ROOT, "tunnel", *words)
     assert done.returncode == 2
     assert sentence in done.stderr.splitlines()[-1]
 
 
-def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
+def test_what_goes_wrong_is_one_sentence(registryctl: Verb, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text('{"contexts": [{"name": "kind", "context": {}}], "clusters": [], "users": []}')
-    done = ended("tunnel", "--kube-context", "nowhere", KUBECONFIG=str(file))
+    done = registryctl(ROOT, "tunnel", "--kube-context", "nowhere", KUBECONFIG=str(file))
     assert (done.returncode, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
     assert "it has no such kube context, it has kind" in sentence
@@ -71,10 +65,10 @@ def test_ctrl_c_has_its_meaning_before_anything_slow_is_imported() -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [(["status"], "doctor"), (["preview"], "review"), (["fleet", "preview"], "review")]
 )
-def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(old: list[str], new: str) -> None:
-    done, expected = ended(*old, PATH="/nowhere"), ended(new, PATH="/nowhere")
+def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(registryctl: Verb, old: list[str], new: str) -> None:
+    done, expected = registryctl(ROOT, *old, PATH="/nowhere"), registryctl(ROOT, new, PATH="/nowhere")
     said, *rest = done.stderr.splitlines()
     assert f"`registryctl {new}`" in said
     assert (done.returncode, done.stdout, rest) == (expected.returncode, "", expected.stderr.splitlines())
-    listed = ended(*old[:-1], "--help").stdout.partition("Commands:")[2].splitlines()
+    listed = registryctl(ROOT, *old[:-1], "--help").stdout.partition("Commands:")[2].splitlines()
     assert old[-1] not in {line.split()[0] for line in listed if line}

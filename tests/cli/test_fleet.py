@@ -1,4 +1,4 @@
-"""`registryctl fleet` as a process, as far as it needs no cluster: the first fleet.yaml, the list, what is refused."""
+"""`registryctl fleet`, as far as it needs no cluster: the first fleet.yaml, the list, what is refused."""
 
 import json
 import os
@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
+
+from tests.cli.conftest import Verb
 
 MINE = "defaults: {images: {app: {}}}\nstacks: [{name: mine, kubeContext: kind-eu}]\n"
 CONTEXTS = ["kind-eu", "arn:aws:eks:us-east-1:1:cluster/shop", "kind-eu@admin"]
@@ -23,32 +26,33 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fleet(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[2]
-    surroundings = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig"), "PYTHONPATH": str(root), **env}
-    command = [sys.executable, "-m", "registryctl", "fleet", *words]
-    return subprocess.run(
-        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=60, check=False, input=""
-    )
+@pytest.fixture
+def fleet(registryctl: Verb, folder: Path) -> Verb:
+    """A verb of `fleet`, in that folder."""
+
+    def run(*words: str, **env: str) -> CompletedProcess[str]:
+        return registryctl(folder, "fleet", *words, **{"KUBECONFIG": str(folder / "kubeconfig"), **env})
+
+    return run
 
 
-def test_the_first_fleet_lists_every_kube_context(folder: Path) -> None:
-    begun = fleet(folder, "init")
+def test_the_first_fleet_lists_every_kube_context(fleet: Verb) -> None:
+    begun = fleet("init")
     assert (begun.returncode, begun.stderr) == (0, "")
-    listed = json.loads(fleet(folder, "list", "--json").stdout)
+    listed = json.loads(fleet("list", "--json").stdout)
     assert [stack["kubeContext"] for stack in listed] == CONTEXTS
     assert len({stack["name"] for stack in listed}) == len(CONTEXTS)
 
 
-def test_a_fleet_that_is_there_is_not_lost(folder: Path) -> None:
+def test_a_fleet_that_is_there_is_not_lost(fleet: Verb, folder: Path) -> None:
     (folder / "fleet.yaml").write_text(MINE)
-    again = fleet(folder, "init")
+    again = fleet("init")
     assert again.returncode == 1
     assert "the file exists already" in again.stderr
     assert "mine" in (folder / "fleet.yaml").read_text()
 
 
-def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(folder: Path) -> None:
+def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(fleet: Verb, folder: Path) -> None:
     (folder / "fleet.yaml").write_text(
         "defaults: {images: {app: {}}}\n"
         "stacks:\n"
@@ -56,9 +60,9 @@ def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(folder: P
         "- {name: first, kubeContext: b, labels: {region: eu}}\n"
         "- {name: other, kubeContext: c, labels: {region: us}}\n"
     )
-    listed = json.loads(fleet(folder, "list", "--json").stdout)
+    listed = json.loads(fleet("list", "--json").stdout)
     assert [stack["name"] for stack in listed] == ["first", "other", "late"]
-    table = fleet(folder, "list", "--label", "region=eu").stdout.splitlines()
+    table = fleet("list", "--label", "region=eu").stdout.splitlines()
     assert [line.split()[0] for line in table] == ["stack", "first", "late"]
 
 
@@ -71,23 +75,23 @@ def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(folder: P
         (["up", "--parallel", "0"], 2, "--parallel"),
     ],
 )
-def test_what_is_refused_is_one_sentence(folder: Path, words: list[str], status: int, sentence: str) -> None:
-    done = fleet(folder, *words)
+def test_what_is_refused_is_one_sentence(fleet: Verb, words: list[str], status: int, sentence: str) -> None:
+    done = fleet(*words)
     assert (done.returncode, done.stdout) == (status, "")
     assert sentence in done.stderr.splitlines()[-1]
 
 
-def test_a_kubeconfig_without_contexts_makes_no_fleet(folder: Path) -> None:
-    done = fleet(folder, "init", KUBECONFIG=str(folder / "nowhere"))
+def test_a_kubeconfig_without_contexts_makes_no_fleet(fleet: Verb, folder: Path) -> None:
+    done = fleet("init", KUBECONFIG=str(folder / "nowhere"))
     assert done.returncode == 1
     assert not (folder / "fleet.yaml").exists()
     (sentence,) = done.stderr.splitlines()
     assert "nowhere" in sentence
 
 
-def test_destroy_asks_first(folder: Path) -> None:
+def test_destroy_asks_first(fleet: Verb, folder: Path) -> None:
     (folder / "fleet.yaml").write_text(MINE)
-    done = fleet(folder, "destroy")
+    done = fleet("destroy")
     assert done.returncode == 1
     assert "Remove the registries and all images of mine?" in done.stderr
 
@@ -104,8 +108,8 @@ def test_its_question_can_be_ended(folder: Path, end: signal.Signals) -> None:
         assert running.wait(20) != 0  # its standard input stays open, as a terminal does
 
 
-def test_without_pulumi_the_sentence_says_so(folder: Path) -> None:
+def test_without_pulumi_the_sentence_says_so(fleet: Verb, folder: Path) -> None:
     (folder / "fleet.yaml").write_text(MINE)
-    done = fleet(folder, "up", PATH="/nowhere")
+    done = fleet("up", PATH="/nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "pulumi" in done.stderr
