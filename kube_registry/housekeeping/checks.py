@@ -124,13 +124,12 @@ async def read_door(kube: KubeClient, exposure: Sequence[Finding]) -> list[Findi
 
 async def lease(kube: KubeClient) -> list[Finding]:
     """Who holds the registry's lease, and whether they live."""
+    before = await lease_holders(kube)
+    if all(_seconds_since(holder) <= DURATION_SECONDS for holder in before.values()):
+        return list(_holders(before, set()))
+    await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
     holders = await lease_holders(kube)
-    if any(_seconds_since(holder) > DURATION_SECONDS for holder in holders.values()):
-        before = holders
-        await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
-        holders = await lease_holders(kube)
-        return list(_holders(holders, {key for key in holders if holders[key] == before.get(key)}))
-    return list(_holders(holders, set()))
+    return list(_holders(holders, {key for key in holders if holders[key] == before.get(key)}))
 
 
 async def probes(kube: KubeClient) -> list[Finding]:

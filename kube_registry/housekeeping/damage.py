@@ -96,7 +96,9 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
     asked = [part for part in parts if part.digest in digests]
     seconds = reading_seconds(asked)
     async with process_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE], seconds=seconds) as process:
-        async for part, answer in process.answers(asked, _question):
+        async for part, answer in process.answers(
+            asked, lambda part: f"{part.digest} {_data(part)}/data {_link(part)}/link"
+        ):
             size, held, linked = answer.split(" ")
             damage = judge(part, int(size), held, linked)
             if damage is None and part in refused:
@@ -132,10 +134,6 @@ def judge(part: Part, size: int, held: str, linked: str) -> Damage | None:
         return None
     words = "is not known to" if linked == "missing" else "has a broken link in"
     return Damage(part, f"{words} repository {part.repository}", broken if linked == "wrong" else ())
-
-
-def _question(part: Part) -> str:
-    return f"{part.digest} {_data(part)}/data {_link(part)}/link"
 
 
 def _data(part: Part) -> str:

@@ -133,9 +133,8 @@ def _listed(value: object, *, named_by: str = "digest") -> Iterator[Mapping[str,
 
 def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: str) -> bool:
     """Whether an entry of an index is a manifest: by its media type, or because the repository has it as one."""
-    if descriptor["digest"] in storage.manifests.get(repository, {}):
-        return True
-    return str(descriptor.get("mediaType")).endswith(_MANIFESTS)
+    stored = storage.manifests.get(repository, {})
+    return descriptor["digest"] in stored or str(descriptor.get("mediaType")).endswith(_MANIFESTS)
 
 
 def _is_elsewhere(descriptor: Mapping[str, Any], storage: Storage) -> bool:

@@ -94,7 +94,8 @@ class _Window:
         )  # of one name, so it is one pod
         answers = await asyncio.gather(*creates, return_exceptions=True)
         for node, answer in zip(turn, answers, strict=True):
-            if not isinstance(answer, BaseException) or _is_there(answer):
+            is_there = isinstance(answer, RefusedError) and answer.status == HTTPStatus.CONFLICT  # an answer was lost
+            if is_there or not isinstance(answer, BaseException):
                 self.asked[node.name] = node, time.monotonic()
             elif isinstance(answer, RefusedError) and not isinstance(answer, ForbiddenError):
                 self.verdicts[node] = refused(answer.reason)
@@ -115,11 +116,6 @@ class _Window:
                 del self.asked[name]
                 answered += [pod] if pod else []
         await delete(self.kube, answered)
-
-
-def _is_there(error: BaseException) -> bool:
-    """Whether the pod was made by a request whose answer was lost."""
-    return isinstance(error, RefusedError) and error.status == HTTPStatus.CONFLICT
 
 
 async def _silence(kube: KubeClient, pod: Object) -> Verdict:

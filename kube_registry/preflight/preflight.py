@@ -135,12 +135,13 @@ async def _preflight_error(
     """The table of the first nodes that cannot, and what mends most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
     modes = await asyncio.gather(*(proxy_mode(kube, node) for node in worst))
-    told = zip(worst, modes, strict=True)
     mend, _ = Counter(verdict.mend for verdict in failing.values()).most_common(1)[0]
     return PreflightError(
         where=kube.where,
         pull_host=settings.endpoints.pull_host,
-        rows=tuple((node.name, node.runtime, mode, failing[node].words) for node, mode in told),
+        rows=tuple(
+            (node.name, node.runtime, mode, failing[node].words) for node, mode in zip(worst, modes, strict=True)
+        ),
         failing=len(failing),
         nodes=nodes,
         mend=mend,

@@ -87,7 +87,11 @@ def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> di
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": _name(node, run), "labels": {**labels(PROBE), RUN: run}},
+        "metadata": {
+            # One name for each node and run, so that a create whose answer was lost can be sent again.
+            "name": f"{PROBE}-{run}-{hashlib.sha256(node.encode()).hexdigest()[:10]}",
+            "labels": {**labels(PROBE), RUN: run},
+        },
         "spec": {
             "nodeName": node,
             "nodeSelector": LINUX,
@@ -117,11 +121,6 @@ def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> di
             ],
         },
     }
-
-
-def _name(node: str, run: str) -> str:
-    """One name for each node and run, so that a create whose answer was lost can be sent again."""
-    return f"{PROBE}-{run}-{hashlib.sha256(node.encode()).hexdigest()[:10]}"
 
 
 def verdict(pod: Object) -> Verdict | None:

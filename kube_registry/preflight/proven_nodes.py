@@ -17,7 +17,7 @@ from kube_registry.names import labels
 from kube_registry.preflight.probe_pod import PROBE
 from kube_registry.spec.settings import RegistrySettings
 
-Key = tuple[str, str]
+ProofKey = tuple[str, str]
 """uid and runtime of a node: one with another runtime has to prove it again."""
 
 
@@ -43,11 +43,11 @@ class Records:
         unanswered: those that gave the last preflight no answer.
     """
 
-    proven: Mapping[Key, datetime] = field(default_factory=dict)
-    unanswered: Mapping[Key, Unanswered] = field(default_factory=dict)
+    proven: Mapping[ProofKey, datetime] = field(default_factory=dict)
+    unanswered: Mapping[ProofKey, Unanswered] = field(default_factory=dict)
 
 
-def proof_key(node: Node) -> Key:
+def proof_key(node: Node) -> ProofKey:
     """What a node's record is kept by."""
     return node.uid, node.runtime
 
@@ -71,8 +71,10 @@ async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
 
 async def remember(kube: KubeClient, settings: RegistrySettings, records: Records) -> None:
     """Keep these records, and no others."""
-    nodes = [[*key, _second(proven)] for key, proven in records.proven.items()]
-    unanswered = [[*key, _second(each.asked), each.why] for key, each in records.unanswered.items()]
+    nodes = [[*key, proven.isoformat(timespec="seconds")] for key, proven in records.proven.items()]
+    unanswered = [
+        [*key, each.asked.isoformat(timespec="seconds"), each.why] for key, each in records.unanswered.items()
+    ]
     await kube.apply(
         kube.path("configmaps", PROBE),
         {
@@ -82,10 +84,6 @@ async def remember(kube: KubeClient, settings: RegistrySettings, records: Record
             "data": {**_way(settings), "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
         },
     )
-
-
-def _second(time: datetime) -> str:
-    return time.isoformat(timespec="seconds")
 
 
 def _way(settings: RegistrySettings) -> dict[str, str]:

@@ -103,9 +103,8 @@ def _is_prepared(metadata: dict[str, Any]) -> bool:
 
 async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
     """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
-    if RETAINED not in namespace["metadata"].get("annotations", {}):
-        return False
-    return not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
+    is_left = RETAINED in namespace["metadata"].get("annotations", {})
+    return is_left and not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
 
 
 async def _node_ports(kube: "KubeClient") -> dict[int, str]:

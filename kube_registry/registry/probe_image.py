@@ -4,9 +4,9 @@ import gzip
 import json
 import tarfile
 
+from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.registry.api import RegistryClient, digest_of
 
-REPOSITORY = "kube-registry/preflight"
 TAG = "probe"
 
 _EMPTY_LAYER = bytes(tarfile.RECORDSIZE)
