@@ -35,14 +35,14 @@ class Checked:
     of_image: Mapping[str, FieldInfo]
     sections: Mapping[str, Mapping[str, FieldInfo]]
 
-    def known(self, place: list[str]) -> Mapping[str, FieldInfo]:
-        """The settings that exist beside a place."""
+    def level(self, place: list[str]) -> tuple[Mapping[str, FieldInfo], str]:
+        """The settings that exist beside a place, and the name of the one that it is, or is a part of."""
         match place:
-            case ["images", _, _, *_]:
-                return self.of_image
-            case [section, _, *_] if section in self.sections:
-                return self.sections[section]
-        return self.settings
+            case ["images", _, key, *_]:
+                return self.of_image, key
+            case [section, key, *_] if section in self.sections:
+                return self.sections[section], key
+        return self.settings, place[0]
 
     def has(self, place: list[str]) -> bool:
         """Whether a place has a value."""
@@ -55,12 +55,8 @@ class Checked:
 
     def field(self, place: list[str]) -> FieldInfo:
         """The setting that a place is, or is a part of."""
-        match place:
-            case ["images", _, key, *_]:
-                return self.of_image[key]
-            case [section, key, *_] if section in self.sections:
-                return self.sections[section][key]
-        return self.settings[place[0]]
+        known, name = self.level(place)
+        return known[name]
 
     def old_name(self, place: list[str]) -> str | None:
         """The old key that a place's value was given by."""
@@ -74,54 +70,48 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def renamed(place: list[str], checked: Checked) -> Iterator[str]:
+def renamed(place: list[str], checked: Checked) -> list[str]:
     """An image under a name that is allowed, with the settings that it has."""
     images: Any = checked.config["images"]
     return moved(place, ["images", allowed_name(place[1], images)], images[place[1]], checked)
 
 
-def moved(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+def moved(place: list[str], target: list[str], value: object, checked: Checked) -> list[str]:
     """What a place has, at another one. A secret is read before it is removed, and never shown."""
     is_secret = place[0] in checked.secret or (target == ["kubeconfig"] and is_contents(str(value)))
-    if not is_secret:
-        yield removal(place)
-    yield from _as_given(place, target, value, checked, is_secret=is_secret)
-    if is_secret:
-        yield removal(place)
+    commands = _as_given(place, target, value, checked, is_secret=is_secret)
+    return [*commands, removal(place)] if is_secret else [removal(place), *commands]
 
 
-def into_section(place: list[str], target: list[str], value: object, checked: Checked) -> Iterator[str]:
+def into_section(place: list[str], target: list[str], value: object, checked: Checked) -> list[str]:
     """A key with dots as a part of a section; an example where the parts are no plain names."""
     if all(part.isalnum() for part in target):
-        yield from moved(place, target, value, checked)
-        return
-    yield removal(place)
-    yield from replaced([target[0], re.split(r"\W", target[1])[0]], checked)
+        return moved(place, target, value, checked)
+    return [removal(place), *replaced([target[0], re.split(r"\W", target[1])[0]], checked)]
 
 
-def replaced(place: list[str], checked: Checked) -> Iterator[str]:
+def replaced(place: list[str], checked: Checked) -> list[str]:
     """What sets a place to an example; first what removes the value that stands in the way of a map."""
-    field = checked.field(place)
-    if old := checked.old_name(place):
-        yield removal([old])
-    path = dict(field.json_schema_extra or {}).get("path")  # type: ignore[arg-type]
+    path = dict(checked.field(place).json_schema_extra or {}).get("path")  # type: ignore[arg-type]
+    example = str((checked.field(place).examples or [""])[0])
     if place[0] in checked.sections and path:
-        if checked.has(place) and not old and place[1:] != [path]:
-            yield removal(place)
-        yield f"pulumi config set --path {shlex.quote(f'{place[0]}.{path}')} {(field.examples or [''])[0]}"
-        return
-    match place:
-        case ["images"]:
-            target = ["images", "app", "context"]
-        case ["images", _]:
-            target = [*place, "context"]
-        case ["images", _, "buildArgs"]:
-            target = [*place, "VERSION"]
-        case _:
-            target = place
-    if target != place and checked.config.get(place[0]) is not None:
-        yield removal(place)
-    yield _set(target, str((checked.field(target).examples or [""])[0]))
+        command = f"pulumi config set --path {shlex.quote(f'{place[0]}.{path}')} {example}"
+        in_the_way = checked.has(place) and place[1:] != [path]
+    else:
+        match place:
+            case ["images"]:
+                inside = ["app", "context"]
+            case ["images", _]:
+                inside = ["context"]
+            case ["images", _, "buildArgs"]:
+                inside = ["VERSION"]
+            case _:
+                inside = []
+        command = _set([*place, *inside], example)
+        in_the_way = bool(inside) and checked.config.get(place[0]) is not None
+    if old := checked.old_name(place):
+        return [removal([old]), command]
+    return [removal(place), command] if in_the_way else [command]
 
 
 def removal(place: list[str]) -> str:

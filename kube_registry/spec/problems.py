@@ -73,7 +73,7 @@ def _allowed(place: list[str], checked: Checked) -> str:
     return str(dict(checked.field(place).json_schema_extra or {})["allowed"])  # type: ignore[arg-type]
 
 
-def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, Iterator[str]]:
+def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, list[str]]:
     """A part of a field of a section, which has no command of its own: that field is set in its place."""
     if place[:2] == place and found["type"] != "extra_forbidden":
         return f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}", replaced(place, checked)
@@ -81,20 +81,16 @@ def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) ->
     return f"{what}, {place[1]} takes {_allowed(place[:2], checked)}", replaced(place[:2], checked)
 
 
-def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, Iterator[str]]:
+def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, list[str]]:
     """A key that does not exist, and what sets the one that is meant."""
-    known = checked.known(place)
+    known, _ = checked.level(place)
     *above, name = place
     if not above and name.startswith("images.") and name.count(".") > 1:
-        commands = moved(place, name.split("."), value, checked)
-        return _DOTTED, commands
+        return _DOTTED, moved(place, name.split("."), value, checked)
     if not above and (part := re.match(r"(\w+)\.(\w+)", name)) and part[2] in checked.sections.get(part[1], ()):
         return _DOTTED, into_section(place, name.split("."), value, checked)
     meant = nearest(name, known if above else {**known, **RENAMED})
-    if meant and meant in RENAMED:
-        commands = moved(place, RENAMED[meant], as_now(meant, value), checked)
-        meant = ".".join(RENAMED[meant])
-    else:
-        commands = moved(place, [*above, meant], value, checked) if meant else iter([removal(place)])
-    hint = f", {meant} is meant" if meant else f"; known are {', '.join(known)}"
-    return f"there is no such setting{hint}", commands
+    if meant is None:
+        return f"there is no such setting; known are {', '.join(known)}", [removal(place)]
+    commands = moved(place, RENAMED.get(meant, [*above, meant]), as_now(meant, value), checked)
+    return f"there is no such setting, {'.'.join(RENAMED.get(meant, [meant]))} is meant", commands
