@@ -99,10 +99,9 @@ def _key(name: str, field: FieldInfo) -> str:
     kind = "object" if name in ("images", "pod", "claim") else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
-        default = None if field.is_required() else field.default
-        default = {} if kind == "object" else default
-        if [name] in RENAMED.values():
-            default = None  # a default would look like a value that is set, beside the old key's
+        # a default of a key that has an old name would look like a value that is set, beside the old one's
+        unset = field.is_required() or [name] in RENAMED.values()
+        default = {} if kind == "object" else None if unset else field.default
         lines.append(f"    default: {json.dumps(_NOT_SET[kind] if default is None else default)}")
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from kube_registry.cli.images import idle, image_table, not_looked_at, stack_uses
+from kube_registry.cli.images import image_table, remarks, stack_uses
 from kube_registry.cli.session import UNBROKEN, StackName, console, run
 from kube_registry.cli.stacks import deployed_namespaces, find_stack
 from kube_registry.errors import Where
@@ -109,7 +109,7 @@ def duration(text: str) -> timedelta:
 
 def _going(seen: _Seen) -> Iterator[str | Table]:
     """What a person sees before they are asked: what is not known, what would go, and how much that frees."""
-    yield from (*idle(seen.inventory), *not_looked_at(seen.inventory))
+    yield from remarks(seen.inventory)
     going, images = seen.plan.doomed, seen.inventory.images
     if not seen.plan.frees:
         yield f"nothing goes: all {len(images)} images are in use or kept"

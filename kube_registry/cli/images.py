@@ -44,7 +44,7 @@ async def images(
         return True
     if seen.images:
         out.print(image_table(seen.images, unique_bytes(seen.images)))
-    for line in (*idle(seen), *not_looked_at(seen), f"{totals(seen)} in {kube.where}"):
+    for line in (*remarks(seen), f"{totals(seen)} in {kube.where}"):
         out.print(line)
     return True
 
@@ -77,14 +77,9 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
     return shown
 
 
-def idle(seen: Inventory) -> Iterator[str]:
-    """A line for each pattern that protects nothing."""
-    for each in seen.idle:
-        yield f"{each.title} matches no image"
-
-
-def not_looked_at(seen: Inventory) -> Iterator[str]:
-    """The kinds of objects whose uses are not known, and what to do about it."""
+def remarks(seen: Inventory) -> Iterator[str]:
+    """The patterns that protect nothing, the kinds of objects whose uses are not known, and what to do about it."""
+    yield from (f"{each.title} matches no image" for each in seen.idle)
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for each in seen.unlisted:
         reasons[each.reason].append(each.resource)

@@ -11,7 +11,7 @@ from kube_registry.cli.fleet_list import with_notes
 from kube_registry.cli.session import console, judged
 from kube_registry.cli.stacks import find_stack
 from kube_registry.engine.program import Program
-from kube_registry.fleet.fleet_file import Member, read_fleet
+from kube_registry.fleet.fleet_file import FILE, Member, read_fleet
 from kube_registry.review.markdown import lines, markdown, verdict
 from kube_registry.review.review import Question, StackReview, review_stacks
 from kube_registry.rules.allowed_registries import allowed_names
@@ -45,9 +45,8 @@ async def review(
     """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
     if "" in (*(stack or ()), base):
         raise typer.BadParameter("--stack and --base take a name.")
-    folder, ports, registries = Path.cwd(), _range(node_ports), _registries(allow_registry or ())
-    members, of_fleet = await _members(folder, stack)
-    program = Program(folder)
+    program, ports, registries = Program(Path.cwd()), _range(node_ports), _registries(allow_registry or ())
+    members, of_fleet = await _members(program.folder, stack)
     await program.prove_version()
     question = Question(
         program,
@@ -68,11 +67,11 @@ async def review(
 
 async def _members(folder: Path, stacks: list[str] | None) -> tuple[list[Member], bool]:
     """The stacks that are meant, and whether their config is the fleet's."""
-    if (folder / "fleet.yaml").exists():
+    if (folder / FILE).exists():
         fleet = with_notes(read_fleet(folder))
         members = [member for member in fleet.members if not stacks or member.name in stacks]
         if unknown := set(stacks or ()) - {member.name for member in members}:
-            raise typer.BadParameter(f"fleet.yaml has no stack {', '.join(sorted(unknown))}.")
+            raise typer.BadParameter(f"{FILE} has no stack {', '.join(sorted(unknown))}.")
         return members, True
     names: Sequence[str | None] = stacks or [None]
     return [await find_stack(name, folder=folder) for name in names], False

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from rich.console import Console
 from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import StackName, console
 from kube_registry.cli.stacks import find_stack, kube_context_settings
-from kube_registry.cli.tunnel_progress import keep_true, show_waits, totals, watched
+from kube_registry.cli.tunnel_progress import keep_true, totals, watched
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError
@@ -49,7 +50,7 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
             kube_context_settings(kube_context, given) if kube_context else (await find_stack(stack, given)).settings
         )
         with watched(out) as live:
-            say = show_waits(out, live)
+            say = partial(live.update, refresh=True) if out.is_terminal else out.print
             async with (
                 open_client(settings) as kube,
                 lease_held(kube, "registryctl tunnel", alone=False, say=say) as lease,

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -49,11 +48,6 @@ def watched(console: Console) -> Iterator[Live]:
             _LOG.removeHandler(handler)
             _LOG.setLevel(level)
             logging.raiseExceptions = shows_errors
-
-
-def show_waits(console: Console, live: Live) -> Callable[[str], None]:
-    """Return what shows whom a tunnel waits for: on a terminal the live line, elsewhere a line that stays."""
-    return partial(live.update, refresh=True) if console.is_terminal else console.print
 
 
 async def keep_true(live: Live, tunnel: Tunnel) -> None:
