@@ -1,0 +1,27 @@
+from lab import sizes
+
+TEXT = '''
+class Thing:
+    def __init__(self):
+        """What it is.
+
+        And why.
+        """
+        self.a = 1
+
+
+async def longer(
+    one,
+    two,
+):
+    return one
+'''
+
+
+def test_a_function_is_as_long_as_it_is_without_its_docstring() -> None:
+    found = {place: lines for place, lines, most in sizes.sizes_of("a.py", TEXT) if most == sizes.FUNCTION}
+    assert found == {"a.py: __init__": 2, "a.py: longer": 5}
+
+
+def test_a_file_is_as_long_as_it_is() -> None:
+    assert ("a.py", 15, sizes.FILE) in sizes.sizes_of("a.py", TEXT)
