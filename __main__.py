@@ -31,8 +31,8 @@ def main() -> None:
     builds = [stage(build, Path()) for build in read_builds(settings, Path())]
     report_differences(builds)
     broken = broken_store(os.environ)
-    cluster = kubernetes_provider(settings, same_cluster(settings))
-    opts = pulumi.ResourceOptions(providers=[cluster, docker_provider(broken)])
+    providers = [kubernetes_provider(settings, same_cluster(settings)), docker_provider(broken)]
+    opts = pulumi.ResourceOptions(providers=providers)
     path = PushPath(settings, os.environ, broken.config if broken else None)
     registry = ClusterRegistry("registry", settings, path, opts)
     images = {build.image: RegistryImage(build, registry, opts) for build in builds}

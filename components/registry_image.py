@@ -61,13 +61,10 @@ class RegistryImage(pulumi.ComponentResource):
                 replacement_trigger=registry.claim_uid,
             ),
         )
-
-        def pull_reference(pushed: str) -> str:
-            digest = parse_reference(pushed).digest
-            return endpoints.pull_reference(name, tag, str(digest))
-
         self.tagged = endpoints.tagged_reference(name, tag)
-        self.reference = built.repo_digest.apply(pull_reference)
+        self.reference = built.repo_digest.apply(
+            lambda pushed: endpoints.pull_reference(name, tag, str(parse_reference(pushed).digest))
+        )
         self.register_outputs({"reference": self.reference, "tagged": self.tagged})
 
 

@@ -51,8 +51,7 @@ def unmoved(
         }
         for key, (before, wanted) in changes.items():
             if before and wanted and before != wanted:
-                where, retained = _where(settings, name), settings.retain
-                error = VolumeMovedError(where=where, key=key, before=before, wanted=wanted, retained=retained)
+                error = VolumeMovedError(_where(settings, name), key, before, wanted, retained=settings.retain)
                 raise pulumi.RunError(str(error))
         return name
 
@@ -74,8 +73,7 @@ def same_cluster(settings: ClusterAddress) -> pulumi.Output[str]:
     def compare(known: list[str]) -> str:
         uid, kept, urn = known
         if UNKNOWN not in (uid, kept) and uid != kept:
-            where = _where(settings, settings.namespace)
-            raise pulumi.RunError(str(OtherClusterError(where=where, uid=uid, kept=kept, urn=urn)))
+            raise pulumi.RunError(str(OtherClusterError(_where(settings, settings.namespace), uid, kept, urn)))
         if kept == UNKNOWN != uid:
             line = (
                 "this stack does not remember its cluster, so another one would not be noticed: its first update could "

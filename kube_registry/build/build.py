@@ -128,8 +128,7 @@ def read_build(
         entries, left_out = read_entries(context, dockerfile, hashes)
         text = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
     _prove_names(name, entries)
-    args = json.dumps(image.build_args, sort_keys=True)
-    tag = _tag(entries, platform, image.target or "", args, text)
+    tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), text)
     return Build(name, image, platform, context, dockerfile, entries, left_out, tag, has_secret_args)
 
 
@@ -148,13 +147,19 @@ def _one_sentence(image: str, context: Path, dockerfile: Path) -> Iterator[None]
     try:
         yield
     except ValueError as error:
-        path, problem = str(ignore_file(context, dockerfile)), f"has a wrong pattern: {error}"
-        raise BuildContextError(image=image, path=path, problem=problem, mend="correct that line") from error
+        raise BuildContextError(
+            image=image,
+            path=str(ignore_file(context, dockerfile)),
+            problem=f"has a wrong pattern: {error}",
+            mend="correct that line",
+        ) from error
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        mend = "make it readable, or leave it out by a line in .dockerignore"
-        path = str(error.filename or context)  # a disk that fails while it is read names no file
-        raise BuildContextError(image=image, path=path, problem=problem, mend=mend) from error
+        raise BuildContextError(
+            image=image,
+            path=str(error.filename or context),  # a disk that fails while it is read names no file
+            problem=f"cannot be read: {error.strerror}",
+            mend="make it readable, or leave it out by a line in .dockerignore",
+        ) from error
 
 
 def _prove_names(image: str, entries: tuple[ContextEntry, ...]) -> None:

@@ -44,12 +44,11 @@ class Hashes:
             OSError: it cannot be read.
         """
         facts = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode]
-        settled = max(found.st_mtime_ns, found.st_ctime_ns) < time.time_ns() - SETTLED_NS
         *before, value = self.known.get(name) or [""]
         if before != facts:
             with file.open("rb") as opened:
                 value = hashlib.file_digest(opened, "sha256").hexdigest()
-        if settled:
+        if max(found.st_mtime_ns, found.st_ctime_ns) < time.time_ns() - SETTLED_NS:
             self.current[name] = [*facts, value]
         return str(value)
 

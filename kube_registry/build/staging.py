@@ -59,16 +59,21 @@ def stage(build: Build, program: Path) -> Build:
             _make(build, folder)
         _remove_unused(folder)
     except OSError as error:
-        problem = f"cannot be staged: {error.strerror}"
-        mend = "make room and rights for that folder beside Pulumi.yaml"
-        path = str(error.filename or folder)  # a full disk names no file
-        raise BuildContextError(image=build.image, path=path, problem=problem, mend=mend) from error
+        raise BuildContextError(
+            image=build.image,
+            path=str(error.filename or folder),  # a full disk names no file
+            problem=f"cannot be staged: {error.strerror}",
+            mend="make room and rights for that folder beside Pulumi.yaml",
+        ) from error
     except _ChangedError as error:
         with suppress(OSError):
             forget_hashes(program, build.image)
-        problem = "changed while it was read"
-        mend = "run it again once nothing writes there any more"
-        raise BuildContextError(image=build.image, path=str(error), problem=problem, mend=mend) from error
+        raise BuildContextError(
+            image=build.image,
+            path=str(error),
+            problem="changed while it was read",
+            mend="run it again once nothing writes there any more",
+        ) from error
     return build
 
 

@@ -25,7 +25,7 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
     )
     place = [str(part) for part in found["loc"] if part != "[key]"]
-    if place[1:] and place[1] in checked.sections.get(place[0], ()):
+    if place[2:] and place[1] in checked.sections.get(place[0], ()):
         problem, commands = _in_section(found, place, checked)
     elif found["type"] == "extra_forbidden":
         problem, commands = _unknown(place, found["input"], checked)
@@ -75,8 +75,6 @@ def _allowed(place: list[str], checked: Checked) -> str:
 
 def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, list[str]]:
     """A part of a field of a section, which has no command of its own: that field is set in its place."""
-    if place[:2] == place and found["type"] != "extra_forbidden":
-        return f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}", replaced(place, checked)
     what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
     return f"{what}, {place[1]} takes {_allowed(place[:2], checked)}", replaced(place[:2], checked)
 
