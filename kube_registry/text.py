@@ -9,6 +9,18 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def last_words(text: str) -> str:
+    """Return a message on one line, and not too long of one, without the dot at its end: a sentence goes on after it.
+
+    Long messages end in what matters: the last words of a log, the innermost error.
+    """
+    line = one_line(text).rstrip(".")
+    return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
+
+
+_MOST_LETTERS = 300
+
+
 def first_line(text: str) -> str:
     """Return what stands in the first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")

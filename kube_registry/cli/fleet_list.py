@@ -18,7 +18,7 @@ from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, read_fleet
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
-from kube_registry.kube.translate import LOWER, one_line
+from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.review.stack_preview import read_secrets
 
 AT_ONCE = 8
@@ -63,7 +63,7 @@ def init() -> None:
         names = list(read(None).entries["contexts"])
     except (*LOWER, yaml.YAMLError, ValueError) as error:
         mend = "correct the file until `kubectl config get-contexts` lists them"
-        raise FleetError(kubeconfig, "its kube contexts", one_line(error), mend) from error
+        raise FleetError(kubeconfig, "its kube contexts", in_words(error), mend) from error
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")

@@ -8,7 +8,7 @@ from kube_registry.cli.session import StackName, console, judged, table
 from kube_registry.cli.stacks import find_stack
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.nodes import proxy_mode
+from kube_registry.kube.nodes import kube_proxy_mode
 from kube_registry.preflight.node_window import Verdicts
 from kube_registry.preflight.preflight import examine_nodes
 from kube_registry.preflight.probe_pod import PULLED
@@ -31,7 +31,7 @@ async def preflight(stack: StackName = None) -> bool:
 
 
 async def _table(kube: KubeClient, verdicts: Verdicts) -> Table:
-    modes = await asyncio.gather(*(proxy_mode(kube, node) for node in verdicts))
+    modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in verdicts))
     shown = table("node", "runtime", "kube-proxy", "verdict")
     for (node, verdict), mode in sorted(zip(verdicts.items(), modes, strict=True), key=lambda row: row[0][0].name):
         shown.add_row(node.name, node.runtime, mode, verdict.words)

@@ -1,5 +1,8 @@
 """What Docker's own configuration says of this machine: which daemon is meant, and whether its credential store works.
 
+Read by hand: Docker's SDK 7.2 takes a broken config.json for an empty one and completes addresses in its own way
+(docker.context), and it waits for a credential store without a bound (docker.credentials).
+
 Source: docker/cli 28.5, cli/config (config.json), cli/context/store (meta.json below the SHA-256 of a context's name),
 cli/config/credentials (the program docker-credential-NAME).
 """

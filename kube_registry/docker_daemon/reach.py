@@ -18,9 +18,9 @@ from kube_registry.docker_daemon.config import chosen_daemon, usual_daemon
 from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError
 from kube_registry.docker_daemon.relay.container import open_relay
 from kube_registry.docker_daemon.ssh import near_socket
-from kube_registry.kube.pods import one_line
 from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
-from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
+from kube_registry.names import PROBE_REPOSITORY
+from kube_registry.text import last_words
 
 
 @asynccontextmanager
@@ -52,7 +52,7 @@ async def daemon_reaching(
         ClusterError: the tunnel does not carry again.
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
-    reference = f"{push_address}/{REPOSITORY}@{digest}"
+    reference = f"{push_address}/{PROBE_REPOSITORY}@{digest}"
     failed = partial(DaemonReachError, host=host, push_address=push_address, stack=stack)
     try:
         async with _client(environment, host) as (client, near):
@@ -66,7 +66,7 @@ async def daemon_reaching(
                     raise failed(reason=f"{refusal}; by way of a relay: {relayed}")
                 yield
     except (DockerException, requests.RequestException, OSError) as error:
-        raise failed(reason=one_line(str(error))) from error
+        raise failed(reason=last_words(str(error))) from error
 
 
 async def daemon_version(environment: Mapping[str, str]) -> str:
@@ -97,7 +97,7 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
             asked = partial(docker.DockerClient.from_env, environment=variables, timeout=DAEMON_SECONDS)
             client = stack.enter_context(closing(await asyncio.to_thread(asked)))
         except (DockerException, requests.RequestException, OSError) as error:
-            raise DaemonError(host=host, reason=one_line(str(error))) from error
+            raise DaemonError(host=host, reason=last_words(str(error))) from error
         yield client, near
 
 

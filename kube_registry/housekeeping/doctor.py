@@ -14,7 +14,7 @@ from kube_registry.housekeeping.health import Findings, examine
 from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.limits import TUNNEL_SECONDS
-from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
+from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG
 from kube_registry.spec.settings import Settings
@@ -125,7 +125,7 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         open_tunnel(kube, settings.push_port, None, seconds=TUNNEL_SECONDS) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
-        probe = await registry.tagged(REPOSITORY, TAG)
+        probe = await registry.tagged(PROBE_REPOSITORY, TAG)
         if probe is None:
             words = f"whether {daemon.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Finding("docker", well=None, words=words)]

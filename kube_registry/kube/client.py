@@ -19,7 +19,7 @@ from kube_registry.foreign_json import read_json
 from kube_registry.kube.connection import Access, Session, open_access
 from kube_registry.kube.errors import CredentialsError, RefusedError
 from kube_registry.kube.retries import kube_patience, retried
-from kube_registry.kube.translate import refusal, seconds_of, translated, words_of
+from kube_registry.kube.translate import refusal, translated, words_of
 from kube_registry.spec.settings import ClusterAddress
 
 Query = Mapping[str, str | Sequence[str]]
@@ -195,8 +195,7 @@ class KubeClient:
             content = await answer.read()
             if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
                 words = words_of(content) or answer.reason or "no reason given"
-                retry_after = seconds_of(answer.headers.get("Retry-After", ""))
-                raise refusal(self.where, sent, answer.status, words, retry_after)
+                raise refusal(self.where, sent, answer.status, words, answer.headers)
             return read(content)
 
         sent = request or f"{method} {path}"

@@ -121,8 +121,8 @@ async def _credential(
     except FileNotFoundError as error:
         raise UnusableError(CredentialPluginError, f"{command[0]} is missing{hint}") from error
     except OSError as error:
-        reason = f"{command[0]} cannot be run: {os.strerror(error.errno or 0)}"
-        raise UnusableError(CredentialPluginError, reason) from error
+        words = os.strerror(error.errno or 0)
+        raise UnusableError(CredentialPluginError, f"{command[0]} cannot be run: {words}") from error
     try:
         return _understood(read_json(answer), api_version)
     except (ValueError, LookupError, TypeError, AttributeError) as error:

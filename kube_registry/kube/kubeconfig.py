@@ -17,7 +17,7 @@ from kubernetes_asyncio.config import ConfigException
 from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
 from kube_registry.kube.errors import KubeconfigError, KubeContextError
-from kube_registry.kube.translate import LOWER, one_line
+from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.kubeconfig_setting import is_contents, with_home
 
 Fields = dict[str, Any]
@@ -76,8 +76,8 @@ class Kubeconfig:
         if not self.entries["contexts"]:
             raise ConfigException("it has no kube contexts")
         if name not in self.entries["contexts"]:
-            reason = f"it has no such kube context, it has {', '.join(self.entries['contexts'])}"
-            raise UnusableError(KubeContextError, reason)
+            names = ", ".join(self.entries["contexts"])
+            raise UnusableError(KubeContextError, f"it has no such kube context, it has {names}")
         chosen = self.entries["contexts"][name]
         user = self._entry("users", chosen["user"]) if chosen.get("user") else {}
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
@@ -197,4 +197,4 @@ def usable(where: Where) -> Iterator[None]:
         yield
     except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         kind = error.kind if isinstance(error, UnusableError) else KubeconfigError
-        raise kind(where=where, kubeconfig=named(where.kubeconfig), reason=one_line(error)) from error
+        raise kind(where=where, kubeconfig=named(where.kubeconfig), reason=in_words(error)) from error

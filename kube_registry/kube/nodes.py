@@ -7,7 +7,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object, is_ready
 from kube_registry.names import VIRTUAL_NODES
 
-_PROXY_METRICS_PORT = 10249
+_KUBE_PROXY_METRICS_PORT = 10249
 """Where kube-proxy tells its mode (kubernetes cmd/kube-proxy/app/server.go), if it listens for more than itself."""
 
 
@@ -62,10 +62,10 @@ async def pulling_nodes(kube: KubeClient) -> list[Node]:
     return [node for node in await linux_nodes(kube) if not node.busy]
 
 
-async def proxy_mode(kube: KubeClient, node: Node) -> str:
+async def kube_proxy_mode(kube: KubeClient, node: Node) -> str:
     """Mode of the node's kube-proxy, or "?" where it does not tell: by default it tells its own node only."""
     try:
-        return await kube.text(f"/api/v1/nodes/{node.name}:{_PROXY_METRICS_PORT}/proxy/proxyMode")
+        return await kube.text(f"/api/v1/nodes/{node.name}:{_KUBE_PROXY_METRICS_PORT}/proxy/proxyMode")
     except ClusterError:
         return "?"
 
@@ -89,7 +89,11 @@ def _busy(item: Object) -> str:
 
 
 def _node(item: Object) -> Node:
-    info = item["status"]["nodeInfo"]
-    metadata = item["metadata"]
-    runtime = info["containerRuntimeVersion"]
-    return Node(metadata["name"], metadata["uid"], info["architecture"], runtime, _busy(item))
+    info, metadata = item["status"]["nodeInfo"], item["metadata"]
+    return Node(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        architecture=info["architecture"],
+        runtime=info["containerRuntimeVersion"],
+        busy=_busy(item),
+    )

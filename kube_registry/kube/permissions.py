@@ -1,6 +1,6 @@
 """Which rights whoever asks has in a cluster: the API server tells everybody (SelfSubjectAccessReview)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kube_registry.concurrency import map_limited
@@ -32,7 +32,7 @@ class Right:
         return f"{self.verb} {self.resource}{' in all namespaces' if self.everywhere else ''}"
 
 
-async def lacking(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
+async def lacking(kube: KubeClient, rights: Sequence[Right]) -> list[Right]:
     """Those that whoever asks does not have.
 
     Args:
@@ -51,9 +51,8 @@ async def lacking(kube: KubeClient, rights: Iterable[Right]) -> list[Right]:
         told = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}}, repeatable=True)
         return bool(told["status"]["allowed"])
 
-    asked = list(rights)
-    granted = await map_limited(is_granted, asked, at_once=_AT_ONCE)
-    return [right for right, has in zip(asked, granted, strict=True) if not has]
+    granted = await map_limited(is_granted, rights, at_once=_AT_ONCE)
+    return [right for right, has in zip(rights, granted, strict=True) if not has]
 
 
 async def user_of(kube: KubeClient) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.names import REGISTRY, selector
+from kube_registry.text import last_words
 
 Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
@@ -39,8 +40,7 @@ def choose(pods: Sequence[Object]) -> str | None:
 
     A terminating pod stays Ready until its containers have ended, so Ready alone is not enough.
     """
-    names = [pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _leaving(pod)]
-    return names[0] if names else None
+    return next((pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _leaving(pod)), None)
 
 
 def is_lost(name: str, pods: Sequence[Object]) -> bool:
@@ -87,7 +87,7 @@ def event_trouble(events: Sequence[Object]) -> str | None:
     if not warnings:
         return None
     newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    return f"{newest['reason']}: {one_line(newest['message'])}"
+    return f"{newest['reason']}: {last_words(newest['message'])}"
 
 
 def is_ready(of: Object) -> bool:
@@ -100,26 +100,14 @@ def _troubles(pod: Object) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield f"pod {name} has no node: {one_line(condition.get('message', condition['reason']))}"
+            yield f"pod {name} has no node: {last_words(condition.get('message', condition['reason']))}"
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
         if reason not in ON_ITS_WAY:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
-            yield f"container {container['name']} of pod {name}: {reason}: {one_line(words)}"
-
-
-def one_line(text: str) -> str:
-    """A message on one line, and not too long of one, without the dot at its end: a sentence goes on after it.
-
-    Long messages end in what matters: the last words of a log, the innermost error.
-    """
-    line = " ".join(text.split()).rstrip(".")
-    return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
-
-
-_MOST_LETTERS = 300
+            yield f"container {container['name']} of pod {name}: {reason}: {last_words(words)}"
 
 
 def _leaving(pod: Object) -> bool:

@@ -3,9 +3,10 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ from kubernetes_asyncio.config import ConfigException
 from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
 from kube_registry.kube.errors import CertificateError, CredentialsError, ForbiddenError, RefusedError, UnreachableError
+from kube_registry.text import one_line
 
 REQUEST_SECONDS = 15.0
 """How long one request to the API server may take."""
@@ -45,19 +47,17 @@ async def translated(where: Where, request: str) -> AsyncIterator[None]:
         async with asyncio.timeout(REQUEST_SECONDS):
             yield
     except aiohttp.WSServerHandshakeError as error:
-        retry_after = seconds_of(error.headers.get("Retry-After", "") if error.headers else "")
-        raise refusal(where, request, error.status, error.message, retry_after) from error
+        raise refusal(where, request, error.status, error.message, error.headers or {}) from error
     except aiohttp.ClientHttpProxyError as error:
-        reason = f"the proxy answered {error.status} {error.message}"
-        raise UnreachableError(where=where, reason=reason) from error
+        raise UnreachableError(where=where, reason=f"the proxy answered {error.status} {error.message}") from error
     except TimeoutError as error:
         raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
     except LOWER as error:
         if distrust := _distrust(error):
-            raise CertificateError(where=where, reason=one_line(distrust)) from error
-        raise UnreachableError(where=where, reason=one_line(error)) from error
+            raise CertificateError(where=where, reason=in_words(distrust)) from error
+        raise UnreachableError(where=where, reason=in_words(error)) from error
     except ValueError as error:
-        reason = f"what answers {request} is no API server: {one_line(error)}"
+        reason = f"what answers {request} is no API server: {in_words(error)}"
         raise UnreachableError(where=where, reason=reason) from error
 
 
@@ -69,26 +69,33 @@ def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
     return _distrust(cause) if cause else None
 
 
-def refusal(where: Where, request: str, status: int, words: str, retry_after: float = 0.0) -> RefusedError:
-    """Return what a refusal means by its status and the API server's own words; it asks for that many seconds."""
+def refusal(
+    where: Where, request: str, status: int, words: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> RefusedError:
+    """Return what a refusal means by its status and the API server's own words.
+
+    Args:
+        where: the cluster.
+        request: what was refused.
+        status: of HTTP.
+        words: the API server's.
+        headers: in Retry-After, the API server writes a whole number of seconds.
+    """
     if status == HTTPStatus.UNAUTHORIZED:
         return CredentialsError(where=where, request=request, status=status, reason=words)
     missing = _MISSING_RIGHT.search(words)
     if status == HTTPStatus.FORBIDDEN and missing:
-        right: dict[str, Any] = {name: found or "" for name, found in missing.groupdict().items()}
+        right: dict[str, Any] = missing.groupdict("")
         return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
-    return RefusedError(where=where, request=request, status=status, reason=words, retry_after=retry_after)
+    after = headers.get("Retry-After", "")
+    seconds = float(after) if after.isdecimal() else 0.0
+    return RefusedError(where=where, request=request, status=status, reason=words, retry_after=seconds)
 
 
-def seconds_of(retry_after: str) -> float:
-    """Return the seconds of a Retry-After header, which the API server writes as a whole number; 0 for any other."""
-    return float(retry_after) if retry_after.isdecimal() else 0.0
-
-
-def one_line(error: Exception) -> str:
-    """An error in words, however little it says."""
+def in_words(error: Exception) -> str:
+    """Return an error in one line of words, however little it says."""
     try:
-        words = " ".join(str(error).split())
+        words = one_line(str(error))
     except AttributeError:  # aiohttp's describe a connection that may not be there
         words = ""
     return words or type(error).__name__

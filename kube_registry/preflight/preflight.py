@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.nodes import Node, linux_nodes, proxy_mode
+from kube_registry.kube.nodes import Node, kube_proxy_mode, linux_nodes
 from kube_registry.kube.pods import Object, list_pods
 from kube_registry.limits import PREFLIGHT_SECONDS
-from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
-from kube_registry.names import selector
+from kube_registry.names import PROBE_REPOSITORY, selector
 from kube_registry.preflight.errors import PreflightError
 from kube_registry.preflight.node_window import Verdicts, ask, delete
 from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, NODE_PROXY, PROBE, PULLED, busy
@@ -88,7 +87,7 @@ async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_addre
     if asked:
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
-        image = settings.endpoints.pull_reference(REPOSITORY, TAG, digest)
+        image = settings.endpoints.pull_reference(PROBE_REPOSITORY, TAG, digest)
         await delete(kube, await left_probes(kube))
         verdicts |= await _still(kube, await _settled(kube, settings, asked, image))
         await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in asked}))
@@ -134,7 +133,7 @@ async def _preflight_error(
 ) -> PreflightError:
     """The table of the first nodes that cannot, and what mends most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
-    modes = await asyncio.gather(*(proxy_mode(kube, node) for node in worst))
+    modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in worst))
     mend, _ = Counter(verdict.mend for verdict in failing.values()).most_common(1)[0]
     return PreflightError(
         where=kube.where,

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kube_registry.kube.pods import ON_ITS_WAY, Object, one_line
+from kube_registry.kube.pods import ON_ITS_WAY, Object
 from kube_registry.names import LINUX, labels
+from kube_registry.text import last_words
 
 PROBE = "preflight"
 """The component that probe pods are, and the end of their repository's name."""
@@ -153,10 +154,10 @@ def busy(words: str) -> Verdict:
 def refused(message: str) -> Verdict:
     """Return what it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
     mend = "leave to make it, or `pulumi config set preflight false`"
-    return Verdict(f"no probe pod allowed: {one_line(message)}", mend, later=True)
+    return Verdict(f"no probe pod allowed: {last_words(message)}", mend, later=True)
 
 
 def meaning(message: str) -> Verdict:
     """What a runtime's message about a failed pull means; its own words where that is not known."""
     found = (known for part, known in _KNOWN if part in message)
-    return next(found, Verdict(one_line(message), UNKNOWN))
+    return next(found, Verdict(last_words(message), UNKNOWN))

@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 import aiohttp
 
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.pods import choose, explain, one_line, registry_pods
+from kube_registry.kube.pods import choose, explain, registry_pods
 from kube_registry.kube.websocket import open_websocket
 from kube_registry.registry.errors import ExecError
+from kube_registry.text import last_words
 from kube_registry.tunnel.frames import PROTOCOL
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
@@ -79,7 +80,7 @@ class Process:
             yield rest.decode(errors="replace")
         if self._status.get("status") != "Success":
             words = self._errors.decode(errors="replace") or self._status.get("message", "the connection broke off")
-            raise ExecError(where=self.kube.where, doing=self.doing, reason=one_line(words))
+            raise ExecError(where=self.kube.where, doing=self.doing, reason=last_words(words))
 
     async def answers(self, questions: Iterable[T], line: Callable[[T], str]) -> AsyncIterator[tuple[T, str]]:
         """The answers of a process that gives a line for each that it reads, and ends at an empty one.

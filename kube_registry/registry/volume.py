@@ -15,8 +15,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object, registry_pods
 from kube_registry.lease.lease import lease_held
 from kube_registry.limits import VOLUME_SECONDS
-from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
-from kube_registry.names import REGISTRY
+from kube_registry.names import PROBE_REPOSITORY, REGISTRY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import RegistryError, VolumeFullError, VolumeNotWritableError
 from kube_registry.tunnel.listener import open_tunnel
@@ -61,7 +60,7 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
     """
     try:
         async with open_registry(push_address, kube.where) as registry:
-            await registry.give_up_upload(await registry.begin_upload(REPOSITORY))
+            await registry.give_up_upload(await registry.begin_upload(PROBE_REPOSITORY))
     except RegistryError as error:
         words = _DRIVER.search(error.reason)
         if any(full in error.reason for full in _FULL):
