@@ -58,7 +58,7 @@ async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, 
                 node_port = await _node_port(kube)
                 waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}"
                 live.update(waits, refresh=True)
-                async with open_tunnel(kube, settings.push_port, lease, seconds=TUNNEL_SECONDS) as opened:
+                async with open_tunnel(kube, settings.push_port, lease) as opened:
                     _say_open(out, kube.where, settings.endpoints, node_port)
                     await keep_true(live, opened)
     if opened is not None:

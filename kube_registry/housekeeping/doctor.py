@@ -13,7 +13,6 @@ from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.health import Findings, examine
 from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.kube.client import KubeClient, open_client
-from kube_registry.limits import TUNNEL_SECONDS
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG
@@ -122,16 +121,15 @@ async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str
         return [daemon]
     place, said = settings.endpoints.push_address, list[str]()
     async with (
-        open_tunnel(kube, settings.push_port, None, seconds=TUNNEL_SECONDS) as tunnel,
+        open_tunnel(kube, settings.push_port, None) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         probe = await registry.tagged(PROBE_REPOSITORY, TAG)
         if probe is None:
             words = f"whether {daemon.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Finding("docker", well=None, words=words)]
-        recovered = partial(tunnel.recovered, TUNNEL_SECONDS)
         async with daemon_reaching(
-            environment, place, probe, said.append, tunnel.break_off, recovered=recovered, stack=settings.stack
+            environment, place, probe, said.append, tunnel.break_off, recovered=tunnel.recovered, stack=settings.stack
         ):
             way = ", by way of a relay" if said else ""
             return [Finding("docker", well=True, words=f"{daemon.words} reaches {place}{way}")]

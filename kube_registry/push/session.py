@@ -110,7 +110,7 @@ class Session:
 
     async def prove_writable(self) -> None:
         """Return once the registry has answered through the tunnel again, and written to its volume."""
-        await self.tunnel.prove(TUNNEL_SECONDS)
+        await self.tunnel.prove()
         await prove_writable(self.tunnel.kube, self.tunnel.address)
 
     async def tagged(self, push_name: str) -> str | None:
@@ -131,7 +131,7 @@ class Session:
             ContentMissingError: something is missing, though the daemon says that it is there.
             ClusterError: the registry does not answer.
         """
-        await self.tunnel.prove(TUNNEL_SECONDS)  # a pod that is just replaced is no loss
+        await self.tunnel.prove()  # a pod that is just replaced is no loss
         async with open_registry(self.tunnel.address, self.tunnel.kube.where) as registry:
             if missing := await missing_content(registry, repository, digest):
                 reference = f"{repository}@{digest}"
@@ -143,7 +143,7 @@ class Session:
         patient = kube.until(time.monotonic() + LEASE_SECONDS)  # it has answered: if it does not now, it starts anew
         lease = await opening.enter_async_context(lease_held(patient, "pulumi up", alone=False, say=say))
         say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}")
-        opened = open_tunnel(kube, self._settings.push_port, lease, seconds=TUNNEL_SECONDS)
+        opened = open_tunnel(kube, self._settings.push_port, lease)
         tunnel = await opening.enter_async_context(opened)
         await prove_writable(kube, tunnel.address)
         if not self._nodes_can_pull:
@@ -175,8 +175,7 @@ class Session:
             digest = stored or await store_probe(registry, self._settings.platform)
         address, stack = self._settings.endpoints.push_address, self._settings.stack
         say(f"waiting for the Docker daemon to reach {address}")
-        recovered = partial(tunnel.recovered, TUNNEL_SECONDS)
-        return daemon_reaching(docker, address, digest, say, tunnel.break_off, recovered=recovered, stack=stack)
+        return daemon_reaching(docker, address, digest, say, tunnel.break_off, recovered=tunnel.recovered, stack=stack)
 
 
 async def _ask_write_door(kube: KubeClient, say: Say) -> None:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import Lease, lease_held
-from kube_registry.limits import TUNNEL_SECONDS
 from kube_registry.registry.api import RegistryClient, open_registry
 from kube_registry.spec.settings import Settings
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
@@ -25,7 +24,7 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
         TunnelForbiddenError: a right is missing.
     """
     async with (
-        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
+        open_tunnel(kube, 0, lease) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         yield registry
@@ -50,6 +49,6 @@ async def open_write_door(
     async with (
         open_client(settings) as kube,
         lease_held(kube, doing, alone=False, say=say) as lease,
-        open_tunnel(kube, 0, lease, seconds=TUNNEL_SECONDS) as tunnel,
+        open_tunnel(kube, 0, lease) as tunnel,
     ):
         yield kube, tunnel

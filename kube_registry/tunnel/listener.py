@@ -24,6 +24,7 @@ from kube_registry.kube.errors import CertificateError, CredentialsError, Kubeco
 from kube_registry.kube.pods import explain, is_lost, registry_pods
 from kube_registry.lease.errors import LeaseLostError
 from kube_registry.lease.lease import Lease
+from kube_registry.limits import TUNNEL_SECONDS
 from kube_registry.names import READ_PORT, WRITE_PORT
 from kube_registry.tunnel.connect import dial
 from kube_registry.tunnel.errors import (
@@ -84,7 +85,7 @@ class Tunnel:
         """Bytes that all its connections have carried, ended ones too."""
         return sum((each.traffic for each in self.connections), self._ended)
 
-    async def prove(self, seconds: float) -> None:
+    async def prove(self, seconds: float = TUNNEL_SECONDS) -> None:
         """Return once the registry has answered GET /v2/ with 200 through this tunnel.
 
         Raises:
@@ -109,7 +110,7 @@ class Tunnel:
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
                 raise self._no_answer(seconds)
 
-    async def recovered(self, seconds: float) -> bool:
+    async def recovered(self) -> bool:
         """Return whether a connection has failed since `prove` began, once the registry answers again.
 
         Raises:
@@ -117,7 +118,7 @@ class Tunnel:
         """
         if self.trouble is None:
             return False
-        await self.prove(seconds)
+        await self.prove()
         return True
 
     async def serve(self, local: LocalEnd) -> None:
@@ -202,7 +203,9 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def open_tunnel(kube: KubeClient, port: int, lease: Lease | None, *, seconds: float) -> AsyncIterator[Tunnel]:
+async def open_tunnel(
+    kube: KubeClient, port: int, lease: Lease | None, *, seconds: float = TUNNEL_SECONDS
+) -> AsyncIterator[Tunnel]:
     """Open a tunnel on loopback whose registry has answered; closed at the end with all its connections.
 
     Args:

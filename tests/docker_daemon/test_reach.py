@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from itertools import islice, repeat
 
 import pytest
@@ -61,7 +60,7 @@ async def test_a_daemon_whose_connection_broke_behind_the_tunnel_gets_no_relay(
             DIGEST,
             said.append,
             tunnel.break_off,
-            recovered=partial(tunnel.recovered, PATIENCE_SECONDS),
+            recovered=tunnel.recovered,
         ):
             pass
     assert said == []
