@@ -48,12 +48,14 @@ def containers(spec: object) -> Iterator[tuple[str, Inputs]]:
 def images(type_: str, inputs: Inputs) -> Iterator[tuple[str, str]]:
     """What has each image of a pod, in words, and the image, if it is known: containers, and volumes made of one."""
     spec = at(pod_template(type_, inputs), "spec")
-    named = [(f"container {name} runs", at(container, "image")) for name, container in containers(spec)]
-    volumes = sequence(at(spec, "volumes"))
-    named += [(f"volume {at(each, 'name')} mounts", at(each, "image", "reference")) for each in volumes]
-    for words, image in named:
-        if known(image):
-            yield words, str(image)
+    named = (
+        *((f"container {name} runs", at(container, "image")) for name, container in containers(spec)),
+        *(
+            (f"volume {at(volume, 'name')} mounts", at(volume, "image", "reference"))
+            for volume in sequence(at(spec, "volumes"))
+        ),
+    )
+    yield from ((words, str(image)) for words, image in named if known(image))
 
 
 def at(value: object, *way: str) -> Any:  # noqa: ANN401 - whatever stands there
