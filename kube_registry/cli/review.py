@@ -12,8 +12,8 @@ from kube_registry.cli.session import console, judged
 from kube_registry.cli.stacks import find_stack
 from kube_registry.engine.program import Program
 from kube_registry.fleet.fleet_file import FILE, Member, read_fleet
-from kube_registry.review.markdown import lines, markdown, verdict
-from kube_registry.review.review import Question, StackReview, review_stacks
+from kube_registry.review.markdown import headline, lines, markdown
+from kube_registry.review.review import ReviewOptions, StackReview, review_stacks
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.rules import NODE_PORTS
 
@@ -48,7 +48,7 @@ async def review(
     program, ports, registries = Program(Path.cwd()), _range(node_ports), _registries(allow_registry or ())
     members, of_fleet = await _members(program.folder, stack)
     await program.prove_version()
-    question = Question(
+    options = ReviewOptions(
         program,
         base=base,
         node_ports=ports,
@@ -57,7 +57,7 @@ async def review(
         seconds=deadline,
         parallel=parallel,
     )
-    reviews = await review_stacks(question, members)
+    reviews = await review_stacks(options, members)
     if as_markdown:
         typer.echo(markdown(reviews), nl=False)
     else:
@@ -98,4 +98,4 @@ def _show(reviews: list[StackReview]) -> None:
         out.print(first, style="green" if each.good else "red")
         for line in rest:
             out.print(line)
-    out.print(verdict(reviews), style="bold")
+    out.print(headline(reviews), style="bold")

@@ -85,7 +85,7 @@ def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Ite
 
 
 def in_pod(stack: Member, command: list[str]) -> str:
-    """The line that runs a program next to the write door; a kubeconfig of the config is in a file meanwhile."""
+    """The line that runs a command next to the write door; a kubeconfig of the config is in a file meanwhile."""
     settings, kubeconfig = stack.settings, stack.settings.kubeconfig
     of_config = kubeconfig is not None and is_contents(kubeconfig)
     where = [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]

@@ -19,7 +19,7 @@ MOST_FILES = 20
 """Changed files that are named of one image; the rest is counted."""
 
 
-def verdict(reviews: Sequence[StackReview]) -> str:
+def headline(reviews: Sequence[StackReview]) -> str:
     """All of it in one sentence."""
     broken = sum(len(each.violations) for each in reviews)
     unreachable = sum(each.unreachable is not None for each in reviews)
@@ -33,7 +33,7 @@ def verdict(reviews: Sequence[StackReview]) -> str:
 
 def markdown(reviews: Sequence[StackReview]) -> str:
     """The comment."""
-    parts = [MARK, "## Preview", f"{verdict(reviews)}."]
+    parts = [MARK, "## Preview", f"{headline(reviews)}."]
     for review in reviews:
         mark = "✅" if review.good else "❌"
         parts += [f"### {mark} {code(review.stack)} (kube context {code(review.kube_context)})", *_paragraphs(review)]

@@ -64,7 +64,7 @@ class StackReview:
 
 
 @dataclass(frozen=True)
-class Question:
+class ReviewOptions:
     """How a review is made.
 
     Args:
@@ -86,23 +86,23 @@ class Question:
     parallel: int
 
 
-async def review_stacks(question: Question, members: Sequence[Member]) -> list[StackReview]:
+async def review_stacks(options: ReviewOptions, members: Sequence[Member]) -> list[StackReview]:
     """Review every stack, several at once; what fails for one is its own review."""
-    return await map_limited(lambda member: _review_stack(question, member), members, at_once=question.parallel)
+    return await map_limited(lambda member: _review_stack(options, member), members, at_once=options.parallel)
 
 
-async def _review_stack(question: Question, member: Member) -> StackReview:
+async def _review_stack(options: ReviewOptions, member: Member) -> StackReview:
     said = StackReview(member.name, member.settings.kube_context)
     try:
-        if question.configure:
-            member = await read_secrets(question.program, member, seconds=question.seconds)
+        if options.configure:
+            member = await read_secrets(options.program, member, seconds=options.seconds)
         if unreachable := await unreached(member.settings):
             return replace(said, unreachable=unreachable)
-        preview = await read_preview(question.program, member, configure=question.configure, seconds=question.seconds)
-        images = await _images(question, member, preview)
+        preview = await read_preview(options.program, member, configure=options.configure, seconds=options.seconds)
+        images = await _images(options, member, preview)
     except KubeRegistryError as error:
         return replace(said, failed=str(error))
-    limits = Limits.of(member.settings, question.node_ports, question.registries)
+    limits = Limits.of(member.settings, options.node_ports, options.registries)
     kept = [change for change in preview.changes if change.what != DELETED]
     return replace(
         said,
@@ -112,9 +112,9 @@ async def _review_stack(question: Question, member: Member) -> StackReview:
     )
 
 
-async def _images(question: Question, member: Member, preview: Preview) -> tuple[ImageChange, ...]:
+async def _images(options: ReviewOptions, member: Member, preview: Preview) -> tuple[ImageChange, ...]:
     """The images whose tag is another one than is deployed."""
-    folder, settings = question.program.folder, member.settings
+    folder, settings = options.program.folder, member.settings
     gone = [
         ImageChange(name, before, None, Changed())
         for name, before in preview.images.items()
@@ -126,6 +126,6 @@ async def _images(question: Question, member: Member, preview: Preview) -> tuple
         before, after = preview.images.get(name), settings.endpoints.tagged_reference(name, build.tag)
         if before is None or before.partition("@")[0] != after:
             found.append(
-                ImageChange(name, before, after, await changed_files(build.context, build.dockerfile, question.base))
+                ImageChange(name, before, after, await changed_files(build.context, build.dockerfile, options.base))
             )
     return (*found, *gone)

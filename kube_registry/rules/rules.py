@@ -50,7 +50,7 @@ class Limits:
 
     Args:
         namespace: the registry's, where no Service may lead to the write door.
-        proxy_namespace: the node proxy's, where pods may be privileged.
+        node_proxy_namespace: the node proxy's, where pods may be privileged.
         pull_host: the host of pull references, with its port.
         images: references that need no digest and no content tag: those of registry and node proxy.
         node_ports: the node ports that the cluster has.
@@ -58,7 +58,7 @@ class Limits:
     """
 
     namespace: str
-    proxy_namespace: str
+    node_proxy_namespace: str
     pull_host: str
     images: frozenset[str]
     node_ports: range = NODE_PORTS
@@ -69,7 +69,7 @@ class Limits:
         """Those of one stack."""
         return cls(
             namespace=settings.namespace,
-            proxy_namespace=settings.node_proxy_namespace,
+            node_proxy_namespace=settings.node_proxy_namespace,
             pull_host=settings.endpoints.pull_host,
             images=frozenset({settings.registry_image, settings.proxy_image}),
             node_ports=node_ports,
@@ -147,10 +147,10 @@ def node_ports_in_range(type_: str, inputs: Inputs, limits: Limits) -> Iterator[
 
 def privileged_in_place(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
     """No pod outside the node proxy's namespace has more of its node than Pod Security's level "baseline" allows."""
-    if namespace_of(inputs) == limits.proxy_namespace:
+    if namespace_of(inputs) == limits.node_proxy_namespace:
         return
     for privilege in privileges(pod_template(type_, inputs)):
-        yield f"{privilege}, which only pods in namespace {limits.proxy_namespace} may"
+        yield f"{privilege}, which only pods in namespace {limits.node_proxy_namespace} may"
 
 
 RULES: Mapping[str, Rule] = {

@@ -9,7 +9,7 @@ import pytest
 
 from kube_registry.engine.engine_events import EngineEvent
 from kube_registry.review.changes import Changed, changed_files
-from kube_registry.review.markdown import MARK, MOST_FILES, lines, markdown, verdict
+from kube_registry.review.markdown import MARK, MOST_FILES, headline, lines, markdown
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import CHANGED, CREATED, DELETED, SAME, Change, change_of
 from kube_registry.rules.rules import Violation
@@ -157,7 +157,7 @@ class TestText:
 
     def test_only_one_that_nothing_stands_against_is_good(self) -> None:
         assert [each.good for each in (CLEAN, DEAD, FAILED, BROKEN)] == [True, False, False, False]
-        assert verdict([CLEAN]) == "1 stack reviewed, no policy is broken"
+        assert headline([CLEAN]) == "1 stack reviewed, no policy is broken"
 
     def test_many_files_are_counted(self) -> None:
         files = tuple(f"f{number:02}" for number in range(MOST_FILES + 3))
