@@ -1,14 +1,13 @@
 """What a garbage collection would remove and free: pure values, worked out before anything is touched."""
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kube_registry.errors import Where
 from kube_registry.housekeeping.errors import DamagedManifestsError, OtherDigestError
 from kube_registry.housekeeping.inventory import Image, Inventory
-from kube_registry.housekeeping.manifests import Manifests
 from kube_registry.housekeeping.volume_listing import Storage
 
 
@@ -92,17 +91,15 @@ def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] 
     if unreadable := list(seen.manifests.values()).count(None):
         raise DamagedManifestsError(where=where, count=unreadable)
     going = plan(seen.storage, seen.images, keep, among=among)
-    if harmed := sorted(_harmed(seen.manifests, going)):
+    harmed = sorted(  # the registry keeps every blob by its sha256
+        f"{repository}@{digest}"
+        for (repository, digest), manifest in seen.manifests.items()
+        if manifest and digest not in going.manifests.get(repository, ())
+        if not all(blob.startswith("sha256:") for blob in manifest.blobs)
+    )
+    if harmed:
         raise OtherDigestError(where=where, images=tuple(harmed))
     return going
-
-
-def _harmed(manifests: Manifests, going: Plan) -> Iterator[str]:
-    """What stays and names a blob by a digest under which the registry does not keep it: it keeps all by sha256."""
-    for (repository, digest), manifest in manifests.items():
-        stays = digest not in going.manifests.get(repository, ())
-        if stays and manifest and not all(blob.startswith("sha256:") for blob in manifest.blobs):
-            yield f"{repository}@{digest}"
 
 
 def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:

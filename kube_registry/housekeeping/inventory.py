@@ -139,8 +139,9 @@ def list_images(
     """
     used: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:
-        if key := _used(use, storage):
-            used[key].append(use)
+        tag = storage.tags.get(use.repository, {}).get(use.tag or "")
+        if digest := use.digest or (tag and tag.digest):
+            used[use.repository, digest].append(use)
     protected = _protected(storage, manifests, list(protections))
     found = [_image(storage, manifests, root, used, protected) for root in roots(storage, manifests)]
     return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
@@ -192,11 +193,3 @@ def _protected(storage: Storage, manifests: Manifests, protections: Sequence[Pro
         }
         for repository, digest in manifests
     }
-
-
-def _used(use: Use, storage: Storage) -> Key | None:
-    """The manifest that is used; None if the registry has none by that name."""
-    if use.digest:
-        return use.repository, use.digest
-    tag = storage.tags.get(use.repository, {}).get(use.tag or "")
-    return (use.repository, tag.digest) if tag else None

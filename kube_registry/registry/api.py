@@ -32,16 +32,6 @@ ANY_MANIFEST = (
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What the registry has answered, read to its end."""
-
-    url: URL
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
 class RegistryClient:
     """A door of the registry; `open_registry` makes it and closes it.
 
@@ -92,12 +82,12 @@ class RegistryClient:
     async def manifest(self, repository: str, reference: str) -> bytes | None:
         """A manifest or index by tag or digest, or None."""
         answer = await self._find("GET", f"/v2/{repository}/manifests/{reference}")
-        return answer.body if answer else None
+        return await answer.read() if answer else None
 
     async def blob(self, repository: str, digest: str) -> bytes | None:
         """The bytes of a small blob, or None."""
         answer = await self._find("GET", f"/v2/{repository}/blobs/{digest}")
-        return answer.body if answer else None
+        return await answer.read() if answer else None
 
     async def blob_length(self, repository: str, digest: str) -> int | None:
         """How many bytes of a blob there are, or None if it is not there."""
@@ -111,7 +101,7 @@ class RegistryClient:
         """Delete a manifest or a tag, if it is there: somebody else may have been faster."""
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", fine=(HTTPStatus.NOT_FOUND,))
 
-    async def _find(self, method: str, path: str) -> _Answer | None:
+    async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
         """An answer, or None if the registry says that there is no such thing; asked again after a hiccup."""
         headers, fine = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
         answer = await retried(partial(self._ask, method, path, headers=headers, fine=fine), _patience, ends=None)
@@ -125,18 +115,18 @@ class RegistryClient:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         fine: Sequence[HTTPStatus] = (),
-    ) -> _Answer:
+    ) -> aiohttp.ClientResponse:
         asked = f"{method} {URL(url).path}"
         try:
-            async with self.http.request(method, url, data=data, headers=headers) as answer:
-                body = await answer.read()
+            answer = await self.http.request(method, url, data=data, headers=headers)
+            body = await answer.read()  # to its end, which gives the connection back
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryError(where=self.where, request=asked, reason=str(error) or "no answer") from error
         if not (answer.ok or answer.status in fine):
             words = body.decode(errors="replace").split()
             reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
             raise RegistryError(where=self.where, request=asked, reason=reason, status=answer.status)
-        return _Answer(answer.url, answer.status, answer.headers, body)
+        return answer
 
 
 def _patience(error: KubeRegistryError, bound: float) -> float:

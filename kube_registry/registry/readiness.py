@@ -4,7 +4,7 @@ Asked again on every update, because a resource that exists says nothing about t
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from kube_registry.concurrency import poll
@@ -82,7 +82,10 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
         claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
             return Progress(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
-        return await _of_pods(kube, deployment, pods)
+        found = rollout_trouble(deployment) or trouble(pods)
+        if found is None and pods and (warned := await warning(kube, pods[0])):  # as the node says
+            return Progress(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
+        return Progress(found or explain(pods), wrong=found is not None)
 
     await _wait(look, where=kube.where, what="registry", seconds=seconds)
 
@@ -116,14 +119,6 @@ async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) 
         return Progress(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
-
-
-async def _of_pods(kube: KubeClient, deployment: Object, pods: Sequence[Object]) -> Progress:
-    """What keeps pods from being Ready: the Deployment's and the pods' own words, then what the node says of one."""
-    found = rollout_trouble(deployment) or trouble(pods)
-    if found is None and pods and (warned := await warning(kube, pods[0])):
-        return Progress(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
-    return Progress(found or explain(pods), wrong=found is not None)
 
 
 def _is_rolled_out(deployment: Object) -> bool:
