@@ -70,8 +70,6 @@ class NodeProxy(pulumi.ComponentResource):
         opts: carries the parent.
     """
 
-    daemon_set: kubernetes.apps.v1.DaemonSet
-
     def __init__(
         self,
         name: str,

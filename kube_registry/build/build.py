@@ -96,8 +96,8 @@ def read_builds(settings: Settings, program: Path, images: Iterable[str] | None 
         BuildContextError: as `read_build` does.
     """
     for name in images or settings.images:
-        secret = settings.has_secret_build_args
-        yield read_build(name, settings.images[name], settings.platform, program, has_secret_args=secret)
+        image, secret = settings.images[name], settings.has_secret_build_args
+        yield read_build(name, image, settings.platform, program, has_secret_args=secret)
 
 
 def read_build(

@@ -72,7 +72,7 @@ def forget_hashes(program: Path, image: str) -> None:
     _cache(program, image).unlink(missing_ok=True)
 
 
-def make_own_folder(program: Path) -> Path:
+def make_own_folder(program: Path) -> None:
     """Make the folder that is kept between runs, so that git does not see it.
 
     Raises:
@@ -83,7 +83,6 @@ def make_own_folder(program: Path) -> Path:
     if not ignored.exists() or not ignored.stat().st_size:  # a full disk leaves an empty one
         folder.mkdir(exist_ok=True)
         ignored.write_text("*\n")
-    return folder
 
 
 def flat(image: str) -> str:
