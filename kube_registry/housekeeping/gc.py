@@ -105,9 +105,8 @@ async def _lease_alone(kube: KubeClient, say: Callable[[str], None]) -> AsyncIte
 
 
 async def _delete(registry: RegistryClient, going: Plan, say: Callable[[str], None]) -> None:
-    for repository, tags in going.tags.items():
-        for tag in tags:
-            await registry.delete(repository, tag)
+    for repository, tag in going.tags:
+        await registry.delete(repository, tag)
     for repository, digests in going.manifests.items():
         say(f"deleting {len(digests)} manifests of {repository}")
         for digest in digests:

@@ -30,13 +30,13 @@ class Plan:
 
     Args:
         doomed: the images.
-        tags: repository -> tags that name a manifest which is no longer there; a collection broken off leaves them.
+        tags: repository and name of tags whose manifest is no longer there; a collection broken off leaves them.
         manifests: repository -> digests of what is removed, an index before its children.
         freed: digest -> bytes of every blob that nothing needs any more.
     """
 
     doomed: tuple[Image, ...]
-    tags: Mapping[str, tuple[str, ...]]
+    tags: tuple[tuple[str, str], ...]
     manifests: Mapping[str, tuple[str, ...]]
     freed: Mapping[str, int]
 
@@ -69,7 +69,7 @@ def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Contai
     needed = {part for image in staying for part in image.parts}
     return Plan(
         tuple(doomed),
-        _dangling(storage),
+        tuple(place for place, tag in storage.tags.items() if (place[0], tag.digest) not in storage.manifests),
         {repository: tuple(digests) for repository, digests in manifests.items()},
         {digest: size for digest, size in storage.blobs.items() if digest not in needed},
     )
@@ -112,11 +112,3 @@ def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:
         if image.users or is_new or age < keep.younger_than:
             kept.add(image.key)
     return kept
-
-
-def _dangling(storage: Storage) -> Mapping[str, tuple[str, ...]]:
-    found = {
-        repository: tuple(name for name, tag in tags.items() if tag.digest not in storage.manifests.get(repository, {}))
-        for repository, tags in storage.tags.items()
-    }
-    return {repository: tags for repository, tags in found.items() if tags}

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kube_registry.housekeeping.kinds import Unlisted
-from kube_registry.housekeeping.manifests import Key, Manifests, read_manifests
+from kube_registry.housekeeping.manifests import Manifests, read_manifests
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.references import names_of
 from kube_registry.housekeeping.roots import Root, roots
 from kube_registry.housekeeping.usage import Use, read_usage
-from kube_registry.housekeeping.volume_listing import Storage, read_storage
+from kube_registry.housekeeping.volume_listing import Key, Storage, read_storage
 from kube_registry.kube.client import KubeClient
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.door import open_door
@@ -139,7 +139,7 @@ def list_images(
     """
     used: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:
-        tag = storage.tags.get(use.repository, {}).get(use.tag or "")
+        tag = storage.tags.get((use.repository, use.tag or ""))
         if digest := use.digest or (tag and tag.digest):
             used[use.repository, digest].append(use)
     protected = _protected(storage, manifests, list(protections))
@@ -170,7 +170,7 @@ def _image(
         repository=repository,
         digest=digest,
         tags=tags,
-        pushed=storage.tags[repository][tags[0]].pushed if tags else storage.manifests[repository][digest],
+        pushed=storage.tags[repository, tags[0]].pushed if tags else storage.manifests[root.key],
         platforms=manifest.platforms if manifest else (),
         manifests=root.members,
         parts={part: storage.blobs[part] for part in needed if part in storage.blobs},
@@ -182,9 +182,8 @@ def _image(
 def _protected(storage: Storage, manifests: Manifests, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
     """What protects each manifest by its own names: of a child or a referrer as well, which goes with its image."""
     tags: defaultdict[Key, list[str]] = defaultdict(list)
-    for repository, of in storage.tags.items():
-        for name, tag in of.items():
-            tags[repository, tag.digest].append(name)
+    for (repository, name), tag in storage.tags.items():
+        tags[repository, tag.digest].append(name)
     return {
         (repository, digest): {
             f"protected by {each.title}"

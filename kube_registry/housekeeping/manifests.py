@@ -13,7 +13,7 @@ from typing import Any
 
 from kube_registry.concurrency import map_limited
 from kube_registry.foreign_json import read_json
-from kube_registry.housekeeping.volume_listing import Storage
+from kube_registry.housekeeping.volume_listing import Key, Storage
 from kube_registry.registry.api import RegistryClient, digest_of
 from kube_registry.registry.errors import RegistryError
 
@@ -46,9 +46,6 @@ class Manifest:
     config: str | None = None
 
 
-Key = tuple[str, str]
-"""Repository and digest of a manifest."""
-
 Manifests = Mapping[Key, Manifest | None]
 """Every manifest of a registry; None where its bytes are gone, or make no sense."""
 
@@ -63,9 +60,8 @@ async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifest
     Raises:
         RegistryError: the registry does not answer.
     """
-    pairs = [(repository, digest) for repository, digests in storage.manifests.items() for digest in digests]
-    found = await map_limited(lambda pair: _read(registry, storage, *pair), pairs, at_once=AT_ONCE)
-    return dict(zip(pairs, found, strict=True))
+    found = await map_limited(lambda key: _read(registry, storage, *key), storage.manifests, at_once=AT_ONCE)
+    return dict(zip(storage.manifests, found, strict=True))
 
 
 def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest | None:
@@ -133,8 +129,8 @@ def _listed(value: object, *, named_by: str = "digest") -> Iterator[Mapping[str,
 
 def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: str) -> bool:
     """Whether an entry of an index is a manifest: by its media type, or because the repository has it as one."""
-    stored = storage.manifests.get(repository, {})
-    return descriptor["digest"] in stored or str(descriptor.get("mediaType")).endswith(_MANIFESTS)
+    media_type = str(descriptor.get("mediaType"))
+    return media_type.endswith(_MANIFESTS) or (repository, descriptor["digest"]) in storage.manifests
 
 
 def _is_elsewhere(descriptor: Mapping[str, Any], storage: Storage) -> bool:

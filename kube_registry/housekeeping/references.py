@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from kube_registry.housekeeping.manifests import Key, Manifests
-from kube_registry.housekeeping.volume_listing import Storage
+from kube_registry.housekeeping.manifests import Manifests
+from kube_registry.housekeeping.volume_listing import Key, Storage
 from kube_registry.spec.endpoints import is_host
 
 _WORD = re.compile(r"[\w.\-/:@\[\]]+", re.ASCII)
@@ -75,13 +75,13 @@ def names_of(storage: Storage, manifests: Manifests) -> Names:
         numbers[_number(key[1])].add(key)
         if manifest and manifest.config:
             numbers[_number(manifest.config)].add(key)
-    tags = {repository: {name: tag.digest for name, tag in of.items()} for repository, of in storage.tags.items()}
-    for repository, digests in tags.items():
-        for name, digest in digests.items():
-            if _CONTENT_TAG.fullmatch(name):
-                numbers[name].add((repository, digest))
+    tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for (repository, name), tag in storage.tags.items():
+        tags[repository][name] = tag.digest
+        if _CONTENT_TAG.fullmatch(name):
+            numbers[name].add((repository, tag.digest))
     return Names(
-        {repository: tags.get(repository, {}) for repository, _ in manifests},
+        {repository: tags[repository] for repository, _ in manifests},
         {number: frozenset(keys) for number, keys in numbers.items()},
     )
 

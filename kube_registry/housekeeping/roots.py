@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kube_registry.housekeeping.manifests import Key, Manifests
-from kube_registry.housekeeping.volume_listing import Storage
+from kube_registry.housekeeping.manifests import Manifests
+from kube_registry.housekeeping.volume_listing import Key, Storage
 
 _REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
 """A tag that names what belongs to a manifest, where the registry lists no referrers itself.
@@ -43,19 +43,19 @@ def roots(storage: Storage, manifests: Manifests) -> Iterator[Root]:
         storage: what lies on the volume.
         manifests: what is there.
     """
-    tags = {(repository, name): tag.digest for repository, of in storage.tags.items() for name, tag in of.items()}
     holders: defaultdict[str, list[Key]] = defaultdict(list)
     for key in manifests:
         holders[key[1]].append(key)
     referring = {
         (repository, name): subject
-        for (repository, name), digest in tags.items()
-        if (subject := _subject(name)) and subject in holders and subject != digest
+        for (repository, name), tag in storage.tags.items()
+        if (subject := _subject(name)) and subject in holders and subject != tag.digest
     }
-    direct = _direct(manifests, holders, [(subject, (place[0], tags[place])) for place, subject in referring.items()])
+    by_tag = [(subject, (place[0], storage.tags[place].digest)) for place, subject in referring.items()]
+    direct = _direct(manifests, holders, by_tag)
     hanging = {key for each in direct.values() for key in each}
-    every = _names(storage, tags)
-    plain = _names(storage, [place for place in tags if place not in referring])
+    every = _names(storage, storage.tags)
+    plain = _names(storage, [place for place in storage.tags if place not in referring])
     dependent = hanging - plain.keys()
     reached = set[Key]()
     for key in sorted(manifests, key=dependent.__contains__):
@@ -74,9 +74,8 @@ def _names(storage: Storage, places: Iterable[tuple[str, str]]) -> Mapping[Key, 
         places: repository and name of each tag.
     """
     found: defaultdict[Key, list[str]] = defaultdict(list)
-    of = {(repository, name): storage.tags[repository][name] for repository, name in places}
-    for repository, name in sorted(of, key=lambda place: of[place].pushed, reverse=True):
-        found[repository, of[repository, name].digest].append(name)
+    for repository, name in sorted(places, key=lambda place: storage.tags[place].pushed, reverse=True):
+        found[repository, storage.tags[repository, name].digest].append(name)
     return found
 
 

@@ -20,9 +20,9 @@ from kube_registry.housekeeping.kinds import (
     custom_kinds,
     unlisted,
 )
-from kube_registry.housekeeping.manifests import Key
 from kube_registry.housekeeping.protection import Protection, annotated
 from kube_registry.housekeeping.references import Names, finder
+from kube_registry.housekeeping.volume_listing import Key
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError, UnreachableError
 from kube_registry.kube.paging import pages

@@ -7,7 +7,6 @@ Layout: distribution v3.1, registry/storage/paths.go.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,6 +57,10 @@ _TAG = re.compile(r"repositories/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]
 _BLOB = re.compile(r"blob (?P<bytes>\d+) blobs/sha256/[0-9a-f]{2}/(?P<hex>[0-9a-f]{64})/data")
 
 
+Key = tuple[str, str]
+"""Repository and digest of a manifest."""
+
+
 @dataclass(frozen=True)
 class Room:
     """The file system that the volume is on, in bytes."""
@@ -81,15 +84,15 @@ class Storage:
     Args:
         room: used and free bytes.
         listed: when, by the clock of the pod, which also gives files their times.
-        manifests: repository -> digest of each of its manifests and indexes -> when it was pushed first.
-        tags: repository -> tag -> what it names.
+        manifests: each manifest and index -> when it was pushed first.
+        tags: repository and tag -> what it names.
         blobs: digest -> bytes, of everything: layers, configs, manifests.
     """
 
     room: Room
     listed: datetime
-    manifests: Mapping[str, Mapping[str, datetime]]
-    tags: Mapping[str, Mapping[str, Tag]]
+    manifests: Mapping[Key, datetime]
+    tags: Mapping[tuple[str, str], Tag]
     blobs: Mapping[str, int]
 
 
@@ -140,21 +143,21 @@ def parse_listing(lines: Iterable[str]) -> Storage:
     if room is None:
         raise ValueError("the listing of the volume does not tell how much room there is")
     listed = datetime.fromtimestamp(int(room["time"]), UTC)
-    manifests: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+    manifests: dict[Key, datetime] = {}
     times: dict[tuple[str, str], datetime] = {}
-    tags: defaultdict[str, dict[str, Tag]] = defaultdict(dict)
+    tags: dict[tuple[str, str], Tag] = {}
     blobs: dict[str, int] = {}
     for line in listing:
         if found := _BLOB.fullmatch(line):
             blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
         elif found := _REVISION.fullmatch(line):
-            manifests[found["repository"]][f"sha256:{found['hex']}"] = _time(found["time"])
+            manifests[found["repository"], f"sha256:{found['hex']}"] = _time(found["time"])
         elif found := _TAGGED.fullmatch(line):
             times[found["repository"], found["tag"]] = _time(found["time"])
         elif found := _TAG.fullmatch(line):
             pushed = times.get((found["repository"], found["tag"]), listed)  # pushed while this was listed
-            tags[found["repository"]][found["tag"]] = Tag(found["digest"], pushed)
-    return Storage(Room(1024 * int(room["used"]), 1024 * int(room["free"])), listed, dict(manifests), dict(tags), blobs)
+            tags[found["repository"], found["tag"]] = Tag(found["digest"], pushed)
+    return Storage(Room(1024 * int(room["used"]), 1024 * int(room["free"])), listed, manifests, tags, blobs)
 
 
 def _time(text: str) -> datetime:

@@ -39,8 +39,8 @@ def storage(manifests: Mapping[str, Manifest], tags: Mapping[str, tuple[str, int
     return Storage(
         room=Room(0, 0),
         listed=NOW,
-        manifests={repository: {digest(name): NOW - timedelta(days=100) for name in manifests}},
-        tags={repository: {tag: Tag(digest(name), NOW - timedelta(days=age)) for tag, (name, age) in tags.items()}},
+        manifests={(repository, digest(name)): NOW - timedelta(days=100) for name in manifests},
+        tags={(repository, tag): Tag(digest(name), NOW - timedelta(days=age)) for tag, (name, age) in tags.items()},
         blobs=blobs | {digest(name): 1 for name in manifests},
     )
 
@@ -62,8 +62,8 @@ def listed_in(
     stored = Storage(
         room=Room(0, 0),
         listed=NOW,
-        manifests={name: of for one in each for name, of in one.manifests.items()},
-        tags={name: of for one in each for name, of in one.tags.items()},
+        manifests={key: pushed for one in each for key, pushed in one.manifests.items()},
+        tags={place: tag for one in each for place, tag in one.tags.items()},
         blobs={part: size for one in each for part, size in one.blobs.items()},
     )
     known = {

@@ -183,7 +183,7 @@ class Door:
 
 
 def listing(*digests: str) -> Storage:
-    return Storage(room=Room(0, 0), listed=NOW, manifests={"app": dict.fromkeys(digests, NOW)}, tags={}, blobs={})
+    return Storage(room=Room(0, 0), listed=NOW, manifests={("app", each): NOW for each in digests}, tags={}, blobs={})
 
 
 async def seen(monkeypatch: pytest.MonkeyPatch, *listings: Storage) -> Inventory:

@@ -23,8 +23,8 @@ class TestListing:
         storage = parse_listing(LISTING.splitlines())
         assert storage.room == Room(used=256 * 1024, free=768 * 1024)
         assert storage.listed == NOON
-        assert storage.manifests == {"team/app": {f"sha256:{A}": NOON}}
-        assert storage.tags == {"team/app": {"v1": Tag(f"sha256:{A}", NOON + timedelta(microseconds=123456))}}
+        assert storage.manifests == {("team/app", f"sha256:{A}"): NOON}
+        assert storage.tags == {("team/app", "v1"): Tag(f"sha256:{A}", NOON + timedelta(microseconds=123456))}
         assert storage.blobs == {f"sha256:{A}": 7, f"sha256:{B}": 1048576}
 
     def test_a_volume_that_holds_nothing_yet_has_room_alone(self) -> None:
@@ -42,7 +42,7 @@ class TestListing:
 
     def test_a_tag_that_was_pushed_meanwhile_was_pushed_at_that_time(self) -> None:
         listing = [line for line in LISTING.splitlines() if "current/link" not in line or ":sha256" in line]
-        assert parse_listing(listing).tags == {"team/app": {"v1": Tag(f"sha256:{A}", NOON)}}
+        assert parse_listing(listing).tags == {("team/app", "v1"): Tag(f"sha256:{A}", NOON)}
 
     def test_one_without_room_is_refused(self) -> None:
         with pytest.raises(ValueError, match="how much room"):

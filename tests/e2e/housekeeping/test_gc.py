@@ -343,7 +343,7 @@ class TestHarmed:
 
         async def collected() -> Collected:
             async with asyncio.timeout(60), open_client(settings) as kube:
-                nothing = Plan((), {}, {}, {})
+                nothing = Plan((), (), {}, {})
                 return await collect(kube, [], Keep(newest=1), nothing, print)
 
         assert asyncio.run(collected()).images == ()
