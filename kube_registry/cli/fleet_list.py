@@ -79,7 +79,16 @@ def list_stacks(
     """Print the stacks of fleet.yaml, in the order in which they are rolled out."""
     members = meant(stacks, label).members
     if as_json:
-        typer.echo(json.dumps([_plain(member) for member in members]))
+        plain = [
+            {
+                "name": member.name,
+                "kubeContext": member.settings.kube_context,
+                "wave": member.wave,
+                "labels": dict(member.labels),
+            }
+            for member in members
+        ]
+        typer.echo(json.dumps(plain))
         return
     listed = table("stack", "wave", "kube context", "push port", "labels")
     for member in members:
@@ -118,12 +127,3 @@ async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]
         return [f"it has no image in its outputs yet. Fix: {line}"], []
     seen = await examine(known.settings, references)
     return seen.sentences, seen.remarks
-
-
-def _plain(member: Member) -> dict[str, object]:
-    return {
-        "name": member.name,
-        "kubeContext": member.settings.kube_context,
-        "wave": member.wave,
-        "labels": dict(member.labels),
-    }
