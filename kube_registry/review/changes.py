@@ -37,41 +37,47 @@ async def changed_files(context: Path, dockerfile: Path, base: str) -> Changed:
     """
     ignore = ignore_file(context, dockerfile)
     build_files = [file for file in (dockerfile, ignore) if file]
-    since = await _git(context, "merge-base", base, "HEAD")
-    if since is None:
-        return Changed(unknown=f"which files changed is not known: git has no common ancestor of {base} and HEAD here")
-    inside = await _differing(context, since.strip(), ["."], relative=True)
     outside = [str(file) for file in build_files if not file.is_relative_to(context)]
-    beside = await _differing(context, since.strip(), outside, relative=False) if outside else []
-    if inside is None or beside is None:
+    try:
+        since = (await _git(context, "merge-base", base, "HEAD")).strip()
+    except OSError:
+        return Changed(unknown=f"which files changed is not known: git has no common ancestor of {base} and HEAD here")
+    try:
+        inside = await _differing(context, since, ["."], relative=True)
+        beside = await _differing(context, since, outside, relative=False) if outside else []
+    except OSError:
         return Changed(unknown="which files changed is not known: git cannot compare them")
     rules = IgnoreRules.read(ignore)
     always = {file.relative_to(context).as_posix() for file in build_files if file.is_relative_to(context)}
     files = {path for path in inside if path in always or not rules.exclude(path)}
-    return Changed(tuple(sorted(files.union(beside))), since.strip()[:12])
+    return Changed(tuple(sorted(files.union(beside))), since[:12])
 
 
-async def _differing(folder: Path, since: str, places: list[str], *, relative: bool) -> list[str] | None:
-    """The files in some places that differ from a commit or are new; None if git cannot compare them.
+async def _differing(folder: Path, since: str, places: list[str], *, relative: bool) -> list[str]:
+    """The files in some places that differ from a commit or are new.
 
     Args:
         folder: where the places are looked for.
         since: the commit.
         places: files and folders.
         relative: whether paths are relative to the folder, and none outside of it is named; else to the checkout.
+
+    Raises:
+        OSError: git cannot compare them.
     """
     of_folder, of_checkout = (["--relative"], []) if relative else ([], ["--full-name"])
     differing = await _git(folder, "diff", "--name-only", *of_folder, "-z", since, "--", *places)
     new = await _git(folder, "ls-files", "--others", "--exclude-standard", *of_checkout, "-z", "--", *places)
-    if differing is None or new is None:
-        return None
     return [path for path in (differing + new).split("\0") if path]
 
 
-async def _git(folder: Path, *words: str) -> str | None:
-    """What git answers; None if it does not."""
-    try:
-        ended = await run("git", *words, cwd=folder, seconds=GIT_SECONDS)
-    except (OSError, TimeoutError):
-        return None
-    return ended.out.decode(errors="surrogateescape") if ended.status == 0 else None
+async def _git(folder: Path, *words: str) -> str:
+    """What git prints.
+
+    Raises:
+        OSError: it cannot be run, fails or takes too long.
+    """
+    ended = await run("git", *words, cwd=folder, seconds=GIT_SECONDS)
+    if ended.status != 0:
+        raise ChildProcessError(ended.words)
+    return ended.out.decode(errors="surrogateescape")
