@@ -17,13 +17,13 @@ async def doctor(stack: StackName = None) -> bool:
     """Look at everything, change nothing; exit status 1 if something is to be mended."""
     found = await find_stack(stack)
     references = await deployed_images(found.name)
-    lines = [judge_version("pulumi", "Pulumi", await pulumi_version())]
+    findings = [judge_version("pulumi", "Pulumi", await pulumi_version())]
     if references is None:
         words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.name)}`"
-        lines.append(Finding(f"stack {found.name}", well=False, words=words))
-    lines += await run_all_checks(found.settings, references or {}, os.environ, lambda lost: push_line(found, lost))
+        findings.append(Finding(f"stack {found.name}", well=False, words=words))
+    findings += await run_all_checks(found.settings, references or {}, os.environ, lambda lost: push_line(found, lost))
     page = table()
-    for line in lines:
-        page.add_row(_STATES[line.well], line.subject, line.words)
+    for finding in findings:
+        page.add_row(_STATES[finding.well], finding.subject, finding.words)
     console(width=UNBROKEN).print(page)
-    return all(line.well is not False for line in lines)
+    return all(finding.well is not False for finding in findings)

@@ -142,7 +142,7 @@ async def probes(kube: KubeClient) -> list[Finding]:
 
 
 def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
-    """One line for each; a dead one needs no cure, and to delete the Lease would end the work of the others."""
+    """One finding for each holder; to delete the Lease of a dead one would end the work of the others."""
     for key, holder in holders.items():
         words = f"{holder.who} holds it"
         if key in dead:

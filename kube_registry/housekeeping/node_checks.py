@@ -10,7 +10,7 @@ from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.names import REGISTRY
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
-from kube_registry.registry.readiness import wait_proxy_ready
+from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import Settings
 
 NOW_SECONDS = 1.0
@@ -57,7 +57,7 @@ async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
         found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack)))
     if settings.has_node_proxy:
         try:
-            await wait_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
+            await wait_node_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
         except KubeRegistryError as error:
             found.append(Finding("node proxy", well=False, words=with_fix(error)))
     return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]

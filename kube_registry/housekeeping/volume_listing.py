@@ -7,7 +7,7 @@ Layout: distribution v3.1, registry/storage/paths.go.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -129,7 +129,7 @@ async def read_room(kube: KubeClient) -> Room:
     return parse_listing(lines).room
 
 
-def parse_listing(lines: Iterable[str]) -> Storage:
+def parse_listing(lines: Sequence[str]) -> Storage:
     """The storage that a listing tells of.
 
     Args:
@@ -138,8 +138,7 @@ def parse_listing(lines: Iterable[str]) -> Storage:
     Raises:
         ValueError: it does not even tell the room.
     """
-    listing = list(lines)
-    room = next(filter(None, map(_ROOM.match, listing)), None)
+    room = next(filter(None, map(_ROOM.match, lines)), None)
     if room is None:
         raise ValueError("the listing of the volume does not tell how much room there is")
     listed = datetime.fromtimestamp(int(room["time"]), UTC)
@@ -147,7 +146,7 @@ def parse_listing(lines: Iterable[str]) -> Storage:
     times: dict[tuple[str, str], datetime] = {}
     tags: dict[tuple[str, str], Tag] = {}
     blobs: dict[str, int] = {}
-    for line in listing:
+    for line in lines:
         if found := _BLOB.fullmatch(line):
             blobs[f"sha256:{found['hex']}"] = int(found["bytes"])
         elif found := _REVISION.fullmatch(line):

@@ -24,7 +24,7 @@ from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import ContentMissingError, RegistryError, VolumeFullError, VolumeNotWritableError
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.registry.read_back import missing_content
-from kube_registry.registry.readiness import wait_proxy_ready, wait_ready
+from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
 from kube_registry.registry.volume import ask_write_door, prove_writable
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.phases import Phase, Say
@@ -83,7 +83,7 @@ class Session:
             if self._settings.has_node_proxy:
                 left = deadline - time.monotonic()
                 say(Phase.REGISTRY, f"waiting for the node proxy to listen on every node, {until(left)}")
-                await wait_proxy_ready(kube, self._settings.node_proxy_namespace, seconds=left)
+                await wait_node_proxy_ready(kube, self._settings.node_proxy_namespace, seconds=left)
             await _ask_write_door(kube, say)
 
     async def open(self, say: Say) -> bool:

@@ -90,7 +90,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     await _wait(look, where=kube.where, what="registry", seconds=seconds)
 
 
-async def wait_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:
+async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:
     """Return once each node that pulls has a node proxy in its DaemonSet's newest form that listens.
 
     Nodes that are not Ready are not waited for: they could hold an update up for ever.

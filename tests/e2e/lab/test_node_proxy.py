@@ -20,7 +20,7 @@ from kube_registry.housekeeping.node_checks import Finding, exposed
 from kube_registry.kube.client import open_client
 from kube_registry.names import NODE_PROXY
 from kube_registry.registry.errors import NotReadyError
-from kube_registry.registry.readiness import wait_proxy_ready
+from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import Settings
 from lab import cluster
 from lab.cluster import Node
@@ -231,7 +231,7 @@ class TestTrouble:
     def test_a_proxy_that_does_not_start_is_told_in_words(self, lab: Lab) -> None:
         async def wait() -> None:
             async with open_client(settings_of(lab)) as kube:
-                await wait_proxy_ready(kube, PROXY_NAMESPACE, seconds=30)
+                await wait_node_proxy_ready(kube, PROXY_NAMESPACE, seconds=30)
 
         image = f"{NODE_PROXY}=docker.io/library/no-such-proxy:1"
         lab.kubectl("set", "image", "-n", PROXY_NAMESPACE, f"daemonset/{NODE_PROXY}", image)
