@@ -99,18 +99,14 @@ async def _is_killed(process: Process, grace: float) -> bool:
         async with asyncio.timeout(grace):
             await process.communicate()
     except TimeoutError:
-        for pid in _session(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill_session(process.pid)
         return True
     return False
 
 
-def _session(leader: int) -> list[int]:
-    """The processes of a session, its leader first: plugins have process groups of their own and outlive the engine."""
-    found = {leader}
-    for pid in psutil.pids():
+def _kill_session(leader: int) -> None:
+    """Kill a session, its leader first: plugins have process groups of their own and outlive the engine."""
+    for pid in (leader, *psutil.pids()):
         with suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:
-                found.add(pid)
-    return sorted(found, key=lambda pid: pid != leader)
+                os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 
 import yaml
 
@@ -42,9 +43,7 @@ def _names(kube_contexts: Sequence[str]) -> Iterator[str]:
     taken: set[str] = set()
     for kube_context in kube_contexts:
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", kube_context).strip("-")[-_LONGEST:] or "stack"
-        number = 2
-        distinct = name
-        while distinct.lower() in taken:
-            distinct, number = f"{name}-{number}", number + 1
+        numbered = (f"{name}-{number}" for number in count(2))
+        distinct = next(each for each in chain([name], numbered) if each.lower() not in taken)
         taken.add(distinct.lower())
         yield distinct

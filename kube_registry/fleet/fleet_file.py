@@ -192,11 +192,9 @@ def _prove_distinct(file: Path, members: list[Member]) -> None:
     for member in members:
         place, port, file_name = f"stack {member.name}", member.settings.push_port, member.short_name.lower()
         if same := names.get(file_name):
-            problem = f"its config is in Pulumi.{member.short_name}.yaml, which stack {same} has, too"
-            if short_name(same) != member.short_name:
-                problem += ", where upper and lower case are one"
-            if same == member.name:
-                problem = "there are two of that name"
+            by_case = ", where upper and lower case are one" if short_name(same) != member.short_name else ""
+            shared = f"its config is in Pulumi.{member.short_name}.yaml, which stack {same} has, too{by_case}"
+            problem = "there are two of that name" if same == member.name else shared
             raise FleetError(str(file), place, problem, "give one of them another name")
         if port in ports:
             free = next(free_push_ports(each.settings.push_port for each in members))
@@ -207,5 +205,4 @@ def _prove_distinct(file: Path, members: list[Member]) -> None:
 
 def free_push_ports(taken: Iterable[int]) -> Iterator[int]:
     """The push ports that are left, smallest first."""
-    used = set(taken)
-    return (port for port in PUSH_PORTS if port not in used)
+    return iter(sorted(set(PUSH_PORTS).difference(taken)))
