@@ -130,6 +130,7 @@ class TestMerging:
         with pytest.raises(KubeconfigError, match=f"{field} of its cluster is no text"):
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
 
+    @pytest.mark.usefixtures("no_patience")
     async def test_a_password_in_the_servers_address_is_not_repeated(self, tmp_path: Path) -> None:
         file = kubeconfig(tmp_path / "config", {"server": "https://me:s3cr3t@127.0.0.1:1"}, {})
         with pytest.raises(UnreachableError) as raised:
@@ -505,6 +506,7 @@ class TestProxy:
                 await both_ways(settings(file))
             assert proxy.asked == []
 
+    @pytest.mark.usefixtures("no_patience")
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_a_proxy_that_is_not_there_is_named_without_its_password(
         self, authority: pki.Authority, tmp_path: Path, kind: str
@@ -530,6 +532,7 @@ class TestProxy:
             with pytest.raises(UnreachableError, match=r"192\.0\.2\.1:443.* not allowed"):
                 await both_ways(settings(file))
 
+    @pytest.mark.usefixtures("no_patience")
     async def test_no_proxy_is_honoured(
         self, authority: pki.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

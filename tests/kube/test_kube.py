@@ -51,6 +51,7 @@ def with_exec_plugin(config: dict[str, Any]) -> None:
 
 
 class TestKubeconfig:
+    @pytest.mark.usefixtures("no_patience")
     @pytest.mark.parametrize(
         ("damage", "kind", "words"),
         [
