@@ -19,7 +19,7 @@ from kube_registry.spec.phases import Phase, Say
 from kube_registry.spec.settings import RegistrySettings
 
 if TYPE_CHECKING:
-    from kube_registry.push.session import Session
+    from kube_registry.push.session import PushSession
 
 
 class PushPath:
@@ -50,10 +50,10 @@ class PushPath:
         self.remarks: list[str] = []
 
     @cached_property
-    def _session(self) -> "Session":
-        from kube_registry.push.session import Session  # noqa: PLC0415 - a second that a preview does not spend
+    def _session(self) -> "PushSession":
+        from kube_registry.push.session import PushSession  # noqa: PLC0415 - a second that a preview does not spend
 
-        return Session(*self._of_session, self.remarks.append)
+        return PushSession(*self._of_session, self.remarks.append)
 
     async def ready(self, say: Say) -> None:
         """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.

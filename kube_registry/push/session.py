@@ -33,7 +33,7 @@ from kube_registry.text import until
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 
-class Session:
+class PushSession:
     """One registry as a push needs it; its tunnel is opened and closed as often as something is pushed.
 
     Args:
