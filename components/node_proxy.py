@@ -151,6 +151,8 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
         listeners: the ports that it listens on, at least one.
     """
     checksum = hashlib.sha256(config_file(listeners).encode()).hexdigest()
+    real_nodes = [{"key": key, "operator": "NotIn", "values": [value]} for key, value in VIRTUAL_NODES.items()]
+    required = {"nodeSelectorTerms": [{"matchExpressions": real_nodes}]}
     return {
         "selector": {"matchLabels": labels(NODE_PROXY)},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "20%", "maxUnavailable": 0}},
@@ -162,7 +164,7 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
                 "enableServiceLinks": False,
                 "nodeSelector": LINUX,
                 **priority(settings.pod),
-                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _real_nodes()}},
+                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
                 "tolerations": [{"operator": "Exists"}],
                 "securityContext": {
                     "runAsNonRoot": True,
@@ -174,11 +176,6 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
             },
         },
     }
-
-
-def _real_nodes() -> dict[str, Sequence[Any]]:
-    none_of = [{"key": key, "operator": "NotIn", "values": [value]} for key, value in VIRTUAL_NODES.items()]
-    return {"nodeSelectorTerms": [{"matchExpressions": none_of}]}
 
 
 def _haproxy(image: str, listeners: Sequence[Listener]) -> dict[str, Any]:

@@ -1,9 +1,20 @@
-"""What a push path does before it is asked for anything; tests/e2e tries the rest on real clusters."""
+"""What a push path does by itself: who holds the tunnel, and how often one tries. tests/e2e has it on real clusters."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from kube_registry.errors import HERE
+from kube_registry.limits import PUSH_TRIES
+from kube_registry.push.push_path import PushPath
+from kube_registry.registry.errors import NotReadyError
+from kube_registry.spec.phases import Phase, Say
+from kube_registry.spec.settings import RegistrySettings
+
+SETTINGS = RegistrySettings.parse({"kubeContext": "nowhere"}, project="p", stack="s")
 MADE = """
 import asyncio, sys
 from kube_registry.push.push_path import PushPath
@@ -19,6 +30,44 @@ except Exception as error:
 """
 
 
+class Cluster:
+    """Answers in a PushSession's place, and remembers what it was asked."""
+
+    trouble = None
+
+    def __init__(self, *, runs: bool = True) -> None:
+        self.runs = runs
+        self.is_open = False
+        self.asked: list[str] = []
+
+    async def wait_ready(self, _: Say) -> None:
+        self.asked.append("ready")
+        if not self.runs:
+            raise NotReadyError(where=HERE, reason="no node", seconds=1)
+
+    async def open(self, _: Say) -> bool:
+        opened, self.is_open = not self.is_open, True
+        self.asked += ["open"] if opened else []
+        return opened
+
+    async def close(self) -> None:
+        self.is_open = False
+        self.asked.append("close")
+
+    async def prove_writable(self) -> None:
+        self.asked.append("prove")
+
+
+def push_path(cluster: Cluster) -> PushPath:
+    path = PushPath(SETTINGS)
+    vars(path)["_session"] = cluster
+    return path
+
+
+def say(_: Phase, __: str) -> None:
+    """Show nothing."""
+
+
 def test_it_is_made_without_a_kubeconfig_and_without_what_talks_to_a_cluster() -> None:
     checkout = Path(__file__).parents[2]
     done = subprocess.run(
@@ -26,3 +75,43 @@ def test_it_is_made_without_a_kubeconfig_and_without_what_talks_to_a_cluster() -
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["[]", "KubeconfigError"]
+
+
+def test_the_first_holder_opens_the_tunnel_and_the_last_one_closes_it() -> None:
+    async def push() -> None:
+        path = push_path(cluster)
+        await path.take("one", say)
+        await path.take("other", say)
+        await path.give_back("one")
+        assert cluster.asked == ["ready", "open"]
+        await path.give_back("other")
+
+    cluster = Cluster()
+    asyncio.run(push())
+    assert cluster.asked == ["ready", "open", "close"]
+
+
+def test_a_registry_that_does_not_run_is_asked_once_and_again_when_a_push_has_failed() -> None:
+    async def push() -> None:
+        path = push_path(cluster)
+        for holder in ("one", "other"):
+            with pytest.raises(NotReadyError):
+                await path.take(holder, say)
+        assert cluster.asked == ["ready"]
+        cluster.runs = True
+        assert await path.recover("one", say)
+
+    cluster = Cluster(runs=False)
+    asyncio.run(push())
+    assert cluster.asked == ["ready", "ready", "open"]
+
+
+def test_each_image_is_pushed_a_number_of_times_in_all_and_the_tunnel_is_proven_each_time() -> None:
+    async def push() -> list[bool]:
+        path = push_path(cluster)
+        await path.take("one", say)
+        return [await path.recover("one", say) for _ in range(PUSH_TRIES)] + [await path.recover("other", say)]
+
+    cluster = Cluster()
+    assert asyncio.run(push()) == [*[True] * (PUSH_TRIES - 1), False, True]
+    assert cluster.asked.count("prove") == PUSH_TRIES
