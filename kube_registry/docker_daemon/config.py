@@ -62,8 +62,9 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
         endpoint = read_json((contexts / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
         host, verify = str(endpoint["Host"]), "" if endpoint.get("SkipTLSVerify") else "1"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = "there is no such docker context, `docker context ls` lists them"
-        raise DaemonError(host=f"docker context {name!r}", reason=reason) from error
+        raise DaemonError(
+            host=f"docker context {name!r}", reason="there is no such docker context, `docker context ls` lists them"
+        ) from error
     certificates = contexts / "tls" / key / "docker"
     if certificates.is_dir():
         raise DaemonTlsError(context=name, host=host, folder=str(certificates), verify=verify)

@@ -91,11 +91,13 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
     """
     async with AsyncExitStack() as stack:
         try:
-            ssh = host.startswith("ssh://")
-            near = await stack.enter_async_context(near_socket(host)) if ssh else host
-            variables = {**environment, "DOCKER_HOST": near}
-            asked = partial(docker.DockerClient.from_env, environment=variables, timeout=DAEMON_SECONDS)
-            client = stack.enter_context(closing(await asyncio.to_thread(asked)))
+            near = await stack.enter_async_context(near_socket(host)) if host.startswith("ssh://") else host
+            opened = await asyncio.to_thread(
+                docker.DockerClient.from_env,
+                environment={**environment, "DOCKER_HOST": near},
+                timeout=DAEMON_SECONDS,
+            )
+            client = stack.enter_context(closing(opened))
         except (DockerException, requests.RequestException, OSError) as error:
             raise DaemonError(host=host, reason=last_words(str(error))) from error
         yield client, near

@@ -140,8 +140,14 @@ class KubeClient:
         Raises:
             RefusedError: it may not be made so.
         """
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        await self.send(_an_object, "PATCH", path, query=query, headers={"Content-Type": APPLY_PATCH}, body=wanted)
+        await self.send(
+            _an_object,
+            "PATCH",
+            path,
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            headers={"Content-Type": APPLY_PATCH},
+            body=wanted,
+        )
 
     async def delete(self, path: str) -> None:
         """Delete the object at an API path at once; one that is gone already is fine.
@@ -213,8 +219,9 @@ class KubeClient:
             UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
             RefusedError: it was refused.
         """
-        once = partial(self._ask_once, request, send)
-        return await retried(once, partial(kube_patience, repeatable=repeatable), ends=self.ends)
+        return await retried(
+            partial(self._ask_once, request, send), partial(kube_patience, repeatable=repeatable), ends=self.ends
+        )
 
     async def _ask_once(self, request: str, send: Callable[[Session], Awaitable[T]]) -> T:
         """Send a request; once more if its credentials are not accepted and there are others by now, as client-go."""

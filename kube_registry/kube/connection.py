@@ -165,9 +165,13 @@ async def _load(configuration: Configuration, context: KubeContext) -> None:
     provider = context.user.get("auth-provider")
     if provider:
         user["token"] = _id_token(provider)
-    whole = server if "://" in server else f"http://{server}"
     chosen = {
-        "clusters": [{"name": "chosen", "cluster": {**context.cluster, "server": whole}}],
+        "clusters": [
+            {
+                "name": "chosen",
+                "cluster": {**context.cluster, "server": server if "://" in server else f"http://{server}"},
+            }
+        ],
         "users": [{"name": "chosen", "user": user}],
         "contexts": [{"name": "chosen", "context": {"cluster": "chosen", "user": "chosen"}}],
     }

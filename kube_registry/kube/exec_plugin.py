@@ -70,11 +70,14 @@ def credential_plugin(context: KubeContext) -> CredentialSource:
     interactive = terminal and mode != "Never"
     spec = {"interactive": interactive, **({"cluster": _told(context)} if wanted.get("provideClusterInfo") else {})}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    env = {each["name"]: str(each["value"]) for each in wanted.get("env") or []}
     return partial(
         _credential,
         (str(wanted["command"]), *(str(word) for word in wanted.get("args") or [])),
-        env={**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+        env={
+            **os.environ,
+            **{each["name"]: str(each["value"]) for each in wanted.get("env") or []},
+            "KUBERNETES_EXEC_INFO": json.dumps(info),
+        },
         api_version=version,
         interactive=interactive,
         hint=f" ({one_line(str(wanted['installHint']))})" if wanted.get("installHint") else "",
@@ -106,10 +109,12 @@ async def _credential(
         hint: how to install it, in the kubeconfig's words.
     """
     seconds = LOGIN_SECONDS if interactive else PLUGIN_SECONDS
-    # A person is asked at our own terminal, which a session of its own would not have.
-    plugin = partial(started, env=env, stdin=sys.stdin if interactive else DEVNULL, session=not interactive)
+    stdin = sys.stdin if interactive else DEVNULL  # a person is asked at our terminal, which another session has not
     try:
-        async with asyncio.timeout(seconds), plugin(*command) as process:
+        async with (
+            asyncio.timeout(seconds),
+            started(*command, env=env, stdin=stdin, session=not interactive) as process,
+        ):
             assert process.stdout  # noqa: S101 - a pipe, see `started`
             answer, words, _ = await asyncio.gather(
                 process.stdout.read(), _last_words(process, shown=interactive), process.wait()

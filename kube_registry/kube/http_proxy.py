@@ -1,4 +1,4 @@
-"""The proxy on the way to an API server, by the rules that kubectl has.
+"""The HTTP or SOCKS proxy on the way to an API server, by the rules that kubectl has.
 
 aiohttp's own rules would send kind's or the lab's API server on 127.0.0.1 through the proxy of the office, and Python's
 know no networks and no `*.` in NO_PROXY (Go: golang.org/x/net/http/httpproxy; client-go: tools/clientcmd/helpers.go).
@@ -18,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(server: str, proxy_url: str | None) -> str | None:
-    """URL of the proxy that leads to the API server, None for the direct way.
+    """Return the URL of the HTTP or SOCKS proxy that leads to the API server, None for the direct way.
 
     Args:
         server: URL of the API server.

@@ -119,8 +119,8 @@ def read(setting: str | None) -> Kubeconfig:
     """
     if setting and is_contents(setting):
         return Kubeconfig(found=True, entries=_entries(setting.encode(), "it", Path.cwd()))
-    listed = named(setting).split(os.pathsep)
-    files = [file for part in listed if part and (file := Path(with_home(part))).exists()]
+    parts = filter(None, named(setting).split(os.pathsep))
+    files = [file for part in parts if (file := Path(with_home(part))).exists()]
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for file in files:
         for kind, found in _entries(file.read_bytes(), str(file), file.absolute().parent).items():

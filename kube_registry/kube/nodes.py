@@ -49,8 +49,7 @@ async def linux_nodes(kube: KubeClient) -> list[Node]:
     Raises:
         ForbiddenError: nodes may not be listed.
     """
-    listed = (await kube.get("/api/v1/nodes"))["items"]
-    return [_node(item) for item in listed if _pulls(item)]
+    return [_node(item) for item in (await kube.get("/api/v1/nodes"))["items"] if _pulls(item)]
 
 
 async def pulling_nodes(kube: KubeClient) -> list[Node]:
@@ -73,8 +72,7 @@ async def kube_proxy_mode(kube: KubeClient, node: Node) -> str:
 def _pulls(item: Object) -> bool:
     labels = item["metadata"].get("labels", {})
     virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
-    linux: bool = item["status"]["nodeInfo"]["operatingSystem"] == "linux"
-    return linux and not virtual
+    return not virtual and bool(item["status"]["nodeInfo"]["operatingSystem"] == "linux")
 
 
 def _busy(item: Object) -> str:

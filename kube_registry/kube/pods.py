@@ -92,8 +92,7 @@ def event_trouble(events: Sequence[Object]) -> str | None:
 
 def is_ready(of: Object) -> bool:
     """Whether a pod, or a node, is Ready."""
-    conditions = of["status"].get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in of["status"].get("conditions", []))
 
 
 def _troubles(pod: Object) -> Iterator[str]:

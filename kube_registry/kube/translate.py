@@ -57,8 +57,9 @@ async def translated(where: Where, request: str) -> AsyncIterator[None]:
             raise CertificateError(where=where, reason=in_words(distrust)) from error
         raise UnreachableError(where=where, reason=in_words(error)) from error
     except ValueError as error:
-        reason = f"what answers {request} is no API server: {in_words(error)}"
-        raise UnreachableError(where=where, reason=reason) from error
+        raise UnreachableError(
+            where=where, reason=f"what answers {request} is no API server: {in_words(error)}"
+        ) from error
 
 
 def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
@@ -88,8 +89,13 @@ def refusal(
         right: dict[str, Any] = missing.groupdict("")
         return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
     after = headers.get("Retry-After", "")
-    seconds = float(after) if after.isdecimal() else 0.0
-    return RefusedError(where=where, request=request, status=status, reason=words, retry_after=seconds)
+    return RefusedError(
+        where=where,
+        request=request,
+        status=status,
+        reason=words,
+        retry_after=float(after) if after.isdecimal() else 0.0,
+    )
 
 
 def in_words(error: Exception) -> str:

@@ -86,8 +86,9 @@ def read_holders(lease: Mapping[str, Any] | None, where: Where) -> Holders:
     try:
         return {key: _holder(dict(entry)) for key, entry in read_json(text).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}"
-        raise LeaseUnreadableError(where=where, reason=reason) from error
+        raise LeaseUnreadableError(
+            where=where, reason=f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}"
+        ) from error
 
 
 def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str, Any]:

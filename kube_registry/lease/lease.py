@@ -116,8 +116,10 @@ async def lease_held(
         async with meanwhile(_keep(entries, key, mine, lease)):
             try:
                 if new:
-                    wait = f"waiting {new:.0f} s for them to notice"
-                    say(f"the Lease is new, so holders of a deleted one may go on: {wait}")
+                    say(
+                        "the Lease is new, so holders of a deleted one may go on: "
+                        f"waiting {new:.0f} s for them to notice"
+                    )
                     await asyncio.sleep(new)
                     lease.check()
                 yield lease

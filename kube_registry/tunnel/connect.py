@@ -81,8 +81,9 @@ async def dial(
             raise TunnelForbiddenError(**vars(error), push_port=push_port) from error
         except RefusedError as error:
             if _refuses_protocol(error):
-                reason = f"the node refuses {PROTOCOL}"
-                raise TunnelProtocolError(where=kube.where, push_port=push_port, reason=reason) from error
+                raise TunnelProtocolError(
+                    where=kube.where, push_port=push_port, reason=f"the node refuses {PROTOCOL}"
+                ) from error
             raise
         yield connection
 
@@ -99,8 +100,12 @@ class _Dialler:
     tries: int = 0
 
     async def dial(self, opened: AsyncExitStack) -> PodConnection:
-        try_once = partial(self._dial_once, opened)
-        return await retried(try_once, self._patience, ends=math.inf, heard=self._note)  # its caller sets the bound
+        return await retried(
+            partial(self._dial_once, opened),
+            self._patience,
+            ends=math.inf,  # the caller sets the bound
+            heard=self._note,
+        )
 
     async def _dial_once(self, opened: AsyncExitStack) -> PodConnection:
         self.tries += 1
@@ -110,7 +115,11 @@ class _Dialler:
         return PodConnection(str(pod), socket, self.tries)
 
     def _patience(self, error: KubeRegistryError, bound: float) -> float:
-        return bound if self.tries < DIAL_TRIES and _passes_by_itself(error) else 0.0
+        if isinstance(error, RefusedError):
+            passes = error.status in _PASSES_BY_ITSELF or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        else:
+            passes = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
+        return bound if passes and self.tries < DIAL_TRIES else 0.0
 
     async def _ready_pod(self) -> str | None:
         pods = await registry_pods(self.kube.once)
@@ -130,9 +139,3 @@ def _refuses_protocol(error: RefusedError) -> bool:
     """Whether it is the node that refused; it says no word, and whoever refuses by a rule does (protocol fact 5)."""
     silent = error.reason == HTTPStatus.FORBIDDEN.phrase
     return error.status == HTTPStatus.FORBIDDEN and silent and error.request.startswith("WebSocket ")
-
-
-def _passes_by_itself(error: KubeRegistryError) -> bool:
-    if isinstance(error, RefusedError):
-        return error.status in _PASSES_BY_ITSELF or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, UnreachableError) and not isinstance(error, CertificateError)

@@ -8,7 +8,6 @@ Source: RFC 9112 (HTTP/1.1), 2.2 (lines) and 7.1 (chunks).
 """
 
 import re
-from typing import NamedTuple
 
 from kube_registry.tunnel.http_answers import HttpAnswers
 from kube_registry.tunnel.http_head import CHUNKED, REQUEST_LINE, malformed, read_head
@@ -28,18 +27,6 @@ _LONE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _SIZE = rb"(?:0{1,15}\r\n\r\n|(?!0+\r)([0-9A-Fa-f]{1,15})\r\n)"
 _FIRST_CHUNK, _NEXT_CHUNK = re.compile(_SIZE), re.compile(rb"\r\n" + _SIZE)
 _PART_OF_SIZE = re.compile(rb"(?:\r\n?)?[0-9A-Fa-f]{0,15}\r?|(?:\r\n)?0{1,15}\r\n\r?")
-
-
-class Passed(NamedTuple):
-    """What may pass once a piece was fed: first the held bytes, then piece[:end].
-
-    Args:
-        held: bytes of earlier pieces, of a head or a chunk's size that is complete now.
-        end: where the part of the piece that may pass ends; the rest is held.
-    """
-
-    held: bytes
-    end: int
 
 
 class HttpGuard:
@@ -65,8 +52,12 @@ class HttpGuard:
         in_body = self._expected is not _END_OF_HEAD  # of the refused request, whose head has passed
         return self.answers.missing == int(in_body)
 
-    def feed(self, piece: memoryview) -> Passed:
+    def feed(self, piece: memoryview) -> tuple[bytes, int]:
         """Look at the next piece of the connection.
+
+        Returns:
+            What may pass now: bytes of earlier pieces, of a head or a chunk's size that is complete, and where the part
+            of this piece that may follow them ends. The rest is held.
 
         Raises:
             RefusedRequestError: a request may not pass, nor may any byte of this piece.
@@ -78,7 +69,7 @@ class HttpGuard:
             known = self._read(joined, 0, len(self._held))
             if known is None:
                 self._held = bytes(joined)
-                return Passed(b"", 0)
+                return b"", 0
             held, end, self._held = self._held, known - len(self._held), b""
         while end < len(piece):
             if self._body:
@@ -91,7 +82,7 @@ class HttpGuard:
                 self._held = bytes(piece[end:])
                 break
             end = known
-        return Passed(held, end)
+        return held, end
 
     def _read(self, data: memoryview, start: int, new: int) -> int | None:
         """Read a head or a chunk's size.

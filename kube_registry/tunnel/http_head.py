@@ -119,8 +119,10 @@ def _check_hosts(target: bytes, hosts: Sequence[bytes], version: bytes, port: in
     names = (b"localhost", b"127.0.0.1", b"[::1]")
     allowed = {b"%b:%d" % (name, port) for name in names} | (set(names) if port == HTTP_PORT else set())
     if any(host.lower() not in allowed for host in named):
-        reason = f"Host is not localhost, 127.0.0.1 or [::1] with port {port}. Fix: use http://localhost:{port}"
-        raise RefusedRequestError(HTTPStatus.FORBIDDEN, reason)
+        raise RefusedRequestError(
+            HTTPStatus.FORBIDDEN,
+            f"Host is not localhost, 127.0.0.1 or [::1] with port {port}. Fix: use http://localhost:{port}",
+        )
 
 
 def _body(fields: Fields, version: bytes) -> int:

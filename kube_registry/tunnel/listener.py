@@ -187,14 +187,17 @@ class Tunnel:
         with suppress(KubeRegistryError):  # what the node said is what counts
             pods = await registry_pods(self.kube.once)
             if is_lost(pod, pods):
-                reason = f"{words}; {explain(pods)}"
-                return PodGoneError(where=self.kube.where, push_port=self.port, pod=pod, reason=reason)
+                return PodGoneError(
+                    where=self.kube.where, push_port=self.port, pod=pod, reason=f"{words}; {explain(pods)}"
+                )
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
     def _no_answer(self, seconds: float) -> KubeRegistryError:
-        reason = "the registry does not answer GET /v2/ with 200"
         return self.trouble or TunnelTimeoutError(
-            where=self.kube.where, push_port=self.port, reason=reason, seconds=seconds
+            where=self.kube.where,
+            push_port=self.port,
+            reason="the registry does not answer GET /v2/ with 200",
+            seconds=seconds,
         )
 
     def _note(self, error: KubeRegistryError) -> None:

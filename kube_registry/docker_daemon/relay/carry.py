@@ -47,26 +47,22 @@ async def carry(frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port:
                 task.add_done_callback(partial(_forget, carried, number))
             elif number in carried:
                 connection, task = carried[number]
-                if kind is Kind.RESET:
-                    task.cancel()
-                _note(connection, kind, count, part)
+                match kind:
+                    case Kind.DATA:
+                        connection.received.feed_data(part)
+                    case Kind.END:
+                        connection.received.feed_eof()
+                    case Kind.CREDIT:
+                        connection.credit += count
+                        connection.credited.set()
+                    case Kind.RESET:
+                        task.cancel()
         for _, task in carried.values():
             task.cancel()
 
 
 def _forget(carried: dict[int, tuple[_Connection, asyncio.Task[None]]], number: int, _task: asyncio.Task[None]) -> None:
     del carried[number]
-
-
-def _note(connection: _Connection, kind: Kind, count: int, part: bytes) -> None:
-    """Note what a frame says of a connection."""
-    if kind is Kind.DATA:
-        connection.received.feed_data(part)
-    elif kind is Kind.END:
-        connection.received.feed_eof()
-    elif kind is Kind.CREDIT:
-        connection.credit += count
-        connection.credited.set()
 
 
 async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int) -> None:
