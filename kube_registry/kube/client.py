@@ -26,10 +26,10 @@ Query = Mapping[str, str | Sequence[str]]
 
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
 
-FIELD_MANAGER = "kube-registry"
-"""Who we are to the API server where we own fields of an object."""
+_APPLY = {"fieldManager": "kube-registry", "force": "true"}
+"""Who we are to the API server where we own fields of an object, and that we take them from others."""
 
-APPLY_PATCH = "application/apply-patch+yaml"
+_APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
 
 T = TypeVar("T")
 
@@ -140,14 +140,7 @@ class KubeClient:
         Raises:
             RefusedError: it may not be made so.
         """
-        await self.send(
-            _an_object,
-            "PATCH",
-            path,
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
-            headers={"Content-Type": APPLY_PATCH},
-            body=wanted,
-        )
+        await self.send(_an_object, "PATCH", path, query=_APPLY, headers=_APPLY_PATCH, body=wanted)
 
     async def delete(self, path: str) -> None:
         """Delete the object at an API path at once; one that is gone already is fine.
