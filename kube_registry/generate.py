@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from kube_registry.errors import KubeRegistryError
-from kube_registry.fleet import schema
+from kube_registry.fleet.schema import schema
 from kube_registry.spec.renamed import RENAMED
 from kube_registry.spec.settings import described
 from kube_registry.text import one_line
@@ -116,7 +116,7 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "Pulumi.yaml": pulumi_yaml,
     "README.md": readme,
     "docs/troubleshooting.md": troubleshooting,
-    "docs/fleet.schema.json": lambda _: schema.text(),
+    "docs/fleet.schema.json": lambda _: schema(),
 }
 """File -> what makes it anew from its own text."""
 

@@ -1,5 +1,7 @@
 """What can go wrong with `pulumi` itself, and how one of its commands fails."""
 
+from dataclasses import dataclass
+
 from kube_registry.errors import KubeRegistryError
 
 
@@ -29,6 +31,7 @@ class StackLockedError(
     fix: str
 
 
+@dataclass(eq=False)
 class CommandError(Exception):
     """A command of `pulumi` failed; the caller says for whom and what fixes it.
 
@@ -37,10 +40,12 @@ class CommandError(Exception):
         reason: why, in one line.
     """
 
-    def __init__(self, command: str, reason: str) -> None:
-        super().__init__(reason)
-        self.command = command
-        self.reason = reason
+    command: str
+    reason: str
+
+    def __str__(self) -> str:
+        """The reason."""
+        return self.reason
 
 
 class StackMissingError(CommandError):

@@ -83,10 +83,10 @@ async def _read(process: Process, on_line: Callable[[str], object] | None) -> by
     """All that it writes to its standard output until it ends, unless that goes to `on_line`."""
     out = bytearray()
     while process.stdout and (line := await process.stdout.readline()):
-        if on_line:
-            on_line(line.decode(errors="replace").rstrip())
-        else:
+        if on_line is None:
             out += line
+        elif line.endswith(b"\n"):  # else it broke off, because `pulumi` was killed
+            on_line(line.decode(errors="replace").rstrip())
     await process.wait()
     return bytes(out)
 
@@ -94,7 +94,8 @@ async def _read(process: Process, on_line: Callable[[str], object] | None) -> by
 async def _is_killed(process: Process, grace: float) -> bool:
     """End it as Ctrl-C does, after the grace by force; whether that was needed."""
     with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
+        if process.returncode is None:
+            os.kill(process.pid, signal.SIGINT)  # process.send_signal() takes an exit status that asyncio waits for
     try:
         async with asyncio.timeout(grace):
             await process.communicate()

@@ -16,8 +16,8 @@ _YAML_TYPES = {
 """JSON schema's types -> those that are taken for them in fleet.yaml."""
 
 
-def schema() -> dict[str, Any]:
-    """The schema: every setting is optional, in the defaults and below a stack's name."""
+def schema() -> str:
+    """The schema as JSON: every setting is optional, in the defaults and below a stack's name."""
     settings, entry = Settings.model_json_schema(), Entry.model_json_schema()
     of_settings = _as_written(settings["properties"]) | {key: _deprecated(new) for key, new in RENAMED.items()}
     stack = {
@@ -26,7 +26,7 @@ def schema() -> dict[str, Any]:
         "properties": _as_written(entry["properties"]) | of_settings,
         "additionalProperties": False,
     }
-    return {
+    whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fleet.yaml",
         "type": "object",
@@ -39,6 +39,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": _as_written(settings["$defs"]),
     }
+    return json.dumps(whole, indent=2) + "\n"
 
 
 def _deprecated(new: list[str]) -> dict[str, Any]:
@@ -56,8 +57,3 @@ def _as_written(schema: Any) -> Any:  # noqa: ANN401 - a JSON schema, a part of 
     whole = {key: _as_written(each) for key, each in schema.items() if key not in ("examples", "default")}
     kind = schema.get("type")
     return schema | whole | ({"type": _YAML_TYPES[kind]} if isinstance(kind, str) and kind in _YAML_TYPES else {})
-
-
-def text() -> str:
-    """The file's content."""
-    return json.dumps(schema(), indent=2) + "\n"

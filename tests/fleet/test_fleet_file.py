@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from kube_registry.cli.verbs import app
 from kube_registry.engine.program import Program
-from kube_registry.fleet import schema
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import chosen, read_fleet
+from kube_registry.fleet.schema import schema
 from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.sections import ClaimSettings, ImageSettings
@@ -241,6 +241,6 @@ class TestWritten:
         assert len({member.settings.push_port for member in fleet.members}) == len(names)
 
     def test_the_schema_knows_settings_and_more(self) -> None:
-        stack = json.loads(schema.text())["properties"]["stacks"]["items"]
+        stack = json.loads(schema())["properties"]["stacks"]["items"]
         assert {"name", "wave", "labels", "nodePort", "images"} <= stack["properties"].keys()
         assert stack["required"] == ["name"]

@@ -21,7 +21,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from kube_registry.cli.verbs import app
-from kube_registry.fleet import schema as fleet_schema
+from kube_registry.fleet.schema import schema
 from kube_registry.generate import GENERATED, ROOT
 from tests.components.test_program import CONFIG, WITH_POD, WITH_SECRETS, Monitor, Registered, described
 
@@ -131,7 +131,7 @@ TEXTS: Mapping[str, Callable[[], str]] = {
     **{f"{name}.yaml": partial(resources, name) for name in CONFIGS},
     "verbs.txt": verbs,
     **{f"generated-{Path(name).name}": partial(generated, name) for name in GENERATED},
-    "generated-fleet.schema.json": fleet_schema.text,
+    "generated-fleet.schema.json": schema,
 }
 """Name of a file in this folder -> what makes its text."""
 
