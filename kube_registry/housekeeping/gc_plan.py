@@ -1,7 +1,7 @@
 """What a garbage collection would remove and free: pure values, worked out before anything is touched."""
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,7 +46,7 @@ class Plan:
         return bool(self.doomed or self.tags or self.freed)
 
 
-def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Container[str] | None = None) -> Plan:
+def plan(storage: Storage, images: Sequence[Image], keep: Keep, *, among: Container[str] | None = None) -> Plan:
     """Work out what goes: what nobody uses and no rule keeps.
 
     Args:
@@ -55,11 +55,10 @@ def plan(storage: Storage, images: Iterable[Image], keep: Keep, *, among: Contai
         keep: what stays all the same.
         among: keys of the only ones that may go; any may if None.
     """
-    known = list(images)
-    kept = _kept(known, keep, storage.listed)
-    doomed = [image for image in known if image.key not in kept and (among is None or image.key in among)]
+    kept = _kept(images, keep, storage.listed)
+    doomed = [image for image in images if image.key not in kept and (among is None or image.key in among)]
     going = {image.key for image in doomed}
-    staying = [image for image in known if image.key not in going]
+    staying = [image for image in images if image.key not in going]
     safe = {key for image in staying for key in image.manifests}
     manifests: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for image in doomed:

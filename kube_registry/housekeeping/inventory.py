@@ -147,15 +147,14 @@ def list_images(
     return sorted(found, key=lambda image: (image.repository, -image.pushed.timestamp(), image.digest))
 
 
-def unique_bytes(of: Iterable[Image]) -> Mapping[str, int]:
+def unique_bytes(images: Sequence[Image]) -> Mapping[str, int]:
     """How many bytes each image, by its key, shares with no other.
 
     Args:
-        of: all images of a registry.
+        images: all that a registry has.
     """
-    known = list(of)
-    holders = Counter(part for image in known for part in image.parts)
-    return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in known}
+    holders = Counter(part for image in images for part in image.parts)
+    return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in images}
 
 
 def _image(

@@ -47,9 +47,11 @@ def roots(storage: Storage, manifests: Manifests) -> Iterator[Root]:
     for key in manifests:
         holders[key[1]].append(key)
     referring = {
-        (repository, name): subject
-        for (repository, name), tag in storage.tags.items()
-        if (subject := _subject(name)) and subject in holders and subject != tag.digest
+        place: subject
+        for place, tag in storage.tags.items()
+        if (found := _REFERRERS.fullmatch(place[1]))
+        and (subject := f"sha256:{found['hex']}") in holders
+        and subject != tag.digest
     }
     by_tag = [(subject, (place[0], storage.tags[place].digest)) for place, subject in referring.items()]
     direct = _direct(manifests, holders, by_tag)
@@ -77,12 +79,6 @@ def _names(storage: Storage, places: Iterable[tuple[str, str]]) -> Mapping[Key, 
     for repository, name in sorted(places, key=lambda place: storage.tags[place].pushed, reverse=True):
         found[repository, storage.tags[repository, name].digest].append(name)
     return found
-
-
-def _subject(tag: str) -> str | None:
-    """The manifest that a tag refers to by its form."""
-    found = _REFERRERS.fullmatch(tag)
-    return f"sha256:{found['hex']}" if found else None
 
 
 def _direct(

@@ -178,8 +178,7 @@ def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
 def _texts(kind: Kind, of: Object) -> Iterator[str]:
     """Strings and numbers of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
     if kind is not HELM:
-        managed = {**of["metadata"], "managedFields": None}
-        yield from _strings({**of, "metadata": managed})
+        yield from _strings({**of, "metadata": {**of["metadata"], "managedFields": None}})
     yield from release_texts(of, encoded=kind is HELM)
 
 

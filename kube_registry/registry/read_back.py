@@ -34,17 +34,16 @@ async def missing_content(registry: RegistryClient, repository: str, digest: str
         RegistryError: the registry did not answer, or not whether it has a part; then nothing is known.
     """
     body = await registry.manifest(repository, digest)
-    if body is None:
-        return [f"manifest {digest} is missing"]
-    if digest_of(body) != digest:
-        return [f"manifest {digest} has other bytes"]
-    if (parts := _parts(body)) is None:
+    if wrong := _wrong("manifest", digest, body):
+        return [wrong]
+    if (parts := _parts(body or b"")) is None:
         return [f"manifest {digest} is none of an image or an index"]
     children, config, layers = parts
     said = [words for child in children for words in await missing_content(registry, repository, child)]
     if config:
         missing = await map_limited(partial(_missing_layer, registry, repository), layers, at_once=AT_ONCE)
-        said += [words for words in (await _missing_config(registry, repository, config), *missing) if words]
+        held = await registry.blob(repository, config["digest"])
+        said += [words for words in (_wrong("config", config["digest"], held, config["size"]), *missing) if words]
     return said
 
 
@@ -60,14 +59,13 @@ def _parts(body: bytes) -> tuple[list[str], Descriptor | None, list[Descriptor]]
         return None
 
 
-async def _missing_config(registry: RegistryClient, repository: str, config: Descriptor) -> str | None:
-    digest = config["digest"]
-    body = await registry.blob(repository, digest)
+def _wrong(what: str, digest: str, body: bytes | None, size: int | None = None) -> str | None:
+    """What is wrong with bytes that were read; None if nothing is."""
     if body is None:
-        return f"config {digest} is missing"
-    if len(body) != config["size"]:
-        return f"config {digest} has {len(body)} of {config['size']} bytes"
-    return None if digest_of(body) == digest else f"config {digest} has other bytes"
+        return f"{what} {digest} is missing"
+    if size is not None and len(body) != size:
+        return f"{what} {digest} has {len(body)} of {size} bytes"
+    return None if digest_of(body) == digest else f"{what} {digest} has other bytes"
 
 
 async def _missing_layer(registry: RegistryClient, repository: str, layer: Descriptor) -> str | None:
