@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from kube_registry.engine.errors import CommandError, StackMissingError
+from kube_registry.engine.errors import CommandError, StackLockedError, StackMissingError
 from kube_registry.engine.program import Program, release_line
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.errors import RunCancelledError
@@ -106,7 +106,8 @@ async def run_stack(run: StackRun, member: Member) -> Outcome:
     except asyncio.CancelledError:
         return _cancelled(run, member, progress, "because the whole run was told to end")
     except (CommandError, KubeRegistryError) as error:
-        health = Health(progress.error or first_line(str(error)))
+        of_event = None if isinstance(error, StackLockedError) else progress.error
+        health = Health(of_event or first_line(str(error)))
     result = Result.FAILED if health.wrong else Result.SUCCEEDED if progress.changes else Result.UNCHANGED
     return _outcome(member, progress, result, health)
 
