@@ -15,13 +15,13 @@ class _Connection:
 
     Attributes:
         number: its name in the frames.
-        received: what the relay has sent of it and is not yet written, at most WINDOW bytes.
+        received: what the relay has sent of it and is not yet written, at most WINDOW bytes; None at its end.
         credit: how many bytes of it the relay takes.
         credited: the relay takes more.
     """
 
     number: int
-    received: asyncio.StreamReader = field(default_factory=asyncio.StreamReader)
+    received: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     credit: int = WINDOW
     credited: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,9 +49,9 @@ async def carry(frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port:
                 connection, task = carried[number]
                 match kind:
                     case Kind.DATA:
-                        connection.received.feed_data(part)
+                        connection.received.put_nowait(part)
                     case Kind.END:
-                        connection.received.feed_eof()
+                        connection.received.put_nowait(None)
                     case Kind.CREDIT:
                         connection.credit += count
                         connection.credited.set()
@@ -83,7 +83,7 @@ async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int
 
 async def _to_port(connection: _Connection, writer: asyncio.StreamWriter, relay: asyncio.StreamWriter) -> None:
     uncredited = 0
-    while part := await connection.received.read(PIECE):
+    while (part := await connection.received.get()) is not None:
         writer.write(part)
         await writer.drain()
         uncredited += len(part)
