@@ -37,11 +37,6 @@ class Machine:
     name: str
 
     @property
-    def is_control_plane(self) -> bool:
-        """Whether it is the one machine that is no node."""
-        return self.name == CONTROL_PLANE
-
-    @property
     def var(self) -> Path:
         """What is /var to the machine."""
         return self.plan.folder / "machines" / self.name

@@ -14,8 +14,6 @@ __all__ = ["docker_host"]
 
 pytestmark = pytest.mark.lab
 
-NOTHING = "cat >/dev/null; echo credentials not found in native keychain; exit 1"
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterator[str]:

@@ -7,8 +7,6 @@ from lab import places, plan
 from lab.errors import LabError
 from lab.plan import Plan
 
-PUSH_AND_NODE_PORTS = range(20000, 32768)
-
 
 @pytest.fixture(autouse=True)
 def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
