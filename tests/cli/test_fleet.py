@@ -72,6 +72,7 @@ def test_the_list_is_in_the_order_of_the_rollout_and_of_what_is_chosen(fleet: Ve
         (["list"], 1, "Fix: `.venv/bin/python -m registryctl fleet init`"),
         (["up", "--stacks", "nowhere"], 1, "Fix: `.venv/bin/python -m registryctl fleet init`"),
         (["list", "--label", "region"], 2, "--label takes key=value"),
+        (["status", "--label", "region"], 2, "--label takes key=value"),
         (["up", "--parallel", "0"], 2, "--parallel"),
     ],
 )
