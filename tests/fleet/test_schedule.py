@@ -31,12 +31,12 @@ class Stacks:
         self.log: list[str] = []
         self._changed = asyncio.Condition()
 
-    async def left_alone(self, member: Member) -> Outcome | None:
+    async def skip_if_current(self, member: Member) -> Outcome | None:
         if member.name in self.slow:
             await self.looked.wait()
         return Outcome(member.name, member.wave, Result.LEFT_ALONE) if member.name in self.right else None
 
-    async def carry_out(self, member: Member) -> Outcome:
+    async def run_stack(self, member: Member) -> Outcome:
         end = self.running[member.name] = asyncio.get_running_loop().create_future()
         self.log.append(f"{member.name} begins")
         await self._tell()
@@ -75,7 +75,7 @@ class Stacks:
     async def roll_out(self, *, parallel: int = 2, max_failures: int = 0, pilot: bool = True) -> None:
         order = Order(parallel, max_failures, pilot)
         async with asyncio.timeout(10):  # one that begins and should not is ended by nobody
-            await roll_out(self.members, order, self.left_alone, self.carry_out, self.outcomes)
+            await roll_out(self.members, order, self.skip_if_current, self.run_stack, self.outcomes)
 
 
 def all_are(result: Result, names: Iterable[str]) -> dict[str, str]:
@@ -153,7 +153,7 @@ async def test_what_builds_nothing_needs_no_pilot() -> None:
         await stacks.end(Result.SUCCEEDED, "a1", "b1")
 
 
-async def test_what_is_right_is_left_alone_and_the_first_that_is_not_is_the_pilot() -> None:
+async def test_what_is_right_is_skip_if_current_and_the_first_that_is_not_is_the_pilot() -> None:
     stacks = Stacks("a1", "b1", "c1", "d2", right="a1 d2")
     async with asyncio.TaskGroup() as group:
         group.create_task(stacks.roll_out())
