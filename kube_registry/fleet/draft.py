@@ -16,7 +16,7 @@ _HEAD = """\
 """
 
 _LONGEST = 95
-"""Of a name, with room for what tells it from others; Pulumi allows 100."""
+"""Letters of a name, with room for a number that makes it distinct; Pulumi allows 100."""
 
 
 def draft(kube_contexts: Sequence[str], project: str) -> str:

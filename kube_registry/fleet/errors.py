@@ -1,4 +1,4 @@
-"""What can go wrong with a whole fleet, beside what goes wrong with its stacks: its file, its runs, its review."""
+"""What can go wrong with a fleet: its file, and the run of one of its stacks."""
 
 from kube_registry.errors import KubeRegistryError
 

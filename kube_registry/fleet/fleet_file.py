@@ -1,6 +1,6 @@
 """The stacks of a fleet, as fleet.yaml lists them: defaults for all, and for each what is its own.
 
-Every setting may stand in the defaults or beside a stack's name; the JSON schema is docs/fleet.schema.json.
+Every setting may stand in the defaults or below a stack's name; the JSON schema is docs/fleet.schema.json.
 """
 
 import fnmatch

@@ -1,4 +1,4 @@
-"""What comes of one run over a fleet: pure values, for the live table, the report and machines."""
+"""The outcome of one run over a fleet: pure values, for the live table, the report and machines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Span:
     Args:
         phase: which.
         began: seconds since the run began.
-        ended: likewise.
+        ended: in the same seconds.
     """
 
     phase: Phase
@@ -60,7 +60,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a stack has to tell while it runs.
+    """Something that happens to a stack while it runs.
 
     Args:
         at: seconds since the run began.

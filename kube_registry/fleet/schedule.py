@@ -95,6 +95,6 @@ async def _look(
 
 
 def _cancelled() -> bool:
-    """Whether the running task was told to end, though what it awaited has given an outcome all the same."""
+    """Whether the running task was cancelled, though what it awaited has given an outcome all the same."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
