@@ -58,6 +58,7 @@ class TestWatch:
         async with connected(tunnel, "echo") as (reader, writer):
             writer.write(b"before\n")
             await reader.readline()
+            await self.alone(tunnel)
             api.pods = [FakePod("registry-2", target.port)]
             looks = api.looks
             with pytest.raises(ConnectionResetError):
@@ -75,6 +76,7 @@ class TestWatch:
         async with connected(tunnel, "echo") as (reader, writer):
             writer.write(b"before\n")
             await reader.readline()
+            await self.alone(tunnel)
             api.deaf = True
             looks = api.looks
             with pytest.raises(ConnectionResetError):
