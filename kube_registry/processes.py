@@ -66,8 +66,12 @@ async def started(
         done = process.returncode is not None
     finally:
         if not done:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, sign) if session else process.send_signal(sign)
+            if session or process.returncode is None:
+                with suppress(ProcessLookupError):
+                    send = (
+                        os.killpg if session else os.kill
+                    )  # send_signal() takes the exit status that asyncio waits for
+                    send(process.pid, sign)
             with suppress(TimeoutError):  # a child that was not ended may hold its pipes
                 async with asyncio.timeout(END_SECONDS):
                     await process.wait()

@@ -57,6 +57,15 @@ async def test_so_is_one_whose_child_alone_keeps_the_output_open(tmp_path: Path)
     assert await gone(file)
 
 
+async def test_one_that_ends_as_its_block_does_keeps_its_exit_status(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(60):  # one in six was reaped twice
+        async with started("sh", "-c", "exit 3", session=False, sign=signal.SIGTERM) as process:
+            assert process.stdout
+            await process.stdout.read()
+        assert process.returncode in (3, -signal.SIGTERM)
+    assert caplog.messages == []
+
+
 async def test_one_that_outlives_its_block_gets_the_signal(tmp_path: Path) -> None:
     file = tmp_path / "told"
     script = f"trap 'echo $$ > {file}; kill $!; exit 0' TERM; sleep 60 & echo ready; wait"
