@@ -91,7 +91,7 @@ async def collect(
 
 @asynccontextmanager
 async def _lease_alone(kube: KubeClient, say: Callable[[str], None]) -> AsyncIterator[Lease]:
-    """Hold the lease alone, so that nobody pushes; end what is done meanwhile at once when the lease is lost."""
+    """Hold the lease alone, which keeps pushes out; end the work at once when the lease is lost."""
     try:
         async with asyncio.timeout(None) as scope:
             loop = asyncio.get_running_loop()
