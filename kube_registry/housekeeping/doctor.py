@@ -1,4 +1,4 @@
-"""All that can be told of a stack's health, on one page: what every examination finds, and the checks."""
+"""All about a stack's health on one page: what every examination finds, and the checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -84,7 +84,7 @@ def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] 
         among: as for `plan`.
 
     Raises:
-        DamagedManifestsError: there are manifests of which nobody can tell what they need.
+        DamagedManifestsError: manifests cannot be read, so what they need is not known.
         OtherDigestError: the registry's own collection would harm images that stay.
     """
     if unreadable := list(seen.manifests.values()).count(None):
