@@ -15,10 +15,11 @@ from yarl import URL
 from kube_registry.kube.http_proxy import SOCKS
 
 Headers = Sequence[tuple[str, str]]
+"""Names and values; a name may come more than once."""
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):
-    """aiohttp's WebSocket, with the transport that carries it: only there are bounds set and a connection reset.
+    """aiohttp's WebSocket with its transport, on which buffer limits are set and which resets the connection.
 
     Attributes:
         transport: of asyncio, closed or not.
