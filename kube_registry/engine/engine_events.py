@@ -26,11 +26,11 @@ def phase_of(event: EngineEvent) -> tuple[Phase, str] | None:
     """The phase that an event belongs to, and what it says in one line; None if it is of no interest."""
     line, step = event.get("diagnosticEvent", {}), step_of(event)
     if line.get("severity", "").startswith("info"):
-        text = first_line(line["message"])
+        text = first_line(line.get("message", ""))
         of_build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in line.get("urn", "") else None
         return read_mark(text) or of_build
-    if step and step["op"] != "same":
-        return Phase.REGISTRY, f"{step['op']} {step['type'].split(':')[-1]}"
+    if step.get("op", "same") != "same":
+        return Phase.REGISTRY, f"{step['op']} {step.get('type', '').split(':')[-1]}"
     return None
 
 
@@ -39,7 +39,7 @@ def error_of(event: EngineEvent) -> str | None:
     line = event.get("diagnosticEvent", {})
     if line.get("severity") != "error":
         return None
-    text = _HOOK.sub("", first_line(line["message"]))
+    text = _HOOK.sub("", first_line(line.get("message", "")))
     return None if text.startswith(_SAYS_NOTHING) else text
 
 
@@ -53,4 +53,5 @@ def images_of(event: EngineEvent) -> dict[str, str]:
     """The pull references by the images' names; empty if the event has no outputs of the stack."""
     done = event.get("resOutputsEvent", {}).get("metadata", {})
     outputs = (done.get("new") or {}).get("outputs") if done.get("type") == "pulumi:pulumi:Stack" else None
-    return dict((outputs or {}).get("images") or {})
+    images = (outputs or {}).get("images")
+    return dict(images) if isinstance(images, Mapping) else {}  # secret outputs are a text

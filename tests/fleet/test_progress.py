@@ -76,3 +76,20 @@ class TestPhases:
             Span(Phase.BUILD, 1, 3),
             Span(Phase.HEALTH, 3, 4),
         )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"diagnosticEvent": {"severity": "info"}},
+        {"diagnosticEvent": {"severity": "error"}},
+        {"resourcePreEvent": {"metadata": {"urn": APP}}},
+        {"resOutputsEvent": {"metadata": {"type": "pulumi:pulumi:Stack", "new": {"outputs": {"images": "[secret]"}}}}},
+        {"anEventOfALaterPulumi": {}},
+    ],
+)
+def test_an_event_that_lacks_something_ends_no_rollout(event: EngineEvent) -> None:
+    events = list[Event]()
+    progress = Progress("prod", lambda: 1.0, events.append)
+    progress.hear(event)
+    assert (events, progress.images, progress.error or "") == ([], {}, "")
