@@ -7,7 +7,8 @@ import sys
 import pytest
 
 ASKS = """
-import asyncio
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # as app.py does: Python's own handler may come just before input() waits
 from kube_registry.cli.interrupts import until_interrupted
 async def work():
     async with until_interrupted():
