@@ -95,9 +95,9 @@ async def read_preview(program: Program, member: Member, *, configure: bool, sec
             errors.append(error)
 
     async with _answering(member, errors, seconds):
+        images = await program.creating(member.name, lambda: program.images(member.name))
         if configure:
             await stack_config.configure(program, member)
-        images = await program.creating(member.name, lambda: program.images(member.name))
         await program.deploy("preview", member.name, "registryctl review", hear)
     return Preview(tuple(changes), images or {})
 
