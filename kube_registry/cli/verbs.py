@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from typing import Annotated
 
 import typer
 
 from kube_registry.cli.doctor import doctor
-from kube_registry.cli.fleet_list import init, list_stacks, status
+from kube_registry.cli.fleet_list import Labels, Stacks, init, list_stacks, meant, status
 from kube_registry.cli.fleet_run import destroy, refresh, up
 from kube_registry.cli.gc import gc
 from kube_registry.cli.images import images
 from kube_registry.cli.preflight import preflight
 from kube_registry.cli.reference import reference
-from kube_registry.cli.review import review
+from kube_registry.cli.review import DEADLINE_SECONDS, PARALLEL, review
 from kube_registry.cli.tunnel import tunnel
 from kube_registry.cli.verify import verify
 
@@ -40,6 +41,20 @@ def _renamed(verb: Verb, old: str, new: str) -> Verb:
     return under_its_old_name
 
 
+def _review_of_part(
+    *,
+    stacks: Stacks = None,
+    label: Labels = None,
+    parallel: Annotated[int, typer.Option(min=1)] = PARALLEL,
+    deadline: Annotated[float, typer.Option(min=1)] = DEADLINE_SECONDS,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Do what `registryctl review` does, by the options of its old name."""
+    if json:
+        raise typer.BadParameter("`registryctl review` has no --json; it has --markdown.")
+    review(stack=[each.name for each in meant(stacks, label).members], parallel=parallel, deadline=deadline)
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for verb in _ONE_STACK:
     app.command()(verb)
@@ -49,7 +64,7 @@ app.command("preview", hidden=True)(_renamed(review, "preview", "review"))
 fleet = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
 for name, verb in _MANY_STACKS.items():
     fleet.command(name)(verb)
-fleet.command("preview", hidden=True)(_renamed(review, "fleet preview", "review"))
+fleet.command("preview", hidden=True)(_renamed(_review_of_part, "fleet preview", "review"))
 app.add_typer(fleet, name="fleet")
 
 

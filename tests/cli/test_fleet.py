@@ -114,3 +114,26 @@ def test_without_pulumi_the_sentence_says_so(fleet: Verb, folder: Path) -> None:
     done = fleet("up", PATH="/nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "pulumi" in done.stderr
+
+
+OF_TWO = (
+    "defaults: {images: {app: {}}}\nstacks: [{name: eu, kubeContext: a}, {name: us, kubeContext: b, labels: {c: us}}]"
+)
+
+
+@pytest.mark.parametrize("options", [["--stacks", "u*"], ["--label", "c=us", "--parallel", "1", "--deadline", "60"]])
+def test_the_old_name_of_a_review_takes_its_old_options(fleet: Verb, folder: Path, options: list[str]) -> None:
+    (folder / "fleet.yaml").write_text(OF_TWO)
+    (folder / "pulumi").write_text("#!/bin/sh\necho v3.300.0\n")
+    (folder / "pulumi").chmod(0o755)
+    reviewed = fleet("preview", *options, PATH=f"{folder}:/usr/bin:/bin")
+    assert reviewed.returncode == 1
+    assert [line.split()[0] for line in reviewed.stdout.splitlines()[:1]] == ["us"]
+    assert "kube context 'a'" not in reviewed.stdout
+    assert "`registryctl review`" in reviewed.stderr
+
+
+def test_the_old_name_of_a_review_says_what_it_has_no_more(fleet: Verb) -> None:
+    refused = fleet("preview", "--json")
+    assert refused.returncode == 2
+    assert "--markdown" in refused.stderr
