@@ -65,8 +65,12 @@ def test_ctrl_c_has_its_meaning_before_anything_slow_is_imported() -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [(["status"], "doctor"), (["preview"], "review"), (["fleet", "preview"], "review")]
 )
-def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(registryctl: Verb, old: list[str], new: str) -> None:
-    done, expected = registryctl(ROOT, *old, PATH="/nowhere"), registryctl(ROOT, new, PATH="/nowhere")
+def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(
+    registryctl: Verb, tmp_path: Path, old: list[str], new: str
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: kube-registry\nruntime: python\n")
+    (tmp_path / "fleet.yaml").write_text("stacks: [{name: eu, kubeContext: eu, images: {app: {context: ./app}}}]\n")
+    done, expected = registryctl(tmp_path, *old, PATH="/nowhere"), registryctl(tmp_path, new, PATH="/nowhere")
     said, *rest = done.stderr.splitlines()
     assert f"`registryctl {new}`" in said
     assert (done.returncode, done.stdout, rest) == (expected.returncode, "", expected.stderr.splitlines())
