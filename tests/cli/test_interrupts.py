@@ -49,7 +49,7 @@ asyncio.run(work())
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(("program", "closes"), [(ASKS, False), (WORKS, True)], ids=["asks", "works"])
 def test_each_ends_it(program: str, end: signal.Signals, *, closes: bool) -> None:
-    command = [sys.executable, "-c", program]
+    command = ["env", "--default-signal=HUP", sys.executable, "-c", program]  # these tests may run under nohup
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout
         assert running.stdout.readline()
