@@ -1,21 +1,13 @@
 """One stack: its settings, its registry, its images, and what other stacks need to know of them."""
 
-import os
 import signal
-from pathlib import Path
 
 import pulumi
 
 from components.cluster_registry import ClusterRegistry
-from components.guards import prove_preconditions
-from components.providers import docker_provider, kubernetes_provider
-from components.registry_image import RegistryImage, report_differences, warn_of_secrets
-from components.volume_guard import same_cluster
-from kube_registry.build.build import read_builds
-from kube_registry.build.staging import stage
-from kube_registry.docker_daemon.config import broken_store
+from components.registry_image import RegistryImage
+from components.settings import image_args
 from kube_registry.errors import KubeRegistryError, on_stack
-from kube_registry.push.push_path import PushPath
 from kube_registry.spec.settings import Settings
 
 
@@ -26,16 +18,8 @@ def main() -> None:
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
     for note in settings.notes:
         pulumi.log.warn(on_stack(note, pulumi.get_stack()))
-    warn_of_secrets(settings)
-    prove_preconditions(settings)
-    builds = [stage(build, Path()) for build in read_builds(settings, Path())]
-    report_differences(builds)
-    broken = broken_store(os.environ)
-    providers = [kubernetes_provider(settings, same_cluster(settings)), docker_provider(broken)]
-    opts = pulumi.ResourceOptions(providers=providers)
-    path = PushPath(settings, os.environ, broken.config if broken else None)
-    registry = ClusterRegistry("registry", settings, path, opts)
-    images = {build.image: RegistryImage(build, registry, opts) for build in builds}
+    registry = ClusterRegistry("registry", **settings.model_dump(exclude={"images"}))
+    images = {name: RegistryImage(name, image_args(settings, name), registry=registry) for name in settings.images}
     pulumi.export("tagged", {name: image.tagged for name, image in images.items()})
     pulumi.export("images", references := {name: image.reference for name, image in images.items()})
     if len(references) == 1:

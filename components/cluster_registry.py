@@ -1,23 +1,31 @@
-"""ClusterRegistry: the registry of one cluster, from its namespace to the node port.
+"""ClusterRegistry: the registry of one cluster, from its namespace to the node port, and the images that go with it.
 
 It owns what the registry is made of and the order of it. What its pod runs is in registry_pod.py; that it runs is
 proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
 """
 
 import json
-from typing import Any
+import os
+from typing import Any, Unpack
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.guards import hosting_guard, namespace_guard, node_port_guard
-from components.node_proxy import Listener, NodeProxy, address_of
-from components.push_hooks import push_hooks, when_ready
-from components.registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
-from components.volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
+from kube_registry.docker_daemon.config import broken_store
 from kube_registry.names import FORCE, HOSTING, HOSTING_NAMESPACE, OURS, READ_PORT, REGISTRY, RETAINED, labels
 from kube_registry.push.push_path import PushPath
-from kube_registry.spec.settings import RegistrySettings
+
+from .args import ClusterRegistryArgs, ImageArgs
+from .cluster import cluster_of
+from .errors import as_run_error
+from .guards import hosting_guard, namespace_guard, node_port_guard, prove_preconditions
+from .node_proxy import Listener, NodeProxy, address_of
+from .providers import brought, docker_provider, kubernetes_provider
+from .push_hooks import push_hooks, when_ready
+from .registry_image import RegistryImage
+from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
+from .settings import own_name
+from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
 """Where a tool sends people when a push fails."""
@@ -28,46 +36,100 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     Args:
         name: its name in the stack.
-        settings: what was chosen for the stack.
-        path: the push path that its images will share.
-        opts: carries the kubernetes provider.
+        args: what is chosen about it; the same may be given by name.
+        opts: may bring the providers kubernetes and docker, as a parent may; what is not brought is made.
+
+    Raises:
+        pulumi.RunError: an argument is not allowed, or the Docker daemon or the cluster does not answer.
     """
 
-    outputs: dict[str, pulumi.Input[str | int]]
-    """namespace, nodePort, pullHost and pushAddress; the namespace is told once the registry runs."""
-    claim_uid: pulumi.Output[str]
-    """Identifies the volume; another one holds no images."""
+    namespace: pulumi.Output[str]
+    """Namespace of the registry, there once it runs."""
+    node_port: int
+    """Port of the registry on every node."""
+    pull_host: str
+    """Host and port that every node pulls from."""
+    push_address: str
+    """Host and port that images are pushed to."""
+    references: pulumi.Output[dict[str, str]]
+    """The pull references of `images`, by digest: repository -> reference."""
 
     def __init__(
-        self, name: str, settings: RegistrySettings, path: PushPath, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: ClusterRegistryArgs = {},  # noqa: B006 - it is never changed, and Pulumi's analyzer wants a TypedDict
+        opts: pulumi.ResourceOptions | None = None,
+        **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
-        super().__init__("kube-registry:index:ClusterRegistry", name, {}, opts)
-        self.settings = settings
+        given: ClusterRegistryArgs = {**args, **inputs}
+        with as_run_error():
+            self.cluster = cluster_of(name, given)
+            prove_preconditions(self.cluster)
+            self._broken_store = broken_store(os.environ)
+            self.providers = self._make_providers(name, opts)
+        own = pulumi.ResourceOptions.merge(opts, self.providers)
+        super().__init__("kube-registry:index:ClusterRegistry", name, {}, own)
+        self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
-        self.push_hooks = push_hooks(name, path)
+        self._path: PushPath | None = None
+        self.push_hooks = push_hooks(name, self._push_path)
         self._namespace = self._own_namespace(name)
         claim = self._claim(name)
+        self.claim_uid = claim.metadata.uid
         self._place = unmoved(settings, self._namespace, claim)
-        deployment = self._deployment(name, claim)
-        service = self._service(name)
+        deployment, service = self._deployment(name, claim), self._service(name)
+        self.needed_to_push: list[pulumi.Resource] = [deployment, service]
         if settings.local_registry_hosting:
             self._hosting(name)
-        self.needed_to_push: list[pulumi.Resource] = [deployment, service]
-        namespace = deployment.metadata.namespace
-        if settings.has_node_proxy:
-            listeners = [Listener("registry", settings.node_port, address_of(service), READ_PORT)]
-            parent = pulumi.ResourceOptions(parent=self)
-            daemon_set = NodeProxy(f"{name}-proxy", settings, self._place, listeners, parent).daemon_set
-            self.needed_to_push.append(daemon_set)
-            namespace = pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
-        self.claim_uid = claim.metadata.uid
-        self.outputs = {
-            "namespace": when_ready(namespace, path, self),
-            "nodePort": settings.node_port,
-            "pullHost": self.endpoints.pull_host,
-            "pushAddress": self.endpoints.push_address,
+        self.namespace = when_ready(self._proxied(name, deployment, service), self._push_path, self)
+        self.node_port = settings.node_port
+        self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
+        images = given.get("images") or {}
+        self.references = pulumi.Output.all(**{each: self._image(name, each, images[each]) for each in images})
+        self.outputs: dict[str, pulumi.Input[Any]] = {
+            "namespace": self.namespace,
+            "nodePort": self.node_port,
+            "pullHost": self.pull_host,
+            "pushAddress": self.push_address,
         }
-        self.register_outputs(self.outputs)
+        self.register_outputs({**self.outputs, "references": self.references} if images else self.outputs)
+
+    async def _push_path(self) -> PushPath:
+        address = await self.cluster.address()
+        if self._path is None:
+            self._path = PushPath(address, os.environ, self._broken_store.config if self._broken_store else None)
+        return self._path
+
+    def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+        """Those that are not brought; what they register is no part of the component, so that they outlive it."""
+        kube_context = same_cluster(own_name(name, "cluster-uid"), self.cluster)
+        return pulumi.ResourceOptions(
+            providers=[
+                brought(opts, "kubernetes")
+                or kubernetes_provider(own_name(name, "cluster"), self.cluster, kube_context),
+                brought(opts, "docker") or docker_provider(own_name(name, "builder"), self._broken_store),
+            ]
+        )
+
+    def _image(self, name: str, repository: str, args: ImageArgs) -> pulumi.Output[str]:
+        """The pull reference of an image of this component's own."""
+        opts = pulumi.ResourceOptions(parent=self)
+        return RegistryImage(
+            f"{name}-{repository}", {**args, "registry": self, "repository": repository}, opts
+        ).reference
+
+    def _proxied(
+        self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service
+    ) -> pulumi.Output[str]:
+        """The namespace, there once the pod is deployed, and the node proxy if there is one."""
+        namespace: pulumi.Output[str] = deployment.metadata.namespace
+        if not self.settings.has_node_proxy:
+            return namespace
+        listeners = [Listener("registry", self.settings.node_port, address_of(service), READ_PORT)]
+        parent = pulumi.ResourceOptions(parent=self)
+        daemon_set = NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set
+        self.needed_to_push.append(daemon_set)
+        return pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
 
     def _own_namespace(self, name: str) -> kubernetes.core.v1.Namespace:
         return kubernetes.core.v1.Namespace(
@@ -79,7 +141,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                hooks=namespace_guard(name, self.settings, self),
+                hooks=namespace_guard(name, self.cluster, self.settings.namespace, self),
                 retain_on_delete=self.settings.retain,
                 ignore_changes=NAMESPACE_STAYS,
             ),
@@ -131,7 +193,7 @@ class ClusterRegistry(pulumi.ComponentResource):
                 ],
             },
             opts=pulumi.ResourceOptions.merge(
-                self._inside_namespace(), pulumi.ResourceOptions(hooks=node_port_guard(name, self.settings))
+                self._inside_namespace(), pulumi.ResourceOptions(hooks=node_port_guard(name, self.cluster))
             ),
         )
 
@@ -149,7 +211,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             f"{name}-hosting",
             metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
             data={"localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(told, indent=2))},  # JSON is YAML
-            opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.settings)),
+            opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.cluster)),
         )
 
     def _metadata(self, namespace: pulumi.Output[str]) -> dict[str, Any]:

@@ -1,8 +1,25 @@
 """What would lose the registry's volume, and is refused: a setting that moves it, and another cluster."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from kube_registry.errors import HERE, ClusterError
+import pulumi
+
+from kube_registry.errors import HERE, ClusterError, KubeRegistryError, on_stack
+
+
+@contextmanager
+def as_run_error() -> Iterator[None]:
+    """What goes wrong ends the program in one sentence, without a traceback.
+
+    Raises:
+        pulumi.RunError: in place of a KubeRegistryError.
+    """
+    try:
+        yield
+    except KubeRegistryError as error:
+        raise pulumi.RunError(on_stack(str(error), pulumi.get_stack())) from error
 
 
 class VolumeMovedError(

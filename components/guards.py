@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pulumi
 from pulumi.resource import DependencyResource
 
-from components.push_hooks import bounded
 from kube_registry.docker_daemon.daemon import prove_daemon
 from kube_registry.registry.preconditions import (
     explain_node_port,
@@ -16,70 +15,78 @@ from kube_registry.registry.preconditions import (
     prove_namespace_free,
     prove_reach,
 )
-from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+
+from .cluster import Cluster
+from .push_hooks import bounded
 
 NODE_PORT_REFUSED = "nodePort: Invalid value"
 """What the API server says of a node port that is taken or out of range (kubernetes pkg/registry/core/service)."""
 
 
-def prove_preconditions(address: ClusterAddress) -> None:
+def prove_preconditions(cluster: Cluster) -> None:
     """Ask, before anything is registered, whether the Docker daemon and, outside preview, the cluster answer.
 
-    Blocks, in a thread's own event loop: nothing else goes on yet, and a run that fails here has made nothing.
+    A cluster whose kubeconfig is not known yet is asked once that is (volume_guard.same_cluster). Blocks, in a thread's
+    own event loop: nothing else goes on yet, and a run that fails here has made nothing.
 
     Raises:
         KubeRegistryError: one of them does not.
     """
-    live = not pulumi.runtime.is_dry_run()
+    live = not pulumi.runtime.is_dry_run() and cluster.kubeconfig is None
 
     async def ask() -> None:
         async with bounded("looking for the Docker daemon and the cluster"):
             await prove_daemon(os.environ)
             if live:
-                await prove_reach(address)
+                await prove_reach(await cluster.address())
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, ask()).result()
 
 
-def namespace_guard(name: str, address: ClusterAddress, parent: pulumi.Resource) -> pulumi.ResourceHookBinding:
+def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.Resource) -> pulumi.ResourceHookBinding:
     """A hook that keeps a namespace of ours from being one that is somebody else's.
 
     Args:
         name: name of the component that binds it.
-        address: the cluster and the namespace.
+        cluster: where it is.
+        namespace: its name.
         parent: that component.
     """
 
     async def prove(args: pulumi.ResourceHookArgs) -> None:
+        address = (await cluster.address()).model_copy(update={"namespace": namespace})
         await prove_namespace_free(address, await _import_line(args, parent))
 
     return _before_create(f"{name}:namespace", "looking for the namespace", prove)
 
 
-def hosting_guard(name: str, address: ClusterAddress) -> pulumi.ResourceHookBinding:
+def hosting_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
     """A hook that keeps what tools are told of a cluster's registry from being overwritten.
 
     Args:
         name: name of the component that binds it.
-        address: the cluster.
+        cluster: where they are told.
     """
-    doing = "looking for what tools are told of a registry"
-    return _before_create(f"{name}:hosting", doing, lambda _: prove_hosting_free(address))
+
+    async def prove(_: pulumi.ResourceHookArgs) -> None:
+        await prove_hosting_free(await cluster.address())
+
+    return _before_create(f"{name}:hosting", "looking for what tools are told of a registry", prove)
 
 
-def node_port_guard(name: str, settings: RegistrySettings) -> pulumi.ResourceHookBinding:
+def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
     """A hook that explains why the registry's node port was refused.
 
     Args:
         name: name of the component that binds it.
-        settings: the registry.
+        cluster: where the registry is.
     """
 
     async def explain(args: pulumi.ErrorHookArgs) -> bool:
         if NODE_PORT_REFUSED in args.errors[0]:
             async with bounded("asking who has the node port"):
-                error = await explain_node_port(settings, args.errors[0])
+                error = await explain_node_port(await cluster.address(), args.errors[0])
             pulumi.log.error(str(error), DependencyResource(args.urn))
         return False
 

@@ -15,10 +15,12 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.guards import namespace_guard
-from components.registry_pod import priority
 from kube_registry.names import FORCE, LINUX, NODE_PROXY, OURS, VIRTUAL_NODES, labels
 from kube_registry.spec.settings import RegistrySettings
+
+from .cluster import Cluster
+from .guards import namespace_guard
+from .registry_pod import priority
 
 _CONFIG = "/etc/node-proxy"
 _USER = 65532
@@ -64,7 +66,7 @@ class NodeProxy(pulumi.ComponentResource):
 
     Args:
         name: its name in the stack.
-        settings: what was chosen for the stack.
+        cluster: where it is, and what was chosen for the registry.
         place: the registry's namespace, which is there once the registry stays where it is.
         listeners: the ports that it listens on, at least one.
         opts: carries the parent.
@@ -73,21 +75,21 @@ class NodeProxy(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        settings: RegistrySettings,
+        cluster: Cluster,
         place: pulumi.Output[str],
         listeners: Sequence[Listener],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("kube-registry:index:NodeProxy", name, {}, opts)
-        own = settings.model_copy(update={"namespace": settings.node_proxy_namespace})
+        settings, own = cluster.settings, cluster.settings.node_proxy_namespace
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={
-                "name": place.apply(lambda _: own.namespace),
+                "name": place.apply(lambda _: own),
                 "labels": {**labels("namespace"), **_PRIVILEGED},
                 "annotations": FORCE,
             },
-            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_guard(name, own, self)),
+            opts=pulumi.ResourceOptions(parent=self, hooks=namespace_guard(name, cluster, own, self)),
         )
         metadata = {
             "name": NODE_PROXY,
@@ -107,7 +109,7 @@ class NodeProxy(pulumi.ComponentResource):
             spec=daemon_set_spec(settings, listeners),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace, config]),
         )
-        self.register_outputs({"namespace": own.namespace})
+        self.register_outputs({"namespace": own})
 
 
 def config_file(listeners: Sequence[Listener]) -> str:

@@ -13,7 +13,8 @@ from kube_registry.docker_daemon.config import USUAL_HOSTS, BrokenStore, chosen_
 from kube_registry.docker_daemon.config_copy import remove_left_copy
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER
-from kube_registry.spec.settings import ClusterAddress
+
+from .cluster import Cluster
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
@@ -27,25 +28,44 @@ _MARK_OF_COPY = ["-T"]
 if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
 
 
-def kubernetes_provider(settings: ClusterAddress, kube_context: pulumi.Input[str]) -> kubernetes.Provider:
-    """The cluster that the stack's config names.
+def brought(opts: pulumi.ResourceOptions | None, package: str) -> pulumi.ProviderResource | None:
+    """The provider of a package that a component's options bring, or that their parent has for its children.
+
+    Args:
+        opts: the options.
+        package: Pulumi's name of the package, such as docker.
+    """
+    if opts is None:
+        return None
+    listed = opts.providers or ()
+    given = [*(listed.values() if isinstance(listed, Mapping) else listed), *([opts.provider] if opts.provider else [])]
+    of_package = next((each for each in given if each.package == package), None)
+    return of_package or (opts.parent.get_provider(f"{package}:index:Any") if opts.parent else None)
+
+
+def kubernetes_provider(provider: str, cluster: Cluster, kube_context: pulumi.Input[str | None]) -> kubernetes.Provider:
+    """The cluster of a registry.
 
     The kube context of the first update identifies the cluster for good: another identifier would replace everything,
     so a kube context that was renamed replaces nothing. An empty kubeconfig lets the provider look where kubectl does;
     not given one, the SDK would write down where this machine has it, and a refresh on another one would look for it
-    there. A kubeconfig that the config itself holds is a secret in the state, even if it is none in the config.
+    there. A kubeconfig that is given itself is a secret in the state, even if it is none in the config.
 
     Args:
-        settings: what was chosen for the stack.
-        kube_context: the kube context, which is there once it is proven to lead to the stack's cluster.
+        provider: its name.
+        cluster: the cluster.
+        kube_context: the kube context, which is there once it is proven to lead to the registry's cluster.
     """
+    settings = cluster.settings
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
     if settings.kube_context == IN_CLUSTER:
         kubeconfig = service_account(os.environ)
+    elif cluster.kubeconfig is not None:
+        kubeconfig = pulumi.Output.secret(cluster.kubeconfig)
     elif settings.kubeconfig and is_contents(settings.kubeconfig):
         kubeconfig = pulumi.Output.secret(settings.kubeconfig)
     return kubernetes.Provider(
-        "cluster",
+        provider,
         kubeconfig=kubeconfig,
         context=kube_context,
         cluster_identifier=settings.kube_context,
@@ -74,7 +94,7 @@ def service_account(environment: Mapping[str, str]) -> str:
     )
 
 
-def docker_provider(broken: BrokenStore | None) -> docker.Provider:
+def docker_provider(provider: str, broken: BrokenStore | None) -> docker.Provider:
     """The Docker daemon that DOCKER_HOST or the current docker context names, with the logins that Docker has.
 
     The provider lists Docker's credential store before it builds and fails if that does not work, though our push needs
@@ -82,6 +102,7 @@ def docker_provider(broken: BrokenStore | None) -> docker.Provider:
     images are pushed (ADR 0013).
 
     Args:
+        provider: its name.
         broken: that store, where it does not work.
 
     Raises:
@@ -90,16 +111,16 @@ def docker_provider(broken: BrokenStore | None) -> docker.Provider:
     remove_left_copy(Path.home())
     host = told_daemon(os.environ)
     if broken is None:
-        return docker.Provider("builder", host=host)
+        return docker.Provider(provider, host=host)
     opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG)
-    provider = docker.Provider("builder", host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
+    registered = docker.Provider(provider, host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
     pulumi.log.warn(
         f"{broken.program}, the credsStore of Docker's config.json, does not list its logins. This builds without the "
         f"logins that only it has; pushing needs none. Fix: run `{broken.program} list` and correct what it says, or "
         "remove credsStore from config.json.",
-        provider,
+        registered,
     )
-    return provider
+    return registered
 
 
 def told_daemon(environment: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ hard bound. Hook names share one space per deployment, so they carry the compone
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pulumi
@@ -20,16 +20,21 @@ PUSH_FAILED = "error reading push output"
 """What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""
 
 
-def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
+PathOnceKnown = Callable[[], Awaitable[PushPath]]
+"""Returns the one push path of a registry, once its cluster is known."""
+
+
+def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHookBinding:
     """Hooks that hold the push path while an image is built and pushed.
 
     Args:
         name: name of the component that binds them.
-        path: the push path that all images of the stack share.
+        path_once_known: the push path that all images of the registry share.
     """
 
     async def take(args: pulumi.ResourceHookArgs) -> None:
         async with bounded("waiting to push"):
+            path = await path_once_known()
             await path.take(args.urn, row(args.urn), (args.new_inputs or {})["imageName"])
             while path.remarks:
                 row(args.urn, lasting=True)(Phase.PREFLIGHT, path.remarks.pop(0))
@@ -37,6 +42,7 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
         name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
         async with bounded("reading the image back"):
+            path = await path_once_known()
             try:
                 if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
                     row(args.urn, lasting=True)(Phase.READING_BACK, remark)
@@ -46,6 +52,7 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     async def recover(args: pulumi.ErrorHookArgs) -> bool:
         cause = args.errors[0]
         async with bounded("mending a failed push"):
+            path = await path_once_known()
             if PUSH_FAILED in cause:
                 pulumi.log.info(f"the push failed: {cause}", DependencyResource(args.urn))
                 if await path.recover(args.urn, row(args.urn, lasting=True)):
@@ -64,14 +71,16 @@ def push_hooks(name: str, path: PushPath) -> pulumi.ResourceHookBinding:
     )
 
 
-def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resource) -> pulumi.Output[str]:
+def when_ready(
+    value: pulumi.Output[str], path_once_known: PathOnceKnown, resource: pulumi.Resource
+) -> pulumi.Output[str]:
     """A value that is there once the registry runs, and the node proxy if there is one; in preview at once.
 
     It is asked on every update: an after hook would fail once and leave the next update green.
 
     Args:
         value: an output of what is to run, which orders the question behind that.
-        path: the push path whose registry is meant.
+        path_once_known: the push path whose registry is meant.
         resource: on its row the waiting is told.
     """
 
@@ -79,7 +88,7 @@ def when_ready(value: pulumi.Output[str], path: PushPath, resource: pulumi.Resou
         if not pulumi.runtime.is_dry_run():
             try:
                 async with bounded("waiting for the registry"):
-                    await path.ready(row(resource))
+                    await (await path_once_known()).ready(row(resource))
             except KubeRegistryError as error:
                 raise pulumi.RunError(str(error)) from error
         return known

@@ -5,28 +5,49 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 """
 
 import os
-from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import pulumi
 import pulumi_docker as docker
 
-from components.cluster_registry import ClusterRegistry
-from kube_registry.build.build import Build
+from kube_registry.build.build import Build, read_build
+from kube_registry.build.staging import stage
 from kube_registry.spec.endpoints import parse_reference
-from kube_registry.spec.settings import Settings
 from kube_registry.text import first_of
+
+from .args import ImageArgs
+from .errors import as_run_error
+from .settings import image_settings
+
+if TYPE_CHECKING:
+    from .cluster_registry import ClusterRegistry
 
 MOST_NAMED = 10
 """How many links a warning names."""
 
 
+class RegistryImageArgs(ImageArgs, total=False):
+    """What an image is built of, and where it goes."""
+
+    registry: "ClusterRegistry"
+    """The registry that it is pushed to."""
+    repository: str
+    """Its repository in the registry; the component's name if not set."""
+    platform: str
+    """Platform that it is built for; the registry's if not set."""
+
+
 class RegistryImage(pulumi.ComponentResource):
-    """An image of the stack, as its cluster's nodes pull it.
+    """An image, as the nodes of its registry's cluster pull it.
 
     Args:
-        build: what it is built of, staged; `image` is its repository in the registry, and its name in the stack.
-        registry: where it goes.
-        opts: carries the docker provider.
+        name: its name in the stack.
+        args: what it is built of and where it goes; the same may be given by name.
+        opts: may bring the docker provider; the registry's is taken otherwise.
+
+    Raises:
+        pulumi.RunError: an argument is not allowed, or the build context is not as a build needs it.
     """
 
     reference: pulumi.Output[str]
@@ -37,21 +58,32 @@ class RegistryImage(pulumi.ComponentResource):
 
     def __init__(
         self,
-        build: Build,
-        registry: ClusterRegistry,
+        name: str,
+        args: ImageArgs = {},  # noqa: B006 - it is never changed
         opts: pulumi.ResourceOptions | None = None,
+        **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        name, tag = build.image, build.tag
-        super().__init__("kube-registry:index:RegistryImage", name, {}, opts)
-        endpoints, args = registry.endpoints, build.settings.build_args
+        given: RegistryImageArgs = {**args, **inputs}  # type: ignore[typeddict-item] - what args may leave out
+        registry = given.pop("registry")
+        repository, platform = given.pop("repository", name), given.pop("platform", registry.settings.platform)
+        with as_run_error():
+            settings = image_settings(name, repository, given)
+            build = stage(read_build(repository, settings, platform, Path()), Path())
+        own = pulumi.ResourceOptions.merge(registry.providers, opts)
+        super().__init__("kube-registry:index:RegistryImage", name, {}, own)
+        report_differences(build)
+        secret = given.get("secret_build_args") or {}
+        if secret:
+            warn_of_secrets(repository)
+        endpoints = registry.endpoints
         built = docker.Image(
             name,
-            image_name=endpoints.push_name(name, tag),
+            image_name=endpoints.push_name(repository, build.tag),
             build={
                 "context": build.staged_context,
                 "dockerfile": build.staged_dockerfile,
-                "target": build.settings.target,
-                "args": {key: pulumi.Output.secret(args[key]) for key in args} if build.has_secret_args else args,
+                "target": settings.target,
+                "args": {**settings.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}},
                 "platform": build.platform,
             },
             opts=pulumi.ResourceOptions(
@@ -61,35 +93,35 @@ class RegistryImage(pulumi.ComponentResource):
                 replacement_trigger=registry.claim_uid,
             ),
         )
-        self.tagged = endpoints.tagged_reference(name, tag)
+        self.tagged = endpoints.tagged_reference(repository, build.tag)
         self.reference = built.repo_digest.apply(
-            lambda pushed: endpoints.pull_reference(name, tag, str(parse_reference(pushed).digest))
+            lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
         )
         self.register_outputs({"reference": self.reference, "tagged": self.tagged})
 
 
-def report_differences(builds: Sequence[Build]) -> None:
-    """Report, once a run, where builds get something else than the files on disk.
+def report_differences(build: Build) -> None:
+    """Report where a build gets something else than the files on disk.
 
     Args:
-        builds: the images'.
+        build: the build, staged.
     """
-    if links := sorted({os.path.relpath(link) for each in builds for link in each.left_out}):
+    if links := sorted({os.path.relpath(link) for link in build.left_out}):
         named = first_of(links, MOST_NAMED).encode(errors="backslashreplace").decode()
         pulumi.log.warn(
-            f"links left out of the build, because they do not lead to anything that is sent to it: {named}. "
-            "Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
+            f"links left out of the build of {build.image}, because they do not lead to anything that is sent to it: "
+            f"{named}. Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
         )
-    if widened := sum(each.widened for each in builds):
+    if build.widened:
         pulumi.log.info(
-            f"files that the umask hides from other users here are readable by every user in the image: {widened}"
+            f"files of {build.image} that the umask hides from other users here are readable by every user in the "
+            f"image: {build.widened}"
         )
 
 
-def warn_of_secrets(settings: Settings) -> None:
-    """Warn, if build arguments are secret, that the images are no place for a secret."""
-    if settings.has_secret_build_args:
-        pulumi.log.warn(
-            "Build arguments are secret in this stack's config, and are kept secret in its state. In the registry they "
-            "are not: a build argument is part of the image's history, which every pod of the cluster can read."
-        )
+def warn_of_secrets(image: str) -> None:
+    """Warn that an image is no place for the secret build arguments that it has."""
+    pulumi.log.warn(
+        f"build arguments of {image} are secret, and are kept secret in the stack's state. In the registry they are "
+        "not: a build argument is part of the image's history, which every pod of the cluster can read."
+    )

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.errors import OtherClusterError, VolumeMovedError
 from kube_registry.errors import KubeRegistryError, Where, on_stack
 from kube_registry.registry.preconditions import cluster_uid
 from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+
+from .cluster import Cluster
+from .errors import OtherClusterError, VolumeMovedError
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""
@@ -58,19 +60,21 @@ def unmoved(
     return pulumi.Output.all(namespace.metadata.name, claim.spec.storage_class_name).apply(compare)
 
 
-def same_cluster(settings: ClusterAddress) -> pulumi.Output[str]:
-    """Return the kube context, which is there only if it leads to the cluster that the stack has been in so far.
+def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
+    """Return the kube context, which is there only if it leads to the cluster that the registry has been in so far.
 
     Outside preview, what connects by it is not registered otherwise. A preview without a cluster cannot know.
-    """
-    thread = ThreadPoolExecutor(1)  # the program is busy with describing resources meanwhile
-    asked = thread.submit(asyncio.run, _uid(settings, live=not pulumi.runtime.is_dry_run()))
-    thread.shutdown(wait=False)
-    found: pulumi.Output[str] = pulumi.Output.from_input(asyncio.wrap_future(asked))
-    opts = pulumi.ResourceOptions(ignore_changes=["input"])
-    first = pulumi.Stash("cluster-uid", input=found, opts=opts)  # its output stays what it was created with
 
-    def compare(known: list[str]) -> str:
+    Args:
+        stash: name of the resource that keeps which cluster that is.
+        cluster: where the registry is to be.
+    """
+    live, settings = not pulumi.runtime.is_dry_run(), cluster.settings
+    found = _found(cluster, live=live)
+    opts = pulumi.ResourceOptions(ignore_changes=["input"])
+    first = pulumi.Stash(stash, input=found, opts=opts)  # its output stays what it was created with
+
+    def compare(known: list[str]) -> str | None:
         uid, kept, urn = known
         if UNKNOWN not in (uid, kept) and uid != kept:
             raise pulumi.RunError(str(OtherClusterError(_where(settings, settings.namespace), uid, kept, urn)))
@@ -80,17 +84,27 @@ def same_cluster(settings: ClusterAddress) -> pulumi.Output[str]:
                 f"not read the namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
             )
             pulumi.log.warn(on_stack(line, settings.stack))
-        return settings.kube_context
+        return cluster.kube_context
 
     checked = pulumi.Output.all(found, first.output, first.urn).apply(compare)
-    return pulumi.Output.from_input(settings.kube_context) if pulumi.runtime.is_dry_run() else checked
+    return checked if live else pulumi.Output.from_input(cluster.kube_context)
 
 
-async def _uid(settings: ClusterAddress, *, live: bool) -> str:
+def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
+    """The uid of kube-system. A cluster that is known is asked while the program is busy with describing resources."""
+    if cluster.kubeconfig is not None:
+        return pulumi.Output.unsecret(cluster.kubeconfig.apply(lambda _: _uid(cluster, live=live)))
+    thread = ThreadPoolExecutor(1)
+    asked = thread.submit(asyncio.run, _uid(cluster, live=live))
+    thread.shutdown(wait=False)
+    return pulumi.Output.from_input(asyncio.wrap_future(asked))
+
+
+async def _uid(cluster: Cluster, *, live: bool) -> str:
     """The uid of kube-system, or UNKNOWN; outside preview a cluster that cannot be asked is an error."""
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):
-            return await cluster_uid(settings) or UNKNOWN
+            return await cluster_uid(await cluster.address()) or UNKNOWN
     except (KubeRegistryError, TimeoutError) as error:
         if live:
             raise pulumi.RunError(str(error)) from error

@@ -45,7 +45,6 @@ class Build:
         entries: what is sent of the build context; a folder before what is in it.
         left_out: links that are not sent because they do not lead to something that is sent.
         tag: hash of all that it reads and needs.
-        has_secret_args: whether its build arguments are secret.
     """
 
     image: str
@@ -56,7 +55,6 @@ class Build:
     entries: tuple[ContextEntry, ...]
     left_out: tuple[Path, ...]
     tag: str
-    has_secret_args: bool = False
 
     @property
     def sent_dockerfile(self) -> str:
@@ -96,13 +94,10 @@ def read_builds(settings: Settings, program: Path, images: Iterable[str] | None 
         BuildContextError: as `read_build` does.
     """
     for name in images or settings.images:
-        image, secret = settings.images[name], settings.has_secret_build_args
-        yield read_build(name, image, settings.platform, program, has_secret_args=secret)
+        yield read_build(name, settings.images[name], settings.platform, program)
 
 
-def read_build(
-    name: str, image: ImageSettings, platform: str, program: Path, *, has_secret_args: bool = False
-) -> Build:
+def read_build(name: str, image: ImageSettings, platform: str, program: Path) -> Build:
     """Read what the files on disk give to an image's build.
 
     Hashes are remembered in the program's folder, so that a file that did not change is not read again.
@@ -112,7 +107,6 @@ def read_build(
         image: how it is built.
         platform: what it is built for, such as linux/amd64.
         program: folder that `image.context` is relative to.
-        has_secret_args: whether its build arguments are secret.
 
     Raises:
         BuildContextError: build context or Dockerfile is not there, a file cannot be read or has a name that no build
@@ -129,7 +123,7 @@ def read_build(
         text = hashlib.sha256(dockerfile.read_bytes()).hexdigest()
     _prove_names(name, entries)
     tag = _tag(entries, platform, image.target or "", json.dumps(image.build_args, sort_keys=True), text)
-    return Build(name, image, platform, context, dockerfile, entries, left_out, tag, has_secret_args)
+    return Build(name, image, platform, context, dockerfile, entries, left_out, tag)
 
 
 def _prove(image: str, path: Path, is_right: Callable[[Path], bool], otherwise: str) -> None:

@@ -5,6 +5,7 @@ that its cluster stands in. What the fields mean is left to it.
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from kube_registry.foreign_json import read_json
 from kube_registry.kube.errors import KubeconfigError, KubeContextError
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.kubeconfig_setting import is_contents, with_home
+from kube_registry.spec.settings import ClusterAddress
 
 Fields = dict[str, Any]
 """One entry of a kubeconfig, in its own words (Kubernetes reference, kubeconfig v1)."""
@@ -60,10 +62,12 @@ class Kubeconfig:
     Args:
         found: whether there is any.
         entries: "clusters", "users" and "contexts", each by name.
+        current: name of the current kube context; empty if there is none.
     """
 
     found: bool
     entries: Mapping[str, Mapping[str, Fields]]
+    current: str
 
     def kube_context(self, name: str) -> KubeContext:
         """The kube context of that name; it need not be the current one.
@@ -118,18 +122,29 @@ def read(setting: str | None) -> Kubeconfig:
         OSError: one of them cannot be read.
     """
     if setting and is_contents(setting):
-        return Kubeconfig(found=True, entries=_entries(setting.encode(), "it", Path.cwd()))
+        return _read_one(setting.encode(), "it", Path.cwd())
     parts = filter(None, named(setting).split(os.pathsep))
     files = [file for part in parts if (file := Path(with_home(part))).exists()]
-    entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
-    for file in files:
-        for kind, found in _entries(file.read_bytes(), str(file), file.absolute().parent).items():
-            entries[kind] = {**found, **entries[kind]}
-    return Kubeconfig(bool(files), entries)
+    each = [_read_one(file.read_bytes(), str(file), file.absolute().parent) for file in files]
+    entries = {kind: {**ChainMap(*(dict(one.entries[kind]) for one in each))} for kind in _KINDS}
+    return Kubeconfig(bool(files), entries, next((one.current for one in each if one.current), ""))
 
 
-def _entries(data: bytes, source: str, folder: Path) -> dict[str, dict[str, Fields]]:
-    """The entries of one kubeconfig, by kind and name.
+def current_context(address: ClusterAddress) -> str:
+    """Return the name of the current kube context of the kubeconfig that an address means.
+
+    Raises:
+        KubeconfigError: it names none, or cannot be read.
+    """
+    where = Where("cluster not known", address.kube_context, address.namespace, address.kubeconfig, address.stack)
+    with usable(where):
+        if current := read(address.kubeconfig).current:
+            return current
+        raise ConfigException("it has no current kube context, and none is given")
+
+
+def _read_one(data: bytes, source: str, folder: Path) -> Kubeconfig:
+    """One kubeconfig.
 
     Args:
         data: the kubeconfig.
@@ -151,7 +166,7 @@ def _entries(data: bytes, source: str, folder: Path) -> dict[str, dict[str, Fiel
             if name in entries[kind]:
                 raise ConfigException(f"{source} has two {kind} named {name}")
             entries[kind][name] = _with_whole_paths(entry.get(field) or {}, folder)
-    return entries
+    return Kubeconfig(found=True, entries=entries, current=str(content.get("current-context") or ""))
 
 
 def _decoded(data: bytes, source: str) -> object:

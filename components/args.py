@@ -1,0 +1,102 @@
+"""What a Pulumi program says of a registry and of its images: arguments of the components.
+
+Each is a setting of the same name (kube_registry/spec/settings.py); a test compares names and texts. What decides
+names, ports and tags is plain, so that every reference is known in preview; what names the cluster may be an output.
+"""
+
+from typing import TypedDict
+
+import pulumi
+
+
+class ImageArgs(TypedDict, total=False):
+    """How one image is built."""
+
+    context: str
+    """Folder of the build context, relative to the program; the program's own if not set."""
+    dockerfile: str
+    """Dockerfile, relative to the build context."""
+    target: str
+    """Stage of the Dockerfile to build; the last one if not set."""
+    build_args: dict[str, str]
+    """Build arguments of the Dockerfile."""
+    secret_build_args: dict[str, str]
+    """More build arguments, whose values the state keeps as secrets; the image's history shows them."""
+
+
+class ClaimArgs(TypedDict, total=False):
+    """The registry's volume, as its PersistentVolumeClaim asks for it."""
+
+    size: str
+    """Its size."""
+    storage_class: str
+    """Its storage class; the cluster's default if not set."""
+
+
+class TolerationArgs(TypedDict, total=False):
+    """One toleration, with the fields that Kubernetes gives it."""
+
+    key: str
+    operator: str
+    value: str
+    effect: str
+    toleration_seconds: int
+
+
+class ResourcesArgs(TypedDict, total=False):
+    """What a container asks for, and what it may not exceed."""
+
+    requests: dict[str, str]
+    limits: dict[str, str]
+
+
+class PodArgs(TypedDict, total=False):
+    """How the registry's pod is placed and run, beyond what every cluster takes."""
+
+    node_selector: dict[str, str]
+    """Labels that its node must have, besides kubernetes.io/os: linux."""
+    tolerations: list[TolerationArgs]
+    """Taints that it tolerates."""
+    resources: ResourcesArgs
+    """Resources of each of its two containers, which replace the defaults key by key."""
+    priority_class: str
+    """Its priority class, and the node proxy's."""
+    user: str
+    """Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does."""
+
+
+class ClusterRegistryArgs(TypedDict, total=False):
+    """All that is chosen about one registry; kube_context or kubeconfig is always given."""
+
+    kube_context: str
+    """Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of the
+    pod that this runs in; the kubeconfig's current one if not set."""
+    kubeconfig: pulumi.Input[str]
+    """Path of the kubeconfig file, or a kubeconfig itself, which the state keeps as a secret; $KUBECONFIG or
+    ~/.kube/config if not set."""
+    namespace: str
+    """Namespace that is made for the registry."""
+    node_port: int
+    """Port of the registry on every node, within the cluster's node port range."""
+    push_port: int
+    """Port on this machine that images are pushed to; derived from project, stack and name if not set."""
+    claim: ClaimArgs
+    """The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set."""
+    registry_image: str
+    """Image of the registry, version 3.1 or newer."""
+    proxy_image: str
+    """Image of the node proxy: HAProxy 2.6 or newer, with a shell."""
+    platform: str
+    """Platform that images are built for."""
+    preflight: bool
+    """Whether every node has to prove that it can pull before anything is built."""
+    exposure: str
+    """What answers on every node's loopback: the node port, or a node proxy where kube-proxy does not do it."""
+    retain: bool
+    """Whether the registry's volume stays when the stack is destroyed, to be found again by the next one."""
+    local_registry_hosting: bool
+    """Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755)."""
+    pod: PodArgs
+    """How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user."""
+    images: dict[str, ImageArgs]
+    """Images to build and push: repository name -> context, dockerfile, target, buildArgs."""
