@@ -1,1 +1,25 @@
-"""The Pulumi resources of one stack; the only code that imports pulumi_kubernetes or pulumi_docker."""
+"""Pulumi resources for a registry in a Kubernetes cluster and the images in it.
+
+    registry = ClusterRegistry("registry", kube_context="prod")
+    app = RegistryImage("app", registry=registry, context="./app")
+
+A name is imported when it is first used (PEP 562): Pulumi's SDKs take a second.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "ClusterRegistry": "cluster_registry",
+    "ClusterRegistryArgs": "args",
+    "ImageArgs": "args",
+    "RegistryImage": "registry_image",
+}
+"""Public name -> the file that has it."""
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - so is it read by `import *`
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -6,6 +6,7 @@ proven on every update, in words of our own: the provider would wait for minutes
 
 import json
 import os
+from functools import partial
 from typing import Any, Unpack
 
 import pulumi
@@ -102,21 +103,19 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
         """Those that are not brought; what they register is no part of the component, so that they outlive it."""
-        kube_context = same_cluster(own_name(name, "cluster-uid"), self.cluster)
+        named = partial(own_name, name)
+        kube_context = same_cluster(named("cluster-uid"), self.cluster)
         return pulumi.ResourceOptions(
             providers=[
-                brought(opts, "kubernetes")
-                or kubernetes_provider(own_name(name, "cluster"), self.cluster, kube_context),
-                brought(opts, "docker") or docker_provider(own_name(name, "builder"), self._broken_store),
+                brought(opts, "kubernetes") or kubernetes_provider(named("cluster"), self.cluster, kube_context),
+                brought(opts, "docker") or docker_provider(named("builder"), self._broken_store),
             ]
         )
 
     def _image(self, name: str, repository: str, args: ImageArgs) -> pulumi.Output[str]:
         """The pull reference of an image of this component's own."""
         opts = pulumi.ResourceOptions(parent=self)
-        return RegistryImage(
-            f"{name}-{repository}", {**args, "registry": self, "repository": repository}, opts
-        ).reference
+        return RegistryImage(f"{name}-{repository}", args, opts, registry=self, repository=repository).reference
 
     def _proxied(
         self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service

@@ -6,7 +6,7 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 import pulumi
 import pulumi_docker as docker
@@ -63,7 +63,7 @@ class RegistryImage(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        given: RegistryImageArgs = {**args, **inputs}  # type: ignore[typeddict-item] - what args may leave out
+        given = cast("RegistryImageArgs", {**args, **inputs})
         registry = given.pop("registry")
         repository, platform = given.pop("repository", name), given.pop("platform", registry.settings.platform)
         with as_run_error():

@@ -1,0 +1,52 @@
+"""The components as a Pulumi package: a provider plugin, by which programs in every language use them.
+
+Pulumi starts the folder as a script, with the engine's address as its argument; then its folder has no package.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import pulumi
+from pulumi.errors import InputPropertyError
+from pulumi.provider import ConstructResult, main
+from pulumi.provider.experimental.component import ComponentProvider
+from pulumi.provider.server import ComponentInitError
+
+from components.cluster_registry import ClusterRegistry
+from kube_registry import __version__
+from kube_registry.spec.errors import SettingsError
+
+PACKAGE = "kube-registry"
+
+
+class Components(ComponentProvider):
+    """Makes components, and passes what a user can do about their errors on in one sentence."""
+
+    def construct(
+        self, name: str, resource_type: str, inputs: pulumi.Inputs, options: pulumi.ResourceOptions | None = None
+    ) -> ConstructResult:
+        """As ComponentProvider's, which shows each error of a component with its traceback.
+
+        Raises:
+            InputPropertyError: in place of the component's pulumi.RunError.
+        """
+        try:
+            return super().construct(name, resource_type, inputs, options)
+        except ComponentInitError as error:
+            if not isinstance(error.inner, pulumi.RunError):
+                raise
+            cause = error.inner.__cause__
+            key = cause.key if isinstance(cause, SettingsError) else "kubeContext"
+            raise InputPropertyError(key, str(error.inner)) from error
+
+
+def package() -> Components:
+    """The package, with its schema."""
+    return Components([ClusterRegistry], PACKAGE, version=__version__)
+
+
+if __name__ == "__main__":
+    main(package(), sys.argv[1:])
