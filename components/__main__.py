@@ -10,7 +10,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import pulumi
-from pulumi.errors import InputPropertyError
+from pulumi.errors import InputPropertiesError, InputPropertyError
 from pulumi.provider import ConstructResult, main
 from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ComponentInitError
@@ -31,7 +31,7 @@ class Components(ComponentProvider):
         """As ComponentProvider's, which shows each error of a component with its traceback.
 
         Raises:
-            InputPropertyError: in place of the component's pulumi.RunError.
+            InputPropertyError, InputPropertiesError: in place of the component's pulumi.RunError.
         """
         try:
             return super().construct(name, resource_type, inputs, options)
@@ -39,8 +39,9 @@ class Components(ComponentProvider):
             if not isinstance(error.inner, pulumi.RunError):
                 raise
             cause = error.inner.__cause__
-            key = cause.key if isinstance(cause, SettingsError) else "kubeContext"
-            raise InputPropertyError(key, str(error.inner)) from error
+            if isinstance(cause, SettingsError):
+                raise InputPropertyError(cause.key, f"{cause.problem}. Fix: {cause.mend}") from error
+            raise InputPropertiesError(str(error.inner), []) from error
 
 
 def package() -> Components:
