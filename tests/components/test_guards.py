@@ -8,12 +8,10 @@ import pytest
 
 from components import guards
 from components.cluster_registry import ClusterRegistry
-from kube_registry.push.push_path import PushPath
-from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+from kube_registry.spec.settings import ClusterAddress
 from tests.components.test_program import Monitor, Registered, described
 
 NAMESPACE = "kubernetes:core/v1:Namespace"
-SETTINGS = RegistrySettings.parse({"kubeContext": "nowhere"}, project="shop", stack="dev")
 
 
 def test_it_names_parent_and_provider_as_they_are_called_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,8 +26,8 @@ def test_it_names_parent_and_provider_as_they_are_called_there(monkeypatch: pyte
         outer = pulumi.ComponentResource("shop:index:Platform", "platform")
         provider = kubernetes.Provider("theirs")
         opts = pulumi.ResourceOptions(parent=outer, providers=[provider])
-        registry = ClusterRegistry("images", SETTINGS, PushPath(SETTINGS), opts)
-        (hook,) = guards.namespace_guard("other", SETTINGS, registry).before_create or []
+        registry = ClusterRegistry("images", opts=opts, kube_context="nowhere")
+        (hook,) = guards.namespace_guard("other", registry.cluster, "kube-registry", registry).before_create or []
         assert isinstance(hook, pulumi.ResourceHook)
         inputs = {"metadata": {"name": "kube-registry"}}
         args = pulumi.ResourceHookArgs("", "", "images-namespace", NAMESPACE, inputs)
