@@ -1,18 +1,20 @@
 """The components in a program that is not ours."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 import pytest
 from pulumi.runtime import rpc
 
-from components.args import ClusterRegistryArgs
+from components import args
 from components.cluster_registry import ClusterRegistry
 from components.registry_image import RegistryImage
+from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings, Resources, Toleration
+from kube_registry.spec.settings import Settings
 from tests.components.test_program import Monitor, Registered, described
 
 KUBECONFIG = {
@@ -83,6 +85,14 @@ def image_names(record: Registered) -> list[str]:
     return [given["imageName"] for given in inputs(record, "docker:index/image:Image").values()]
 
 
+def unknown() -> pulumi.Output[str]:
+    """An output of a resource that a preview would make."""
+    value, known = asyncio.Future[str](), asyncio.Future[bool]()
+    value.set_result("")
+    known.set_result(False)
+    return pulumi.Output(set(), value, known)
+
+
 class TestKubeconfig:
     """What names the cluster may be made by the same program."""
 
@@ -95,16 +105,15 @@ class TestKubeconfig:
     def test_contents_are_a_secret(self) -> None:
         assert rpc.is_rpc_secret(self.provider(CONTENTS)["kubeconfig"])
 
-    def test_an_output_is_a_secret_and_may_be_unknown(self) -> None:
+    def test_an_output_is_a_secret_and_may_be_unknown_yet(self) -> None:
         def program() -> None:
-            made = kubernetes.core.v1.ConfigMap("made", data={"kubeconfig": CONTENTS}, opts=PROVIDED())
-            unknown = pulumi.Output(set(), rpc_future(rpc.UNKNOWN), rpc_future(False), rpc_future(False))  # noqa: FBT003
-            ClusterRegistry("registry", kubeconfig=unknown, opts=pulumi.ResourceOptions(depends_on=[made]))
+            ClusterRegistry("registry", kubeconfig=unknown())
 
         record = registered(program)
-        (given,) = (g for n, g in inputs(record, "pulumi:providers:kubernetes").items() if n == "cluster")
-        assert given["kubeconfig"]
+        (given,) = inputs(record, "pulumi:providers:kubernetes").values()
+        assert isinstance(given["kubeconfig"], pulumi.output.Unknown) or rpc.is_rpc_secret(given["kubeconfig"])
         assert given["clusterIdentifier"] == "kube-registry-dev-registry"
+        assert "registry-deployment" in inputs(record, "Deployment")
 
     def test_a_path_stays_a_path(self, tmp_path: Path) -> None:
         file = tmp_path / "config"
@@ -115,3 +124,46 @@ class TestKubeconfig:
     def test_the_identifier_is_plain(self) -> None:
         assert self.provider(CONTENTS, kube_context="mine")["clusterIdentifier"] == "mine"
         assert self.provider(CONTENTS)["clusterIdentifier"] == "kube-registry-dev-registry"
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"kube_context": "x", "node_port": "many"}, "nodePort"),
+        ({"kube_context": "x", "node_prot": 30100}, "nodeProt"),
+        ({"node_port": 30100}, "kubeContext"),
+        ({"kube_context": "x", "claim": {"size": "big"}}, "claim.size"),
+        ({"kube_context": "x", "images": {"APP": {"context": "./app"}}}, "repository"),
+        ({"kube_context": "x", "images": {"app": {"contxt": "./app"}}}, "contxt"),
+    ],
+)
+def test_a_wrong_argument_ends_the_program_in_one_sentence(given: dict[str, Any], key: str) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        registered(lambda: ClusterRegistry("registry", **given))
+    assert f"setting {key}: " in str(refused.value)
+    assert "Fix: " in str(refused.value)
+
+
+def test_numbers_of_other_languages_are_whole() -> None:
+    tagged: list[str] = []
+
+    def program() -> None:
+        registry = ClusterRegistry("registry", kube_context="x", node_port=30111.0)  # type: ignore[arg-type]
+        tagged.append(registry.pull_host)
+
+    registered(program)
+    assert tagged == ["localhost:30111"]
+
+
+def test_arguments_are_the_settings() -> None:
+    """Names of the arguments, and what each says of itself."""
+    pairs = [
+        (args.ClusterRegistryArgs, Settings, set()),
+        (args.ClaimArgs, ClaimSettings, set()),
+        (args.PodArgs, PodSettings, set()),
+        (args.TolerationArgs, Toleration, set()),
+        (args.ResourcesArgs, Resources, set()),
+        (args.ImageArgs, ImageSettings, {"secret_build_args"}),
+    ]
+    for given, settings, more in pairs:
+        assert set(given.__annotations__) - more == set(settings.model_fields)
