@@ -8,6 +8,7 @@ from pathlib import Path
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    __package__ = "components"
 
 import pulumi
 from pulumi.errors import InputPropertiesError, InputPropertyError
@@ -15,9 +16,10 @@ from pulumi.provider import ConstructResult, main
 from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ComponentInitError
 
-from components.cluster_registry import ClusterRegistry
 from kube_registry import __version__
 from kube_registry.spec.errors import SettingsError
+
+from .cluster_registry import ClusterRegistry
 
 PACKAGE = "kube-registry"
 
