@@ -1,73 +1,91 @@
-"""The verbs, each a file of its own, and those over the stacks of a fleet."""
+"""The verbs, each a file of its own, which is imported when the verb is run: what it needs takes a second to import."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Annotated
+import ast
+import textwrap
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
 
 import typer
-
-from kube_registry.cli.doctor import doctor
-from kube_registry.cli.fleet_list import Labels, Stacks, init, list_stacks, meant, status
-from kube_registry.cli.fleet_run import destroy, refresh, up
-from kube_registry.cli.gc import gc
-from kube_registry.cli.images import images
-from kube_registry.cli.preflight import preflight
-from kube_registry.cli.reference import reference
-from kube_registry.cli.review import DEADLINE_SECONDS, PARALLEL, review
-from kube_registry.cli.tunnel import tunnel
-from kube_registry.cli.verify import verify
-
-Verb = Callable[..., None]
-
-_ONE_STACK: tuple[Verb, ...] = (tunnel, preflight, images, gc, verify, doctor, reference, review)
-_MANY_STACKS: Mapping[str, Verb] = {
-    "init": init,
-    "list": list_stacks,
-    "status": status,
-    "up": up,
-    "refresh": refresh,
-    "destroy": destroy,
-}
+from typer.core import TyperGroup
 
 
-def _renamed(verb: Verb, old: str, new: str) -> Verb:
-    """Return a verb for its old name, which prints the new one first."""
+class _Lazy(TyperGroup):
+    """A group of verbs, whose own help is made of the docstrings in their files.
 
-    @wraps(verb)
-    def under_its_old_name(*args: object, **options: object) -> None:
-        typer.echo(f"`registryctl {old}` is now `registryctl {new}`; the next release removes the old name", err=True)
-        verb(*args, **options)
+    Attributes:
+        homes: name -> file in this folder and function in it, in the order of the help.
+        old: the same, of names that no help shows.
+    """
 
-    return under_its_old_name
+    homes: ClassVar[Mapping[str, str]]
+    old: ClassVar[Mapping[str, str]]
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer has click within itself
+        """Return the names of the verbs that the help shows."""
+        return [*self.homes, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - likewise
+        """Return a verb, whose file is imported for it; None if there is none."""
+        home = {**self.homes, **self.old}.get(cmd_name)
+        return _command(home, cmd_name) if home else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - likewise
+        """Write a line for each verb."""
+        names = self.list_commands(ctx)
+        width = formatter.width - 6 - max(map(len, names))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, textwrap.shorten(self._summary(ctx, name), width, placeholder="...")) for name in names]
+            )
+
+    def _summary(self, ctx: Any, name: str) -> str:  # noqa: ANN401 - likewise
+        if name not in self.homes:
+            return str(getattr(super().get_command(ctx, name), "help", ""))
+        file, _, function = self.homes[name].partition(".")
+        tree = ast.parse(Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8"))
+        (found,) = (each for each in tree.body if getattr(each, "name", "") == function)
+        return (ast.get_docstring(found) or "").partition("\n\n")[0]  # type: ignore[arg-type]
 
 
-def _review_of_part(
-    *,
-    stacks: Stacks = None,
-    label: Labels = None,
-    parallel: Annotated[int, typer.Option(min=1)] = PARALLEL,
-    deadline: Annotated[float, typer.Option(min=1)] = DEADLINE_SECONDS,
-    json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Do what `registryctl review` does, by the options of its old name."""
-    if json:
-        raise typer.BadParameter("`registryctl review` has no --json; it has --markdown.")
-    review(stack=[each.name for each in meant(stacks, label).members], parallel=parallel, deadline=deadline)
+class _OneStack(_Lazy):
+    names = ("tunnel", "preflight", "images", "gc", "verify", "doctor", "reference", "review")
+    homes: ClassVar = {name: f"{name}.{name}" for name in names}
+    old: ClassVar = {"status": "old_names.status", "preview": "old_names.preview"}
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for verb in _ONE_STACK:
-    app.command()(verb)
-app.command("status", hidden=True)(_renamed(doctor, "status", "doctor"))
-app.command("preview", hidden=True)(_renamed(review, "preview", "review"))
+class _ManyStacks(_Lazy):
+    homes: ClassVar = {
+        "init": "fleet_list.init",
+        "list": "fleet_list.list_stacks",
+        "status": "fleet_list.status",
+        "up": "fleet_run.up",
+        "refresh": "fleet_run.refresh",
+        "destroy": "fleet_run.destroy",
+    }
+    old: ClassVar = {"preview": "old_names.fleet_preview"}
 
-fleet = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
-for name, verb in _MANY_STACKS.items():
-    fleet.command(name)(verb)
-fleet.command("preview", hidden=True)(_renamed(_review_of_part, "fleet preview", "review"))
+
+def _command(home: str, name: str) -> Any:  # noqa: ANN401 - likewise
+    file, _, function = home.partition(".")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(getattr(import_module(f"kube_registry.cli.{file}"), function))
+    return typer.main.get_command(alone)
+
+
+app = typer.Typer(
+    cls=_OneStack, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+fleet = typer.Typer(cls=_ManyStacks, no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(fleet, name="fleet")
 
 
 @app.callback()
 def about() -> None:
     """Work with the registry of one cluster, or with those of a fleet."""
+
+
+@fleet.callback()
+def about_fleet() -> None:
+    """Work with all stacks of fleet.yaml."""

@@ -109,11 +109,11 @@ def whole(number: str) -> float | int:
 def verbs() -> str:
     """What `--help` of every verb prints."""
 
-    def pages(command: object, *words: str) -> Iterator[str]:
+    def pages(command: Any, *words: str) -> Iterator[str]:  # noqa: ANN401 - Typer has click within itself
         printed = CliRunner().invoke(app, [*words, "--help"], prog_name="registryctl", terminal_width=100).stdout
         yield f"$ registryctl {' '.join(words)}\n{printed}"
-        for name, verb in getattr(command, "commands", {}).items():
-            yield from pages(verb, *words, name)
+        for name in [*command.list_commands(None), *command.old] if hasattr(command, "old") else ():
+            yield from pages(command.get_command(None, name), *words, name)
 
     return "\n".join(pages(get_group(app)))
 
