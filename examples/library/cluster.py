@@ -1,0 +1,23 @@
+"""Stands for a cluster that the program makes, such as eks.Cluster: its kubeconfig is not known before that."""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+
+class Cluster(pulumi.ComponentResource):
+    """A cluster.
+
+    Args:
+        name: its name in the stack.
+        file: from which its kubeconfig is read once it is made.
+    """
+
+    kubeconfig: pulumi.Output[str]
+
+    def __init__(self, name: str, file: str) -> None:
+        super().__init__("library:index:Cluster", name)
+        made = kubernetes.Provider(f"{name}-made", context=name, opts=pulumi.ResourceOptions(parent=self))
+        self.kubeconfig = pulumi.Output.secret(made.id.apply(lambda _: Path(file).read_text()))
+        self.register_outputs({"kubeconfig": self.kubeconfig})

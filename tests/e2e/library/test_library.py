@@ -1,0 +1,87 @@
+"""examples/library from the installed wheel: the cluster's kubeconfig is an output that no first preview knows."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kube_registry.spec.endpoints import parse_reference
+from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
+
+pytestmark = pytest.mark.lab
+
+STACK, OBJECTS, IMAGES = 1, 6, 1
+COMPONENTS = ("Cluster", "ClusterRegistry", "RegistryImage")
+PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
+EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtualenv that has nothing but the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "stages")
+    shutil.copytree(CHECKOUT, source, ignore=left_out, symlinks=True)
+    uv = Path(sys.executable).with_name("uv")
+    quiet = {"check": True, "capture_output": True, "timeout": 240}
+    subprocess.run([uv, "build", "--wheel", "--out-dir", folder, source], **quiet)  # type: ignore[call-overload]
+    subprocess.run([uv, "venv", folder / "venv"], **quiet)  # type: ignore[call-overload]
+    (wheel,) = folder.glob("*.whl")
+    pins = ["--constraint", CHECKOUT / "lab" / "constraints.txt"]
+    install = [uv, "pip", "install", "--python", folder / "venv", *pins, wheel, "pip"]
+    subprocess.run(install, **quiet)  # type: ignore[call-overload]
+    return folder / "venv"
+
+
+@pytest.fixture(scope="module")
+def library(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    checkout = tmp_path_factory.mktemp("library")
+    folder = checkout / "library"
+    shutil.copytree(CHECKOUT / "examples" / "library", folder)
+    (folder / ".venv").symlink_to(installed)
+    made = new_program(lab, checkout, folder)
+    made.configure(clusterFile=str(lab.cluster.kubeconfig))
+    yield made
+    made.stack.destroy()
+
+
+def web_pods(lab: Lab) -> list[str]:
+    """What the ready pods of the workload run."""
+    pods = lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=library")
+    states = [state for pod in pods for state in pod["status"].get("containerStatuses", []) if state["ready"]]
+    return sorted(state["imageID"].rpartition("@")[2] for state in states)
+
+
+class TestLife:
+    def test_a_preview_from_nothing_knows_no_cluster(self, library: Program) -> None:
+        assert library.preview() == {"create": EVERYTHING}
+
+    def test_one_update_makes_registry_image_and_workload(self, lab: Lab, library: Program) -> None:
+        assert library.up() == {"create": EVERYTHING}
+        reference = parse_reference(library.output("image"))
+        assert reference.host == "localhost:30100"
+        assert web_pods(lab) == [reference.digest] * len(lab.cluster.nodes)
+
+    def test_the_kubeconfig_is_nowhere_in_the_state(self, lab: Lab, library: Program) -> None:
+        key = next(line for line in lab.cluster.kubeconfig.read_text().splitlines() if "client-key-data" in line)
+        assert key.split()[-1].strip('",') not in json.dumps(library.state())
+
+    def test_nothing_changed_changes_nothing(self, library: Program) -> None:
+        assert library.up() == {"same": EVERYTHING}
+
+    def test_an_edit_runs_on_every_node(self, lab: Lab, library: Program) -> None:
+        before = library.output("image")
+        (library.folder / "app" / "site" / "version").write_text("edited\n")
+        assert library.up() == {"same": EVERYTHING - 2, "update": 2}
+        after = library.output("image")
+        assert after != before
+        assert set(web_pods(lab)) == {parse_reference(after).digest}
+
+    def test_it_is_destroyed_in_order(self, lab: Lab, library: Program) -> None:
+        library.stack.destroy()
+        assert lab.get("namespaces", "kube-registry") == []
