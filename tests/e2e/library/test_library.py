@@ -20,6 +20,10 @@ PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
 EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
 
 
+def run(command: list[str | Path]) -> None:
+    subprocess.run(command, check=True, timeout=240)
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtualenv that has nothing but the wheel and what it requires."""
@@ -28,13 +32,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "stages")
     shutil.copytree(CHECKOUT, source, ignore=left_out, symlinks=True)
     uv = Path(sys.executable).with_name("uv")
-    quiet = {"check": True, "capture_output": True, "timeout": 240}
-    subprocess.run([uv, "build", "--wheel", "--out-dir", folder, source], **quiet)  # type: ignore[call-overload]
-    subprocess.run([uv, "venv", folder / "venv"], **quiet)  # type: ignore[call-overload]
+    run([uv, "build", "--quiet", "--wheel", "--out-dir", folder, source])
+    run([uv, "venv", "--quiet", folder / "venv"])
     (wheel,) = folder.glob("*.whl")
     pins = ["--constraint", CHECKOUT / "lab" / "constraints.txt"]
-    install = [uv, "pip", "install", "--python", folder / "venv", *pins, wheel, "pip"]
-    subprocess.run(install, **quiet)  # type: ignore[call-overload]
+    run([uv, "pip", "install", "--quiet", "--python", folder / "venv", *pins, wheel, "pip"])
     return folder / "venv"
 
 
