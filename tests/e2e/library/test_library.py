@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
 EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
 
 
-def run(command: list[str | Path]) -> None:
-    subprocess.run(command, check=True, timeout=240)
+def run(command: Sequence[object]) -> None:
+    subprocess.run([str(word) for word in command], check=True, timeout=240)
 
 
 @pytest.fixture(scope="session")
