@@ -7,7 +7,6 @@ take the cluster away again.
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,7 +51,6 @@ def open_shell(chosen: Mapping[str, str], label: str) -> None:
     """
     shell = os.environ.get("SHELL") or "/bin/sh"
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
-    print(f"pulumi, kubectl, docker and registryctl work on {label} in this shell; `exit` leaves it.", file=sys.stderr)
     with TemporaryDirectory(prefix="kube-registry-shell-") as folder:
         command, own = _start(shell, exports(chosen), f"({label}) ", Path(folder))
         try:

@@ -98,8 +98,11 @@ def print_exports(name: Name = "dev", kube_context: KubeContext = "") -> None:
 @app.command("shell")
 def open_shell(name: Name = "dev", kube_context: KubeContext = "") -> None:
     """Open a shell of yours in which pulumi, kubectl, docker and registryctl work on a cluster."""
+    chosen = _variables(name, kube_context)
     label = own_cluster.stack_name(kube_context) if kube_context else name
-    shell.open_shell(_variables(name, kube_context), label)
+    tools = "pulumi and registryctl" if kube_context else "pulumi, kubectl, docker and registryctl"
+    print(f"{tools} work on {label} in this shell; `exit` leaves it.")
+    shell.open_shell(chosen, label)
 
 
 def _variables(name: str, kube_context: str) -> dict[str, str]:

@@ -251,7 +251,7 @@ class TestPulumiHome:
         kubernetes.mkdir()
         environment = pulumi_home.environment(kubeconfig=Path("/lab/kubeconfig"), docker_host="unix:///lab/docker.sock")
         folders = environment["PATH"].split(os.pathsep)
-        assert folders == [f"{sys.prefix}/bin", str(path), str(kubernetes), str(path)]
+        assert folders == [f"{sys.prefix}/bin", str(CHECKOUT / "lab" / "bin"), str(path), str(kubernetes)]
         assert environment["PULUMI_HOME"] == str(home)
         assert environment["KUBECONFIG"] == "/lab/kubeconfig"
         assert environment["DOCKER_HOST"] == "unix:///lab/docker.sock"

@@ -23,6 +23,10 @@ TRACKED = subprocess.run(
 ).stdout.splitlines()
 
 
+UP, DOWN = re.findall(r"^make (?:up|down) KUBE_CONTEXT=.*$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+"""The lines of README.md, for a cluster that it calls my-context."""
+
+
 @dataclass(frozen=True)
 class Computer:
     """A computer that somebody works on: a clone, a home, and the programs that they have installed."""
@@ -92,7 +96,7 @@ def computer(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
     virtualenv.parent.mkdir(parents=True)
     virtualenv.symlink_to((CHECKOUT / ".venv").resolve())  # which takes a minute to make anew
     yield made
-    made.run(f"make down KUBE_CONTEXT={lab.cluster.kube_context}")
+    made.run(DOWN.replace("my-context", lab.cluster.kube_context))
 
 
 class TestWhatIsMissing:
@@ -126,7 +130,7 @@ class TestOwnCluster:
     """In the order of a person's day."""
 
     def test_up_shows_pods_that_run_the_reference(self, computer: Computer, lab: Lab) -> None:
-        shown = computer.read(f"make up KUBE_CONTEXT={lab.cluster.kube_context}")
+        shown = computer.read(UP.replace("my-context", lab.cluster.kube_context))
         assert re.search(r"pull reference: localhost:30100/app:[0-9a-f]{16}@sha256:[0-9a-f]{64}\n", shown)
         pods = [line for line in shown.splitlines() if line.startswith("default/web-")]
         assert [" ".join(pod.split()[2:]) for pod in pods] == ["Running the pull reference"] * len(lab.cluster.nodes)
@@ -151,7 +155,7 @@ class TestOwnCluster:
         assert "app" in computer.read(f"{exports}; registryctl images")
 
     def test_down_takes_it_away(self, computer: Computer, lab: Lab) -> None:
-        computer.read(f"make down KUBE_CONTEXT={lab.cluster.kube_context}")
+        computer.read(DOWN.replace("my-context", lab.cluster.kube_context))
         assert "kube-registry" not in {each["metadata"]["name"] for each in lab.get("namespaces")}
         assert not lab.get("daemonsets", "--namespace", "default")
         assert not list((computer.cache / "own-clusters").iterdir())
