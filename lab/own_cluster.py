@@ -106,19 +106,21 @@ def variables(kube_context: str, progress: Progress) -> dict[str, str]:
         LabError: there is no `pulumi` that serves, or it does not say where it is logged in.
     """
     chosen = on_path()
-    pulumi = _pulumi()
     if not any(name in os.environ for name in _PASSPHRASES):
         chosen["PULUMI_CONFIG_PASSPHRASE"] = ""  # these stacks hold no secret
     name = stack_name(kube_context)
-    backend = _login(pulumi)
-    if not backend:
-        folder = _backend(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        backend = chosen["PULUMI_BACKEND_URL"] = f"file://{folder}"
-        progress.say(f"Pulumi is logged in nowhere, so the state of stack {name} is kept in {backend}.")
-    else:
+    folder = _backend(name)
+    pulumi = _pulumi()
+    if (folder / ".pulumi").exists():  # what is deployed is known there, wherever Pulumi is logged in by now
+        why = "as at first"
+    elif backend := _login(pulumi):
         progress.say(f"The state of stack {name} is kept in {backend}, where Pulumi is logged in.")
-    return chosen
+        return chosen
+    else:
+        why = "because Pulumi is logged in nowhere"
+        folder.mkdir(parents=True, exist_ok=True)
+    progress.say(f"The state of stack {name} is kept in file://{folder}, {why}.")
+    return {**chosen, "PULUMI_BACKEND_URL": f"file://{folder}"}
 
 
 def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], DemoStack, DemoStack]:
@@ -181,12 +183,14 @@ async def _nodes(kube_context: str) -> list[Object]:
 
 def _sentence(kube_context: str, error: KubeRegistryError) -> str:
     """What an error says; where its fix is a setting of a stack, the one that `make` takes in its place."""
-    if isinstance(error, KubeconfigError) and type(error) in (KubeconfigError, KubeContextError):
-        return (
-            f"Kube context {kube_context!r} cannot be used with kubeconfig {error.kubeconfig}: {error.reason}. "
-            "Fix: KUBE_CONTEXT=NAME with one of `kubectl config get-contexts`, or KUBECONFIG=FILE with another file"
-        )
-    return str(error)
+    if not isinstance(error, KubeconfigError) or type(error) not in (KubeconfigError, KubeContextError):
+        return str(error)
+    chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
+    return (
+        f"Kube context {kube_context!r} cannot be used with kubeconfig {error.kubeconfig}: {error.reason}. "
+        "Fix: KUBE_CONTEXT=NAME with one of `kubectl config get-contexts`, or KUBECONFIG=FILE with another file. "
+        f"Where the cluster is gone, `make shell {chosen}` and there `pulumi stack rm --force` forgets the stack"
+    )
 
 
 async def _listed(kube_context: str, path: str, **query: str) -> list[Object]:

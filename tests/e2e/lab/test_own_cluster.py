@@ -168,6 +168,13 @@ class TestOwnCluster:
         assert "PULUMI_BACKEND_URL" not in lines
         assert not list((computer.cache / "own-clusters").iterdir())
 
+    def test_a_later_login_does_not_hide_what_is_deployed(self, computer: Computer, lab: Lab, tmp_path: Path) -> None:
+        computer.read(f"pulumi login file://{tmp_path}")
+        state = computer.cache / "own-clusters" / own_cluster.stack_name(lab.cluster.kube_context)
+        (state / ".pulumi").mkdir(parents=True)
+        lines = computer.read(f"python3 -m lab env --kube-context {lab.cluster.kube_context}")
+        assert f"PULUMI_BACKEND_URL=file://{state}\n" in lines
+
 
 @pytest.mark.parametrize(
     ("kube_context", "name"),
