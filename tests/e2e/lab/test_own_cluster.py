@@ -174,19 +174,3 @@ class TestOwnCluster:
         (state / ".pulumi").mkdir(parents=True)
         lines = computer.read(f"python3 -m lab env --kube-context {lab.cluster.kube_context}")
         assert f"PULUMI_BACKEND_URL=file://{state}\n" in lines
-
-
-@pytest.mark.parametrize(
-    ("kube_context", "name"),
-    [
-        ("kind-kind", "demo-kind-kind"),
-        ("docker-desktop", "demo-docker-desktop"),
-        ("dev", "demo-dev"),
-        ("arn:aws:eks:eu-west-1:1:cluster/prod", "demo-arn-aws-eks-eu-west-1-1-cluster-prod-"),
-        ("a" * 200, f"demo-{'a' * 80}-"),
-    ],
-)
-def test_a_stack_is_named_after_its_kube_context(kube_context: str, name: str) -> None:
-    assert own_cluster.stack_name(kube_context).startswith(name)
-    assert len(own_cluster.stack_name(kube_context)) <= 100
-    assert own_cluster.stack_name("a/b") != own_cluster.stack_name("a:b")
