@@ -85,6 +85,8 @@ venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that 
 
 $(VENV)/complete:
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kube-registry needs Python 3.11 or newer.")'
+	@python3 -c 'import ensurepip' 2>/dev/null || test "$$(id -u)" = 0 || \
+	  { echo "python3 lacks ensurepip, which makes virtualenvs. Fix: \`sudo apt-get install python3-venv\`" >&2; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv: installing…"; ($(APT_VENV)) >/dev/null; }
 	@echo "Python packages: installing…"
 	@python3 -m venv --clear $(VENV)

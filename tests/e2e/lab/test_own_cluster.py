@@ -154,6 +154,10 @@ class TestOwnCluster:
         assert re.search(rf"^{name}\*", computer.read(f"{exports}; pulumi stack ls"), re.MULTILINE)
         assert "app" in computer.read(f"{exports}; registryctl images")
 
+    def test_preview_shows_no_change(self, computer: Computer, lab: Lab) -> None:
+        shown = computer.read(f"make preview KUBE_CONTEXT={lab.cluster.kube_context}")
+        assert len(re.findall(r"^ +[0-9]+ unchanged$", shown, re.MULTILINE)) == 2
+
     def test_down_takes_it_away(self, computer: Computer, lab: Lab) -> None:
         computer.read(DOWN.replace("my-context", lab.cluster.kube_context))
         assert "kube-registry" not in {each["metadata"]["name"] for each in lab.get("namespaces")}
