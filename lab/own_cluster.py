@@ -18,9 +18,7 @@ from typing import Any
 
 from kube_registry.docker_daemon.daemon import prove_daemon
 from kube_registry.errors import KubeRegistryError
-from kube_registry.kube.client import open_client
 from kube_registry.kube.errors import KubeconfigError, KubeContextError
-from kube_registry.spec.settings import RegistrySettings
 from lab.commands import last_word
 from lab.errors import LabError
 from lab.parts import PULUMI
@@ -194,6 +192,10 @@ def _sentence(kube_context: str, error: KubeRegistryError) -> str:
 
 
 async def _listed(kube_context: str, path: str, **query: str) -> list[Object]:
+    # A second that the lab's own commands need not spend.
+    from kube_registry.kube.client import open_client  # noqa: PLC0415
+    from kube_registry.spec.settings import RegistrySettings  # noqa: PLC0415
+
     settings = RegistrySettings.parse({"kubeContext": kube_context}, project="kube-registry", stack="")
     async with open_client(settings) as kube:
         return list((await kube.once.get(path, **query))["items"])
