@@ -1,5 +1,6 @@
 """`make up KUBE_CONTEXT=NAME`: the demo on a cluster that is there, from a clone on a computer without a lab."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -77,9 +78,8 @@ def computer(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
     (home / ".kube").mkdir(parents=True)
     shutil.copy(lab.cluster.kubeconfig, home / ".kube" / "config")
     plugins = home / ".pulumi" / "plugins"
-    plugins.mkdir(parents=True)
-    for plugin in (KUBERNETES, DOCKER):
-        (plugins / plugin.folder.name).symlink_to(plugin.folder)
+    for plugin in (KUBERNETES, DOCKER):  # Pulumi does not look into a folder that is a link
+        shutil.copytree(plugin.folder, plugins / plugin.folder.name, copy_function=os.symlink)
     stand_in = {name: lab.env[name] for name in ("KUBE_REGISTRY_LAB_PYTHON", "KUBE_REGISTRY_LAB_CHECKOUT")}
     made = Computer(
         clone,
