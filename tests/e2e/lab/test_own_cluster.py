@@ -86,6 +86,7 @@ def computer(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
         {
             **stand_in,  # where the released Docker plugin cannot be downloaded
             "HOME": str(home),
+            "PULUMI_HOME": str(home / ".pulumi"),  # it goes by the account's home, not by HOME
             "PATH": f"{programs}:{python}:/usr/bin:/bin",
             "DOCKER_HOST": lab.env["DOCKER_HOST"],
             "XDG_CACHE_HOME": str(folder / "cache"),
