@@ -29,7 +29,7 @@ CLUSTER = "dev"
 
 commands = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-KubeContext = Annotated[str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster that is there, in place of the lab.")]
+KubeContext = Annotated[str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster that is there, instead of the lab.")]
 
 
 @commands.command()

@@ -40,7 +40,7 @@ _LONGEST = 80
 """Letters of a kube context that go into a stack's name, of which Pulumi takes 100."""
 
 _LOGGED_OUT = ("requires logging in", "PULUMI_ACCESS_TOKEN must be set")
-"""Words of `pulumi whoami` where nobody has logged in (pkg/backend/backenderr, and its predecessors)."""
+"""Words of `pulumi whoami` without a login (pkg/backend/backenderr, and its predecessors)."""
 
 _PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 

@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 KubeContext = Annotated[
-    str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster of yours in place of the lab's, with the demo on it.")
+    str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster of yours instead of the lab's, with the demo on it.")
 ]
 Name = Annotated[str, typer.Argument(help="The cluster's name.")]
 

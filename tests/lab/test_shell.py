@@ -60,7 +60,7 @@ def programs(tmp_path: Path) -> Path:
 
 
 def typed(name: str, home: Path, programs: Path, line: str) -> str:
-    """What a terminal shows when somebody types this line at the prompt of the shell that we open."""
+    """What a terminal shows when a person types this line at the prompt of the shell that we open."""
     program = shutil.which(name)
     if not program:
         pytest.skip(f"{name} is not installed here")

@@ -30,7 +30,7 @@ UP, DOWN = re.findall(r"^make (?:up|down) KUBE_CONTEXT=.*$", (CHECKOUT / "README
 
 @dataclass(frozen=True)
 class Computer:
-    """A computer that somebody works on: a clone, a home, and the programs that they have installed."""
+    """A computer of a person: a clone, a home, and the programs that are installed."""
 
     clone: Path
     env: dict[str, str] = field(repr=False)
@@ -95,7 +95,7 @@ def computer(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
     )
     virtualenv = Path(made.read("make --no-print-directory --eval 'where: ; @echo $(VENV)' where").strip())
     virtualenv.parent.mkdir(parents=True)
-    virtualenv.symlink_to((CHECKOUT / ".venv").resolve())  # which takes a minute to make anew
+    virtualenv.symlink_to((CHECKOUT / ".venv").resolve())  # making it takes a minute
     yield made
     made.run(DOWN.replace("my-context", lab.cluster.kube_context))
 
