@@ -15,16 +15,20 @@ IMAGES := $(addprefix tests/e2e/,images registry fleet)
 LAB := tests/lab tests/e2e/lab
 OTHERS := $(RIGHTS) $(IMAGES) $(LAB) tests/e2e/demo
 
-.PHONY: help host venv up preview down test $(TESTS) soak bench lint schema golden relay lock
+.PHONY: help host venv up preview down shell test $(TESTS) soak bench lint schema golden relay lock
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: host venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
+# With KUBE_CONTEXT=NAME, which Python finds in its environment, these are about a cluster of yours: nothing is built.
+up: $(if $(KUBE_CONTEXT),,host) venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
 	@$(PYTHON) -m lab.demo up
 
-preview: venv ## Show what `make up` would change on the running lab
+preview: venv ## Show what `make up` would change
 	@$(PYTHON) -m lab.demo preview
+
+shell: venv ## Open a shell in which pulumi, kubectl, docker and registryctl work on what `make up` has deployed
+	@$(PYTHON) -m lab shell
 
 down: venv ## Destroy the stacks, then the lab, and leave nothing behind
 	@$(PYTHON) -m lab.demo down
@@ -81,6 +85,8 @@ venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that 
 
 $(VENV)/complete:
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kube-registry needs Python 3.11 or newer.")'
+	@python3 -c 'import ensurepip' 2>/dev/null || test "$$(id -u)" = 0 || \
+	  { echo "python3 lacks ensurepip, which makes virtualenvs. Fix: \`sudo apt-get install python3-venv\`" >&2; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv: installing…"; ($(APT_VENV)) >/dev/null; }
 	@echo "Python packages: installing…"
 	@python3 -m venv --clear $(VENV)

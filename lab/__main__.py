@@ -1,98 +1,23 @@
-"""The lab's command line: clusters up, down, listed, and the way to their kubeconfigs."""
+"""`python -m lab VERB`. A Python without the lab's packages hands over to that of the virtualenv."""
 
+import os
 import sys
-from typing import Annotated
+from pathlib import Path
 
-import typer
-from rich.console import Console
-from rich.table import Table
-
-from lab import cluster, health
-from lab import plan as plans
-from lab.errors import LabError
-from lab.parts import KUBERNETES, REGISTRY
-from lab.progress import Progress
-from lab.pulumi_home import provide_plugins
-from lab.toolchain import provide
-
-app = typer.Typer(
-    help="Real Kubernetes clusters on this computer.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-Name = Annotated[str, typer.Argument(help="The cluster's name.")]
-
-
-@app.command()
-def tools() -> None:
-    """Install and build what is missing, and start nothing."""
-    report = Progress()
-    provide(report)
-    provide_plugins(report)
-
-
-@app.command()
-def up(
-    name: Name = "dev",
-    nodes: Annotated[int, typer.Option(help="How many nodes.")] = 2,
-    proxy_mode: Annotated[
-        str, typer.Option(help="iptables or nftables: one for all nodes, or one for each, with commas.")
-    ] = "iptables",
-) -> None:
-    """Bring a cluster up, or back; leaves one that is well alone."""
-    report = Progress()
-    provide(report, (KUBERNETES, REGISTRY))
-    found = cluster.up(name, nodes=nodes, proxy_modes=proxy_mode.split(","), report=report)
-    report.say(
-        f"cluster {name}: {len(found.nodes)} nodes Ready; kube context {found.kube_context} in {found.kubeconfig}"
-    )
-
-
-@app.command()
-def down(
-    name: Annotated[str, typer.Argument(help="The cluster's name.")] = "",
-    *,
-    everything: Annotated[bool, typer.Option("--all", help="Every cluster.")] = False,
-) -> None:
-    """End a cluster and remove all that it has."""
-    if bool(name) == everything:
-        raise LabError("Say which cluster is to go down, or --all.")
-    report = Progress()
-    for each in plans.names() if everything else [name]:
-        with report.running(f"cluster {each}", "ending"):
-            cluster.down(each)
-
-
-@app.command()
-def status() -> None:
-    """Show the clusters."""
-    table = Table("cluster", "nodes", "ready", "kube-proxy", "kube context", "kubeconfig", "state", box=None)
-    for name in plans.names():
-        plan = plans.saved(name)
-        if not plan:
-            table.add_row(name, "", "", "", "", "", "left by another version of the lab")
-            continue
-        modes = ", ".join(dict.fromkeys(plan.proxy_modes))
-        ready = f"{health.count_ready(plan)}/{len(plan.nodes)}"
-        state = health.trouble(plan) or "well"
-        table.add_row(name, str(len(plan.nodes)), ready, modes, plan.kube_context, str(plan.kubeconfig), state)
-    Console(width=200).print(table)
-
-
-@app.command()
-def kubeconfig(name: Name = "dev") -> None:
-    """Print the path of a cluster's kubeconfig."""
-    print(cluster.known(name).kubeconfig)
+VIRTUALENV = Path(__file__).resolve().parent.parent / ".venv"
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is one sentence."""
+    """Run the command line (lab/verbs.py), by the virtualenv's Python where this one lacks a package."""
     try:
-        app()
-    except LabError as error:
-        sys.exit(f"{error}")
+        from lab.errors import run  # noqa: PLC0415 - whether the packages are there is what is asked
+        from lab.verbs import app  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        python = str(VIRTUALENV / "bin" / "python")
+        if Path(sys.prefix).resolve() == VIRTUALENV.resolve() or not Path(python).exists():
+            sys.exit(f"The lab needs the Python package {missing.name}, which {sys.prefix} lacks. Fix: `make venv`")
+        os.execv(python, [python, "-m", "lab", *sys.argv[1:]])  # noqa: S606 - it is this program, run again
+    run(app)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,43 @@
-"""The demo: from a bare machine to a workload that runs a fresh image, and back to a bare machine.
+"""The demo: a workload that runs a fresh image, on the lab or on a cluster that is there, and back.
 
-`python -m lab.demo up|preview|down`, which is what `make` calls, and `environment` for commands of one's own.
+`python -m lab.demo up|preview|down`, which is what `make` calls; `KUBE_CONTEXT=NAME` in the environment chooses a
+cluster that is there.
 """
 
+import json
 import os
-import shlex
 import shutil
-import sys
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from lab import cluster, docker_engine, far_engine
+from lab import cluster, docker_engine, far_engine, own_cluster
 from lab import plan as plans
-from lab.errors import LabError
+from lab.cluster import Cluster
+from lab.errors import run
 from lab.progress import Progress
 from lab.pulumi_home import BACKEND, environment, provide_plugins
-from lab.stacks import downstream_stack, registry_stack
+from lab.shell import lab_variables
+from lab.stacks import LAB_STACK, downstream_stack, registry_stack
 from lab.summary import show
-from lab.toolchain import provide
+from lab.toolchain import provide, tool
 
 CLUSTER = "dev"
 """Pulumi.dev.yaml names its kube context."""
 
 commands = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
+KubeContext = Annotated[str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster that is there, instead of the lab.")]
+
 
 @commands.command()
-def up() -> None:
+def up(kube_context: KubeContext = "") -> None:
     """Provide tools, cluster and Docker engine, then deploy the stack and its downstream."""
+    if kube_context:
+        own_cluster.up(kube_context)
+        return
     progress = Progress()
     with progress.phase("tools"):
         provide(progress)
@@ -38,36 +47,38 @@ def up() -> None:
     with progress.phase("cluster"):
         running = cluster.up(CLUSTER, nodes=2, report=progress)
     env = environment(kubeconfig=running.kubeconfig, docker_host=engine.host)
-    for title, stack in (("pulumi up", registry_stack(env)), ("pulumi up, downstream", downstream_stack(env))):
+    registry, downstream = registry_stack(LAB_STACK, env), downstream_stack(LAB_STACK, env)
+    for title, stack in (("pulumi up", registry), ("pulumi up, downstream", downstream)):
         with progress.phase(title):
             stack.init()
             stack.run("up", "--yes", "--skip-preview")
-    show(running, registry_stack(env).outputs()["image"], progress.phases)
+    nodes, pods = _items(running, "nodes"), _items(running, "pods", "--all-namespaces")
+    show(nodes, pods, registry.outputs()["image"], progress.phases)
+    print("`make shell` opens a shell in which pulumi, kubectl, docker and registryctl work on this cluster;")
+    print('`eval "$(python3 -m lab env)"` makes yours one.')
 
 
 @commands.command()
-def preview() -> None:
-    """Show what `up` would change; nothing is built, pushed or written."""
+def preview(kube_context: KubeContext = "") -> None:
+    """Show what `up` would change; nothing is built or pushed."""
+    if kube_context:
+        own_cluster.preview(kube_context)
+        return
     env = _running_environment()
-    registry_stack(env).run("preview")
-    downstream_stack(env).run("preview")
-
-
-@commands.command("environment")
-def show_environment() -> None:
-    """Print the lines of a shell after which `pulumi`, `kubectl` and registryctl work on the running lab."""
-    for name, value in _running_environment().items():
-        if os.environ.get(name) != value:
-            print(f"export {name}={shlex.quote(value)}")
+    for stack in (registry_stack(LAB_STACK, env), downstream_stack(LAB_STACK, env)):
+        stack.run("preview")
 
 
 @commands.command()
-def down() -> None:
+def down(kube_context: KubeContext = "") -> None:
     """Destroy both stacks, then end every cluster and the Docker engine of the lab, and remove Pulumi's state."""
+    if kube_context:
+        own_cluster.down(kube_context)
+        return
     progress = Progress()
     if any(running.name == CLUSTER for running in cluster.clusters()):
         env = _running_environment()
-        for stack in (downstream_stack(env), registry_stack(env)):
+        for stack in (downstream_stack(LAB_STACK, env), registry_stack(LAB_STACK, env)):
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
     for name in plans.names():
@@ -84,21 +95,14 @@ def _running_environment() -> Mapping[str, str]:
     Raises:
         LabError: it does not run.
     """
-    progress = Progress()
-    for running in cluster.clusters():
-        if running.name == CLUSTER:
-            engine = docker_engine.up(progress)
-            return environment(kubeconfig=running.kubeconfig, docker_host=engine.host)
-    raise LabError(f"There is no lab cluster {CLUSTER!r}; `make up` starts it.")
+    return {**os.environ, **lab_variables(CLUSTER, Progress())}
 
 
-def run(app: Callable[[], None]) -> None:
-    """Run a command line; an error of the lab is one sentence and exit status 1."""
-    try:
-        app()
-    except LabError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+def _items(running: Cluster, *what: str) -> list[dict[str, Any]]:
+    command = [str(tool("kubectl")), "--kubeconfig", str(running.kubeconfig), "get", *what, "--output", "json"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    items: list[dict[str, Any]] = json.loads(listed.stdout)["items"]
+    return items
 
 
 if __name__ == "__main__":

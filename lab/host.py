@@ -5,7 +5,7 @@ import sys
 
 from lab.errors import LabError
 
-_INSTEAD = 'with a cluster of your own, README.md, "Your own cluster", is the way'
+_INSTEAD = "on a cluster of your own, `make up KUBE_CONTEXT=NAME` needs neither"
 
 
 def check_machine() -> None:

@@ -106,7 +106,12 @@ def install(plugin: Plugin, program: Path) -> None:
 
 
 def environment(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
-    """The environment in which `pulumi` uses the lab's home, state, virtualenv, cluster and Docker engine.
+    """The whole environment in which `pulumi` uses the lab: ours, and `variables` over it."""
+    return {**os.environ, **variables(kubeconfig=kubeconfig, docker_host=docker_host)}
+
+
+def variables(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
+    """The variables by which `pulumi` uses the lab's home, state, virtualenv, cluster and Docker engine.
 
     Args:
         kubeconfig: the lab's kubeconfig, where a cluster runs.
@@ -115,10 +120,9 @@ def environment(*, kubeconfig: Path | None = None, docker_host: str | None = Non
     Raises:
         LabError: there is no Pulumi yet.
     """
-    folders = (Path(sys.prefix) / "bin", tool("pulumi").parent, tool("kubectl").parent)
     chosen = {
         **_our_home(),
-        "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
+        **on_path(tool("pulumi").parent, tool("kubectl").parent),
         "PULUMI_BACKEND_URL": f"file://{BACKEND}",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # Pulumi asks pip for its packages before every command
@@ -130,7 +134,14 @@ def environment(*, kubeconfig: Path | None = None, docker_host: str | None = Non
         chosen["KUBECONFIG"] = str(kubeconfig)
     if docker_host:
         chosen["DOCKER_HOST"] = docker_host
-    return {**os.environ, **chosen}
+    return chosen
+
+
+def on_path(*folders: Path) -> dict[str, str]:
+    """The variables that put virtualenv, `registryctl` of this checkout and these folders before all else on PATH."""
+    first = [str(folder) for folder in (Path(sys.prefix) / "bin", CHECKOUT / "lab" / "bin", *folders)]
+    rest = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder not in first]
+    return {"PATH": os.pathsep.join([*first, *rest]), "VIRTUAL_ENV": sys.prefix}
 
 
 def _docker_plugin_ready() -> bool:

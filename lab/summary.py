@@ -1,7 +1,5 @@
 """What a person wants to see at the end of the demo: that it runs, by which reference, and how long it took."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,31 +7,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab.cluster import Cluster
 from lab.progress import Took, duration
-from lab.toolchain import tool
 
 PLAIN_WIDTH = 160
 """Letters in a line where no terminal says how many fit."""
 
 
-def show(cluster: Cluster, reference: str, phases: Sequence[Took]) -> None:
-    """Print nodes, pods with their image, the pull reference and the seconds of each phase."""
+def show(
+    nodes: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]], reference: str, phases: Sequence[Took]
+) -> None:
+    """Print nodes, pods with their image, the pull reference and the seconds of each phase.
+
+    Args:
+        nodes: as the API server lists them.
+        pods: as the API server lists them.
+        reference: what the pods should run.
+        phases: what has been timed.
+    """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    nodes = _items(cluster, "nodes")
-    pods = _items(cluster, "pods", "--all-namespaces")
     console.print()
     console.print(_table(("node", "ready", "Kubernetes", "runtime"), [_node(node) for node in nodes]))
     console.print(_table(("pod", "node", "phase", "runs"), [_pod(pod, reference) for pod in pods]))
     console.print("pull reference:", reference, soft_wrap=True)
     console.print(_table(("phase", "took"), [(took.name, duration(took.seconds)) for took in phases]))
-
-
-def _items(cluster: Cluster, *what: str) -> list[dict[str, Any]]:
-    command = [str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "get", *what, "--output", "json"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    items: list[dict[str, Any]] = json.loads(listed.stdout)["items"]
-    return items
 
 
 def _node(node: dict[str, Any]) -> tuple[str, ...]:

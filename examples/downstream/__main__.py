@@ -4,7 +4,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 config = pulumi.Config()
-image = pulumi.StackReference(config.require("registryStack")).require_output("image")
+same_name = f"{pulumi.get_organization()}/kube-registry/{pulumi.get_stack()}"
+image = pulumi.StackReference(config.get("registryStack") or same_name).require_output("image")
 labels = {"app.kubernetes.io/name": "downstream"}
 
 cluster = kubernetes.Provider(

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab import demo
+from lab.errors import run
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
@@ -108,4 +108,4 @@ def show(lines: Sequence[Sequence[str]]) -> None:
 
 
 if __name__ == "__main__":
-    demo.run(commands)
+    run(commands)

@@ -9,24 +9,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from lab import demo, docker_engine, summary
-from lab.cluster import Cluster
+from lab.errors import run
 from lab.progress import Took
 from lab.stacks import DemoStack
 from tests.bench.places import CLUSTER, DOWNSTREAM, SITE, in_backend
+
+Objects = Sequence[dict[str, Any]]
 
 
 def main() -> None:
     """Run it to its end."""
     project, backend, phases = map(Path, sys.argv[1:])
 
-    def stack(folder: Path, env: Mapping[str, str]) -> DemoStack:
-        return DemoStack(folder, in_backend(env, backend))
+    def stack(folder: Path, name: str, env: Mapping[str, str]) -> DemoStack:
+        return DemoStack(folder, name, in_backend(env, backend))
 
-    def show(running: Cluster, reference: str, took: Sequence[Took]) -> None:
-        summary.show(running, reference, took)
+    def show(nodes: Objects, pods: Objects, reference: str, took: Sequence[Took]) -> None:
+        summary.show(nodes, pods, reference, took)
         phases.write_text(json.dumps({phase.name: phase.seconds for phase in took}))
 
     with (
@@ -39,7 +42,7 @@ def main() -> None:
         ),
         mock.patch.object(docker_engine, "up", partial(docker_engine.up, site=SITE)),
     ):
-        demo.run(demo.up)
+        run(demo.up)
 
 
 main()

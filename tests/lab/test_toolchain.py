@@ -178,12 +178,12 @@ class TestCommands:
 class TestMachine:
     def test_without_root_the_lab_says_what_to_do_instead(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        with pytest.raises(LabError, match=r"run as root.*Your own cluster"):
+        with pytest.raises(LabError, match=r"run as root.*`make up KUBE_CONTEXT=NAME`"):
             host.check_machine()
 
     def test_elsewhere_than_on_linux_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
-        with pytest.raises(LabError, match=r"Linux only.*Your own cluster"):
+        with pytest.raises(LabError, match=r"Linux only.*`make up KUBE_CONTEXT=NAME`"):
             host.check_machine()
 
     def test_building_needs_go(self, path: Path) -> None:
@@ -251,7 +251,7 @@ class TestPulumiHome:
         kubernetes.mkdir()
         environment = pulumi_home.environment(kubeconfig=Path("/lab/kubeconfig"), docker_host="unix:///lab/docker.sock")
         folders = environment["PATH"].split(os.pathsep)
-        assert folders == [f"{sys.prefix}/bin", str(path), str(kubernetes), str(path)]
+        assert folders == [f"{sys.prefix}/bin", str(CHECKOUT / "lab" / "bin"), str(path), str(kubernetes)]
         assert environment["PULUMI_HOME"] == str(home)
         assert environment["KUBECONFIG"] == "/lab/kubeconfig"
         assert environment["DOCKER_HOST"] == "unix:///lab/docker.sock"

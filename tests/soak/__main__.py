@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lab import demo
+from lab.errors import run
 from lab.progress import Progress, duration
 from tests.bench import table
 from tests.soak.frozen import freeze
@@ -80,4 +80,4 @@ def soak(
 
 
 if __name__ == "__main__":
-    demo.run(commands)
+    run(commands)

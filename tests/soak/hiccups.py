@@ -45,7 +45,7 @@ class Updates:
 
     def first(self) -> None:
         """Make the stack, and its registry."""
-        DemoStack(self.lab.life.project, self.lab.env).init()
+        DemoStack(self.lab.life.project, "dev", self.lab.env).init()
         self.lab.up(self.lab.life.project, {"created"})
 
     def next(self, number: int) -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.lab
 README = (CHECKOUT / "README.md").read_text()
 BLOCKS = [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", README, re.DOTALL)]
 INLINE = set(re.findall(r"`(make [a-z]+)`", README))
+EVAL = 'eval "$(python3 -m lab env)"'
 ELSEWHERE = {"make test", "make lint"}
 """`make test` runs this test; `make lint` has one of its own."""
 
@@ -35,7 +36,7 @@ class TestOwnCluster:
         state = tmp_path / "state"
         state.mkdir()
         env = {**lab.env, "PULUMI_BACKEND_URL": f"file://{state}"}
-        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[0]]
+        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[1]]
         assert commands[-1] == "pulumi up"
         for command in commands[:-1]:
             run(command, folder, env)
@@ -67,18 +68,21 @@ class TestDemo:
         phases = shown.partition("\nphase ")[2]
         for phase in ("tools", "Docker engine", "cluster", "pulumi up", "pulumi up, downstream"):
             assert re.search(rf"^{phase} +[0-9.]+ s", phases, re.MULTILINE), phases
+        assert "make shell" in phases
+        assert EVAL in phases
 
     def test_make_up_again_changes_nothing(self) -> None:
         shown = run("make up", CHECKOUT)
         assert "13 unchanged" in shown
         assert " 3 unchanged" in shown
 
-    def test_commands_of_ones_own_work_on_it(self) -> None:
-        (line,) = re.findall(r"`(eval .*?)`", README)
-        shown = run(f"{line}; pulumi stack output image --stack dev && kubectl get nodes", CHECKOUT)
-        assert shown.startswith("localhost:30100/app:")
+    @pytest.mark.parametrize("start", [f"{EVAL}; sh", "make shell"])
+    def test_commands_of_ones_own_work_on_it(self, start: str) -> None:
+        typed = "{ echo kubectl get nodes; echo pulumi stack ls; echo registryctl doctor; }"
+        shown = run(f"{typed} | ({start})", CHECKOUT)
         assert "dev-n0" in shown
-        assert "is there" in run(f"{line}; .venv/bin/python -m registryctl doctor --stack dev", CHECKOUT)
+        assert re.search(r"^dev\*", shown, re.MULTILINE)
+        assert "dev-n1" in shown.partition("dev*")[2], "the doctor speaks of every node"
 
     def test_make_preview_shows_no_change(self) -> None:
         shown = run("make preview", CHECKOUT)
@@ -96,12 +100,16 @@ class TestDemo:
         assert {command for command in INLINE if command not in shown} == set()
 
     def test_no_command_of_the_readme_is_left_out(self) -> None:
-        by_hand, demo = BLOCKS[1:]
+        own, _, by_hand, demo = BLOCKS
+        assert own == [f"make {verb} KUBE_CONTEXT=my-context" for verb in ("up", "down")], (
+            "e2e/lab/test_own_cluster.py runs it"
+        )
         assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", *by_hand), (
             "e2e/tunnel/test_tunnel.py runs it"
         )
         assert demo == ["make up", "make down"]
-        assert {"make up", "make down", "make preview", "make help"} | ELSEWHERE == INLINE
+        assert f"`{EVAL}`" in README
+        assert {"make up", "make down", "make preview", "make shell", "make help"} | ELSEWHERE == INLINE
 
 
 class TestWhereTheLabCannotRun:
@@ -110,5 +118,5 @@ class TestWhereTheLabCannotRun:
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
         sentence, makes_own = done.stderr.splitlines()
         assert sentence.startswith("The lab has to run as root")
-        assert sentence.endswith('"Your own cluster", is the way.')
+        assert "`make up KUBE_CONTEXT=NAME`" in sentence
         assert "*** [" in makes_own, "the last word is that of make itself"

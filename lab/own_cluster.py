@@ -1,0 +1,207 @@
+"""The demo on a cluster that is there, with the Docker daemon and the `pulumi` of this computer; nothing is built.
+
+Daemon and cluster are asked as the program asks them, so what is missing ends in the program's own sentence, before
+Pulumi starts.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kube_registry.docker_daemon.daemon import prove_daemon
+from kube_registry.errors import KubeRegistryError
+from kube_registry.kube.errors import KubeconfigError, KubeContextError
+from lab.commands import last_word
+from lab.errors import LabError
+from lab.parts import PULUMI
+from lab.places import CACHE
+from lab.progress import Progress
+from lab.pulumi_home import CHECKOUT, on_path
+from lab.stacks import DemoStack, downstream_stack, registry_stack
+from lab.summary import show
+
+Object = dict[str, Any]
+
+WORKLOAD = "app.kubernetes.io/name=downstream"
+"""The label of the pods of examples/downstream."""
+
+LOGIN_SECONDS = 60.0
+"""How long `pulumi` may take to say where it is logged in."""
+
+_LONGEST = 80
+"""Letters of a kube context that go into a stack's name, of which Pulumi takes 100."""
+
+_LOGGED_OUT = ("requires logging in", "PULUMI_ACCESS_TOKEN must be set")
+"""Words of `pulumi whoami` without a login (pkg/backend/backenderr, and its predecessors)."""
+
+_PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+
+
+def up(kube_context: str) -> None:
+    """Deploy the program and its downstream, and show the pods that run its image.
+
+    Raises:
+        LabError: `pulumi`, the Docker daemon or the cluster is missing, or an update failed.
+    """
+    progress = Progress()
+    nodes, registry, downstream = _prepared(kube_context, progress)
+    for title, stack in (("pulumi up", registry), ("pulumi up, downstream", downstream)):
+        with progress.phase(title):
+            stack.run("up", "--yes", "--skip-preview")
+    pods = asyncio.run(_listed(kube_context, "/api/v1/namespaces/default/pods", labelSelector=WORKLOAD))
+    show(nodes, pods, registry.outputs()["image"], progress.phases)
+    chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
+    print(f"`make shell {chosen}` opens a shell for `pulumi` and `registryctl` on it, `make down {chosen}` removes it.")
+
+
+def preview(kube_context: str) -> None:
+    """Show what `up` would change; the downstream only once there is an image for it.
+
+    Raises:
+        LabError: `pulumi`, the Docker daemon or the cluster is missing, or a preview failed.
+    """
+    _, registry, downstream = _prepared(kube_context, Progress())
+    for stack in (registry, downstream) if registry.outputs() else (registry,):
+        stack.run("preview")
+
+
+def down(kube_context: str) -> None:
+    """Destroy both stacks, and forget them.
+
+    Raises:
+        LabError: `pulumi`, the Docker daemon or the cluster is missing, or a resource could not be deleted.
+    """
+    _, registry, downstream = _prepared(kube_context, Progress())
+    for stack in (downstream, registry):
+        stack.run("destroy", "--yes", "--skip-preview")
+        stack.remove()
+    shutil.rmtree(_backend(registry.name), ignore_errors=True)
+
+
+def stack_name(kube_context: str) -> str:
+    """The name of both stacks of a kube context: the context's own, as far as Pulumi takes it for a stack.
+
+    It begins with "demo-", so that it is no stack of the lab's and none that a person named after the cluster.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", kube_context)[:_LONGEST]
+    if name == kube_context:
+        return f"demo-{name}"
+    return f"demo-{name}-{hashlib.sha256(kube_context.encode()).hexdigest()[:6]}"
+
+
+def variables(kube_context: str, progress: Progress) -> dict[str, str]:
+    """The variables by which `pulumi` and `registryctl` work on the stacks of a kube context.
+
+    Raises:
+        LabError: there is no `pulumi` that serves, or it does not say where it is logged in.
+    """
+    chosen = on_path()
+    if not any(name in os.environ for name in _PASSPHRASES):
+        chosen["PULUMI_CONFIG_PASSPHRASE"] = ""  # these stacks hold no secret
+    name = stack_name(kube_context)
+    folder = _backend(name)
+    pulumi = _pulumi()
+    if (folder / ".pulumi").exists():  # what is deployed is known there, wherever Pulumi is logged in by now
+        why = "as at first"
+    elif backend := _login(pulumi):
+        progress.say(f"The state of stack {name} is kept in {backend}, where Pulumi is logged in.")
+        return chosen
+    else:
+        why = "because Pulumi is logged in nowhere"
+        folder.mkdir(parents=True, exist_ok=True)
+    progress.say(f"The state of stack {name} is kept in file://{folder}, {why}.")
+    return {**chosen, "PULUMI_BACKEND_URL": f"file://{folder}"}
+
+
+def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], DemoStack, DemoStack]:
+    """The cluster's nodes, and both stacks with their config, once all that an update needs is there."""
+    _pulumi()
+    nodes = asyncio.run(_nodes(kube_context))
+    env = {**os.environ, **variables(kube_context, progress)}
+    name = stack_name(kube_context)
+    registry, downstream = registry_stack(name, env), downstream_stack(name, env)
+    registry.init()
+    registry.configure({"kubeContext": kube_context, "platform": _platform(nodes), "images.app.context": "./app"})
+    downstream.init()
+    downstream.configure({"kubeContext": kube_context})
+    return nodes, registry, downstream
+
+
+def _pulumi() -> Path:
+    """The `pulumi` on PATH."""
+    command, found = PULUMI.programs[0], shutil.which("pulumi")
+    needed = ".".join(map(str, command.at_least))
+    if not found:
+        raise LabError(f"pulumi is not on PATH. Fix: install {needed} or newer, https://www.pulumi.com/docs/install/")
+    if not command.serves(Path(found)):
+        raise LabError(
+            f"{found} is not Pulumi {needed} or newer, or does not run: `pulumi version` shows it. "
+            "Fix: install a newer one, https://www.pulumi.com/docs/install/"
+        )
+    return Path(found)
+
+
+def _login(pulumi: Path) -> str | None:
+    """The URL of the backend that Pulumi is logged in to; None if it is logged in nowhere."""
+    command = [str(pulumi), "whoami", "--json", "--non-interactive"]
+    try:
+        asked = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, timeout=LOGIN_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"`pulumi whoami` has not answered within {LOGIN_SECONDS:.0f} s. Fix: `pulumi login`") from None
+    if asked.returncode == 0:
+        return str(json.loads(asked.stdout)["url"])
+    if any(words in asked.stderr for words in _LOGGED_OUT):
+        return None
+    raise LabError(f"Pulumi does not say where it is logged in: {last_word(asked.stderr)} Fix: `pulumi login`")
+
+
+def _backend(name: str) -> Path:
+    """The folder of a stack's state where Pulumi is logged in nowhere."""
+    return CACHE / "own-clusters" / name
+
+
+async def _nodes(kube_context: str) -> list[Object]:
+    """The cluster's nodes, once the Docker daemon has answered, too."""
+    try:
+        await prove_daemon(os.environ)
+        return await _listed(kube_context, "/api/v1/nodes")
+    except KubeRegistryError as error:
+        raise LabError(_sentence(kube_context, error)) from None
+
+
+def _sentence(kube_context: str, error: KubeRegistryError) -> str:
+    """What an error says; where its fix is a setting of a stack, the one that `make` takes in its place."""
+    if not isinstance(error, KubeconfigError) or type(error) not in (KubeconfigError, KubeContextError):
+        return str(error)
+    chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
+    return (
+        f"Kube context {kube_context!r} cannot be used with kubeconfig {error.kubeconfig}: {error.reason}. "
+        "Fix: KUBE_CONTEXT=NAME with one of `kubectl config get-contexts`, or KUBECONFIG=FILE with another file. "
+        f"Where the cluster is gone, `make shell {chosen}` and there `pulumi stack rm --force` forgets the stack"
+    )
+
+
+async def _listed(kube_context: str, path: str, **query: str) -> list[Object]:
+    # A second that the lab's own commands need not spend.
+    from kube_registry.kube.client import open_client  # noqa: PLC0415
+    from kube_registry.spec.settings import RegistrySettings  # noqa: PLC0415
+
+    settings = RegistrySettings.parse({"kubeContext": kube_context}, project="kube-registry", stack="")
+    async with open_client(settings) as kube:
+        return list((await kube.once.get(path, **query))["items"])
+
+
+def _platform(nodes: Sequence[Object]) -> str:
+    """The platform that images are built for: amd64, unless no node is."""
+    found = [node["status"]["nodeInfo"]["architecture"] for node in nodes]
+    return f"linux/{'amd64' if 'amd64' in found or not found else found[0]}"
