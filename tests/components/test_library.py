@@ -157,7 +157,7 @@ def test_numbers_of_other_languages_are_whole() -> None:
 
 def test_arguments_are_the_settings() -> None:
     """Names of the arguments, and what each says of itself."""
-    pairs = [
+    pairs: list[tuple[Any, Any, set[str]]] = [
         (args.ClusterRegistryArgs, Settings, set()),
         (args.ClaimArgs, ClaimSettings, set()),
         (args.PodArgs, PodSettings, set()),
