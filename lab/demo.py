@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from lab import cluster, docker_engine, far_engine
-from lab import plan as plans
+from lab import spec as specs
 from lab.errors import LabError
 from lab.progress import Progress
 from lab.pulumi_home import BACKEND, environment, provide_plugins
@@ -70,7 +70,7 @@ def down() -> None:
         for stack in (downstream_stack(env), registry_stack(env)):
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
-    for name in plans.names():
+    for name in specs.names():
         with progress.running(f"cluster {name}", "ending"):
             cluster.down(name)
     shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` has another cluster
