@@ -31,9 +31,9 @@ def test_what_is_imported_into_the_nodes_runs_on_them(lab: Lab, tmp_path: Path) 
     got = f"docker load --quiet --input {archive()}"  # in place of `docker pull`, an engine that runs may lack some
     for command in (got, *SAVE):
         subprocess.run(shlex.split(command), cwd=tmp_path, env=dict(lab.env), check=True, timeout=60)
-    plan = known(lab.cluster.name)
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
+    spec = known(lab.cluster.name)
+    for node in spec.nodes:
+        machine = nodes.machine_of(spec, node)
         shutil.copy(tmp_path / "images.tar", machine.var / "lib")
 
         def run(command: str, on: Machine = machine) -> str:
