@@ -44,9 +44,9 @@ def test_what_is_imported_into_the_nodes_runs_on_them(lab: Lab, tmp_path: Path) 
         assert run(IMPORT[-1]) == ""
         assert [run(command) for command in IMPORT][-1].strip() == image
         pod = f"offline-{node.name}"
-        spec = f'{{"spec": {{"nodeName": "{node.name}"}}}}'
+        overrides = f'{{"spec": {{"nodeName": "{node.name}"}}}}'
         version = ("--restart=Never", "--image-pull-policy=Never", "--command", "--", "registry", "--version")
-        lab.kubectl("run", pod, f"--image={image}", f"--overrides={spec}", *version)
+        lab.kubectl("run", pod, f"--image={image}", f"--overrides={overrides}", *version)
         lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{pod}", "--timeout=20s")
         lab.kubectl("delete", "pod", pod, "--wait=false")
 
