@@ -6,56 +6,56 @@ from functools import partial
 
 from lab import cgroups, control_plane, health, machines, network, nodes
 from lab.machines import Machine
-from lab.plan import Plan
 from lab.progress import Progress
+from lab.spec import ClusterSpec
 from lab.waiting import wait_for
 
 READY_SECONDS = 60.0
 
 
-def start(plan: Plan, report: Progress) -> None:
+def start(spec: ClusterSpec, report: Progress) -> None:
     """Start whatever does not run, and wait until the cluster can be worked with. Idempotent.
 
     Raises:
         LabError: something did not start or was not ready in time; what runs by then goes on running.
     """
-    control_plane.issue(plan)
+    control_plane.issue(spec)
     steps = report.steps(3)
-    with steps.step(f"cluster {plan.name}: machines", "booting"):
-        _boot_machines(plan)
-    with steps.step(f"cluster {plan.name}: control plane", "starting"), ThreadPoolExecutor() as pool:
-        prepared = [pool.submit(nodes.prepare, plan, node) for node in plan.nodes]
-        control_plane.start(plan)
+    with steps.step(f"cluster {spec.name}: machines", "booting"):
+        _boot_machines(spec)
+    with steps.step(f"cluster {spec.name}: control plane", "starting"), ThreadPoolExecutor() as pool:
+        prepared = [pool.submit(nodes.prepare, spec, node) for node in spec.nodes]
+        control_plane.start(spec)
         for one in prepared:
             one.result()
-    with steps.step(f"cluster {plan.name}: {len(plan.nodes)} nodes", "joining"):
-        for node in plan.nodes:
-            nodes.start(plan, node)
-        _wait_until_ready(plan)
+    with steps.step(f"cluster {spec.name}: {len(spec.nodes)} nodes", "joining"):
+        for node in spec.nodes:
+            nodes.start(spec, node)
+        _wait_until_ready(spec)
 
 
-def _boot_machines(plan: Plan) -> None:
-    bridge = control_plane.machine_of(plan)
+def _boot_machines(spec: ClusterSpec) -> None:
+    bridge = control_plane.machine_of(spec)
     if not network.is_wired(bridge, bridge):
         machines.boot(bridge)
         network.wire_control_plane(bridge)
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
+    for node in spec.nodes:
+        machine = nodes.machine_of(spec, node)
         if not network.is_wired(machine, bridge):
             machines.halt(machine)
-            cgroups.remove(cgroups.group_of(plan, node.name), machine.log("init"))
+            cgroups.remove(cgroups.group_of(spec, node.name), machine.log("init"))
             machines.boot(machine)
             network.wire_node(machine, node, bridge)
 
 
-def _wait_until_ready(plan: Plan) -> None:
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
-        _wait(machine, nodes.KUBELET, partial(health.is_ready, plan, node), f"{node.name} to be Ready")
+def _wait_until_ready(spec: ClusterSpec) -> None:
+    for node in spec.nodes:
+        machine = nodes.machine_of(spec, node)
+        _wait(machine, nodes.KUBELET, partial(health.is_ready, spec, node), f"{node.name} to be Ready")
         _wait(machine, nodes.PROXY, partial(nodes.has_service_rules, node), f"{node.name} to know the services")
     manager = control_plane.CONTROLLER_MANAGER
-    account = partial(health.has_service_account, plan)
-    _wait(control_plane.machine_of(plan), manager, account, "the namespace default to have a service account")
+    account = partial(health.has_service_account, spec)
+    _wait(control_plane.machine_of(spec), manager, account, "the namespace default to have a service account")
 
 
 def _wait(machine: Machine, process: str, look: Callable[[], bool], what: str) -> None:

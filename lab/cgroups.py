@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab.plan import Plan
+from lab.spec import ClusterSpec
 from lab.waiting import wait_for
 
 ROOT = "kube-registry-lab"
@@ -16,9 +16,9 @@ GONE_SECONDS = 10.0
 """How long the kernel may take to let go of a group whose processes have ended."""
 
 
-def group_of(plan: Plan, node: str) -> str:
+def group_of(spec: ClusterSpec, node: str) -> str:
     """The group that all containers of a node are in, below the root of each hierarchy."""
-    return f"{ROOT}/{plan.name}/{node}"
+    return f"{ROOT}/{spec.name}/{node}"
 
 
 def create(group: str) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from lab import bringup, cgroups, health, machines, network, nodes, pki, places, processes
-from lab import plan as plans
+from lab import spec as specs
 from lab.errors import LabError
 from lab.host import check_machine
 from lab.machines import Machine
-from lab.plan import NodePlan, Plan
 from lab.progress import Progress
 from lab.roster import roster
+from lab.spec import ClusterSpec, NodeSpec
 from lab.toolchain import locked
 
 BUSY_SECONDS = 600.0
@@ -83,25 +83,25 @@ def up(
     """
     check_machine()
     report = report or Progress(Console(quiet=True))
-    plans.check_name(name)
-    modes = plans.modes_for(nodes, proxy_modes)
+    specs.check_name(name)
+    modes = specs.modes_for(nodes, proxy_modes)
     with _locked():
-        plan = plans.saved(name)
-        if plan and plan.proxy_modes != modes:
+        spec = specs.saved(name)
+        if spec and spec.proxy_modes != modes:
             raise LabError(
-                f"Cluster {name} has the nodes {' '.join(plan.proxy_modes)}, not {' '.join(modes)}; "
+                f"Cluster {name} has the nodes {' '.join(spec.proxy_modes)}, not {' '.join(modes)}; "
                 f"keep to that, or take it down first: python -m lab down {name}"
             )
-        if not plan:
-            plans.check_folder(name)
+        if not spec:
+            specs.check_folder(name)
             _clear(name)
-            plan = _free_plan(name, modes)
-            plans.save(plan)
-            bringup.start(plan, report)
-        elif trouble := health.trouble(plan):
+            spec = _free_spec(name, modes)
+            specs.save(spec)
+            bringup.start(spec, report)
+        elif trouble := health.trouble(spec):
             report.say(f"cluster {name}: {trouble}, bringing it back")
-            _bring_back(plan, report)
-        return _running(plan)
+            _bring_back(spec, report)
+        return _running(spec)
 
 
 def down(name: str) -> None:
@@ -111,16 +111,16 @@ def down(name: str) -> None:
         LabError: something that belongs to it could not be ended or removed.
     """
     check_machine()
-    plans.check_name(name)
+    specs.check_name(name)
     with _locked():
-        plans.check_folder(name)
+        specs.check_folder(name)
         _clear(name)
 
 
 def clusters() -> list[Cluster]:
     """The clusters whose machines run, in order of their names."""
-    found = [plan for name in plans.names() if (plan := plans.saved(name))]
-    return [_running(plan) for plan in found if all(machine.alive for machine in roster(plan))]
+    found = [spec for name in specs.names() if (spec := specs.saved(name))]
+    return [_running(spec) for spec in found if all(machine.alive for machine in roster(spec))]
 
 
 def restart(name: str, machine: str, process: str) -> None:
@@ -150,58 +150,58 @@ def kubeconfig_for(name: str, user: str, groups: Sequence[str] = ()) -> Path:
     Raises:
         LabError: there is no such cluster.
     """
-    plan = known(name)
-    authority = pki.found(plan.pki)
+    spec = known(name)
+    authority = pki.found(spec.pki)
     identity = pki.issue(authority, user, groups=groups)
-    file = plan.folder / "kubeconfigs" / f"{user.replace('/', '_')}.json"
+    file = spec.folder / "kubeconfigs" / f"{user.replace('/', '_')}.json"
     file.parent.mkdir(exist_ok=True, mode=0o700)
-    pki.write_secret(file, pki.kubeconfig(authority, identity, server=plan.server, kube_context=plan.kube_context))
+    pki.write_secret(file, pki.kubeconfig(authority, identity, server=spec.server, kube_context=spec.kube_context))
     return file
 
 
-def _bring_back(plan: Plan, report: Progress) -> None:
+def _bring_back(spec: ClusterSpec, report: Progress) -> None:
     try:
-        bringup.start(plan, report)
+        bringup.start(spec, report)
     except LabError as error:
-        report.say(f"cluster {plan.name} does not come back, so it is built anew: {error}")
-        _clear(plan.name, but_logs=True)
-        bringup.start(plan, report)
+        report.say(f"cluster {spec.name} does not come back, so it is built anew: {error}")
+        _clear(spec.name, but_logs=True)
+        bringup.start(spec, report)
 
 
 def _clear(name: str, *, but_logs: bool = False) -> None:
     """End and remove all that bears a cluster's name; knows nothing else of it, so it works after any crash."""
-    folder = plans.folder_of(name)
-    plan = plans.saved(name)
+    folder = specs.folder_of(name)
+    spec = specs.saved(name)
     processes.end_marked(name)
     cgroups.remove(f"{cgroups.ROOT}/{name}", folder / "logs")
-    if plan:
-        network.unplug(plan)
-    plans.remove(name, but_logs=but_logs)
+    if spec:
+        network.unplug(spec)
+    specs.remove(name, but_logs=but_logs)
 
 
-def _free_plan(name: str, modes: tuple[str, ...]) -> Plan:
-    used = {plan.index for other in plans.names() if (plan := plans.saved(other))}
+def _free_spec(name: str, modes: tuple[str, ...]) -> ClusterSpec:
+    used = {spec.index for other in specs.names() if (spec := specs.saved(other))}
     reasons = []
-    for index in plans.INDEXES:
-        plan = Plan(name, index, modes)
-        busy = f"{plan.subnet} is another cluster's" if index in used else network.conflict(plan)
+    for index in specs.INDEXES:
+        spec = ClusterSpec(name, index, modes)
+        busy = f"{spec.subnet} is another cluster's" if index in used else network.conflict(spec)
         if not busy:
-            return plan
+            return spec
         reasons.append(busy)
     raise LabError(f"There is no room for cluster {name}: {'; '.join(reasons)}. Take one down: python -m lab down NAME")
 
 
-def known(name: str) -> Plan:
-    """The plan of a cluster that there is, running or not.
+def known(name: str) -> ClusterSpec:
+    """The spec of a cluster that there is, running or not.
 
     Raises:
         LabError: there is none of that name.
     """
-    plan = plans.saved(name)
-    if not plan:
-        there = ", ".join(plans.names()) or "none"
+    spec = specs.saved(name)
+    if not spec:
+        there = ", ".join(specs.names()) or "none"
         raise LabError(f"There is no cluster {name} (there is: {there}); make it with: python -m lab up {name}")
-    return plan
+    return spec
 
 
 def _process(name: str, machine: str, process: str) -> tuple[Machine, list[str]]:
@@ -213,13 +213,13 @@ def _process(name: str, machine: str, process: str) -> tuple[Machine, list[str]]
     raise LabError(f"Cluster {name} has no {process} on {machine}. It has {choice}.")
 
 
-def _running(plan: Plan) -> Cluster:
-    def node(planned: NodePlan) -> Node:
-        pid = nodes.machine_of(plan, planned).pid
-        return Node(planned.name, planned.address, planned.proxy_mode, pid)
+def _running(spec: ClusterSpec) -> Cluster:
+    def node(wanted: NodeSpec) -> Node:
+        pid = nodes.machine_of(spec, wanted).pid
+        return Node(wanted.name, wanted.address, wanted.proxy_mode, pid)
 
-    found = tuple(node(planned) for planned in plan.nodes)
-    return Cluster(plan.name, plan.kubeconfig, plan.kube_context, plan.host_address, found)
+    found = tuple(node(wanted) for wanted in spec.nodes)
+    return Cluster(spec.name, spec.kubeconfig, spec.kube_context, spec.host_address, found)
 
 
 @contextmanager

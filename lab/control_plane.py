@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from lab import kube_api, machines, pki
 from lab.machines import CONTROL_PLANE, Machine
-from lab.plan import SERVICES, Plan
+from lab.spec import SERVICES, ClusterSpec
 from lab.waiting import wait_for
 
 READY_SECONDS = 90.0
@@ -25,12 +25,12 @@ _OPEN_VOLUMES = "while :; do chmod a+rwx /tmp/hostpath_pv/*; sleep 0.2; done 2>/
 a storage driver does for `fsGroup` elsewhere is done here by hand."""
 
 
-def machine_of(plan: Plan) -> Machine:
+def machine_of(spec: ClusterSpec) -> Machine:
     """The machine that the control plane runs on."""
-    return Machine(plan, CONTROL_PLANE)
+    return Machine(spec, CONTROL_PLANE)
 
 
-def commands(plan: Plan) -> dict[str, list[str]]:
+def commands(spec: ClusterSpec) -> dict[str, list[str]]:
     """The arguments of each process, in the order of their start."""
     etcd = "http://127.0.0.1:2379"
     peers = "http://127.0.0.1:2380"
@@ -50,8 +50,8 @@ def commands(plan: Plan) -> dict[str, list[str]]:
         API_SERVER: [
             f"/run/bin/{API_SERVER}",
             f"--etcd-servers={etcd}",
-            f"--bind-address={plan.api_address}",
-            f"--advertise-address={plan.api_address}",
+            f"--bind-address={spec.api_address}",
+            f"--advertise-address={spec.api_address}",
             f"--tls-cert-file={_FOLDER}/server.crt",
             f"--tls-private-key-file={_FOLDER}/server.key",
             f"--client-ca-file={_FOLDER}/ca.crt",
@@ -93,32 +93,32 @@ def commands(plan: Plan) -> dict[str, list[str]]:
     }
 
 
-def issue(plan: Plan) -> None:
+def issue(spec: ClusterSpec) -> None:
     """Make the authority and the administrator's kubeconfig, where they are not there yet. Idempotent."""
-    authority = pki.found(plan.pki)
-    if plan.kubeconfig.exists():
+    authority = pki.found(spec.pki)
+    if spec.kubeconfig.exists():
         return
     admin = pki.issue(authority, _ADMIN, groups=[_ADMINS])
-    pki.write_secret(plan.pki / "admin.pem", admin.certificate + admin.key)
-    content = pki.kubeconfig(authority, admin, server=plan.server, kube_context=plan.kube_context)
-    pki.write_secret(plan.kubeconfig, content)
+    pki.write_secret(spec.pki / "admin.pem", admin.certificate + admin.key)
+    content = pki.kubeconfig(authority, admin, server=spec.server, kube_context=spec.kube_context)
+    pki.write_secret(spec.kubeconfig, content)
 
 
-def start(plan: Plan) -> None:
+def start(spec: ClusterSpec) -> None:
     """Start what does not run of the control plane, on its running machine; return when it can be worked with.
 
     Raises:
         LabError: a process ended, or the API server was not ready in time.
     """
-    machine = machine_of(plan)
-    missing = {name: command for name, command in commands(plan).items() if not machine.runs(name)}
+    machine = machine_of(spec)
+    missing = {name: command for name, command in commands(spec).items() if not machine.runs(name)}
     if missing:
         _write_files(machine)
     _start(machine, missing, ETCD, API_SERVER)
-    _wait(machine, lambda: kube_api.is_ready(plan), "the API server to be ready")
+    _wait(machine, lambda: kube_api.is_ready(spec), "the API server to be ready")
     _start(machine, missing, CONTROLLER_MANAGER, SCHEDULER, VOLUME_OPENER)
     storage = "/apis/storage.k8s.io/v1/storageclasses"
-    _wait(machine, lambda: kube_api.create(plan, storage, _STORAGE_CLASS), "the API server to take the StorageClass")
+    _wait(machine, lambda: kube_api.create(spec, storage, _STORAGE_CLASS), "the API server to take the StorageClass")
 
 
 def _start(machine: Machine, missing: dict[str, list[str]], *names: str) -> None:
@@ -137,16 +137,16 @@ def _wait(machine: Machine, look: Callable[[], bool], what: str) -> None:
 
 
 def _write_files(machine: Machine) -> None:
-    plan = machine.plan
-    authority = pki.found(plan.pki)
+    spec = machine.spec
+    authority = pki.found(spec.pki)
 
     def kubeconfig(user: str) -> str:
         identity = pki.issue(authority, user)
-        return pki.kubeconfig(authority, identity, server=plan.server, kube_context=plan.kube_context)
+        return pki.kubeconfig(authority, identity, server=spec.server, kube_context=spec.kube_context)
 
     service = str(ipaddress.ip_network(SERVICES)[1])
     names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
-    server = pki.issue(authority, API_SERVER, addresses=[plan.api_address, "127.0.0.1", service, *names])
+    server = pki.issue(authority, API_SERVER, addresses=[spec.api_address, "127.0.0.1", service, *names])
     kubelet_client = pki.issue(authority, "kube-apiserver-kubelet-client")
     machine.write(
         {

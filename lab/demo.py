@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from lab import cluster, docker_engine, far_engine, own_cluster
-from lab import plan as plans
+from lab import spec as specs
 from lab.cluster import Cluster
 from lab.errors import run
 from lab.progress import Progress
@@ -81,7 +81,7 @@ def down(kube_context: KubeContext = "") -> None:
         for stack in (downstream_stack(LAB_STACK, env), registry_stack(LAB_STACK, env)):
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
-    for name in plans.names():
+    for name in specs.names():
         with progress.running(f"cluster {name}", "ending"):
             cluster.down(name)
     shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` has another cluster

@@ -4,24 +4,24 @@ from datetime import datetime
 from typing import Any
 
 from lab import control_plane, kube_api, network, nodes
-from lab.plan import NodePlan, Plan
 from lab.roster import roster
+from lab.spec import ClusterSpec, NodeSpec
 
 
-def trouble(plan: Plan) -> str | None:
+def trouble(spec: ClusterSpec) -> str | None:
     """The first thing that is wrong with a cluster; None when it can be worked with."""
-    return _not_running(plan) or _unready(plan)
+    return _not_running(spec) or _unready(spec)
 
 
-def count_ready(plan: Plan) -> int:
+def count_ready(spec: ClusterSpec) -> int:
     """How many of a cluster's nodes are Ready; 0 where the API server does not answer."""
-    known = _known_nodes(plan)
-    return sum(_is_ready(plan, node, known) for node in plan.nodes)
+    known = _known_nodes(spec)
+    return sum(_is_ready(spec, node, known) for node in spec.nodes)
 
 
-def _not_running(plan: Plan) -> str | None:
-    bridge = control_plane.machine_of(plan)
-    for machine, commands in roster(plan).items():
+def _not_running(spec: ClusterSpec) -> str | None:
+    bridge = control_plane.machine_of(spec)
+    for machine, commands in roster(spec).items():
         if not network.is_wired(machine, bridge):
             return f"{machine.name} does not run"
         for name in commands:
@@ -30,31 +30,31 @@ def _not_running(plan: Plan) -> str | None:
     return None
 
 
-def is_ready(plan: Plan, node: NodePlan) -> bool:
+def is_ready(spec: ClusterSpec, node: NodeSpec) -> bool:
     """Whether a node is Ready, in the words of the kubelet that runs now."""
-    return _is_ready(plan, node, _known_nodes(plan))
+    return _is_ready(spec, node, _known_nodes(spec))
 
 
-def has_service_account(plan: Plan) -> bool:
+def has_service_account(spec: ClusterSpec) -> bool:
     """Whether the namespace default has the account without which it takes no pod."""
-    return bool(kube_api.get(plan, "/api/v1/namespaces/default/serviceaccounts/default"))
+    return bool(kube_api.get(spec, "/api/v1/namespaces/default/serviceaccounts/default"))
 
 
-def _unready(plan: Plan) -> str | None:
-    if not kube_api.is_ready(plan):
+def _unready(spec: ClusterSpec) -> str | None:
+    if not kube_api.is_ready(spec):
         return "the API server is not ready"
-    known = _known_nodes(plan)
-    for node in plan.nodes:
-        if not _is_ready(plan, node, known):
+    known = _known_nodes(spec)
+    for node in spec.nodes:
+        if not _is_ready(spec, node, known):
             return f"{node.name} is not Ready"
         if not nodes.has_service_rules(node):
             return f"kube-proxy on {node.name} does not know the services"
-    return None if has_service_account(plan) else "the namespace default has no service account"
+    return None if has_service_account(spec) else "the namespace default has no service account"
 
 
-def _known_nodes(plan: Plan) -> dict[str, dict[str, Any]]:
+def _known_nodes(spec: ClusterSpec) -> dict[str, dict[str, Any]]:
     """The Ready condition of each node that the API server knows."""
-    answer = kube_api.get(plan, "/api/v1/nodes") or {"items": []}
+    answer = kube_api.get(spec, "/api/v1/nodes") or {"items": []}
     return {
         node["metadata"]["name"]: condition
         for node in answer["items"]
@@ -63,10 +63,10 @@ def _known_nodes(plan: Plan) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_ready(plan: Plan, node: NodePlan, known: dict[str, dict[str, Any]]) -> bool:
+def _is_ready(spec: ClusterSpec, node: NodeSpec, known: dict[str, dict[str, Any]]) -> bool:
     """Whether the kubelet that runs now says so; what an earlier one said stays there for most of a minute."""
     condition = known.get(node.name)
-    kubelet = nodes.machine_of(plan, node).process(nodes.KUBELET)
+    kubelet = nodes.machine_of(spec, node).process(nodes.KUBELET)
     if not condition or condition["status"] != "True" or not kubelet:
         return False
     said = datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()

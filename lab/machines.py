@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lab import processes
 from lab.errors import LabError
-from lab.plan import Plan
 from lab.processes import Process
+from lab.spec import ClusterSpec
 from lab.toolchain import tool
 from lab.waiting import wait_for
 
@@ -33,13 +33,13 @@ _SCRIPT = Path(__file__).with_name("machine.sh")
 class Machine:
     """One machine of a cluster, running or not."""
 
-    plan: Plan
+    spec: ClusterSpec
     name: str
 
     @property
     def var(self) -> Path:
         """What is /var to the machine."""
-        return self.plan.folder / "machines" / self.name
+        return self.spec.folder / "machines" / self.name
 
     @property
     def init(self) -> Process | None:
@@ -61,7 +61,7 @@ class Machine:
         """
         init = self.init
         if not init or not init.alive:
-            raise LabError(f"{self.name} does not run; bring it back with: python -m lab up {self.plan.name}")
+            raise LabError(f"{self.name} does not run; bring it back with: python -m lab up {self.spec.name}")
         return init.pid
 
     @property
@@ -90,7 +90,7 @@ class Machine:
 
     def log(self, name: str) -> Path:
         """The log of one of its processes."""
-        return self.plan.log(f"{self.name}.{name}")
+        return self.spec.log(f"{self.name}.{name}")
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write files below its /var, named as the machine sees them; for root's eyes only."""
@@ -102,11 +102,11 @@ class Machine:
 
     def mark(self, name: str) -> str:
         """What one of its processes carries in its environment."""
-        return f"{self.plan.name}/{self.name}/{name}"
+        return f"{self.spec.name}/{self.name}/{name}"
 
     def record(self, name: str) -> Path:
         """The file that records one of its processes."""
-        return self.plan.folder / "processes" / f"{self.name}.{name}.json"
+        return self.spec.folder / "processes" / f"{self.name}.{name}.json"
 
 
 def halt(machine: Machine) -> None:
@@ -122,11 +122,11 @@ def boot(machine: Machine) -> None:
         LabError: it did not come up; the sentence names the log.
     """
     machine.var.mkdir(parents=True, exist_ok=True)
-    machine.plan.volumes.mkdir(exist_ok=True)
+    machine.spec.volumes.mkdir(exist_ok=True)
     log = machine.log("init")
     namespaces = ["unshare", "--net", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc", "--wd=/"]
     programs = [f"{name}={tool(name)}" for name in PROGRAMS]
-    setup = ["sh", str(_SCRIPT), str(machine.var), str(machine.plan.volumes), *programs]
+    setup = ["sh", str(_SCRIPT), str(machine.var), str(machine.spec.volumes), *programs]
     init = processes.start(
         [*namespaces, *setup],
         record=machine.record("init"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.machines import Machine
-from lab.plan import SERVICES, NodePlan, Plan
+from lab.spec import SERVICES, ClusterSpec, NodeSpec
 
 LIMIT_SECONDS = 30.0
 
@@ -26,28 +26,28 @@ def wire_control_plane(machine: Machine) -> None:
     Raises:
         LabError: a command failed; the sentence repeats what it said.
     """
-    plan = machine.plan
-    unplug(plan)
-    _ip([], [f"link add {plan.host_interface} type veth peer name host netns {machine.pid}"])
+    spec = machine.spec
+    unplug(spec)
+    _ip([], [f"link add {spec.host_interface} type veth peer name host netns {machine.pid}"])
     bridge = [
-        f"link add br0 address {_mac(plan.api_address)} type bridge",
-        f"addr add {plan.api_address}/24 dev br0",
+        f"link add br0 address {_mac(spec.api_address)} type bridge",
+        f"addr add {spec.api_address}/24 dev br0",
         "link set br0 up",
     ]
-    _ip(machine.inside(), [*bridge, "link set host master br0 up", *_routes(plan.nodes)])
-    host = [f"addr add {plan.host_address}/24 dev {plan.host_interface}", f"link set {plan.host_interface} up"]
-    _ip([], [*host, *_routes(plan.nodes)])
+    _ip(machine.inside(), [*bridge, "link set host master br0 up", *_routes(spec.nodes)])
+    host = [f"addr add {spec.host_address}/24 dev {spec.host_interface}", f"link set {spec.host_interface} up"]
+    _ip([], [*host, *_routes(spec.nodes)])
     _wired(machine).write_text(_bridge(machine))
 
 
-def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
+def wire_node(machine: Machine, node: NodeSpec, control_plane: Machine) -> None:
     """Plug a node that has just booted into the bridge.
 
     Raises:
         LabError: a command failed; the sentence repeats what it said.
     """
-    plan = machine.plan
-    port = node.name.removeprefix(f"{plan.name}-")
+    spec = machine.spec
+    port = node.name.removeprefix(f"{spec.name}-")
     if port in control_plane.interfaces:
         with suppress(LabError):  # the kernel may be faster
             _ip(control_plane.inside(), [f"link del {port}"])
@@ -56,8 +56,8 @@ def wire_node(machine: Machine, node: NodePlan, control_plane: Machine) -> None:
     _ip(control_plane.inside(), [f"link set {port} master br0 up"])
     eth0 = [f"addr add {node.address}/24 dev eth0", "link set eth0 up"]
     # kube-proxy gives a service's packets another destination, but only after the kernel has found a way to the first.
-    services = f"route add {SERVICES} via {plan.api_address}"
-    _ip(machine.inside(), [*eth0, services, *_routes([other for other in plan.nodes if other != node])])
+    services = f"route add {SERVICES} via {spec.api_address}"
+    _ip(machine.inside(), [*eth0, services, *_routes([other for other in spec.nodes if other != node])])
     _wired(machine).write_text(_bridge(control_plane))
 
 
@@ -69,11 +69,11 @@ def is_wired(machine: Machine, control_plane: Machine) -> bool:
         return False
 
 
-def conflict(plan: Plan) -> str | None:
+def conflict(spec: ClusterSpec) -> str | None:
     """Why a cluster's address ranges cannot be used on this computer now; None where they can."""
-    if _interface(plan).exists():
-        return f"there is an interface {plan.host_interface} already"
-    wanted = [ipaddress.ip_network(plan.subnet), ipaddress.ip_network(plan.pods)]
+    if _interface(spec).exists():
+        return f"there is an interface {spec.host_interface} already"
+    wanted = [ipaddress.ip_network(spec.subnet), ipaddress.ip_network(spec.pods)]
     answer = subprocess.run(
         ["ip", "-json", "-4", "route", "show", "table", "all"],
         capture_output=True,
@@ -87,22 +87,22 @@ def conflict(plan: Plan) -> str | None:
     return None
 
 
-def unplug(plan: Plan) -> None:
+def unplug(spec: ClusterSpec) -> None:
     """Cut the host's cable to a cluster, if there is one. Idempotent.
 
     Raises:
         LabError: it is still there.
     """
     try:
-        if _interface(plan).exists():
-            _ip([], [f"link del {plan.host_interface}"])
+        if _interface(spec).exists():
+            _ip([], [f"link del {spec.host_interface}"])
     except LabError:
-        if _interface(plan).exists():  # else the kernel was faster
+        if _interface(spec).exists():  # else the kernel was faster
             raise
 
 
-def _interface(plan: Plan) -> Path:
-    return Path("/sys/class/net") / plan.host_interface
+def _interface(spec: ClusterSpec) -> Path:
+    return Path("/sys/class/net") / spec.host_interface
 
 
 def _mac(address: str) -> str:
@@ -114,7 +114,7 @@ def _mac(address: str) -> str:
     return "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
 
 
-def _routes(nodes: Sequence[NodePlan]) -> list[str]:
+def _routes(nodes: Sequence[NodeSpec]) -> list[str]:
     return [f"route add {node.pods} via {node.address}" for node in nodes]
 
 

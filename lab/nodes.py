@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import cgroups, images, machines, pki
 from lab.commands import run_logged
 from lab.machines import Machine
-from lab.plan import NodePlan, Plan
+from lab.spec import ClusterSpec, NodeSpec
 from lab.waiting import wait_for
 
 CONTAINERD_SECONDS = 30.0
@@ -26,12 +26,12 @@ CONTAINERD_SOCKET = "containerd/containerd.sock"
 """Within the machine's /run."""
 
 
-def machine_of(plan: Plan, node: NodePlan) -> Machine:
+def machine_of(spec: ClusterSpec, node: NodeSpec) -> Machine:
     """The machine that a node runs on."""
-    return Machine(plan, node.name)
+    return Machine(spec, node.name)
 
 
-def commands(node: NodePlan) -> dict[str, list[str]]:
+def commands(node: NodeSpec) -> dict[str, list[str]]:
     """The arguments of each process, in the order of their start."""
     return {
         CONTAINERD: ["containerd", "--config=/var/lib/containerd.toml"],
@@ -46,13 +46,13 @@ def commands(node: NodePlan) -> dict[str, list[str]]:
     }
 
 
-def prepare(plan: Plan, node: NodePlan) -> None:
+def prepare(spec: ClusterSpec, node: NodeSpec) -> None:
     """Start containerd on the node's running machine and give it the images; needs no control plane. Idempotent.
 
     Raises:
         LabError: containerd did not come up, or did not take the images.
     """
-    machine = machine_of(plan, node)
+    machine = machine_of(spec, node)
     if not machine.runs(CONTAINERD):
         machine.write({"/var/lib/containerd.toml": _CONTAINERD, f"{_CNI}/net.d/10-lab.conflist": _cni(node)})
         machines.start(machine, CONTAINERD, commands(node)[CONTAINERD])
@@ -66,22 +66,22 @@ def prepare(plan: Plan, node: NodePlan) -> None:
     _import_images(machine, socket)
 
 
-def start(plan: Plan, node: NodePlan) -> None:
+def start(spec: ClusterSpec, node: NodeSpec) -> None:
     """Start what does not run of kubelet and kube-proxy, on a prepared machine.
 
     Raises:
         LabError: one of them ended at once.
     """
-    machine = machine_of(plan, node)
-    cgroups.create(cgroups.group_of(plan, node.name))
+    machine = machine_of(spec, node)
+    cgroups.create(cgroups.group_of(spec, node.name))
     for name, files in ((KUBELET, _kubelet_files), (PROXY, _proxy_files)):
         # Never under a process that runs: kube-proxy ends when its configuration is written anew.
         if not machine.runs(name):
-            machine.write(files(plan, node))
+            machine.write(files(spec, node))
             machines.start(machine, name, commands(node)[name])
 
 
-def has_service_rules(node: NodePlan) -> bool:
+def has_service_rules(node: NodeSpec) -> bool:
     """Whether the kube-proxy that runs on that node has put its rules in place; its /healthz is fine before that."""
     connection = http.client.HTTPConnection(node.address, METRICS_PORT, timeout=2)
     try:
@@ -104,14 +104,14 @@ def _import_images(machine: Machine, socket: Path) -> None:
     imported.write_text(str(archive))
 
 
-def _kubelet_files(plan: Plan, node: NodePlan) -> dict[str, str]:
-    authority = pki.found(plan.pki)
+def _kubelet_files(spec: ClusterSpec, node: NodeSpec) -> dict[str, str]:
+    authority = pki.found(spec.pki)
     identity = pki.issue(
         authority, f"system:node:{node.name}", groups=["system:nodes"], addresses=[node.address, node.name]
     )
     return {
-        "/var/lib/kubelet/config.json": json.dumps(_kubelet(plan, node), indent=2),
-        "/var/lib/kubelet/kubeconfig": _kubeconfig(plan, identity),
+        "/var/lib/kubelet/config.json": json.dumps(_kubelet(spec, node), indent=2),
+        "/var/lib/kubelet/kubeconfig": _kubeconfig(spec, identity),
         "/var/lib/kubelet/ca.crt": authority.certificate.read_text(),
         "/var/lib/kubelet/server.crt": identity.certificate,
         "/var/lib/kubelet/server.key": identity.key,
@@ -119,16 +119,16 @@ def _kubelet_files(plan: Plan, node: NodePlan) -> dict[str, str]:
     }
 
 
-def _proxy_files(plan: Plan, node: NodePlan) -> dict[str, str]:
-    identity = pki.issue(pki.found(plan.pki), "system:kube-proxy")
+def _proxy_files(spec: ClusterSpec, node: NodeSpec) -> dict[str, str]:
+    identity = pki.issue(pki.found(spec.pki), "system:kube-proxy")
     return {
-        "/var/lib/kube-proxy/config.json": json.dumps(_proxy(plan, node), indent=2),
-        "/var/lib/kube-proxy/kubeconfig": _kubeconfig(plan, identity),
+        "/var/lib/kube-proxy/config.json": json.dumps(_proxy(spec, node), indent=2),
+        "/var/lib/kube-proxy/kubeconfig": _kubeconfig(spec, identity),
     }
 
 
-def _kubeconfig(plan: Plan, identity: pki.Identity) -> str:
-    return pki.kubeconfig(pki.found(plan.pki), identity, server=plan.server, kube_context=plan.kube_context)
+def _kubeconfig(spec: ClusterSpec, identity: pki.Identity) -> str:
+    return pki.kubeconfig(pki.found(spec.pki), identity, server=spec.server, kube_context=spec.kube_context)
 
 
 # No config_path for registries: this is what makes containerd pull from localhost over plain HTTP, as it does by
@@ -148,7 +148,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 """
 
 
-def _cni(node: NodePlan) -> str:
+def _cni(node: NodeSpec) -> str:
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
@@ -161,7 +161,7 @@ def _cni(node: NodePlan) -> str:
     return json.dumps({"cniVersion": "0.4.0", "name": "lab", "plugins": [bridge, portmap]}, indent=2)
 
 
-def _kubelet(plan: Plan, node: NodePlan) -> dict[str, object]:
+def _kubelet(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -181,7 +181,7 @@ def _kubelet(plan: Plan, node: NodePlan) -> dict[str, object]:
         "clusterDNS": ["127.0.0.1"],
         "clusterDomain": "cluster.local",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{cgroups.group_of(plan, node.name)}",
+        "cgroupRoot": f"/{cgroups.group_of(spec, node.name)}",
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "oomScoreAdj": 0,
@@ -192,13 +192,13 @@ def _kubelet(plan: Plan, node: NodePlan) -> dict[str, object]:
     }
 
 
-def _proxy(plan: Plan, node: NodePlan) -> dict[str, object]:
+def _proxy(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": node.proxy_mode,
         "hostnameOverride": node.name,
-        "clusterCIDR": plan.pods,
+        "clusterCIDR": spec.pods,
         "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig"},
         "metricsBindAddress": f"{node.address}:{METRICS_PORT}",
         "oomScoreAdj": 0,

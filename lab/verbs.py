@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import cluster, health, own_cluster, shell
-from lab import plan as plans
+from lab import spec as specs
 from lab.errors import LabError
 from lab.parts import KUBERNETES, REGISTRY
 from lab.progress import Progress
@@ -62,7 +62,7 @@ def down(
     if bool(name) == everything:
         raise LabError("Say which cluster is to go down, or --all.")
     report = Progress()
-    for each in plans.names() if everything else [name]:
+    for each in specs.names() if everything else [name]:
         with report.running(f"cluster {each}", "ending"):
             cluster.down(each)
 
@@ -71,15 +71,15 @@ def down(
 def status() -> None:
     """Show the clusters."""
     table = Table("cluster", "nodes", "ready", "kube-proxy", "kube context", "kubeconfig", "state", box=None)
-    for name in plans.names():
-        plan = plans.saved(name)
-        if not plan:
+    for name in specs.names():
+        spec = specs.saved(name)
+        if not spec:
             table.add_row(name, "", "", "", "", "", "left by another version of the lab")
             continue
-        modes = ", ".join(dict.fromkeys(plan.proxy_modes))
-        ready = f"{health.count_ready(plan)}/{len(plan.nodes)}"
-        state = health.trouble(plan) or "well"
-        table.add_row(name, str(len(plan.nodes)), ready, modes, plan.kube_context, str(plan.kubeconfig), state)
+        modes = ", ".join(dict.fromkeys(spec.proxy_modes))
+        ready = f"{health.count_ready(spec)}/{len(spec.nodes)}"
+        state = health.trouble(spec) or "well"
+        table.add_row(name, str(len(spec.nodes)), ready, modes, spec.kube_context, str(spec.kubeconfig), state)
     Console(width=200).print(table)
 
 

@@ -16,7 +16,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
-from kube_registry.rules.rules import NOT_LOOKED_AT, RULES, Limits, Rule
+from kube_registry.rules.rules import NOT_LOOKED_AT, RULES, Allowed, Rule
 from kube_registry.spec.settings import RegistrySettings, described
 
 _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
@@ -49,8 +49,8 @@ def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation)
     given = args.get_config()
     config = {key: value for key, value in given.items() if key in _SETTINGS}
     settings = RegistrySettings.parse({"kubeContext": "any", **config}, project="kube-registry", stack="any")
-    limits = Limits.of(settings, registries=allowed_names(given.get(_REGISTRIES, ())))
-    for text in rule(args.resource_type, _plain(args.props), limits):
+    allowed = Allowed.of(settings, registries=allowed_names(given.get(_REGISTRIES, ())))
+    for text in rule(args.resource_type, _plain(args.props), allowed):
         report(text, None)
 
 

@@ -46,7 +46,7 @@ _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Progress:
+class Rollout:
     """How far something is; READY is the end.
 
     Args:
@@ -60,7 +60,7 @@ class Progress:
     patience: float = PATIENCE_SECONDS
 
 
-READY = Progress("nothing")
+READY = Rollout("nothing")
 
 
 async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
@@ -72,20 +72,20 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     """
     kube = kube.until(time.monotonic() + seconds)
 
-    async def look() -> Progress:
+    async def look() -> Rollout:
         deployment = await kube.get(kube.path("deployments", REGISTRY, group="apps/v1"))
         pods = await registry_pods(kube)  # the Deployment's status is as old as its controller's last look
         if _is_rolled_out(deployment) and choose(pods):
             return READY
         if deployment["spec"]["replicas"] == 0:
-            return Progress("its Deployment is scaled to 0", wrong=True)
+            return Rollout("its Deployment is scaled to 0", wrong=True)
         claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
-            return Progress(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+            return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
         if found is None and pods and (warned := await warning(kube, pods[0])):  # as the node says
-            return Progress(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
-        return Progress(found or explain(pods), wrong=found is not None)
+            return Rollout(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
+        return Rollout(found or explain(pods), wrong=found is not None)
 
     await _wait(look, where=kube.where, what="registry", seconds=seconds)
 
@@ -105,7 +105,7 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
     """
     kube = kube.until(time.monotonic() + seconds)
 
-    async def look() -> Progress:
+    async def look() -> Rollout:
         daemon_set = await kube.get(kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=namespace))
         newest = daemon_set["metadata"]["annotations"][_FORM]
         listed = await list_pods(kube, selector(NODE_PROXY), namespace=namespace)
@@ -116,7 +116,7 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
             return READY
         found = trouble(pods) if pods else await warning(kube, daemon_set)
         place = f"none listens on {first_of(missing, _MOST_NAMED)}"
-        return Progress(f"{place}: {found}" if found else place, wrong=found is not None)
+        return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
 
@@ -134,7 +134,7 @@ def _is_rolled_out(deployment: Object) -> bool:
     )
 
 
-async def _wait(look: Callable[[], Awaitable[Progress]], *, where: Where, what: str, seconds: float) -> None:
+async def _wait(look: Callable[[], Awaitable[Rollout]], *, where: Where, what: str, seconds: float) -> None:
     """Return once it is READY.
 
     Args:

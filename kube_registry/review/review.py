@@ -15,7 +15,7 @@ from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.health import unreached
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.stack_preview import DELETED, SAME, Change, Preview, read_preview, read_secrets
-from kube_registry.rules.rules import Limits, Violation, broken
+from kube_registry.rules.rules import Allowed, Violation, broken
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ async def _review_stack(options: ReviewOptions, member: Member) -> StackReview:
         images = await _images(options, member, preview)
     except KubeRegistryError as error:
         return replace(said, failed=str(error))
-    limits = Limits.of(member.settings, options.node_ports, options.registries)
+    allowed = Allowed.of(member.settings, options.node_ports, options.registries)
     kept = [change for change in preview.changes if change.what != DELETED]
     return replace(
         said,
         changes=tuple(change for change in preview.changes if change.what != SAME),
         images=images,
-        violations=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, limits)),
+        violations=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, allowed)),
     )
 
 

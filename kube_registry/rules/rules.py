@@ -45,7 +45,7 @@ _CONTENT_TAG = re.compile(rf"[0-9a-f]{{{TAG_LENGTH}}}")
 
 
 @dataclass(frozen=True)
-class Limits:
+class Allowed:
     """What the rules need to know of a stack.
 
     Args:
@@ -92,36 +92,36 @@ class Violation:
     text: str
 
 
-Rule = Callable[[str, Inputs, Limits], Iterator[str]]
-"""Type of a resource as Pulumi has it, its inputs, the stack's limits -> a sentence for each breach."""
+Rule = Callable[[str, Inputs, Allowed], Iterator[str]]
+"""Type of a resource as Pulumi has it, its inputs, what the stack allows -> a sentence for each breach."""
 
 
-def pull_references(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
+def pull_references(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
     """Images of workloads are pull references with a digest or a content tag, or of an allowed registry by digest."""
     for words, image in images(type_, inputs):
-        if image in limits.images or _lacks_tag(image):
+        if image in allowed.images or _lacks_tag(image):
             continue
         reference = _parsed(image)
-        if reference is not None and reference.host == limits.pull_host:
+        if reference is not None and reference.host == allowed.pull_host:
             if not reference.digest and not _CONTENT_TAG.fullmatch(reference.tag or ""):
                 yield f"{words} {image}, which has neither a digest nor a content tag"
-        elif not is_allowed(image, limits.registries):
-            begin = f"those begin with {limits.pull_host}/"
+        elif not is_allowed(image, allowed.registries):
+            begin = f"those begin with {allowed.pull_host}/"
             yield f"{words} {image}, which is no pull reference ({begin}) and of no allowed registry"
         elif not _DIGEST.search(image):
             yield f"{words} {image}, which has no digest; without one, its registry decides what it is"
 
 
-def no_latest(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:  # noqa: ARG001 - every rule is asked alike
+def no_latest(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:  # noqa: ARG001 - every rule is asked alike
     """No image of a workload is named by the tag latest, nor by no tag and no digest, which means the same."""
     for words, image in images(type_, inputs):
         if _lacks_tag(image):
             yield f"{words} {image}, and what :latest or no tag names may be another image tomorrow"
 
 
-def write_door_closed(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
+def write_door_closed(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
     """No Service in the registry's namespace leads to the write door."""
-    if kind_of(type_) != "Service" or namespace_of(inputs) != limits.namespace:
+    if kind_of(type_) != "Service" or namespace_of(inputs) != allowed.namespace:
         return
     for port in sequence(at(inputs, "spec", "ports")):
         target = known(at(port, "targetPort")) or known(at(port, "port"))
@@ -134,23 +134,23 @@ def write_door_closed(type_: str, inputs: Inputs, limits: Limits) -> Iterator[st
             )
 
 
-def node_ports_in_range(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
+def node_ports_in_range(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
     """Node ports lie within the cluster's range."""
     if kind_of(type_) != "Service":
         return
-    allowed = limits.node_ports
+    ports = allowed.node_ports
     for port in sequence(at(inputs, "spec", "ports")):
         given = number(at(port, "nodePort"))
-        if given and given not in allowed:
-            yield f"its node port {given} is not from {allowed.start} to {allowed.stop - 1}, the cluster's range"
+        if given and given not in ports:
+            yield f"its node port {given} is not from {ports.start} to {ports.stop - 1}, the cluster's range"
 
 
-def privileged_in_place(type_: str, inputs: Inputs, limits: Limits) -> Iterator[str]:
+def privileged_in_place(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
     """No pod outside the node proxy's namespace has more of its node than Pod Security's level "baseline" allows."""
-    if namespace_of(inputs) == limits.node_proxy_namespace:
+    if namespace_of(inputs) == allowed.node_proxy_namespace:
         return
     for privilege in privileges(pod_template(type_, inputs)):
-        yield f"{privilege}, which only pods in namespace {limits.node_proxy_namespace} may"
+        yield f"{privilege}, which only pods in namespace {allowed.node_proxy_namespace} may"
 
 
 RULES: Mapping[str, Rule] = {
@@ -163,17 +163,17 @@ RULES: Mapping[str, Rule] = {
 """Name of a rule -> the rule."""
 
 
-def broken(type_: str, name: str, inputs: Inputs, limits: Limits) -> list[Violation]:
+def broken(type_: str, name: str, inputs: Inputs, allowed: Allowed) -> list[Violation]:
     """All rules that a resource breaks.
 
     Args:
         type_: its type as Pulumi has it, such as kubernetes:apps/v1:Deployment.
         name: its name in the stack.
         inputs: its inputs, unknown ones as UNKNOWN.
-        limits: the stack's.
+        allowed: what the stack allows.
     """
     resource = f"{kind_of(type_) or type_} {name}"
-    return [Violation(rule, resource, text) for rule, ask in RULES.items() for text in ask(type_, inputs, limits)]
+    return [Violation(rule, resource, text) for rule, ask in RULES.items() for text in ask(type_, inputs, allowed)]
 
 
 def _lacks_tag(image: str) -> bool:

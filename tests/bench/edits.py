@@ -55,8 +55,8 @@ def _by_hand(lab: Lab) -> None:
     pushed = build(lab, name, push=True)
     pull_host = parse_reference(output(lab.life.backend, lab.life.name, "image")).host
     reference = f"{pull_host}/{pushed.partition('/')[2]}"
-    for node in lab.plan.nodes:
-        if not kube_api.create(lab.plan, _PODS, _pod(node.name, reference)):
+    for node in lab.spec.nodes:
+        if not kube_api.create(lab.spec, _PODS, _pod(node.name, reference)):
             raise LabError(f"The API server did not take a pod for node {node.name}.")
     _wait_for_pods(lab, "by-hand", reference)
 
@@ -84,10 +84,10 @@ def _wait_for_pods(lab: Lab, app: str, reference: str) -> None:
     digest = str(parse_reference(reference).digest)
 
     def running() -> bool:
-        found = kube_api.get(lab.plan, f"{_PODS}?labelSelector={_NAME}%3D{app}") or {"items": []}
+        found = kube_api.get(lab.spec, f"{_PODS}?labelSelector={_NAME}%3D{app}") or {"items": []}
         statuses = [status for pod in found["items"] for status in pod["status"].get("containerStatuses", [])]
         up_to_date = [status["ready"] and status["imageID"].endswith(digest) for status in statuses]
-        return up_to_date == [True] * len(lab.plan.nodes)
+        return up_to_date == [True] * len(lab.spec.nodes)
 
     wait_for(running, f"pods of {app} to run {reference}", log=LOG, seconds=PODS_SECONDS)
 

@@ -13,8 +13,8 @@ from typing import Any
 from kube_registry.names import WRITE_PORT
 from kube_registry.spec.settings import Settings
 from lab.errors import LabError
-from lab.plan import Plan
 from lab.pulumi_home import CHECKOUT
+from lab.spec import ClusterSpec
 from lab.toolchain import tool
 from lab.waiting import wait_for
 
@@ -62,21 +62,21 @@ class Forwarder:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def ours(plan: Plan, port: int) -> Way:
+def ours(spec: ClusterSpec, port: int) -> Way:
     """The tunnel as a person opens it."""
-    command = ["-m", "registryctl", "tunnel", "--kube-context", plan.kube_context, "--push-port", str(port)]
-    return Way("tunnel", port, [sys.executable, *command], {"KUBECONFIG": str(plan.kubeconfig)})
+    command = ["-m", "registryctl", "tunnel", "--kube-context", spec.kube_context, "--push-port", str(port)]
+    return Way("tunnel", port, [sys.executable, *command], {"KUBECONFIG": str(spec.kubeconfig)})
 
 
-def kubectl(plan: Plan, settings: Settings, pod: str, port: int) -> Way:
+def kubectl(spec: ClusterSpec, settings: Settings, pod: str, port: int) -> Way:
     """`kubectl port-forward`."""
-    where = [f"--kubeconfig={plan.kubeconfig}", f"--namespace={settings.namespace}"]
+    where = [f"--kubeconfig={spec.kubeconfig}", f"--namespace={settings.namespace}"]
     return Way("kubectl", port, [str(tool("kubectl")), *where, "port-forward", f"pod/{pod}", f"{port}:{WRITE_PORT}"])
 
 
-def kr8s(plan: Plan, settings: Settings, pod: str, port: int) -> Way:
+def kr8s(spec: ClusterSpec, settings: Settings, pod: str, port: int) -> Way:
     """The port-forward of the Python library kr8s."""
-    where = [str(plan.kubeconfig), plan.kube_context, settings.namespace, pod]
+    where = [str(spec.kubeconfig), spec.kube_context, settings.namespace, pod]
     return Way("kr8s", port, [sys.executable, "-m", "tests.bench.kr8s_forward", *where, str(port)])
 
 

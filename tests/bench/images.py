@@ -22,8 +22,8 @@ from lab.commands import run_logged
 from lab.errors import LabError
 from lab.machines import Machine
 from lab.nodes import CONTAINERD_SOCKET
-from lab.plan import NodePlan
 from lab.progress import Progress
+from lab.spec import NodeSpec
 from lab.waiting import wait_for
 from tests.bench import edits, table
 from tests.bench.forwarders import process_in
@@ -100,7 +100,7 @@ def _renew(life: Life) -> None:
 
 
 def _ours(lab: Lab, text: str) -> Sample:
-    pid = process_in(pod_of(lab.plan, settings())["metadata"]["uid"])
+    pid = process_in(pod_of(lab.spec, settings())["metadata"]["uid"])
     before = _loopback_bytes(pid)
     took = seconds(lambda: edits.with_pulumi(lab, text))
     return Sample(took, _loopback_bytes(pid) - before)
@@ -122,9 +122,9 @@ def _loader(lab: Lab, text: str) -> Sample:
         edits.build(lab, name, push=False)
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
             _save(lab.docker_host, name, Path(archive.name))
-            size = Path(archive.name).stat().st_size * len(lab.plan.nodes)
+            size = Path(archive.name).stat().st_size * len(lab.spec.nodes)
             with ThreadPoolExecutor() as threads:
-                list(threads.map(partial(_import, lab, Path(archive.name)), lab.plan.nodes))
+                list(threads.map(partial(_import, lab, Path(archive.name)), lab.spec.nodes))
         _run_pods(lab, name)
 
     return Sample(seconds(load), size)
@@ -137,8 +137,8 @@ def _save(docker_host: str, name: str, archive: Path) -> None:
             file.write(chunk)
 
 
-def _import(lab: Lab, archive: Path, node: NodePlan) -> None:
-    socket = Machine(lab.plan, node.name).run / CONTAINERD_SOCKET
+def _import(lab: Lab, archive: Path, node: NodeSpec) -> None:
+    socket = Machine(lab.spec, node.name).run / CONTAINERD_SOCKET
     command = ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive)]
     run_logged(command, log=LOG, limit=COMMAND_SECONDS)
 
@@ -147,16 +147,16 @@ def _run_pods(lab: Lab, name: str) -> None:
     """Run the image on each node as it was imported, until it is ready there."""
     label = name.replace(":", "-")
     container = {"name": "web", "image": f"docker.io/library/{name}", "imagePullPolicy": "Never"}
-    for node in lab.plan.nodes:
+    for node in lab.spec.nodes:
         metadata = {"name": f"{label}-{node.name}", "labels": {"app": label}}
         spec = {"nodeName": node.name, "automountServiceAccountToken": False, "containers": [container]}
-        if not kube_api.create(lab.plan, _PODS, {"metadata": metadata, "spec": spec}):
+        if not kube_api.create(lab.spec, _PODS, {"metadata": metadata, "spec": spec}):
             raise LabError(f"The API server did not take a pod for node {node.name}.")
 
     def ready() -> bool:
-        found = kube_api.get(lab.plan, f"{_PODS}?labelSelector=app%3D{label}") or {"items": []}
+        found = kube_api.get(lab.spec, f"{_PODS}?labelSelector=app%3D{label}") or {"items": []}
         states = [status["ready"] for pod in found["items"] for status in pod["status"].get("containerStatuses", [])]
-        return states == [True] * len(lab.plan.nodes)
+        return states == [True] * len(lab.spec.nodes)
 
     wait_for(ready, f"pods to run {name}", log=LOG, seconds=PODS_SECONDS)
 

@@ -20,9 +20,9 @@ from lab import cluster, docker_engine
 from lab.commands import run_logged
 from lab.errors import LabError
 from lab.places import STATE
-from lab.plan import Plan
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT, environment
+from lab.spec import ClusterSpec
 from tests.bench import table
 from tests.bench.places import CLUSTER, SITE, STACK, in_backend
 
@@ -87,22 +87,22 @@ class Lab:
 
     Attributes:
         life: whose it is.
-        plan: its cluster.
+        spec: its cluster.
         docker_host: the address of its Docker engine.
         env: the environment in which `pulumi` works with it.
     """
 
     life: Life
-    plan: Plan
+    spec: ClusterSpec
     docker_host: str
     env: Mapping[str, str]
 
     @classmethod
     def running(cls, life: Life) -> "Lab":
         """The lab that the demo has left running."""
-        plan, engine = cluster.known(CLUSTER), docker_engine.up(QUIET, SITE)
-        env = environment(kubeconfig=plan.kubeconfig, docker_host=engine.host)
-        return cls(life, plan, engine.host, in_backend(env, life.backend))
+        spec, engine = cluster.known(CLUSTER), docker_engine.up(QUIET, SITE)
+        env = environment(kubeconfig=spec.kubeconfig, docker_host=engine.host)
+        return cls(life, spec, engine.host, in_backend(env, life.backend))
 
     def up(self, project: Path, changes: set[str]) -> None:
         """`pulumi up`, which has to make these kinds of changes and no others."""

@@ -16,8 +16,8 @@ import yaml
 from kube_registry.spec.settings import Settings
 from lab.docker_engine import Site
 from lab.places import RUN, STATE
-from lab.plan import Plan
 from lab.pulumi_home import CHECKOUT
+from lab.spec import ClusterSpec
 
 CLUSTER = "bench"
 SITE = Site(STATE / "bench-docker", RUN / "bench-docker", bridge="lab-bench", address="10.120.1.1/24")
@@ -26,7 +26,7 @@ STACK = "dev"
 """What the demo calls its stacks."""
 
 DOWNSTREAM = Path("examples", "downstream")
-_NAMES = Plan(CLUSTER, index=0, proxy_modes=())
+_NAMES = ClusterSpec(CLUSTER, index=0, proxy_modes=())
 """Says what follows of the cluster's name alone, before there is a cluster."""
 
 KUBE_CONTEXT = _NAMES.kube_context

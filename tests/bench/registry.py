@@ -12,70 +12,70 @@ from components.registry_pod import config_files, deployment_spec
 from kube_registry.names import READ_PORT, REGISTRY, labels, selector
 from kube_registry.spec.settings import Settings
 from lab.errors import LabError
-from lab.plan import Plan
+from lab.spec import ClusterSpec
 from lab.toolchain import tool
 
 READY_SECONDS = 120
 """How long the registry may take to run."""
 
 
-def settings_for(plan: Plan, push_port: int) -> Settings:
+def settings_for(spec: ClusterSpec, push_port: int) -> Settings:
     """The settings of a registry in that cluster."""
-    config = {"kubeContext": plan.kube_context, "kubeconfig": str(plan.kubeconfig), "pushPort": push_port}
-    return Settings.parse({**config, "images": {"app": {}}}, project="kube-registry", stack=plan.name)
+    config = {"kubeContext": spec.kube_context, "kubeconfig": str(spec.kubeconfig), "pushPort": push_port}
+    return Settings.parse({**config, "images": {"app": {}}}, project="kube-registry", stack=spec.name)
 
 
-def deploy(plan: Plan, settings: Settings) -> None:
+def deploy(spec: ClusterSpec, settings: Settings) -> None:
     """Make the registry, and return when it runs. Idempotent.
 
     Raises:
         LabError: it does not run.
     """
     objects = {"apiVersion": "v1", "kind": "List", "items": list(_manifests(settings))}
-    kubectl(plan, "apply", "--filename=-", given=json.dumps(objects))
-    wait_ready(plan, settings)
+    kubectl(spec, "apply", "--filename=-", given=json.dumps(objects))
+    wait_ready(spec, settings)
 
 
-def wait_ready(plan: Plan, settings: Settings) -> None:
+def wait_ready(spec: ClusterSpec, settings: Settings) -> None:
     """Return when the registry runs.
 
     Raises:
         LabError: it does not.
     """
     rollout = ("rollout", "status", f"--namespace={settings.namespace}", f"deployment/{REGISTRY}")
-    kubectl(plan, *rollout, f"--timeout={READY_SECONDS}s")
+    kubectl(spec, *rollout, f"--timeout={READY_SECONDS}s")
 
 
-def pod_of(plan: Plan, settings: Settings) -> dict[str, Any]:
+def pod_of(spec: ClusterSpec, settings: Settings) -> dict[str, Any]:
     """The registry's pod, where there is just one.
 
     Raises:
         LabError: there is none, or more than one.
     """
     listed = kubectl(
-        plan, "get", "pods", f"--namespace={settings.namespace}", f"--selector={selector('registry')}", "--output=json"
+        spec, "get", "pods", f"--namespace={settings.namespace}", f"--selector={selector('registry')}", "--output=json"
     )
     pods: list[dict[str, Any]] = json.loads(listed)["items"]
     if len(pods) != 1:
-        raise LabError(f"The registry in cluster {plan.name} has {len(pods)} pods, not 1.")
+        raise LabError(f"The registry in cluster {spec.name} has {len(pods)} pods, not 1.")
     return pods[0]
 
 
-def kubectl(plan: Plan, *words: str, given: str | None = None) -> str:
+def kubectl(spec: ClusterSpec, *words: str, given: str | None = None) -> str:
     """What kubectl prints.
 
     Args:
-        plan: the cluster.
+        spec: the cluster.
         words: its arguments.
         given: its standard input.
 
     Raises:
         LabError: it failed.
     """
-    command = [str(tool("kubectl")), f"--kubeconfig={plan.kubeconfig}", *words]
+    command = [str(tool("kubectl")), f"--kubeconfig={spec.kubeconfig}", *words]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=2 * READY_SECONDS)
     if done.returncode:
-        raise LabError(f"kubectl {' '.join(words)} on cluster {plan.name} failed: {done.stderr.strip()}")
+        raise LabError(f"kubectl {' '.join(words)} on cluster {spec.name} failed: {done.stderr.strip()}")
     return done.stdout
 
 

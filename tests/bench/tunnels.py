@@ -14,8 +14,8 @@ from time import monotonic
 
 from lab import cluster, docker_engine
 from lab.errors import LabError
-from lab.plan import Plan
 from lab.progress import Progress
+from lab.spec import ClusterSpec
 from tests.bench import forwarders
 from tests.bench.forwarders import Forwarder, Way
 from tests.bench.places import CLUSTER, PUSH_PORT, SITE
@@ -70,10 +70,10 @@ class Results:
 def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
     """The lines of the table; the first is its head."""
     results, steps = Results(), progress.steps(repetitions)
-    with _lab(progress) as (plan, docker_host):
-        ways = _ways(plan)
+    with _lab(progress) as (spec, docker_host):
+        ways = _ways(spec)
         with ExitStack() as opened:
-            log = plan.log("bench.forwarders")
+            log = spec.log("bench.forwarders")
             there = [(way.name, opened.enter_context(forwarders.running(way, log))) for way in ways]
             transfers = _transfers(docker_host, there[0][1].port)
             for number in range(repetitions):
@@ -86,28 +86,28 @@ def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
 
 
 @contextmanager
-def _lab(progress: Progress) -> Iterator[tuple[Plan, str]]:
+def _lab(progress: Progress) -> Iterator[tuple[ClusterSpec, str]]:
     """A cluster of one node with a registry, and the address of a Docker engine."""
     cluster.down(CLUSTER)
     try:
         engine = docker_engine.up(progress, SITE)
         cluster.up(CLUSTER, nodes=1, report=progress)
-        plan = cluster.known(CLUSTER)
-        deploy(plan, settings_for(plan, PUSH_PORT))
-        yield plan, engine.host
+        spec = cluster.known(CLUSTER)
+        deploy(spec, settings_for(spec, PUSH_PORT))
+        yield spec, engine.host
     finally:
         cluster.down(CLUSTER)
         docker_engine.down(progress, SITE)
 
 
-def _ways(plan: Plan) -> list[Way]:
-    settings = settings_for(plan, PUSH_PORT)
-    pod = pod_of(plan, settings)
+def _ways(spec: ClusterSpec) -> list[Way]:
+    settings = settings_for(spec, PUSH_PORT)
+    pod = pod_of(spec, settings)
     name = pod["metadata"]["name"]
     return [
-        forwarders.ours(plan, FIRST_PORT),
-        forwarders.kubectl(plan, settings, name, FIRST_PORT + 1),
-        forwarders.kr8s(plan, settings, name, FIRST_PORT + 2),
+        forwarders.ours(spec, FIRST_PORT),
+        forwarders.kubectl(spec, settings, name, FIRST_PORT + 1),
+        forwarders.kr8s(spec, settings, name, FIRST_PORT + 2),
         forwarders.direct(pod, FIRST_PORT + 3),
     ]
 

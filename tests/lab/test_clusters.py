@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cluster, images, plan, processes
+from lab import cluster, images, processes, spec
 from lab.cluster import Cluster, Node
 from lab.errors import LabError
 from lab.toolchain import tool
@@ -23,7 +23,7 @@ from lab.waiting import wait_for
 NAME = "labtest"
 MODES = ("iptables", "nftables")
 NODE_PORT = 30777
-FOLDER = plan.folder_of(NAME)
+FOLDER = spec.folder_of(NAME)
 LOGS = FOLDER / "logs"
 
 pytestmark = pytest.mark.lab
@@ -57,18 +57,18 @@ def records() -> dict[Path, processes.Process]:
 def down_and_nothing_is_left() -> None:
     """What runs in a pod is in a group of the node, so that no group means no pod."""
     running = [process for process in records().values() if process.alive]
-    planned = plan.saved(NAME)
+    wanted = spec.saved(NAME)
     groups = list(Path("/sys/fs/cgroup").glob(f"*/*/{NAME}"))
     assert running
-    assert planned
+    assert wanted
     cluster.down(NAME)
     assert not [process for process in running if process.alive]
     assert not processes._marked(NAME)
     assert not [group for group in groups if group.exists()]
     assert str(FOLDER) not in Path("/proc/mounts").read_text()
-    assert not (Path("/sys/class/net") / planned.host_interface).exists()
+    assert not (Path("/sys/class/net") / wanted.host_interface).exists()
     assert not FOLDER.exists()
-    assert NAME not in plan.names()
+    assert NAME not in spec.names()
 
 
 def reached() -> bool:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cluster, demo, docker_engine, far_engine, plan
+from lab import cluster, demo, docker_engine, far_engine, spec
 
 
 class TestDown:
@@ -15,7 +15,7 @@ class TestDown:
         stack.parent.mkdir(parents=True)
         stack.touch()
         monkeypatch.setattr(demo, "BACKEND", backend)
-        monkeypatch.setattr(plan, "names", list)
+        monkeypatch.setattr(spec, "names", list)
         for engine in (docker_engine, far_engine):
             monkeypatch.setattr(engine, "down", lambda _: None)  # the machine's own stays up
         assert cluster.clusters() == []

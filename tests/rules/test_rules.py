@@ -9,12 +9,12 @@ from components.node_proxy import Listener, daemon_set_spec
 from components.registry_pod import deployment_spec
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
-from kube_registry.rules.rules import Limits, broken
+from kube_registry.rules.rules import Allowed, broken
 from kube_registry.spec.settings import Settings
 from tests.fakes.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
 
 SETTINGS = Settings.parse({"kubeContext": "c", "images": {"app": {}}}, project="kube-registry", stack="s")
-LIMITS = Limits.of(SETTINGS)
+LIMITS = Allowed.of(SETTINGS)
 DIGEST = f"sha256:{'0' * 64}"
 
 
@@ -137,8 +137,8 @@ class TestAllowedRegistries:
             allowed_names([entry])
 
     def rules(self, entry: str, image: str) -> list[str]:
-        limits = Limits.of(SETTINGS, registries=allowed_names([entry]))
-        return [each.rule for each in broken("kubernetes:core/v1:Pod", "it", {"spec": pod(image)}, limits)]
+        allowed = Allowed.of(SETTINGS, registries=allowed_names([entry]))
+        return [each.rule for each in broken("kubernetes:core/v1:Pod", "it", {"spec": pod(image)}, allowed)]
 
 
 class TestWriteDoor:
@@ -177,9 +177,9 @@ class TestNodePort:
         assert service("shop", port=1, nodePort=port) == {}
 
     def test_the_range_can_be_another(self) -> None:
-        limits = Limits.of(SETTINGS, range(20000, 20010))
+        allowed = Allowed.of(SETTINGS, range(20000, 20010))
         inputs = {"spec": {"ports": [{"port": 1, "nodePort": 20009}]}}
-        assert broken("kubernetes:core/v1:Service", "it", inputs, limits) == []
+        assert broken("kubernetes:core/v1:Service", "it", inputs, allowed) == []
 
 
 class TestPrivileged:

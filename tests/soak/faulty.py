@@ -22,7 +22,7 @@ from pathlib import Path
 from kube_registry.names import USER_AGENT
 from kube_registry.tunnel.local_end import reset
 from lab import pki
-from lab.plan import Plan
+from lab.spec import ClusterSpec
 from tests.fakes.connecting import server_tls
 
 ODDS = 0.1
@@ -113,22 +113,22 @@ class FaultyServer:
 
 
 @asynccontextmanager
-async def faulty_api_server(plan: Plan, seed: int, folder: Path) -> AsyncIterator[FaultyServer]:
+async def faulty_api_server(spec: ClusterSpec, seed: int, folder: Path) -> AsyncIterator[FaultyServer]:
     """Run one on loopback.
 
     Args:
-        plan: the cluster.
+        spec: the cluster.
         seed: decides which requests meet which faults.
         folder: gets the kubeconfig and the proxy's own credentials.
     """
-    authority = pki.found(plan.pki)
+    authority = pki.found(spec.pki)
     identity = pki.issue(authority, "faulty", groups=["system:masters"])
     kubeconfig, credentials = folder / "kubeconfig.json", folder / "faulty.pem"
     pki.write_secret(credentials, identity.certificate + identity.key)
     tls = ssl.create_default_context(cafile=str(authority.certificate))
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     tls.load_cert_chain(credentials)
-    host, _, port = plan.server.removeprefix("https://").partition(":")
+    host, _, port = spec.server.removeprefix("https://").partition(":")
     faults = Faults(random.Random(f"{seed} faults"))  # noqa: S311 - nothing is kept secret with it
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +145,7 @@ async def faulty_api_server(plan: Plan, seed: int, folder: Path) -> AsyncIterato
 
     serving = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls(authority, ("127.0.0.1",)))
     server = f"https://127.0.0.1:{serving.sockets[0].getsockname()[1]}"
-    pki.write_secret(kubeconfig, pki.kubeconfig(authority, identity, server=server, kube_context=plan.kube_context))
+    pki.write_secret(kubeconfig, pki.kubeconfig(authority, identity, server=server, kube_context=spec.kube_context))
     async with serving:
         yield FaultyServer(kubeconfig, faults)
 

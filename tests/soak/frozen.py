@@ -15,7 +15,7 @@ from kube_registry.tunnel.listener import Tunnel
 from kube_registry.tunnel.watch import STRIKES, WATCH_SECONDS
 from lab import control_plane
 from lab.errors import LabError
-from lab.plan import Plan
+from lab.spec import ClusterSpec
 from tests.soak.kills import held, tunnel_of
 from tests.soak.place import Place
 from tests.soak.pushes import fresh_image, push, read_back
@@ -44,7 +44,7 @@ async def freeze(place: Place, seed: int) -> str:
         tunnel = tunnel_of(path)
         pushing = asyncio.ensure_future(push(place, path, await fresh_image(place, "frozen"), say))
         await _sent(tunnel, sent)
-        with frozen_api_server(place.plan):
+        with frozen_api_server(place.spec):
             start = time.monotonic()
             await _hanging_are_cut(tunnel)
             cut = time.monotonic() - start
@@ -89,9 +89,9 @@ async def _hanging_are_cut(tunnel: Tunnel) -> None:
 
 
 @contextmanager
-def frozen_api_server(plan: Plan) -> Iterator[None]:
+def frozen_api_server(spec: ClusterSpec) -> Iterator[None]:
     """Stop a cluster's API server, and let it go on at the end."""
-    process = control_plane.machine_of(plan).process("kube-apiserver")
+    process = control_plane.machine_of(spec).process("kube-apiserver")
     if not process or not process.alive:
         raise LabError("The API server does not run.")
     parent = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])

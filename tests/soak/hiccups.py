@@ -56,7 +56,7 @@ class Updates:
         """
         if self.dice.random() < FORGETS:
             for kind, name in (("lease", REGISTRY), ("configmap", PROBE)):
-                kubectl(self.place.plan, "delete", kind, name, f"--namespace={NAMESPACE}", "--ignore-not-found")
+                kubectl(self.place.spec, "delete", kind, name, f"--namespace={NAMESPACE}", "--ignore-not-found")
         site = self.lab.life.project / "app" / "site"
         (site / "data").write_bytes(self.dice.randbytes(APP_BYTES))
         self.lab.life.write(f"update {number}")
@@ -80,7 +80,7 @@ async def hiccup(place: Place, seed: int, seconds: float) -> str:
     await asyncio.to_thread(provide_plugins, place.progress)
     with TemporaryDirectory(prefix="kube-registry-soak-") as name:
         folder = Path(name)
-        async with faulty_api_server(place.plan, seed, folder) as faulty:
+        async with faulty_api_server(place.spec, seed, folder) as faulty:
             lab = _lab(place, faulty, folder)
             updates = Updates(place, lab, random.Random(f"{seed} updates"))  # noqa: S311 - no secret
             took = await asyncio.to_thread(_update, updates, faulty, seconds)
@@ -97,9 +97,9 @@ async def hiccup(place: Place, seed: int, seconds: float) -> str:
 def _update(updates: Updates, faulty: FaultyServer, seconds: float) -> list[float]:
     """The seconds that each update took; a tunnel opened by hand stays open meanwhile."""
     say, end, took = updates.place.progress.say, time.monotonic() + seconds, list[float]()
-    tunnel = forwarders.ours(updates.place.plan, MANUAL_PORT)
+    tunnel = forwarders.ours(updates.place.spec, MANUAL_PORT)
     tunnel = replace(tunnel, env={"KUBECONFIG": str(faulty.kubeconfig)})
-    with forwarders.running(tunnel, updates.place.plan.log("soak.hiccups")):
+    with forwarders.running(tunnel, updates.place.spec.log("soak.hiccups")):
         while time.monotonic() < end:
             start = time.monotonic()
             if took:
@@ -113,12 +113,12 @@ def _update(updates: Updates, faulty: FaultyServer, seconds: float) -> list[floa
 
 def _lab(place: Place, faulty: FaultyServer, folder: Path) -> Lab:
     project = copy_ours(
-        folder / "program", place.plan.kube_context, namespace=NAMESPACE, nodePort=NODE_PORT, pushPort=PUSH_PORT
+        folder / "program", place.spec.kube_context, namespace=NAMESPACE, nodePort=NODE_PORT, pushPort=PUSH_PORT
     )
     life = Life("kube-registry", project, folder / "state", edits.of_ours)
     life.backend.mkdir()
     env = environment(kubeconfig=faulty.kubeconfig, docker_host=place.docker_host)
-    return Lab(life, place.plan, place.docker_host, in_backend(env, life.backend))
+    return Lab(life, place.spec, place.docker_host, in_backend(env, life.backend))
 
 
 def _counted(faults: Faults) -> str:

@@ -23,8 +23,8 @@ def stay_idle(place: Place, seconds: float) -> str:
     Raises:
         LabError: there was no answer, or not at once.
     """
-    log = place.plan.log("soak.tunnel")
-    with forwarders.running(forwarders.ours(place.plan, MANUAL_PORT), log) as tunnel:
+    log = place.spec.log("soak.tunnel")
+    with forwarders.running(forwarders.ours(place.spec, MANUAL_PORT), log) as tunnel:
         with closing(HTTPConnection("127.0.0.1", tunnel.port, timeout=10 * AT_ONCE_SECONDS)) as old:
             _ask(old)
             place.progress.say(f"idle since {time.strftime('%H:%M:%S')}, for {duration(seconds)}")

@@ -47,7 +47,7 @@ async def kill(place: Place, seed: int, times: int) -> str:
                 f"{pushed.tries} tries, {took:.1f} s: {ended}"
             )
             seen.append(pushed)
-            await asyncio.to_thread(wait_ready, place.plan, place.settings)
+            await asyncio.to_thread(wait_ready, place.spec, place.settings)
             if pushed.digest:
                 await read_back(place, pushed.digest)
         for pushed in seen:
@@ -85,8 +85,8 @@ def tunnel_of(path: PushPath) -> Tunnel:
 async def _take_away(place: Place, path: PushPath, delay: float, way: str) -> int:
     """Take the pod away after so many seconds; how many connections were open then."""
     await asyncio.sleep(delay)
-    pod = (await asyncio.to_thread(pod_of, place.plan, place.settings))["metadata"]["name"]
+    pod = (await asyncio.to_thread(pod_of, place.spec, place.settings))["metadata"]["name"]
     delete = ("delete", "pod", pod, f"--namespace={place.settings.namespace}", "--wait=false", *_WAYS[way])
     connections = len(tunnel_of(path).connections)
-    await asyncio.to_thread(kubectl, place.plan, *delete)
+    await asyncio.to_thread(kubectl, place.spec, *delete)
     return connections

@@ -9,8 +9,8 @@ from lab import cluster, docker_engine
 from lab.docker_engine import Site
 from lab.parts import KUBERNETES, REGISTRY
 from lab.places import RUN, STATE
-from lab.plan import Plan
 from lab.progress import Progress
+from lab.spec import ClusterSpec
 from lab.toolchain import provide
 from tests.bench.registry import deploy, settings_for
 
@@ -27,13 +27,13 @@ class Place:
     """The running lab.
 
     Attributes:
-        plan: its cluster.
+        spec: its cluster.
         settings: those of the registry in it.
         docker_host: the address of its Docker engine.
         progress: who is told what goes on.
     """
 
-    plan: Plan
+    spec: ClusterSpec
     settings: Settings
     docker_host: str
     progress: Progress
@@ -41,7 +41,7 @@ class Place:
     @property
     def read_door(self) -> tuple[str, int]:
         """Where the registry is read, by the node's own address."""
-        return self.plan.nodes[0].address, self.settings.node_port
+        return self.spec.nodes[0].address, self.settings.node_port
 
 
 @contextmanager
@@ -51,10 +51,10 @@ def lab(progress: Progress) -> Iterator[Place]:
     try:
         engine = docker_engine.up(progress, SITE)
         cluster.up(CLUSTER, nodes=1, report=progress)
-        plan = cluster.known(CLUSTER)
-        settings = settings_for(plan, PUSH_PORT)
-        deploy(plan, settings)
-        yield Place(plan, settings, engine.host, progress)
+        spec = cluster.known(CLUSTER)
+        settings = settings_for(spec, PUSH_PORT)
+        deploy(spec, settings)
+        yield Place(spec, settings, engine.host, progress)
     finally:
         cluster.down(CLUSTER)
         docker_engine.down(progress, SITE)

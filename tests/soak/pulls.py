@@ -149,6 +149,6 @@ async def _push_on(door: aiohttp.ClientSession, seen: Seen) -> None:
 
 def _take_away(place: Place, options: tuple[str, ...]) -> None:
     """Delete the pod, and return when the next one runs."""
-    pod = pod_of(place.plan, place.settings)["metadata"]["name"]
-    kubectl(place.plan, "delete", "pod", pod, f"--namespace={place.settings.namespace}", *options)
-    wait_ready(place.plan, place.settings)
+    pod = pod_of(place.spec, place.settings)["metadata"]["name"]
+    kubectl(place.spec, "delete", "pod", pod, f"--namespace={place.settings.namespace}", *options)
+    wait_ready(place.spec, place.settings)

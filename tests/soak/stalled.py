@@ -39,8 +39,8 @@ def stall(place: Place, seed: int) -> str:
         LabError: not all bytes arrived, or the tunnel held too many.
     """
     dice, blob = random.Random(seed), Blob.random(BLOB)  # noqa: S311 - nothing is kept secret with it
-    log = place.plan.log("soak.tunnel")
-    with forwarders.running(forwarders.ours(place.plan, MANUAL_PORT), log) as tunnel:
+    log = place.spec.log("soak.tunnel")
+    with forwarders.running(forwarders.ours(place.spec, MANUAL_PORT), log) as tunnel:
         put(tunnel.port, blob)
         before, start = tunnel.peak_memory, time.monotonic()
         stalls, stalled, times = 0, 0.0, TOTAL // BLOB

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cluster, plan, processes
+from lab import cluster, processes, spec
 from tests.e2e.conftest import CHECKOUT, Lab
 
 pytestmark = pytest.mark.lab
@@ -90,7 +90,7 @@ class TestDemo:
 
     def test_make_down_leaves_nothing(self) -> None:
         run("make down", CHECKOUT)
-        assert plan.names() == []
+        assert spec.names() == []
         assert processes._marked("dev") == []
         assert "kube-registry-lab" not in Path("/proc/mounts").read_text()
         assert list(Path("/sys/class/net").glob("lab*")) == []

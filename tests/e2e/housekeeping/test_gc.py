@@ -28,7 +28,7 @@ from kube_registry.registry.probe_image import probe_config
 from kube_registry.registry.read_back import missing_content
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
-from lab.cluster import known as plan_of
+from lab.cluster import known as spec_of
 from tests.e2e.commands import commands_of, paste, tried
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.registry.test_registry import pulled
@@ -92,7 +92,7 @@ def lacking(settings: Settings, repository: str, digest: str) -> list[str]:
 
 def stored(lab: Lab) -> int:
     """Bytes of all blobs on the volume."""
-    return sum(file.stat().st_size for file in plan_of(lab.cluster.name).volumes.rglob("blobs/sha256/*/*/data"))
+    return sum(file.stat().st_size for file in spec_of(lab.cluster.name).volumes.rglob("blobs/sha256/*/*/data"))
 
 
 def listed(program: Program) -> dict[str, dict[str, object]]:
@@ -307,7 +307,7 @@ class TestUnreadable:
         self, lab: Lab, deployed: Program, settings: Settings, words: tuple[str, ...]
     ) -> None:
         digest = push(settings, "unreadable", "v1", os.urandom(64))
-        (folder,) = plan_of(lab.cluster.name).volumes.rglob("repositories/unreadable")
+        (folder,) = spec_of(lab.cluster.name).volumes.rglob("repositories/unreadable")
         mode = folder.stat().st_mode
         folder.chmod(0)
         try:

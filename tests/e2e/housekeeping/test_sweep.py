@@ -19,8 +19,8 @@ from kube_registry.housekeeping.sweep import STOP_SECONDS
 from kube_registry.kube.client import open_client
 from kube_registry.lease.errors import LeaseLostError
 from kube_registry.spec.settings import Settings
-from lab.cluster import known as plan_of
-from lab.plan import Plan
+from lab.cluster import known as spec_of
+from lab.spec import ClusterSpec
 from tests.e2e.conftest import Lab, Program
 from tests.e2e.housekeeping.test_lease import garbage, is_there
 from tests.soak.frozen import frozen_api_server
@@ -41,15 +41,15 @@ class Hang:
     """A file that whoever reads it waits for ever: a named pipe among the manifests of a repository.
 
     Args:
-        plan: of the cluster whose volume gets it.
+        spec: of the cluster whose volume gets it.
     """
 
-    plan: Plan
+    spec: ClusterSpec
 
     @property
     def file(self) -> Path:
         """The link of a manifest."""
-        (root,) = self.plan.volumes.rglob("docker/registry/v2")
+        (root,) = self.spec.volumes.rglob("docker/registry/v2")
         return root / "repositories" / "hang" / "_manifests" / "revisions" / "sha256" / ("a" * 64) / "link"
 
     def say(self, words: str) -> None:
@@ -61,7 +61,7 @@ class Hang:
 
     def process(self) -> int | None:
         """Return the id of the collection's process in the pod; None if it does not run."""
-        volumes = {each.stat().st_ino for each in self.plan.volumes.iterdir()}
+        volumes = {each.stat().st_ino for each in self.spec.volumes.iterdir()}
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 is_one = (folder / "cmdline").read_bytes().startswith(b"registry\0garbage-collect")
@@ -87,7 +87,7 @@ class Hang:
 
 @pytest.fixture
 def hang(lab: Lab) -> Iterator[Hang]:
-    hang = Hang(plan_of(lab.cluster.name))
+    hang = Hang(spec_of(lab.cluster.name))
     yield hang
     hang.remove()
 
@@ -112,7 +112,7 @@ async def test_it_is_stopped_while_the_api_server_is_frozen_and_does_not_go_on_w
 ) -> None:
     old = await garbage(settings)
     async with asyncio.timeout(2 * LONG_SECONDS), collecting(settings, hang) as task:
-        with frozen_api_server(hang.plan):
+        with frozen_api_server(hang.spec):
             assert await poll(hang.ended, seconds=STOP_SECONDS + SLACK_SECONDS, pause=0.1)
             with pytest.raises(LeaseLostError):
                 await task
@@ -129,7 +129,7 @@ async def test_it_is_stopped_although_answers_that_are_too_old_go_on_to_come(
     await garbage(settings)
     async with (
         asyncio.timeout(2 * LONG_SECONDS),
-        crawling(hang.plan, settings, tmp_path) as (slow, crawl),
+        crawling(hang.spec, settings, tmp_path) as (slow, crawl),
         collecting(slow, hang) as task,
     ):
         crawl.set()
@@ -139,10 +139,12 @@ async def test_it_is_stopped_although_answers_that_are_too_old_go_on_to_come(
 
 
 @asynccontextmanager
-async def crawling(plan: Plan, settings: Settings, folder: Path) -> AsyncIterator[tuple[Settings, asyncio.Event]]:
+async def crawling(
+    spec: ClusterSpec, settings: Settings, folder: Path
+) -> AsyncIterator[tuple[Settings, asyncio.Event]]:
     """A proxy before the API server with a deep buffer: once that is set, it passes on piece by piece what it takes."""
     crawl = asyncio.Event()
-    host, _, port = plan.server.removeprefix("https://").partition(":")
+    host, _, port = spec.server.removeprefix("https://").partition(":")
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, crawls: bool) -> None:
         pieces: asyncio.Queue[bytes] = asyncio.Queue()

@@ -14,7 +14,7 @@ from kube_registry.registry.api import CONFIG, LAYER, MANIFEST, digest_of
 from kube_registry.registry.probe_image import probe_config
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
-from lab.cluster import known as plan_of
+from lab.cluster import known as spec_of
 from lab.toolchain import tool
 from tests.e2e.commands import commands_of, tried
 from tests.e2e.conftest import Lab, Program
@@ -28,14 +28,14 @@ TAKES_AWAY, PUSHES_AGAIN = "what takes it away, so that it can be pushed again, 
 
 
 def file_of(lab: Lab, digest: str) -> Path:
-    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
+    (file,) = spec_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
     return file
 
 
 def link_of(lab: Lab, of: str, digest: str) -> Path:
     """The file by which a repository has a blob (`of` is REPOSITORY/_layers) or a manifest (/_manifests/revisions)."""
     number = digest.removeprefix("sha256:")
-    (file,) = plan_of(lab.cluster.name).volumes.rglob(f"repositories/{of}/sha256/{number}/link")
+    (file,) = spec_of(lab.cluster.name).volumes.rglob(f"repositories/{of}/sha256/{number}/link")
     return file
 
 

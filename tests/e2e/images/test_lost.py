@@ -10,7 +10,7 @@ import pytest
 from kube_registry.names import image_urn
 from kube_registry.spec.endpoints import Reference, parse_reference
 from kube_registry.spec.settings import Settings
-from lab.cluster import known as plan_of
+from lab.cluster import known as spec_of
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import STACK, Lab, Program, settings_of
 from tests.fakes.writing import pushing
@@ -61,7 +61,7 @@ async def delete_manifest(settings: Settings, repository: str, digest: str) -> N
 
 def layers(lab: Lab, repository: str) -> list[Path]:
     """Where the volume keeps the layers that a repository has, the largest first."""
-    volumes = plan_of(lab.cluster.name).volumes
+    volumes = spec_of(lab.cluster.name).volumes
     digests = {link.parent.name for link in volumes.rglob(f"repositories/{repository}/_layers/sha256/*/link")}
     files = [file for file in volumes.rglob("blobs/sha256/*/*/data") if file.parent.name in digests]
     return sorted(files, key=lambda file: file.stat().st_size, reverse=True)

@@ -31,9 +31,9 @@ def test_what_is_imported_into_the_nodes_runs_on_them(lab: Lab, tmp_path: Path) 
     got = f"docker load --quiet --input {archive()}"  # in place of `docker pull`, an engine that runs may lack some
     for command in (got, *SAVE):
         subprocess.run(shlex.split(command), cwd=tmp_path, env=dict(lab.env), check=True, timeout=60)
-    plan = known(lab.cluster.name)
-    for node in plan.nodes:
-        machine = nodes.machine_of(plan, node)
+    spec = known(lab.cluster.name)
+    for node in spec.nodes:
+        machine = nodes.machine_of(spec, node)
         shutil.copy(tmp_path / "images.tar", machine.var / "lib")
 
         def run(command: str, on: Machine = machine) -> str:
@@ -44,9 +44,9 @@ def test_what_is_imported_into_the_nodes_runs_on_them(lab: Lab, tmp_path: Path) 
         assert run(IMPORT[-1]) == ""
         assert [run(command) for command in IMPORT][-1].strip() == image
         pod = f"offline-{node.name}"
-        spec = f'{{"spec": {{"nodeName": "{node.name}"}}}}'
+        overrides = f'{{"spec": {{"nodeName": "{node.name}"}}}}'
         version = ("--restart=Never", "--image-pull-policy=Never", "--command", "--", "registry", "--version")
-        lab.kubectl("run", pod, f"--image={image}", f"--overrides={spec}", *version)
+        lab.kubectl("run", pod, f"--image={image}", f"--overrides={overrides}", *version)
         lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{pod}", "--timeout=20s")
         lab.kubectl("delete", "pod", pod, "--wait=false")
 

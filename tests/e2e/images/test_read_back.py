@@ -15,7 +15,7 @@ from kube_registry.registry.errors import ContentMissingError, RegistryError
 from kube_registry.registry.probe_image import probe_config
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.settings import Settings
-from lab.cluster import known as plan_of
+from lab.cluster import known as spec_of
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, settings_of
 
@@ -86,7 +86,7 @@ class TestReadBack:
         layer = b"three" if left else b"four!"
         digest = digest_of(layer)
         async with pushed(settings, layer) as (path, name, result):
-            (file,) = plan_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
+            (file,) = spec_of(lab.cluster.name).volumes.rglob(f"{digest.removeprefix('sha256:')}/data")
             file.write_bytes(left) if left else file.unlink()
             with pytest.raises(ContentMissingError) as raised:
                 await path.read_back(URN, name, result, lambda *_: None)
@@ -97,7 +97,7 @@ class TestReadBack:
         image, path = parse_reference(program.output("image")), PushPath(settings)
         name = settings.endpoints.push_name("app", str(image.tag))
         result = f"{name.rpartition(':')[0]}@{image.digest}"
-        volumes = plan_of(lab.cluster.name).volumes
+        volumes = spec_of(lab.cluster.name).volumes
         (manifest,) = volumes.rglob(f"{str(image.digest).removeprefix('sha256:')}/data")
         lost = json.loads(manifest.read_text())["layers"][-1]["digest"]
         (file,) = volumes.rglob(f"{lost.removeprefix('sha256:')}/data")

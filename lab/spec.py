@@ -34,7 +34,7 @@ _LOGS = "logs"
 
 
 @dataclass(frozen=True)
-class NodePlan:
+class NodeSpec:
     """One node: its name, its kube-proxy mode, its address and the range of its pods."""
 
     name: str
@@ -44,7 +44,7 @@ class NodePlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterSpec:
     """One cluster: everything else follows from these three."""
 
     name: str
@@ -107,10 +107,10 @@ class Plan:
         return f"lab{self.index}"
 
     @property
-    def nodes(self) -> tuple[NodePlan, ...]:
+    def nodes(self) -> tuple[NodeSpec, ...]:
         """The nodes, in the order of their proxy modes."""
         return tuple(
-            NodePlan(f"{self.name}-n{i}", mode, self._host(10 + i), f"10.{200 + self.index}.{i}.0/24")
+            NodeSpec(f"{self.name}-n{i}", mode, self._host(10 + i), f"10.{200 + self.index}.{i}.0/24")
             for i, mode in enumerate(self.proxy_modes)
         )
 
@@ -164,31 +164,31 @@ def modes_for(nodes: int, proxy_modes: Sequence[str]) -> tuple[str, ...]:
     return tuple(proxy_modes)
 
 
-def saved(name: str) -> Plan | None:
-    """The plan of a cluster that was asked for earlier; None if there is none, or none of this layout."""
+def saved(name: str) -> ClusterSpec | None:
+    """The spec of a cluster that was asked for earlier; None if there is none, or none of this layout."""
     try:
         kept = json.loads((folder_of(name) / _FILE).read_text())
         if kept.pop("layout") != LAYOUT:
             return None
-        return Plan(kept["name"], kept["index"], tuple(kept["proxy_modes"]))
+        return ClusterSpec(kept["name"], kept["index"], tuple(kept["proxy_modes"]))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def save(plan: Plan) -> None:
-    """Remember a plan; written in one go, so that a crash leaves all of it or nothing."""
-    plan.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-    kept = {"layout": LAYOUT, "name": plan.name, "index": plan.index, "proxy_modes": plan.proxy_modes}
-    draft = plan.folder / f"{_FILE}.new"
+def save(spec: ClusterSpec) -> None:
+    """Remember a spec; written in one go, so that a crash leaves all of it or nothing."""
+    spec.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    kept = {"layout": LAYOUT, "name": spec.name, "index": spec.index, "proxy_modes": spec.proxy_modes}
+    draft = spec.folder / f"{_FILE}.new"
     with draft.open("w") as file:
         json.dump(kept, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(plan.folder / _FILE)
+    draft.replace(spec.folder / _FILE)
 
 
 def remove(name: str, *, but_logs: bool = False) -> None:
-    """Remove a cluster's folder, the plan last: as long as a crash leaves anything, `names` knows of it. Idempotent."""
+    """Remove a cluster's folder, the spec last: as long as a crash leaves anything, `names` knows of it. Idempotent."""
     folder = folder_of(name)
     for entry in folder.iterdir() if folder.exists() else ():
         if entry.is_dir() and not (but_logs and entry.name == _LOGS):
