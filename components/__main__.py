@@ -3,8 +3,10 @@
 Pulumi starts the folder as a script, with the engine's address as its argument; then its folder has no package.
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -47,8 +49,16 @@ class Components(ComponentProvider):
 
 
 def package() -> Components:
-    """The package, with its schema."""
-    return Components([ClusterRegistry], PACKAGE, version=__version__)
+    """The package, with a schema whose descriptions are plain text: docstrings have line breaks and arguments."""
+    made = Components([ClusterRegistry], PACKAGE, version=__version__)
+    made.schema = json.dumps(json.loads(made.schema or "{}", object_hook=_described))
+    return made
+
+
+def _described(node: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(text := node.get("description"), str):
+        node["description"] = " ".join(text.partition("\n\n    Args:")[0].split())
+    return node
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest
 from typer.main import get_group
 from typer.testing import CliRunner
 
+from components.__main__ import package
 from kube_registry.cli.verbs import app
 from kube_registry.fleet.schema import schema
 from kube_registry.generate import GENERATED, ROOT
@@ -129,6 +130,7 @@ def generated(name: str) -> str:
 
 TEXTS: Mapping[str, Callable[[], str]] = {
     **{f"{name}.yaml": partial(resources, name) for name in CONFIGS},
+    "package-schema.json": lambda: json.dumps(json.loads(package().schema or "{}"), indent=2) + "\n",
     "verbs.txt": verbs,
     **{f"generated-{Path(name).name}": partial(generated, name) for name in GENERATED},
     "generated-fleet.schema.json": schema,
