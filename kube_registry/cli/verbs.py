@@ -19,8 +19,8 @@ from kube_registry.cli.verify import verify
 
 Verb = Callable[..., None]
 
-_ONE_STACK: tuple[Verb, ...] = (tunnel, preflight, images, gc, verify, doctor, reference, review)
-_MANY_STACKS: Mapping[str, Verb] = {
+_VERBS: tuple[Verb, ...] = (tunnel, preflight, images, gc, verify, doctor, reference, review)
+_FLEET_VERBS: Mapping[str, Verb] = {
     "init": init,
     "list": list_stacks,
     "status": status,
@@ -56,13 +56,13 @@ def _review_of_part(
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for verb in _ONE_STACK:
+for verb in _VERBS:
     app.command()(verb)
 app.command("status", hidden=True)(_renamed(doctor, "status", "doctor"))
 app.command("preview", hidden=True)(_renamed(review, "preview", "review"))
 
 fleet = typer.Typer(no_args_is_help=True, help="Work with all stacks of fleet.yaml.", rich_markup_mode=None)
-for name, verb in _MANY_STACKS.items():
+for name, verb in _FLEET_VERBS.items():
     fleet.command(name)(verb)
 fleet.command("preview", hidden=True)(_renamed(_review_of_part, "fleet preview", "review"))
 app.add_typer(fleet, name="fleet")

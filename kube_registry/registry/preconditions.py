@@ -85,7 +85,7 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
 
 
 def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:
-    """A client of the cluster; components import this file in every preview, which needs none."""
+    """A client of the cluster; a program that imports this file is ready sooner than the client."""
     from kube_registry.kube.client import open_client  # noqa: PLC0415 - a second
 
     return open_client(address)
