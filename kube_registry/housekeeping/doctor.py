@@ -40,7 +40,7 @@ async def run_all_checks(
         settings: the registry.
         references: name -> pull reference of its images, as its outputs have them.
         environment: the process's environment, which names the Docker daemon.
-        push_again: the line that pushes images again, by their names.
+        push_again: the command that pushes images again, by their names.
     """
     seen = await examine(settings, references)
     if seen.reach:
