@@ -56,7 +56,7 @@ def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.
 
     async def prove(args: pulumi.ResourceHookArgs) -> None:
         address = (await cluster.address()).model_copy(update={"namespace": namespace})
-        await prove_namespace_free(address, await _import_line(args, parent))
+        await prove_namespace_free(address, await _import_command(args, parent))
 
     return _before_create(f"{name}:namespace", "looking for the namespace", prove)
 
@@ -105,8 +105,8 @@ def _before_create(
     return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(hook, proven)])
 
 
-async def _import_line(args: pulumi.ResourceHookArgs, parent: pulumi.Resource) -> str:
-    """The line that takes an object over which is there already.
+async def _import_command(args: pulumi.ResourceHookArgs, parent: pulumi.Resource) -> str:
+    """The command that takes an object over which is there already.
 
     Args:
         args: what the hook was called with for the resource that would have been created.

@@ -62,7 +62,7 @@ def address_of(service: kubernetes.core.v1.Service) -> pulumi.Output[str]:
 
 
 class NodeProxy(pulumi.ComponentResource):
-    """A listener on each node's loopback that leads to the registry, in a namespace of its own.
+    """Listeners on each node's loopback that lead to Services, in a namespace of their own.
 
     Args:
         name: its name in the stack.

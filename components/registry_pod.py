@@ -1,4 +1,4 @@
-"""What the registry's pod is kept to, and who may come near it: Pod Security and the network policy; pure."""
+"""The registry's pod: two doors over one volume, what it is kept to, and the network policy around it; pure."""
 
 import hashlib
 import json

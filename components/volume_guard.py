@@ -28,7 +28,7 @@ CLAIM_STAYS = ["spec.storageClassName", "spec.accessModes", "spec.volumeName"]
 PREVIEW_SECONDS = 5.0
 """How long a preview waits for the cluster, which it does not need otherwise."""
 
-UNKNOWN = ""
+UNSEEN = ""
 """Kept by a stack whose first update could not see kube-system."""
 
 
@@ -76,9 +76,9 @@ def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
 
     def compare(known: list[str]) -> str | None:
         uid, kept, urn = known
-        if UNKNOWN not in (uid, kept) and uid != kept:
+        if UNSEEN not in (uid, kept) and uid != kept:
             raise pulumi.RunError(str(OtherClusterError(_where(settings, settings.namespace), uid, kept, urn)))
-        if kept == UNKNOWN != uid:
+        if kept == UNSEEN != uid:
             line = (
                 "this stack does not remember its cluster, so another one would not be noticed: its first update could "
                 f"not read the namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
@@ -101,14 +101,14 @@ def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
 
 
 async def _uid(cluster: Cluster, *, live: bool) -> str:
-    """The uid of kube-system, or UNKNOWN; outside preview a cluster that cannot be asked is an error."""
+    """The uid of kube-system, or UNSEEN; outside preview a cluster that cannot be asked is an error."""
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):
-            return await cluster_uid(await cluster.address()) or UNKNOWN
+            return await cluster_uid(await cluster.address()) or UNSEEN
     except (KubeRegistryError, TimeoutError) as error:
         if live:
             raise pulumi.RunError(str(error)) from error
-        return UNKNOWN
+        return UNSEEN
 
 
 def _where(address: ClusterAddress, namespace: str) -> Where:

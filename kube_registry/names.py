@@ -1,4 +1,4 @@
-"""Names, labels and ports of what the program puts into a cluster; components make them, cluster finds them."""
+"""Names, labels and ports of what the program puts into a cluster; components/ makes them, the package finds them."""
 
 import re
 from typing import Final

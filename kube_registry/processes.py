@@ -67,10 +67,9 @@ async def started(
     finally:
         if not done:
             if session or process.returncode is None:
+                # No send_signal(), which takes the exit status that asyncio waits for.
+                send = os.killpg if session else os.kill
                 with suppress(ProcessLookupError):
-                    send = (
-                        os.killpg if session else os.kill
-                    )  # send_signal() takes the exit status that asyncio waits for
                     send(process.pid, sign)
             with suppress(TimeoutError):  # a child that was not ended may hold its pipes
                 async with asyncio.timeout(END_SECONDS):

@@ -14,7 +14,7 @@ PRODUCT = ("__main__.py", "registryctl.py", "components", "kube_registry", "poli
 
 def too_long(checkout: Path) -> list[str]:
     """A line for each file and function that is too long."""
-    command = ["git", "ls-files", "--", *PRODUCT]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PRODUCT]
     names = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.splitlines()
     sizes = [size for name in names if name.endswith(".py") for size in sizes_of(name, (checkout / name).read_text())]
     return [f"{place}: {lines} lines are too many" for place, lines, most in sizes if lines > most]

@@ -4,7 +4,7 @@ import os
 import shlex
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_line
+from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_command
 from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.doctor import run_all_checks
 from kube_registry.housekeeping.node_checks import Finding
@@ -21,7 +21,9 @@ async def doctor(stack: StackName = None) -> bool:
     if references is None:
         words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.name)}`"
         findings.append(Finding(f"stack {found.name}", well=False, words=words))
-    findings += await run_all_checks(found.settings, references or {}, os.environ, lambda lost: push_line(found, lost))
+    findings += await run_all_checks(
+        found.settings, references or {}, os.environ, lambda lost: push_command(found, lost)
+    )
     page = table()
     for finding in findings:
         page.add_row(_STATES[finding.well], finding.subject, finding.words)

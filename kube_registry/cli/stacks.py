@@ -91,8 +91,8 @@ async def pulumi_version() -> str:
         return await program.version()
 
 
-def push_line(stack: Member, images: list[str]) -> str:
-    """The line that builds and pushes images again, whatever Pulumi believes of them."""
+def push_command(stack: Member, images: list[str]) -> str:
+    """The command that builds and pushes images again, whatever Pulumi believes of them."""
     urns = [shlex.quote(image_urn(stack.project, stack.short_name, image)) for image in images]
     return " ".join(["pulumi", "up", "--stack", stack.name, *(f"--replace {urn}" for urn in urns)])
 

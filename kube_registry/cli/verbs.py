@@ -49,13 +49,13 @@ class _Lazy(TyperGroup):
         return (ast.get_docstring(found) or "").partition("\n\n")[0]  # type: ignore[arg-type]
 
 
-class _OneStack(_Lazy):
+class _Verbs(_Lazy):
     names = ("tunnel", "preflight", "images", "gc", "verify", "doctor", "reference", "review")
     homes: ClassVar = {name: f"{name}.{name}" for name in names}
     old: ClassVar = {"status": "old_names.status", "preview": "old_names.preview"}
 
 
-class _ManyStacks(_Lazy):
+class _FleetVerbs(_Lazy):
     homes: ClassVar = {
         "init": "fleet_list.init",
         "list": "fleet_list.list_stacks",
@@ -75,9 +75,9 @@ def _command(home: str, name: str) -> Any:  # noqa: ANN401 - likewise
 
 
 app = typer.Typer(
-    cls=_OneStack, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    cls=_Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-fleet = typer.Typer(cls=_ManyStacks, no_args_is_help=True, rich_markup_mode=None)
+fleet = typer.Typer(cls=_FleetVerbs, no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(fleet, name="fleet")
 
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import deployed_images, find_stack, push_line
+from kube_registry.cli.stacks import deployed_images, find_stack, push_command
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
@@ -68,7 +68,7 @@ def _table(found: Verified) -> Table:
 
 
 def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Iterator[str]:
-    """The lines that mend it: what a registry believes to have it does not take anew, so that goes first."""
+    """The commands that mend it: what a registry believes to have it does not take anew, so that goes first."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
         yield f"what takes it away, so that it can be pushed again, is {in_pod(stack, ['rm', '-rf', *files])}"
@@ -78,14 +78,14 @@ def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Ite
     if forgotten := [references[name] for name, key in keys.items() if key not in found.known]:
         yield f"the registry does not know {', '.join(forgotten)} any more, which the stack's outputs name"
     if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
-        yield f"what pushes again is {push_line(stack, lacking)}"
+        yield f"what pushes again is {push_command(stack, lacking)}"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
         names, collects = ", ".join(others), f".venv/bin/python -m registryctl gc --stack {shlex.quote(stack.name)}"
         yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
 
 
 def in_pod(stack: Member, command: list[str]) -> str:
-    """The line that runs a command next to the write door; a kubeconfig of the config is in a file meanwhile."""
+    """The command that runs another next to the write door; a kubeconfig of the config is in a file meanwhile."""
     settings, kubeconfig = stack.settings, stack.settings.kubeconfig
     of_config = kubeconfig is not None and is_contents(kubeconfig)
     where = [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]

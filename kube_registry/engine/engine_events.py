@@ -24,10 +24,10 @@ def step_of(event: EngineEvent) -> Mapping[str, Any]:
 
 def phase_of(event: EngineEvent) -> tuple[Phase, str] | None:
     """The phase that an event belongs to, and what it says in one line; None if it is of no interest."""
-    line, step = event.get("diagnosticEvent", {}), step_of(event)
-    if line.get("severity", "").startswith("info"):
-        text = first_line(line.get("message", ""))
-        of_build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in line.get("urn", "") else None
+    diagnostic, step = event.get("diagnosticEvent", {}), step_of(event)
+    if diagnostic.get("severity", "").startswith("info"):
+        text = first_line(diagnostic.get("message", ""))
+        of_build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in diagnostic.get("urn", "") else None
         return read_mark(text) or of_build
     if step.get("op", "same") != "same":
         return Phase.REGISTRY, f"{step['op']} {step.get('type', '').split(':')[-1]}"
@@ -36,10 +36,10 @@ def phase_of(event: EngineEvent) -> tuple[Phase, str] | None:
 
 def error_of(event: EngineEvent) -> str | None:
     """The sentence of an error, if an event is one."""
-    line = event.get("diagnosticEvent", {})
-    if line.get("severity") != "error":
+    diagnostic = event.get("diagnosticEvent", {})
+    if diagnostic.get("severity") != "error":
         return None
-    text = _HOOK.sub("", first_line(line.get("message", "")))
+    text = _HOOK.sub("", first_line(diagnostic.get("message", "")))
     return None if text.startswith(_SAYS_NOTHING) else text
 
 

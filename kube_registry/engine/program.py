@@ -153,10 +153,10 @@ class Program:
             return ended.out.decode().strip()
         reason = ended.words.partition("error: ")[2] or ended.words or f"`{line}` ended with status {ended.status}"
         if stack and any(words in reason for words in _LOCKED):
-            raise locked(stack, reason, release_line(stack))
+            raise locked(stack, reason, release_command(stack))
         raise (StackMissingError if "no stack named" in reason else CommandError)(line, reason)
 
 
-def release_line(stack: str) -> str:
+def release_command(stack: str) -> str:
     """The command that releases a stack's lock."""
     return f"pulumi cancel --yes --stack {stack}"

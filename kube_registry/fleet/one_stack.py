@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kube_registry.engine.errors import CommandError, StackLockedError, StackMissingError
-from kube_registry.engine.program import Program, release_line
+from kube_registry.engine.program import Program, release_command
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.errors import RunCancelledError
 from kube_registry.fleet.fingerprint import message_of
@@ -133,7 +133,7 @@ async def _deploy(run: StackRun, member: Member, progress: Progress) -> Member:
         try:
             await replace(run.program, seconds=RELEASE_SECONDS, grace=0).release(member.name)
         except (CommandError, KubeRegistryError):
-            progress.lock = release_line(member.name)
+            progress.lock = release_command(member.name)
 
     await run.program.deploy(run.verb, member.name, message, progress.hear, release)
     return known

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kube_registry.fleet.outcome import Result, Run
 from kube_registry.spec.phases import PHASES
+from kube_registry.text import one_line
 
 MOST_TICKS = 6
 """How many numbers the axis of the timeline has at most; more do not fit a phone."""
@@ -110,7 +111,7 @@ def _references(run: Run) -> Mapping[str, Mapping[str, list[str]]]:
 
 def _printable(text: str) -> str:
     """A text without line ends and without what would steer a terminal."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return one_line("".join(each if each.isprintable() else " " for each in text))
 
 
 def _duration(seconds: float) -> str:

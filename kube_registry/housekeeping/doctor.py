@@ -16,7 +16,7 @@ from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 from kube_registry.tunnel.listener import open_tunnel
 
 CHECK_SECONDS = 60.0
@@ -29,7 +29,7 @@ NO_REGISTRY = "not looked at, as the registry does not run"
 
 
 async def run_all_checks(
-    settings: Settings,
+    settings: RegistrySettings,
     references: Mapping[str, str],
     environment: Mapping[str, str],
     push_again: Callable[[list[str]], str],
@@ -37,10 +37,10 @@ async def run_all_checks(
     """Look at everything; what cannot be looked at does not keep the rest from it.
 
     Args:
-        settings: the stack.
+        settings: the registry.
         references: name -> pull reference of its images, as its outputs have them.
         environment: the process's environment, which names the Docker daemon.
-        push_again: the line that pushes images again, by their names.
+        push_again: the command that pushes images again, by their names.
     """
     seen = await examine(settings, references)
     if seen.reach:
@@ -114,7 +114,7 @@ def _images(seen: Findings, references: Mapping[str, str], push_again: Callable[
         yield Finding(f"image {name}", well=not missing, words=words)
 
 
-async def _docker(kube: KubeClient, settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+async def _docker(kube: KubeClient, settings: RegistrySettings, environment: Mapping[str, str]) -> list[Finding]:
     """Whether the Docker daemon reaches the push address, asked as a push asks it, but of the read door."""
     (daemon,) = await _daemon(environment)
     if not daemon.well:

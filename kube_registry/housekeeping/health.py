@@ -19,7 +19,7 @@ from kube_registry.registry.read_back import missing_content
 from kube_registry.registry.readiness import wait_ready
 from kube_registry.registry.volume import ask_write_door
 from kube_registry.spec.endpoints import parse_reference
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import ClusterAddress, RegistrySettings
 
 
 @dataclass
@@ -64,11 +64,11 @@ class Findings:
         return [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is None]
 
 
-async def examine(settings: Settings, references: Mapping[str, str]) -> Findings:
+async def examine(settings: RegistrySettings, references: Mapping[str, str]) -> Findings:
     """Look whether all is well with a stack.
 
     Args:
-        settings: the stack.
+        settings: the registry.
         references: name -> pull reference of its images, as its outputs have them.
     """
     found = Findings(reach=await unreached(settings))
@@ -98,15 +98,15 @@ async def _write_door(kube: KubeClient) -> Finding:
     return Finding("write door", well=True, words="answers, and can write to the volume")
 
 
-async def unreached(settings: Settings) -> str | None:
+async def unreached(address: ClusterAddress) -> str | None:
     """Why a stack's cluster does not answer us, in one sentence; None if it does, whatever it lets us see.
 
     Args:
-        settings: the stack.
+        address: the cluster and the registry's namespace.
     """
     try:
         with suppress(ForbiddenError):  # it has answered; before the first update nobody has rights in the namespace
-            await prove_reach(settings)
+            await prove_reach(address)
     except KubeRegistryError as error:
         return str(error)
     return None

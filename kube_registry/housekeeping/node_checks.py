@@ -11,7 +11,7 @@ from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.names import REGISTRY
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.readiness import wait_node_proxy_ready
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import RegistrySettings
 
 NOW_SECONDS = 1.0
 """How long a registry or a node proxy may take to be as it should be; what is looked at is to be well now."""
@@ -47,7 +47,7 @@ class Proofs:
     to_ask: tuple[str, ...] = ()
 
 
-async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
+async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]:
     """What is wrong with the Service and, if there is one, the node proxy; one finding that is well if nothing is."""
     found = list[Finding]()
     service = await kube.find(kube.path("services", REGISTRY))
@@ -63,12 +63,12 @@ async def exposed(kube: KubeClient, settings: Settings) -> list[Finding]:
     return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]
 
 
-async def read_proofs(kube: KubeClient, settings: Settings) -> Proofs:
+async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
     """Look which nodes have proven that they can pull; none is looked at where `preflight` is off.
 
     Args:
         kube: client of the registry's cluster.
-        settings: the stack.
+        settings: the registry.
     """
     if not settings.preflight:
         return Proofs()

@@ -89,9 +89,8 @@ class _Window:
         """
         turn = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.asked)))]
         pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in turn]
-        creates = (
-            self.kube.create(self.kube.path("pods"), pod, repeatable=True) for pod in pods
-        )  # of one name, so it is one pod
+        # Of one name, so it is one pod, however often it is sent.
+        creates = (self.kube.create(self.kube.path("pods"), pod, repeatable=True) for pod in pods)
         answers = await asyncio.gather(*creates, return_exceptions=True)
         for node, answer in zip(turn, answers, strict=True):
             is_there = isinstance(answer, RefusedError) and answer.status == HTTPStatus.CONFLICT  # an answer was lost

@@ -17,7 +17,7 @@ from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import PROBE_REPOSITORY, selector
 from kube_registry.preflight.errors import PreflightError
 from kube_registry.preflight.node_window import Verdicts, ask, delete
-from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, NODE_PROXY, PROBE, PULLED, busy
+from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, PROBE, PULLED, USE_NODE_PROXY, busy
 from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key, recall, remember
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
@@ -112,7 +112,7 @@ async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence
     while True:
         began = time.monotonic()
         verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
-        refused = [node for node in nodes if verdicts[node].mend == NODE_PROXY]
+        refused = [node for node in nodes if verdicts[node].mend == USE_NODE_PROXY]
         if not refused or began >= min(started + SETTLE_SECONDS, ends - _SETTLE_PAUSE):
             return verdicts
         await asyncio.sleep(_SETTLE_PAUSE)

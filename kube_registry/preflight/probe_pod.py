@@ -53,9 +53,9 @@ LEFT = Verdict("it left meanwhile", "the next update", later=True)
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
-NODE_PROXY = "`pulumi config set exposure nodeProxy`"
-REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", NODE_PROXY)
-UNKNOWN = "what the message says; docs/compatibility.md tells what each kind of node needs"
+USE_NODE_PROXY = "`pulumi config set exposure nodeProxy`"
+REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", USE_NODE_PROXY)
+SEE_MESSAGE = "what the message says; docs/compatibility.md tells what each kind of node needs"
 RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
 
 _KNOWN = (
@@ -63,7 +63,7 @@ _KNOWN = (
     ("server gave HTTP response to HTTPS client", Verdict("its runtime wants HTTPS", RUNTIME)),
     ("first record does not look like a TLS handshake", Verdict("its runtime wants HTTPS", RUNTIME)),
     ("connection refused", REFUSED),
-    ("i/o timeout", Verdict("no answer on loopback: kube-proxy does not answer there", NODE_PROXY)),
+    ("i/o timeout", Verdict("no answer on loopback: kube-proxy does not answer there", USE_NODE_PROXY)),
     ("not found", Verdict("image not found: another registry answers there", "`pulumi config set nodePort NUMBER`")),
 )
 """What a runtime's message contains -> what it means, the more special first."""
@@ -160,4 +160,4 @@ def refused(message: str) -> Verdict:
 def meaning(message: str) -> Verdict:
     """What a runtime's message about a failed pull means; its own words where that is not known."""
     found = (known for part, known in _KNOWN if part in message)
-    return next(found, Verdict(last_words(message), UNKNOWN))
+    return next(found, Verdict(last_words(message), SEE_MESSAGE))

@@ -51,7 +51,7 @@ class PushPath:
 
     @cached_property
     def _session(self) -> "PushSession":
-        from kube_registry.push.session import PushSession  # noqa: PLC0415 - a second that a preview does not spend
+        from kube_registry.push.session import PushSession  # noqa: PLC0415 - tunnel and Docker, which no preview needs
 
         return PushSession(*self._of_session, self.remarks.append)
 

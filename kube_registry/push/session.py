@@ -1,7 +1,7 @@
 """The live half of a push path: the registry waited for, and the tunnel by which the Docker daemon pushes.
 
-push_path.py imports it when it is first needed: what talks to the cluster takes a second to import, and no preview
-needs it.
+push_path.py imports it when it is first needed: what talks to the registry and to Docker takes time to import, and no
+preview needs it.
 """
 
 import time

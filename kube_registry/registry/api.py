@@ -18,6 +18,7 @@ from kube_registry.errors import KubeRegistryError, Where
 from kube_registry.kube.retries import PASSING, answer_lost, retried
 from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.registry.errors import RegistryError
+from kube_registry.text import one_line
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -123,8 +124,7 @@ class RegistryClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryError(where=self.where, request=asked, reason=str(error) or "no answer") from error
         if not (answer.ok or answer.status in fine):
-            words = body.decode(errors="replace").split()
-            reason = f"{answer.status} {answer.reason} {' '.join(words)}".strip()
+            reason = one_line(f"{answer.status} {answer.reason} {body.decode(errors='replace')}")
             raise RegistryError(where=self.where, request=asked, reason=reason, status=answer.status)
         return answer
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import Lease, lease_held
 from kube_registry.registry.api import RegistryClient, open_registry
-from kube_registry.spec.settings import Settings
+from kube_registry.spec.settings import ClusterAddress
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 
@@ -32,12 +32,12 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
 
 @asynccontextmanager
 async def open_write_door(
-    settings: Settings, doing: str, say: Callable[[str], None]
+    address: ClusterAddress, doing: str, say: Callable[[str], None]
 ) -> AsyncIterator[tuple[KubeClient, Tunnel]]:
     """Open a tunnel to the write door, and hold the registry's lease with others meanwhile.
 
     Args:
-        settings: the stack.
+        address: the cluster and the registry's namespace.
         doing: what we do, for others who have to wait.
         say: gets a line that names those who have to be waited for.
 
@@ -47,7 +47,7 @@ async def open_write_door(
         ForbiddenError: a right is missing.
     """
     async with (
-        open_client(settings) as kube,
+        open_client(address) as kube,
         lease_held(kube, doing, alone=False, say=say) as lease,
         open_tunnel(kube, 0, lease) as tunnel,
     ):

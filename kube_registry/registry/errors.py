@@ -9,16 +9,16 @@ class NamespaceTakenError(
     ClusterError,
     sentence=(
         "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
-        "or, while this stack has no namespace, take it over with `{import_line}`"
+        "or, while this stack has no namespace, take it over with `{import_command}`"
     ),
     example={
         "where": HERE,
-        "import_line": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+        "import_command": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
     },
 ):
     """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
 
-    import_line: str
+    import_command: str
 
 
 class HostingTakenError(

@@ -43,7 +43,7 @@ async def cluster_uid(settings: ClusterAddress) -> str | None:
             return None
 
 
-async def prove_namespace_free(settings: ClusterAddress, import_line: str) -> None:
+async def prove_namespace_free(settings: ClusterAddress, import_command: str) -> None:
     """Return if the registry's namespace is not there yet, or waits for a stack: prepared for one, or retained by one.
 
     A server-side apply would take over any that is, and a destroy would then delete it with all that is in it.
@@ -54,7 +54,7 @@ async def prove_namespace_free(settings: ClusterAddress, import_line: str) -> No
     async with _client(settings) as kube:
         namespace = await _namespace(kube)
         if namespace and not _is_prepared(namespace["metadata"]) and not await _is_retained(kube, namespace):
-            raise NamespaceTakenError(where=kube.where, import_line=import_line)
+            raise NamespaceTakenError(where=kube.where, import_command=import_command)
 
 
 async def prove_hosting_free(settings: ClusterAddress) -> None:
@@ -85,7 +85,7 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
 
 
 def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:
-    """A client of the cluster; components import this file in every preview, which needs none."""
+    """A client of the cluster; a program that imports this file is ready sooner than the client."""
     from kube_registry.kube.client import open_client  # noqa: PLC0415 - a second
 
     return open_client(address)

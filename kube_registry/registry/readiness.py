@@ -26,10 +26,10 @@ from kube_registry.names import NODE_PROXY, REGISTRY, selector
 from kube_registry.registry.errors import NotReadyError
 from kube_registry.text import first_of
 
-PATIENCE_SECONDS = 8.0
+WRONG_SECONDS = 8.0
 """How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
 
-WARNING_PATIENCE_SECONDS = 30.0
+WARNED_SECONDS = 30.0
 """The same where only an event says so: it reports one failed try, and stays when the next succeeds.
 
 A node tries again after 10 to 15 seconds (kubernetes pkg/kubelet, backOffPeriod and its jitter), and then pulls and
@@ -57,7 +57,7 @@ class Rollout:
 
     words: str
     wrong: bool = False
-    patience: float = PATIENCE_SECONDS
+    patience: float = WRONG_SECONDS
 
 
 READY = Rollout("nothing")
@@ -84,7 +84,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
         if found is None and pods and (warned := await warning(kube, pods[0])):  # as the node says
-            return Rollout(warned, wrong=True, patience=WARNING_PATIENCE_SECONDS)
+            return Rollout(warned, wrong=True, patience=WARNED_SECONDS)
         return Rollout(found or explain(pods), wrong=found is not None)
 
     await _wait(look, where=kube.where, what="registry", seconds=seconds)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from kube_registry.kubeconfig_setting import is_contents
@@ -54,9 +55,9 @@ class Checked:
         return True
 
     def field(self, place: list[str]) -> FieldInfo:
-        """The setting that a place is, or is a part of."""
+        """The setting that a place is, or is a part of; pydantic takes its name in Python's case, too."""
         known, name = self.level(place)
-        return known[name]
+        return known[name if name in known else to_camel(name)]
 
     def old_name(self, place: list[str]) -> str | None:
         """The old key that a place's value was given by."""

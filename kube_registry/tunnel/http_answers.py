@@ -9,7 +9,7 @@ Source: RFC 9112 (HTTP/1.1), 6.3 (how a body ends) and 9.3.2 (answers come in th
 import re
 from collections import deque
 
-HEAD_BYTES = 32 * 1024
+ANSWER_HEAD_BYTES = 32 * 1024
 """Most bytes of an answer's head; the registry's heads are below 1 KiB."""
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})[ \r]")
@@ -45,13 +45,13 @@ class HttpAnswers:
                 self._body -= passing
                 end += passing
                 continue
-            head, found, _ = (self._held + data[end : end + HEAD_BYTES]).partition(b"\r\n\r\n")
+            head, found, _ = (self._held + data[end : end + ANSWER_HEAD_BYTES]).partition(b"\r\n\r\n")
             if found:
                 end += len(head) + len(found) - len(self._held)
                 self._held = b""
                 self._known = self._read(head + b"\r\n")
             else:
-                self._held, self._known = head, len(head) < HEAD_BYTES
+                self._held, self._known = head, len(head) < ANSWER_HEAD_BYTES
                 break
 
     def _read(self, head: bytes) -> bool:

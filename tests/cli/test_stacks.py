@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import find_stack, kube_context_settings, push_line
+from kube_registry.cli.stacks import find_stack, kube_context_settings, push_command
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.names import image_urn
 from kube_registry.spec.endpoints import derive_push_port
@@ -138,5 +138,5 @@ def test_the_line_that_pushes_again_names_every_lost_image_as_pulumi_does(name: 
     settings = Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="shop", stack=name)
     stack = Member(name, 1, {}, {}, settings, "shop")
     first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
-    words = shlex.split(push_line(stack, ["app", "other"]))
+    words = shlex.split(push_command(stack, ["app", "other"]))
     assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]

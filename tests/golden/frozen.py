@@ -86,7 +86,7 @@ def resources(name: str) -> str:
         found = {
             "resources": {urn: sent(each) for urn, each in registered if each.type != OF_THE_PROCESS},
             "outputs": {urn: each for urn, each in record.outputs.items() if f"::{OF_THE_PROCESS}::" not in urn},
-            "exports": [call.args[0] for call in export.mock_calls],
+            "exports": {call.args[0]: call.args[1] for call in export.mock_calls},
         }
         text = json.dumps(found, default=lambda each: f"<{type(each).__name__}>")
     for often, short in ((STACK, ""), (str(ROOT), "<checkout>"), (str(Path.home()), "<home>")):

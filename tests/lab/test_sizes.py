@@ -1,3 +1,6 @@
+import subprocess
+from pathlib import Path
+
 from lab import sizes
 
 TEXT = '''
@@ -25,3 +28,12 @@ def test_a_function_is_as_long_as_it_is_without_its_docstring() -> None:
 
 def test_a_file_is_as_long_as_it_is() -> None:
     assert ("a.py", 15, sizes.FILE) in sizes.sizes_of("a.py", TEXT)
+
+
+def test_a_file_counts_before_git_tracks_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    for lines in (sizes.FILE, sizes.FILE + 1):
+        (policy / f"{lines}.py").write_text("a = 1\n" * lines)
+    assert sizes.too_long(tmp_path) == ["policy/251.py: 251 lines are too many"]

@@ -6,11 +6,11 @@ import pytest
 
 from kube_registry.preflight.probe_pod import (
     ARCHITECTURE,
-    NODE_PROXY,
     PROBE,
     PULLED,
     RUNTIME,
-    UNKNOWN,
+    SEE_MESSAGE,
+    USE_NODE_PROXY,
     meaning,
     probe_pod,
     refused,
@@ -88,12 +88,12 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("message", "words", "mend"),
         [
-            (HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused", "refused on loopback", NODE_PROXY),
-            (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no answer on loopback", NODE_PROXY),
+            (HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused", "refused on loopback", USE_NODE_PROXY),
+            (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no answer on loopback", USE_NODE_PROXY),
             (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime wants HTTPS", RUNTIME),
             ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.mend),
             ("localhost:30100/kube-registry/preflight:probe: not found", "image not found", "nodePort"),
-            ("something else", "something else", UNKNOWN),
+            ("something else", "something else", SEE_MESSAGE),
         ],
     )
     def test_a_failed_pull_is_told_in_words_with_what_mends_it(self, message: str, words: str, mend: str) -> None:

@@ -174,6 +174,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("given", "found", "mend"),
         [
+            ({"node_port": "x"}, "node_port: 'x' is not allowed", """'["node_port"]' 30100"""),
             ({"kubeContext": ""}, "kubeContext: it is missing", "set --path kubeContext my-context"),
             ({"nodePort": "many"}, "nodePort: 'many' is not allowed", "set --path nodePort 30100"),
             ({"nodePort": "70000"}, "nodePort: '70000' is not allowed", "set --path nodePort 30100"),
