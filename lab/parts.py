@@ -21,6 +21,7 @@ LANGUAGE_HOST_VERSION = "3.68.0"
 KUBERNETES_PLUGIN_VERSION = "4.25.0"
 ACTIONLINT_VERSION = "1.7.12"
 BUILDX_VERSION = "0.38.2"
+YAML_HOST_VERSION = "1.25.0"
 
 _GIGABYTE = 10**9
 _PROBE_SECONDS = 20.0
@@ -217,6 +218,21 @@ BUILDX = Part(
     programs=(Program("buildx"),),
     builds=(GoProgram(name="buildx", module="buildx", package="github.com/docker/buildx/cmd/buildx"),),
     disk=2 * _GIGABYTE,
+)
+
+PULUMI_YAML = Part(
+    name="Pulumi YAML",
+    version=YAML_HOST_VERSION,
+    purpose="Pulumi's language host of YAML, by which a test runs examples/yaml",
+    programs=(Program("pulumi-language-yaml"),),
+    builds=(
+        GoProgram(
+            name="pulumi-language-yaml",
+            module="pulumi-language-yaml",
+            package="github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml",
+        ),
+    ),
+    disk=3 * _GIGABYTE,
 )
 
 PARTS = (KUBERNETES, REGISTRY, PULUMI)

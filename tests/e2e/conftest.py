@@ -181,13 +181,22 @@ def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
     made.stack.destroy()
 
 
-def new_program(lab: Lab, checkout: Path, folder: Path, stack: str = STACK) -> Program:
+def new_program(lab: Lab, checkout: Path, folder: Path, stack: str = STACK, **env: str) -> Program:
+    """A Pulumi program with a stack of its own; its state is in the checkout's folder.
+
+    Args:
+        lab: where it runs.
+        checkout: folder of the state.
+        folder: folder of the program.
+        stack: name of the stack.
+        env: variables that are others than the lab's.
+    """
     backend = checkout / "state"
     backend.mkdir(exist_ok=True)
-    os.environ["PATH"] = lab.env["PATH"]  # where the Automation API looks for pulumi
+    os.environ["PATH"] = env.get("PATH", lab.env["PATH"])  # where the Automation API looks for pulumi
     made = automation.create_or_select_stack(
         stack_name=stack,
         work_dir=str(folder),
-        opts=automation.LocalWorkspaceOptions(env_vars={**lab.env, "PULUMI_BACKEND_URL": f"file://{backend}"}),
+        opts=automation.LocalWorkspaceOptions(env_vars={**lab.env, **env, "PULUMI_BACKEND_URL": f"file://{backend}"}),
     )
     return Program(folder, made)
