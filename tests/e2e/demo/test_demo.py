@@ -16,8 +16,8 @@ README = (CHECKOUT / "README.md").read_text()
 BLOCKS = [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", README, re.DOTALL)]
 INLINE = set(re.findall(r"`(make [a-z]+)`", README))
 EVAL = 'eval "$(python3 -m lab env)"'
-ELSEWHERE = {"make test", "make lint"}
-"""`make test` runs this test; `make lint` has one of its own."""
+ELSEWHERE = {"make test", "make lint", "make golden"}
+"""`make test` runs this test; the others have one of their own."""
 
 
 def run(command: str, folder: Path, env: dict[str, str] | None = None) -> str:

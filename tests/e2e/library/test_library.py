@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,26 +16,6 @@ STACK, OBJECTS, IMAGES = 1, 6, 1
 COMPONENTS = ("Cluster", "ClusterRegistry", "RegistryImage")
 PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
 EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
-
-
-def run(command: Sequence[object]) -> None:
-    subprocess.run([str(word) for word in command], check=True, timeout=240)
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtualenv that has nothing but the wheel and what it requires."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "stages")
-    shutil.copytree(CHECKOUT, source, ignore=left_out, symlinks=True)
-    uv = Path(sys.executable).with_name("uv")
-    run([uv, "build", "--quiet", "--wheel", "--out-dir", folder, source])
-    run([uv, "venv", "--quiet", folder / "venv"])
-    (wheel,) = folder.glob("*.whl")
-    pins = ["--constraint", CHECKOUT / "lab" / "constraints.txt"]
-    run([uv, "pip", "install", "--quiet", "--python", folder / "venv", *pins, wheel, "pip"])
-    return folder / "venv"
 
 
 @pytest.fixture(scope="module")
