@@ -36,7 +36,7 @@ class TestOwnCluster:
         state = tmp_path / "state"
         state.mkdir()
         env = {**lab.env, "PULUMI_BACKEND_URL": f"file://{state}"}
-        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[1]]
+        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[2]]
         assert commands[-1] == "pulumi up"
         for command in commands[:-1]:
             run(command, folder, env)
@@ -100,7 +100,8 @@ class TestDemo:
         assert {command for command in INLINE if command not in shown} == set()
 
     def test_no_command_of_the_readme_is_left_out(self) -> None:
-        own, _, by_hand, demo = BLOCKS
+        library, own, _, by_hand, demo = BLOCKS
+        assert library == ["python -m pip install ."], "e2e/library installs the wheel of it"
         assert own == [f"make {verb} KUBE_CONTEXT=my-context" for verb in ("up", "down")], (
             "e2e/lab/test_own_cluster.py runs it"
         )

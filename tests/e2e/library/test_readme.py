@@ -1,0 +1,32 @@
+"""The first way to start of README.md, line by line."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
+
+pytestmark = pytest.mark.lab
+
+(CODE,) = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+PROJECT = "name: mine\nruntime: {name: python, options: {toolchain: pip, virtualenv: .venv}}\n"
+
+
+@pytest.fixture
+def program(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Program]:
+    folder = tmp_path / "mine"
+    (folder / "app").mkdir(parents=True)
+    (folder / "app" / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (folder / "Pulumi.yaml").write_text(PROJECT)
+    (folder / "__main__.py").write_text(CODE.replace("my-context", lab.cluster.kube_context))
+    (folder / ".venv").symlink_to(installed)
+    made = new_program(lab, tmp_path, folder)
+    yield made
+    made.stack.destroy()
+
+
+def test_a_program_of_five_lines_pushes_its_image(program: Program) -> None:
+    program.up()
+    assert re.fullmatch(r"localhost:30100/app:[0-9a-f]{16}@sha256:[0-9a-f]{64}", program.output("image"))
