@@ -104,7 +104,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
         """Those that are not brought; what they register is no part of the component, so that they outlive it."""
         named = partial(own_name, name)
-        kube_context = same_cluster(named("cluster-uid"), self.cluster)
+        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster)
         return pulumi.ResourceOptions(
             providers=[
                 brought(opts, "kubernetes") or kubernetes_provider(named("cluster"), self.cluster, kube_context),
@@ -134,7 +134,8 @@ class ClusterRegistry(pulumi.ComponentResource):
         return kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={
-                "name": self.settings.namespace,
+                # All that is in the cluster takes its place from here, whoever brought the provider.
+                "name": self._same.apply(lambda _: self.settings.namespace),
                 "labels": {**labels("namespace"), **RESTRICTED},
                 "annotations": {**FORCE, RETAINED: "true"} if self.settings.retain else FORCE,
             },
