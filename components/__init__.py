@@ -7,6 +7,12 @@ A name is imported when it is first used (PEP 562): Pulumi's SDKs take a second.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .args import ClusterRegistryArgs, ImageArgs
+    from .cluster_registry import ClusterRegistry
+    from .registry_image import RegistryImage
 
 _HOMES = {
     "ClusterRegistry": "cluster_registry",
@@ -16,7 +22,7 @@ _HOMES = {
 }
 """Public name -> the file that has it."""
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - so is it read by `import *`
+__all__ = ["ClusterRegistry", "ClusterRegistryArgs", "ImageArgs", "RegistryImage"]
 
 
 def __getattr__(name: str) -> object:

@@ -68,7 +68,7 @@ def construct(inputs: dict[str, Any], *, dry: bool, providers: dict[str, str] = 
 
     async def main() -> str:
         s = grpc.aio.server()
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server((Fixed if os.environ.get("FIXED") else ProviderServicer)(package(), [], engine_address=f"127.0.0.1:{port}"), s)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(__import__("components.__main__", fromlist=["Servicer"]).Servicer(package(), [], engine_address=f"127.0.0.1:{port}"), s)
         p = s.add_insecure_port("127.0.0.1:0"); await s.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{p}") as ch:
             stub = provider_pb2_grpc.ResourceProviderStub(ch)
