@@ -63,7 +63,7 @@ class RegistryImage(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        given = cast("RegistryImageArgs", {**args, **inputs})
+        given = cast("RegistryImageArgs", {key: each for key, each in {**args, **inputs}.items() if each is not None})
         registry = given.pop("registry")
         repository, platform = given.pop("repository", name), given.pop("platform", registry.settings.platform)
         with as_run_error():

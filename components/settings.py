@@ -40,10 +40,10 @@ def settings_of(name: str, args: ClusterRegistryArgs) -> RegistrySettings:
     project, stack = pulumi.get_project(), pulumi.get_stack()
     given = {to_camel(key): _in_camel_case(value) for key, value in args.items() if value is not None}
     given.pop("images", None)
-    if isinstance(given.get("kubeconfig"), pulumi.Output):
-        del given["kubeconfig"]
-    if "kubeconfig" in args:
+    if kubeconfig := given.get("kubeconfig"):
         given.setdefault("kubeContext", f"{project}-{stack}-{name}")
+    if isinstance(kubeconfig, pulumi.Output):
+        del given["kubeconfig"]
     if name != USUAL:
         given.setdefault("pushPort", derive_push_port(f"{project}/{name}", stack))
     try:

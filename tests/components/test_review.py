@@ -25,7 +25,7 @@ def test_registry_image_without_registry() -> None:
         registered(lambda: RegistryImage("app", context="./app"))
 
 
-@pytest.mark.parametrize("key", ["platform", "repository", "build_args", "target", "context"])
+@pytest.mark.parametrize("key", ["platform", "repository", "build_args", "target"])
 def test_image_argument_none_is_not_given(key: str) -> None:
     def program() -> None:
         r = ClusterRegistry("registry", kube_context="prod")
