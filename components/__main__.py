@@ -69,7 +69,7 @@ class Servicer(ProviderServicer):
         Raises:
             InputPropertyError: an argument that has to be plain is an output of a resource.
         """
-        given = await ProviderServicer._construct_inputs(inputs, input_dependencies)
+        given = await super(Servicer, Servicer)._construct_inputs(inputs, input_dependencies)
         found = rpc.deserialize_properties(inputs, keep_unknowns=True)
         plain = {key: rpc.unwrap_rpc_secret(found[key]) for key in given if key != "kubeconfig"}
         for key, value in plain.items():
@@ -92,7 +92,8 @@ async def serve(engine: str) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(package(), [], engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(port, flush=True)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
     await server.wait_for_termination()
 
 
