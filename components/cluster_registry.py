@@ -86,9 +86,8 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.node_port = settings.node_port
         self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
         images = given.get("images") or {}
-        self.references = pulumi.Output.from_input(
-            {each: self._image(name, each, images[each] or {}) for each in images}
-        )
+        references: dict[str, Any] = {each: self._image(name, each, images[each] or {}) for each in images}
+        self.references = pulumi.Output.from_input(references)
         self.outputs: dict[str, pulumi.Input[Any]] = {
             "namespace": self.namespace,
             "nodePort": self.node_port,
