@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from kube_registry.foreign_json import read_json
 from kube_registry.spec.phases import Phase, read_mark
 from kube_registry.text import first_line
 
@@ -15,6 +16,15 @@ EngineEvent: TypeAlias = Mapping[str, Any]
 _IMAGE = "docker:index/image:Image"
 _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
 _SAYS_NOTHING = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
+
+
+def read_event(line: str) -> EngineEvent | None:
+    """The event that `pulumi --json` has printed as a line; None if the line is something else."""
+    try:
+        event = read_json(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, Mapping) else None
 
 
 def step_of(event: EngineEvent) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kube_registry.engine.engine_events import EngineEvent
+from kube_registry.engine.engine_events import EngineEvent, read_event
 from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
 from kube_registry.engine.lock import locked
 from kube_registry.engine.pulumi_process import GRACE_SECONDS, run_pulumi
@@ -115,8 +115,8 @@ class Program:
         """
 
         def on_line(line: str) -> None:
-            if line.startswith("{"):
-                on_event(json.loads(line))
+            if event := read_event(line):
+                on_event(event)
 
         options = ("--json", "--message", message, *_OPTIONS[verb])
         await self.run(verb, *options, stack=stack, on_line=on_line, when_killed=when_killed)

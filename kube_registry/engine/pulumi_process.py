@@ -85,7 +85,7 @@ async def _read(process: Process, on_line: Callable[[str], object] | None) -> by
     while process.stdout and (line := await process.stdout.readline()):
         if on_line is None:
             out += line
-        elif line.endswith(b"\n"):  # else it broke off, because `pulumi` was killed
+        else:
             on_line(line.decode(errors="replace").rstrip())
     await process.wait()
     return bytes(out)

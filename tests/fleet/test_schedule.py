@@ -153,7 +153,7 @@ async def test_what_builds_nothing_needs_no_pilot() -> None:
         await stacks.end(Result.SUCCEEDED, "a1", "b1")
 
 
-async def test_what_is_right_is_skip_if_current_and_the_first_that_is_not_is_the_pilot() -> None:
+async def test_what_is_current_is_skipped_and_the_first_that_is_not_is_the_pilot() -> None:
     stacks = Stacks("a1", "b1", "c1", "d2", right="a1 d2")
     async with asyncio.TaskGroup() as group:
         group.create_task(stacks.roll_out())
