@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import CHECKOUT
+from tests.e2e.conftest import CHECKOUT, Lab
 
 PINS = CHECKOUT / "lab" / "constraints.txt"
 _UV = Path(sys.executable).with_name("uv")
+
+
+def python_of(virtualenv: Path, lab: Lab) -> str:
+    """PATH with a virtualenv before all else, where the lab's old language host of Python looks for one."""
+    return f"{virtualenv / 'bin'}:{lab.env['PATH']}"
 
 
 def run(command: Sequence[object]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
+from tests.e2e.library.conftest import python_of
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +23,7 @@ def program(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Program]:
     (folder / "Pulumi.yaml").write_text(PROJECT)
     (folder / "__main__.py").write_text(CODE.replace("my-context", lab.cluster.kube_context))
     (folder / ".venv").symlink_to(installed)
-    made = new_program(lab, tmp_path, folder)
+    made = new_program(lab, tmp_path, folder, PATH=python_of(installed, lab))
     yield made
     made.stack.destroy()
 

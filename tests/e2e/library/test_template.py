@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, Lab
-from tests.e2e.library.conftest import PINS
+from tests.e2e.library.conftest import PINS, python_of
 
 pytestmark = pytest.mark.lab
 
@@ -21,6 +21,7 @@ def test_a_new_project_pushes_its_image(lab: Lab, wheel: Path, tmp_path: Path) -
         "PULUMI_BACKEND_URL": f"file://{state}",
         "PIP_FIND_LINKS": str(wheel.parent),
         "PIP_CONSTRAINT": str(PINS),
+        "PATH": python_of(folder, lab),  # where the lab's old language host makes the virtualenv
     }
 
     def pulumi(*words: str) -> str:
