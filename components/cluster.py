@@ -1,13 +1,15 @@
 """The cluster of one registry, which may be made by the same program: then it is known once that has been made."""
 
+import json
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from kube_registry.kubeconfig_setting import with_home
 from kube_registry.spec.settings import RegistrySettings
 
-from .args import ClusterRegistryArgs
 from .settings import settings_of
 
 
@@ -34,7 +36,7 @@ class Cluster:
         """
         settings = self.settings
         if self.kubeconfig is not None:
-            settings = settings.model_copy(update={"kubeconfig": with_home(str(await self.kubeconfig.future()))})
+            settings = settings.model_copy(update={"kubeconfig": await self.kubeconfig.future()})
         if self.kube_context is None:
             from kube_registry.kube.kubeconfig import current_context  # noqa: PLC0415 - a second that few programs need
 
@@ -42,16 +44,27 @@ class Cluster:
         return settings
 
 
-def cluster_of(name: str, args: ClusterRegistryArgs) -> Cluster:
+def cluster_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Cluster:
     """The cluster that a component's arguments name.
 
     Args:
         name: the component's.
-        args: its arguments.
+        args: its arguments (args.ClusterRegistryArgs).
+        in_config: whether they are those of the stack's config (settings.ConfigArgs).
 
     Raises:
         SettingsError: one of them is missing, unknown or has a value that is not allowed.
     """
-    kubeconfig = args.get("kubeconfig")
-    later = kubeconfig if isinstance(kubeconfig, pulumi.Output) else None
-    return Cluster(settings_of(name, args), args.get("kube_context"), later)
+    given = dict(args)
+    kubeconfig = given.get("kubeconfig")
+    later = None
+    if isinstance(kubeconfig, pulumi.Output | Awaitable):
+        given["kubeconfig"] = later = pulumi.Output.from_input(kubeconfig).apply(_as_text)
+    elif kubeconfig is not None:
+        given["kubeconfig"] = _as_text(kubeconfig)
+    return Cluster(settings_of(name, given, in_config=in_config), given.get("kube_context"), later)
+
+
+def _as_text(kubeconfig: object) -> str:
+    """A kubeconfig as the setting has it; other resources give it as a map, too, such as eks.Cluster."""
+    return json.dumps(kubeconfig) if isinstance(kubeconfig, Mapping) else with_home(str(kubeconfig))

@@ -25,7 +25,7 @@ from .providers import brought, docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
 from .registry_image import RegistryImage
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
-from .settings import own_name
+from .settings import ConfigArgs, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
@@ -62,9 +62,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
-        given: ClusterRegistryArgs = {**args, **inputs}
+        given: ClusterRegistryArgs = {**(args or {}), **inputs}
         with as_run_error():
-            self.cluster = cluster_of(name, given)
+            self.cluster = cluster_of(name, given, in_config=isinstance(args, ConfigArgs))
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)

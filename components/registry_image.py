@@ -6,7 +6,7 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import pulumi
 import pulumi_docker as docker
@@ -14,10 +14,12 @@ import pulumi_docker as docker
 from kube_registry.build.build import Build, read_build
 from kube_registry.build.staging import stage
 from kube_registry.spec.endpoints import parse_reference
+from kube_registry.spec.errors import SettingsError
 from kube_registry.text import first_of
 
 from .args import ImageArgs
 from .errors import as_run_error
+from .providers import brought
 from .settings import image_settings
 
 if TYPE_CHECKING:
@@ -63,14 +65,15 @@ class RegistryImage(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        given = cast("RegistryImageArgs", {key: each for key, each in {**args, **inputs}.items() if each is not None})
-        registry = given.pop("registry")
-        repository, platform = given.pop("repository", name), given.pop("platform", registry.settings.platform)
+        given: dict[str, Any] = {key: each for key, each in {**(args or {}), **inputs}.items() if each is not None}
         with as_run_error():
-            settings = image_settings(name, repository, given)
-            build = stage(read_build(repository, settings, platform, Path()), Path())
-        own = pulumi.ResourceOptions.merge(registry.providers, opts)
-        super().__init__("kube-registry:index:RegistryImage", name, {}, own)
+            registry, repository = _registry(name, given.pop("registry", None)), str(given.pop("repository", name))
+            platform = str(given.pop("platform", registry.settings.platform))
+            image = image_settings(name, repository, given, platform).images[repository]
+            build = stage(read_build(repository, image, platform, Path()), Path())
+        docker_provider = brought(opts, "docker")
+        own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
+        super().__init__("kube-registry:index:RegistryImage", name, {}, pulumi.ResourceOptions.merge(opts, own))
         report_differences(build)
         secret = given.get("secret_build_args") or {}
         if secret:
@@ -82,8 +85,8 @@ class RegistryImage(pulumi.ComponentResource):
             build={
                 "context": build.staged_context,
                 "dockerfile": build.staged_dockerfile,
-                "target": settings.target,
-                "args": {**settings.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}},
+                "target": image.target,
+                "args": {**image.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}},
                 "platform": build.platform,
             },
             opts=pulumi.ResourceOptions(
@@ -98,6 +101,13 @@ class RegistryImage(pulumi.ComponentResource):
             lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
         )
         self.register_outputs({"reference": self.reference, "tagged": self.tagged})
+
+
+def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - what a program without types gives
+    if not isinstance(given, pulumi.ComponentResource):
+        mend = f"give the ClusterRegistry where RegistryImage {name!r} is made"
+        raise SettingsError(key="registry", problem="it is missing, it takes a ClusterRegistry", mend=mend)
+    return cast("ClusterRegistry", given)
 
 
 def report_differences(build: Build) -> None:

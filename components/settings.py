@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pulumi
-from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
-from kube_registry.spec.repository import Repository
-from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import RegistrySettings, Settings
 
 from .args import ClusterRegistryArgs, ImageArgs
@@ -25,53 +22,76 @@ def own_name(name: str, usual: str) -> str:
     return usual if name == USUAL else f"{name}-{usual}"
 
 
-def settings_of(name: str, args: ClusterRegistryArgs) -> RegistrySettings:
-    """The settings of a registry, from the arguments of its component.
+class ConfigArgs(dict[str, Any]):
+    """Arguments of a ClusterRegistry that stand in the stack's config under the same names, where errors look for them.
+
+    A class of its own because a component takes arguments as a map, in every language.
+    """
+
+
+def config_args(settings: Settings) -> ClusterRegistryArgs:
+    """The arguments of the registry that a stack's config describes, without its images."""
+    return cast("ClusterRegistryArgs", ConfigArgs(settings.model_dump(exclude={"images"})))
+
+
+def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> RegistrySettings:
+    """The settings of a registry, from the arguments of its component; its images are checked, too.
 
     Other languages pass numbers as floats; pydantic takes 30100.0 for 30100 and refuses 30100.5.
 
     Args:
         name: the component's; the push port is derived from it, too, unless it is `registry`.
-        args: its arguments; what is None is not given.
+        args: its arguments (args.ClusterRegistryArgs); what is None is not given, and an output is a kubeconfig only.
+        in_config: whether they are those of the stack's config (ConfigArgs).
 
     Raises:
         SettingsError: one of them is missing, unknown or has a value that is not allowed.
     """
     project, stack = pulumi.get_project(), pulumi.get_stack()
-    given = {to_camel(key): _in_camel_case(value) for key, value in args.items() if value is not None}
-    given.pop("images", None)
+    own = {key: value for key, value in args.items() if value is not None}
+    images = own.pop("images", None)
+    given = {to_camel(key): _in_camel_case(value) for key, value in own.items()}
     if kubeconfig := given.get("kubeconfig"):
         given.setdefault("kubeContext", f"{project}-{stack}-{name}")
     if isinstance(kubeconfig, pulumi.Output):
         del given["kubeconfig"]
-    if name != USUAL:
-        given.setdefault("pushPort", derive_push_port(f"{project}/{name}", stack))
+    if name != USUAL and not given.get("pushPort"):
+        given["pushPort"] = derive_push_port(f"{project}/{name}", stack)
+    secret = ["kubeconfig"]
+    if isinstance(images, Mapping):
+        given |= {"images": {key: _image(each or {}) for key, each in images.items()}} if images else {}
+        secret += ["images"] if any((each or {}).get("secret_build_args") for each in images.values()) else []
+    elif images:
+        given["images"] = images
     try:
-        return RegistrySettings.parse(given, project=project, stack=stack, secret=["kubeconfig"])
+        _prove_plain(given)
+        kind = Settings if images else RegistrySettings
+        component = None if in_config else name
+        return kind.parse(given, project=project, stack=stack, secret=secret, component=component)
     except SettingsError as error:
-        raise replace(error, mend=_mend(error.key, "ClusterRegistry", name)) from None
+        raise replace(error, mend=_mend(error, "ClusterRegistry", name)) from None
 
 
-def image_settings(name: str, repository: str, args: Mapping[str, Any]) -> ImageSettings:
-    """How an image is built, from the arguments of its component.
+def image_settings(name: str, repository: str, args: Mapping[str, Any], platform: str) -> Settings:
+    """Settings with the one image that the arguments of a RegistryImage describe, and its platform.
 
     Args:
         name: the component's.
         repository: its repository in the registry.
-        args: its arguments; what is None is not given.
+        args: its arguments (args.ImageArgs); what is None is not given.
+        platform: what it is built for.
 
     Raises:
         SettingsError: one of them is unknown or has a value that is not allowed, or the repository's name is none.
     """
-    given = {key: value for key, value in args.items() if value is not None}
-    secret = given.pop("secret_build_args", {})
-    given["build_args"] = {**given.get("build_args", {}), **secret}
+    given = {"kubeContext": "any", "platform": platform, "images": {repository: _image(args)}}
+    secret = ["images"] if args.get("secret_build_args") else []
     try:
-        return TypeAdapter(dict[Repository, ImageSettings]).validate_python({repository: given})[repository]
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=not secret)[0]
-        key = ".".join(str(part) for part in found["loc"][1:] if part != "[key]") or "repository"
-        raise SettingsError(key=key, problem=found["msg"], mend=_mend(key, "RegistryImage", name)) from None
+        _prove_plain(given)
+        return Settings.parse(given, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
+    except SettingsError as error:
+        key = error.key.removeprefix(f"images.{repository}.") if error.key != f"images.{repository}" else "repository"
+        raise replace(error, key=key, mend=_mend(error, "RegistryImage", name)) from None
 
 
 def image_args(settings: Settings, name: str) -> ImageArgs:
@@ -86,6 +106,16 @@ def image_args(settings: Settings, name: str) -> ImageArgs:
     return args
 
 
+def _image(args: Mapping[str, Any]) -> dict[str, Any]:
+    """How the config has an image, where all its build arguments are secret or none is."""
+    given = {to_camel(key): value for key, value in args.items() if value is not None}
+    secret = given.pop("secretBuildArgs", {})
+    plain = given.get("buildArgs") or {}
+    if secret or plain:
+        given["buildArgs"] = {**plain, **secret}
+    return given
+
+
 def _in_camel_case(value: object) -> object:
     """A section's keys as Pulumi writes them, so that an error names them so; a map of a person's own keys as it is."""
     if isinstance(value, Mapping):
@@ -93,5 +123,22 @@ def _in_camel_case(value: object) -> object:
     return value
 
 
-def _mend(key: str, component: str, name: str) -> str:
-    return f"give {key} such a value where {component} {name!r} is made"
+def _prove_plain(value: object, *path: str) -> None:
+    """Check that no value is an output.
+
+    Raises:
+        SettingsError: one is.
+    """
+    if isinstance(value, pulumi.Output):
+        problem = "an output of a resource is not allowed, it takes a value that is known before anything is made"
+        raise SettingsError(key=".".join(path), problem=problem, mend="")
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in parts:
+        _prove_plain(each, *path, str(key))
+
+
+def _mend(error: SettingsError, component: str, name: str) -> str:
+    what = "give it" if error.problem.startswith("it is missing") else "correct it"
+    if error.key == "kubeContext":
+        what += ", or give a kubeconfig,"
+    return f"{what} where {component} {name!r} is made"

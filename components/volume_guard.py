@@ -8,13 +8,14 @@ kube-system: the stack's state keeps that of the first update in a Stash, which 
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from kube_registry.errors import KubeRegistryError, Where, on_stack
+from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.registry.preconditions import cluster_uid
-from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+from kube_registry.spec.settings import RegistrySettings
 
 from .cluster import Cluster
 from .errors import OtherClusterError, VolumeMovedError
@@ -53,7 +54,8 @@ def unmoved(
         }
         for key, (before, wanted) in changes.items():
             if before and wanted and before != wanted:
-                error = VolumeMovedError(_where(settings, name), key, before, wanted, retained=settings.retain)
+                where = replace(settings.where, namespace=name)
+                error = VolumeMovedError(where, key, before, wanted, retained=settings.retain)
                 raise pulumi.RunError(str(error))
         return name
 
@@ -74,10 +76,11 @@ def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
     opts = pulumi.ResourceOptions(ignore_changes=["input"])
     first = pulumi.Stash(stash, input=found, opts=opts)  # its output stays what it was created with
 
-    def compare(known: list[str]) -> str | None:
+    async def compare(known: list[str]) -> str | None:
         uid, kept, urn = known
         if UNSEEN not in (uid, kept) and uid != kept:
-            raise pulumi.RunError(str(OtherClusterError(_where(settings, settings.namespace), uid, kept, urn)))
+            where = (await cluster.address()).where
+            raise pulumi.RunError(str(OtherClusterError(where, uid, kept, urn)))
         if kept == UNSEEN != uid:
             line = (
                 "this stack does not remember its cluster, so another one would not be noticed: its first update could "
@@ -86,7 +89,7 @@ def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
             pulumi.log.warn(on_stack(line, settings.stack))
         return cluster.kube_context
 
-    checked = pulumi.Output.all(found, first.output, first.urn).apply(compare)
+    checked: pulumi.Output[str | None] = pulumi.Output.all(found, first.output, first.urn).apply(compare)
     return checked if live else pulumi.Output.from_input(cluster.kube_context)
 
 
@@ -109,8 +112,3 @@ async def _uid(cluster: Cluster, *, live: bool) -> str:
         if live:
             raise pulumi.RunError(str(error)) from error
         return UNSEEN
-
-
-def _where(address: ClusterAddress, namespace: str) -> Where:
-    """The place as far as the program knows it, which has asked no cluster."""
-    return Where("cluster not known", address.kube_context, namespace, address.kubeconfig, address.stack)

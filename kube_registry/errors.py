@@ -65,7 +65,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, dataclass_transform
 
 from kube_registry.kubeconfig_setting import is_contents
-from kube_registry.names import IN_CLUSTER
+from kube_registry.names import IN_CLUSTER, REGISTRYCTL
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Where:
         namespace: the registry's namespace.
         kubeconfig: the setting `kubeconfig`; None for where kubectl looks.
         stack: name of the stack that the registry is of; None where only the kube context is known.
+        component: name of the ClusterRegistry whose arguments the settings are; None for those of a stack's config.
     """
 
     cluster: str
@@ -85,6 +86,7 @@ class Where:
     namespace: str
     kubeconfig: str | None = field(default=None, repr=False)
     stack: str | None = None
+    component: str | None = None
 
     def __str__(self) -> str:
         """The words that every live error uses for it."""
@@ -108,7 +110,7 @@ class Where:
     def examination(self) -> str:
         """The command, in words, that shows what is wrong with the registry there."""
         if self.stack:
-            return f"`.venv/bin/python -m registryctl doctor{self.stack_option}` shows what is wrong"
+            return f"`{REGISTRYCTL} doctor{self.stack_option}` shows what is wrong"
         return f"`{self.kubectl} --namespace {self.namespace} describe deployment registry` shows what is wrong"
 
 
@@ -117,16 +119,21 @@ HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespa
 
 
 _COMMAND = re.compile(r"`[^`]+`")
+_SETTING = re.compile(r"`pulumi config set (?:--path )?(?P<quote>'?)(?P<key>.+?)(?P=quote) (?P<value>[^`]+)`")
 _OF_A_STACK = re.compile(r"\bpulumi (config|destroy|import|up)\b(?!.* --stack )")
 
 
-def on_stack(text: str, stack: str | None) -> str:
+def on_stack(text: str, stack: str | None, component: str | None = None) -> str:
     """Return a text whose pulumi commands, which stand in backticks, name the stack: another one may be selected.
 
     Args:
         text: a sentence of an error.
         stack: name of the stack; None for the selected one.
+        component: name of the ClusterRegistry whose arguments the settings are, which no command sets; None for those
+            of the stack's config.
     """
+    if component is not None:
+        text = _SETTING.sub(rf"the argument `\g<key>: \g<value>` of ClusterRegistry {component!r}", text)
     if stack is None:
         return text
     option = f"--stack {shlex.quote(stack)}"
@@ -152,6 +159,7 @@ class KubeRegistryError(Exception):
 
     sentence: ClassVar[str]
     example: ClassVar[dict[str, object]] = {}
+    registryctl: ClassVar[str] = REGISTRYCTL
 
     def __init_subclass__(cls, *, sentence: str | None = None, example: dict[str, object] | None = None) -> None:
         super().__init_subclass__()
@@ -189,4 +197,4 @@ class ClusterError(KubeRegistryError):
 
     def __str__(self) -> str:
         """The sentence, with commands for the stack that it is about."""
-        return on_stack(super().__str__(), self.where.stack)
+        return on_stack(super().__str__(), self.where.stack, self.where.component)

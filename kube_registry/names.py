@@ -1,10 +1,18 @@
 """Names, labels and ports of what the program puts into a cluster; components/ makes them, the package finds them."""
 
 import re
+from pathlib import Path
 from typing import Final
 
-USER_AGENT: Final = "kube-registry/0.1.0"
+from kube_registry import __version__
+
+USER_AGENT: Final = f"kube-registry/{__version__}"
 """Name and version by which API servers and their logs know us."""
+
+REGISTRYCTL: Final = (
+    "registryctl" if Path(__file__).with_name("components").exists() else ".venv/bin/python -m registryctl"
+)
+"""The command line: on PATH where the wheel is installed, which has the components in it; else that of a checkout."""
 
 REGISTRY: Final = "registry"
 """Name of the registry's Deployment, Service, claim and ConfigMap: the namespace tells them from others."""

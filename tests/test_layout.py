@@ -61,10 +61,13 @@ def test_the_program_runs_no_other_program() -> None:
 
 
 @pytest.mark.parametrize("folder", PRODUCT)
-def test_a_package_file_holds_a_docstring_only(folder: str) -> None:
+def test_a_package_file_holds_no_code_but_public_names(folder: str) -> None:
+    allowed = {
+        ROOT / "kube_registry" / "__init__.py": 2,  # the version
+        ROOT / "components" / "__init__.py": None,  # imports public names when they are used
+    }
     for file in (ROOT / folder).rglob("__init__.py"):
-        (only,) = ast.parse(file.read_text()).body
-        assert isinstance(only, ast.Expr), file
+        assert allowed.get(file, 1) in (None, len(ast.parse(file.read_text()).body)), file
 
 
 def test_every_folder_of_the_package_is_one() -> None:

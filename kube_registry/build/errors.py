@@ -13,4 +13,4 @@ class BuildContextError(
     image: str
     path: str
     problem: str
-    mend: str = "correct `context` or `dockerfile` of this image in the stack's config"
+    mend: str = "correct `context` or `dockerfile` of this image"

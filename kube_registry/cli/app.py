@@ -1,4 +1,4 @@
-"""`.venv/bin/python -m registryctl VERB`: what a person does with a registry beside `pulumi up`."""
+"""`registryctl VERB`: what a person does with a registry beside `pulumi up`."""
 
 import signal
 import sys

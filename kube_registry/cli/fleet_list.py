@@ -19,6 +19,7 @@ from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
+from kube_registry.names import REGISTRYCTL
 from kube_registry.review.stack_preview import read_secrets
 
 AT_ONCE = 8
@@ -67,7 +68,7 @@ def init() -> None:
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
-    typer.echo(f"{FILE} lists {len(names)} stacks; `.venv/bin/python -m registryctl fleet list` shows them")
+    typer.echo(f"{FILE} lists {len(names)} stacks; `{REGISTRYCTL} fleet list` shows them")
 
 
 def list_stacks(
@@ -123,7 +124,7 @@ async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]
     except KubeRegistryError as error:
         return [str(error)], []
     if references is None:
-        line = f"`.venv/bin/python -m registryctl fleet up --stacks {member.name}`"
+        line = f"`{REGISTRYCTL} fleet up --stacks {member.name}`"
         return [f"it has no image in its outputs yet. Fix: {line}"], []
     seen = await examine(known.settings, references)
     return seen.sentences, seen.remarks

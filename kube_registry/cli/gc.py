@@ -25,6 +25,7 @@ from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.kube.client import open_client
+from kube_registry.names import REGISTRYCTL
 
 NEWEST = 3
 """How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
@@ -66,7 +67,7 @@ def gc(
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
     told = run(_collect(out, seen, asked))
-    again = f".venv/bin/python -m registryctl gc{seen.where.stack_option}"
+    again = f"{REGISTRYCTL} gc{seen.where.stack_option}"
     out.print(told or f"broken off; nothing that is used was touched. Fix: `{again}` finishes it")
     if told is None:
         raise typer.Exit(1)

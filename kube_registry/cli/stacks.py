@@ -15,7 +15,7 @@ from kube_registry.engine.program import Program
 from kube_registry.errors import on_stack
 from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import Member, project_name
-from kube_registry.names import image_urn
+from kube_registry.names import REGISTRYCTL, image_urn
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
@@ -32,7 +32,7 @@ _MENDS = {
 }
 """Words of Pulumi's errors -> what mends them."""
 
-_NEEDS_NONE = "`.venv/bin/python -m registryctl tunnel --kube-context NAME` needs none"
+_NEEDS_NONE = f"`{REGISTRYCTL} tunnel --kube-context NAME` needs none"
 
 
 async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, folder: Path | None = None) -> Member:

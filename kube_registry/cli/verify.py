@@ -19,7 +19,7 @@ from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
 from kube_registry.kube.client import open_client
 from kube_registry.kubeconfig_setting import is_contents
-from kube_registry.names import IN_CLUSTER, REGISTRY
+from kube_registry.names import IN_CLUSTER, REGISTRY, REGISTRYCTL
 from kube_registry.spec.endpoints import parse_reference
 
 
@@ -80,7 +80,7 @@ def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Ite
     if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
         yield f"what pushes again is {push_command(stack, lacking)}"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
-        names, collects = ", ".join(others), f".venv/bin/python -m registryctl gc --stack {shlex.quote(stack.name)}"
+        names, collects = ", ".join(others), f"{REGISTRYCTL} gc --stack {shlex.quote(stack.name)}"
         yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
 
 

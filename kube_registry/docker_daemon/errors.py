@@ -1,6 +1,6 @@
 """What can go wrong with the Docker daemon: its address, its configuration, its way here."""
 
-from kube_registry.errors import KubeRegistryError, on_stack, other_port
+from kube_registry.errors import KubeRegistryError, Where, on_stack, other_port
 
 
 class DaemonError(
@@ -92,11 +92,11 @@ class DaemonReachError(
     host: str
     push_address: str
     reason: str
-    stack: str | None = None
+    where: Where | None = None
 
     def __str__(self) -> str:
         """The sentence, with a command for the stack that pushes."""
-        return on_stack(super().__str__(), self.stack)
+        return on_stack(super().__str__(), self.where.stack, self.where.component) if self.where else super().__str__()
 
     @property
     def other_port(self) -> int:

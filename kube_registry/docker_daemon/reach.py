@@ -18,6 +18,7 @@ from kube_registry.docker_daemon.config import chosen_daemon, usual_daemon
 from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError
 from kube_registry.docker_daemon.relay.container import open_relay
 from kube_registry.docker_daemon.ssh import near_socket
+from kube_registry.errors import Where
 from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.text import last_words
@@ -32,7 +33,7 @@ async def daemon_reaching(
     lost: Callable[[DaemonReachError], None],
     *,
     recovered: Callable[[], Awaitable[bool]],
-    stack: str | None = None,
+    where: Where | None = None,
 ) -> AsyncIterator[None]:
     """A block in which the Docker daemon reaches the push address of this machine.
 
@@ -44,7 +45,7 @@ async def daemon_reaching(
         lost: is called if the relay ends before the block does.
         recovered: returns whether a connection through the tunnel has failed, once it carries again; False at once if
             none has.
-        stack: name of the stack that pushes, for errors.
+        where: the registry, whose settings errors name; None for none in particular.
 
     Raises:
         DaemonError: the daemon does not answer.
@@ -53,7 +54,7 @@ async def daemon_reaching(
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
     reference = f"{push_address}/{PROBE_REPOSITORY}@{digest}"
-    failed = partial(DaemonReachError, host=host, push_address=push_address, stack=stack)
+    failed = partial(DaemonReachError, host=host, push_address=push_address, where=where)
     try:
         async with _client(environment, host) as (client, near):
             refusal = await _last_refusal(client, reference, recovered)

@@ -14,7 +14,7 @@ import yaml
 
 from kube_registry.fleet.entries import Entry, read_entries, read_yaml
 from kube_registry.fleet.errors import FleetError
-from kube_registry.names import short_name
+from kube_registry.names import REGISTRYCTL, short_name
 from kube_registry.spec.corrections import nearest
 from kube_registry.spec.endpoints import PUSH_PORTS
 from kube_registry.spec.errors import SettingsError
@@ -77,7 +77,7 @@ def read_fleet(folder: Path) -> Fleet:
     project = project_name(folder)
     file = folder / FILE
     if not file.exists():
-        raise FleetError(str(file), "", "there is no such file", "`.venv/bin/python -m registryctl fleet init`")
+        raise FleetError(str(file), "", "there is no such file", f"`{REGISTRYCTL} fleet init`")
     written, entries = read_entries(file)
     defaults = _current(file, "defaults", written)
     members = [_member(file, project, defaults, entry) for entry in entries]
@@ -102,7 +102,7 @@ def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet
     meant = tuple(member for member in named if labels.items() <= member.labels.items())
     if not meant:
         asked = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
-        mend = "choose from what `.venv/bin/python -m registryctl fleet list` shows"
+        mend = f"choose from what `{REGISTRYCTL} fleet list` shows"
         raise FleetError(FILE, "its stacks", f"none has {' and '.join(asked)}", mend)
     return replace(fleet, members=meant)
 

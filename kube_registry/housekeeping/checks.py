@@ -14,7 +14,7 @@ from kube_registry.kube.permissions import Right, lacking, user_of
 from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
 from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
 from kube_registry.limits import REGISTRY_SECONDS
-from kube_registry.names import rbac_name
+from kube_registry.names import REGISTRYCTL, rbac_name
 from kube_registry.preflight.preflight import left_probes
 from kube_registry.registry.pod_exec import run_in_pod
 from kube_registry.spec.versions import unsupported
@@ -97,10 +97,10 @@ def judge_room(room: Room, where: Where) -> Finding:
     if room.used < FULL * size:
         return Finding("volume", well=True, words=words)
     fix = (
-        f"`.venv/bin/python -m registryctl gc{where.stack_option}` frees what nothing uses; where its storage class "
+        f"`{REGISTRYCTL} gc{where.stack_option}` frees what nothing uses; where its storage class "
         "lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make room"
     )
-    return Finding("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack))
+    return Finding("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack, where.component))
 
 
 async def distribution(kube: KubeClient) -> list[Finding]:

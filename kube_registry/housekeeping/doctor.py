@@ -129,7 +129,7 @@ async def _docker(kube: KubeClient, settings: RegistrySettings, environment: Map
             words = f"whether {daemon.words} reaches {place} is told by the preflight's image, which is not there yet"
             return [Finding("docker", well=None, words=words)]
         async with daemon_reaching(
-            environment, place, probe, said.append, tunnel.break_off, recovered=tunnel.recovered, stack=settings.stack
+            environment, place, probe, said.append, tunnel.break_off, recovered=tunnel.recovered, where=settings.where
         ):
             way = ", by way of a relay" if said else ""
             return [Finding("docker", well=True, words=f"{daemon.words} reaches {place}{way}")]

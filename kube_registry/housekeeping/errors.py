@@ -9,7 +9,7 @@ class WrittenMeanwhileError(
         "something wrote {count} files to the volume of the registry in {where} without its lease while garbage was "
         "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the space of what "
         "was removed is not freed yet. Fix: when that push has ended, "
-        "`.venv/bin/python -m registryctl gc{where.stack_option}`"
+        "`{registryctl} gc{where.stack_option}`"
     ),
     example={"where": HERE, "count": 3},
 ):
@@ -26,7 +26,7 @@ class DamagedManifestsError(
     ClusterError,
     sentence=(
         "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
-        "`.venv/bin/python -m registryctl verify{where.stack_option}` names them, and what mends them"
+        "`{registryctl} verify{where.stack_option}` names them, and what mends them"
     ),
     example={"where": HERE, "count": 1},
 ):
@@ -44,7 +44,7 @@ class OtherDigestError(
     sentence=(
         "{images} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
         "collection would remove these layers, so nothing is removed. Fix: push each image again to its tags, with "
-        "digests of sha256, then `.venv/bin/python -m registryctl gc{where.stack_option}`"
+        "digests of sha256, then `{registryctl} gc{where.stack_option}`"
     ),
     example={"where": HERE, "images": (f"app@sha256:{'5' * 64}",)},
 ):
@@ -64,7 +64,7 @@ class OtherStackError(
     ClusterError,
     sentence=(
         "the registry in {where} is not in the state of stack {asked}: another stack deployed it, whose outputs are "
-        "not known as uses, so nothing is removed. Fix: `.venv/bin/python -m registryctl gc --stack NAME` with the "
+        "not known as uses, so nothing is removed. Fix: `{registryctl} gc --stack NAME` with the "
         "name of that stack; `pulumi stack ls` lists the stacks"
     ),
     example={"where": HERE, "asked": "prod"},
@@ -83,7 +83,7 @@ class UsesUnknownError(
     sentence=(
         "{kinds} in {where} could not be listed, so images that only these name are not known and nothing more is "
         "removed. Fix: `{where.kubectl} get apiservices` shows which API does not answer; then "
-        "`.venv/bin/python -m registryctl gc{where.stack_option}`, without --yes to decide without these kinds"
+        "`{registryctl} gc{where.stack_option}`, without --yes to decide without these kinds"
     ),
     example={"where": HERE, "kinds": ("*.acme.example (status 503)",)},
 ):

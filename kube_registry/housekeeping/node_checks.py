@@ -8,7 +8,7 @@ from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import Node, linux_nodes
-from kube_registry.names import REGISTRY
+from kube_registry.names import REGISTRY, REGISTRYCTL
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import RegistrySettings
@@ -54,7 +54,7 @@ async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]
     ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
     if settings.node_port not in ports:
         problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up`"
-        found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack)))
+        found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack, kube.where.component)))
     if settings.has_node_proxy:
         try:
             await wait_node_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
@@ -106,7 +106,7 @@ def age(of: timedelta) -> str:
 
 def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
     key, now = proof_key(node), datetime.now(UTC)
-    command = f"`.venv/bin/python -m registryctl preflight{kube.where.stack_option}`"
+    command = f"`{REGISTRYCTL} preflight{kube.where.stack_option}`"
     if proven := records.proven.get(key):
         return _of(node, f"has pulled {age(now - proven)} ago, {node.runtime}", well=True)
     if node.busy:

@@ -103,13 +103,7 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
     Raises:
         KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
     """
-    where = Where(
-        cluster="cluster not known",
-        kube_context=settings.kube_context,
-        namespace=settings.namespace,
-        kubeconfig=settings.kubeconfig,
-        stack=settings.stack,
-    )
+    where = settings.where
     with usable(where):
         configuration, context = Configuration(), KubeContext({}, {})
         if settings.kube_context == IN_CLUSTER:

@@ -57,7 +57,7 @@ class KubeContext:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Several files read as one, or the one in a stack's config; `read` makes it.
+    """Several files read as one, or the one that is given as text; `read` makes it.
 
     Args:
         found: whether there is any.
@@ -92,7 +92,7 @@ class Kubeconfig:
         return self.entries[kind][str(name)]
 
 
-IN_CONFIG = "in the stack's config"
+AS_TEXT = "given as text"
 """What errors call a kubeconfig that the setting holds itself."""
 
 
@@ -103,7 +103,7 @@ def named(setting: str | None) -> str:
         setting: the setting `kubeconfig`; None for where kubectl looks.
     """
     if setting and is_contents(setting):
-        return IN_CONFIG
+        return AS_TEXT
     return setting or os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
@@ -136,10 +136,12 @@ def current_context(address: ClusterAddress) -> str:
     Raises:
         KubeconfigError: it names none, or cannot be read.
     """
-    where = Where("cluster not known", address.kube_context, address.namespace, address.kubeconfig, address.stack)
-    with usable(where):
-        if current := read(address.kubeconfig).current:
-            return current
+    with usable(address.where):
+        kubeconfig = read(address.kubeconfig)
+        if not kubeconfig.found:
+            raise ConfigException("there is no such file")
+        if kubeconfig.current:
+            return kubeconfig.current
         raise ConfigException("it has no current kube context, and none is given")
 
 

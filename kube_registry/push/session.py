@@ -173,9 +173,11 @@ class PushSession:
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(PROBE_REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
-        address, stack = self._settings.endpoints.push_address, self._settings.stack
+        address = self._settings.endpoints.push_address
         say(f"waiting for the Docker daemon to reach {address}")
-        return daemon_reaching(docker, address, digest, say, tunnel.break_off, recovered=tunnel.recovered, stack=stack)
+        return daemon_reaching(
+            docker, address, digest, say, tunnel.break_off, recovered=tunnel.recovered, where=tunnel.kube.where
+        )
 
 
 async def _ask_write_door(kube: KubeClient, say: Say) -> None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, PrivateAttr, Va
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from kube_registry.errors import Where
 from kube_registry.kubeconfig_setting import with_home
 from kube_registry.names import short_name
 from kube_registry.spec.corrections import Checked
@@ -50,17 +51,30 @@ class ClusterAddress(Section):
     )
 
     _stack: str | None = PrivateAttr(default=None)
+    _component: str | None = PrivateAttr(default=None)
     _secret: frozenset[str] = PrivateAttr(default=frozenset())
 
-    def model_post_init(self, context: tuple[Collection[str], str] | None, /) -> None:
+    def model_post_init(self, context: tuple[Collection[str], str, str | None] | None, /) -> None:
         """Remember what no field says: which keys are secret, and whose settings these are."""
-        secret, stack = context or ((), "")
-        self._secret, self._stack = frozenset(secret), stack or None
+        secret, stack, component = context or ((), "", None)
+        self._secret, self._stack, self._component = frozenset(secret), stack or None, component
 
     @property
     def stack(self) -> str | None:
         """Name of the stack, as Pulumi takes it; None where only the kube context is known."""
         return self._stack
+
+    @property
+    def component(self) -> str | None:
+        """Name of the ClusterRegistry whose arguments these are; None where they are a stack's config."""
+        return self._component
+
+    @property
+    def where(self) -> Where:
+        """This place, as errors name it before a cluster is asked."""
+        return Where(
+            "cluster not known", self.kube_context, self.namespace, self.kubeconfig, self.stack, self.component
+        )
 
 
 class RegistrySettings(ClusterAddress):
@@ -144,7 +158,15 @@ class RegistrySettings(ClusterAddress):
     )
 
     @classmethod
-    def parse(cls, config: Mapping[str, object], *, project: str, stack: str, secret: Collection[str] = ()) -> Self:
+    def parse(
+        cls,
+        config: Mapping[str, object],
+        *,
+        project: str,
+        stack: str,
+        secret: Collection[str] = (),
+        component: str | None = None,
+    ) -> Self:
         """Settings from a stack's config.
 
         Args:
@@ -154,6 +176,7 @@ class RegistrySettings(ClusterAddress):
             stack: name of the stack, as Pulumi takes it; with the project it gives the push port that is used if none
                 is set. Empty where only the kube context is known; then the config has the push port.
             secret: the keys of the config whose values are secret: no error repeats them.
+            component: name of the ClusterRegistry whose arguments these are; None where they are a stack's config.
 
         Raises:
             SettingsError: a key is missing, unknown or has a value that is not allowed.
@@ -168,7 +191,7 @@ class RegistrySettings(ClusterAddress):
         current = with_new_names(given)
         checked = Checked(given, current, hidden, described(cls), described(ImageSettings), sections)
         try:
-            settings = cls.model_validate(current, context=(hidden, stack))
+            settings = cls.model_validate(current, context=(hidden, stack, component))
         except ValidationError as error:
             raise first_problem(error, checked) from None
         settings._notes = tuple(renamings(checked))  # noqa: SLF001 - of this class

@@ -133,8 +133,8 @@ class TestKubeconfig:
         ({"kube_context": "x", "node_prot": 30100}, "nodeProt"),
         ({"node_port": 30100}, "kubeContext"),
         ({"kube_context": "x", "claim": {"size": "big"}}, "claim.size"),
-        ({"kube_context": "x", "images": {"APP": {"context": "./app"}}}, "repository"),
-        ({"kube_context": "x", "images": {"app": {"contxt": "./app"}}}, "contxt"),
+        ({"kube_context": "x", "images": {"APP": {"context": "./app"}}}, "images.APP"),
+        ({"kube_context": "x", "images": {"app": {"contxt": "./app"}}}, "images.app.contxt"),
     ],
 )
 def test_a_wrong_argument_ends_the_program_in_one_sentence(given: dict[str, Any], key: str) -> None:

@@ -15,7 +15,7 @@ from kube_registry.kube import credentials
 from kube_registry.kube.client import open_client
 from kube_registry.kube.errors import CertificateError, CredentialsError, KubeconfigError, UnreachableError
 from kube_registry.kube.http_proxy import proxy_for
-from kube_registry.kube.kubeconfig import IN_CONFIG
+from kube_registry.kube.kubeconfig import AS_TEXT
 from kube_registry.kube.websocket import open_websocket
 from kube_registry.spec.settings import Settings
 from lab import pki
@@ -247,7 +247,7 @@ class TestInTheConfig:
         text = json.dumps(json.loads(damage(text)), indent=2) if damage(text).startswith("{") else damage(text)
         with pytest.raises(KubeconfigError, match=words) as raised:
             await both_ways(settings(text))
-        assert raised.value.kubeconfig == IN_CONFIG
+        assert raised.value.kubeconfig == AS_TEXT
         for part in (secret, data, base64.b64encode(text.encode()).decode()[:20]):
             assert part not in str(raised.value)
         assert "\n" not in str(raised.value)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from kube_registry import __version__
 from kube_registry.kube import retries
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError, UnreachableError
@@ -242,4 +243,4 @@ class TestBounds:
 
 async def test_it_names_itself_and_its_version(api: Faulty, kube: KubeClient) -> None:
     await kube.get("/it")
-    assert api.agents == {f"{PROJECT['name']}/{PROJECT['version']}"}
+    assert api.agents == {f"{PROJECT['name']}/{__version__}"}

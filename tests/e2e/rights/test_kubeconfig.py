@@ -55,7 +55,7 @@ def test_it_serves_everywhere_and_is_printed_nowhere(lab: Lab, secret: Program, 
     assert doctor.returncode == 0, doctor
     with secret.changed({"kubeContext": "another"}):
         assert pulumi("up", "--yes", "--diff") != 0
-        assert "cannot be used with kubeconfig in the stack's config" in "".join(lines)
+        assert "cannot be used with kubeconfig given as text" in "".join(lines)
     assert pulumi("stack", "export") == 0
     printed = "".join([*lines, doctor.stdout, doctor.stderr])
     assert not [each for each in credentials if each in printed]
