@@ -75,19 +75,26 @@ class RegistryImage(pulumi.ComponentResource):
         own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
         super().__init__("kube-registry:index:RegistryImage", name, {}, pulumi.ResourceOptions.merge(opts, own))
         report_differences(build)
-        secret = given.get("secret_build_args") or {}
-        if secret:
+        if secret := given.get("secret_build_args") or {}:
             warn_of_secrets(repository)
+        build_args = {**image.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}}
+        built = self._built(name, registry, build, {"target": image.target, "args": build_args})
         endpoints = registry.endpoints
-        built = docker.Image(
+        self.tagged = endpoints.tagged_reference(repository, build.tag)
+        self.reference = built.repo_digest.apply(
+            lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
+        )
+        self.register_outputs({"reference": self.reference, "tagged": self.tagged})
+
+    def _built(self, name: str, registry: "ClusterRegistry", build: Build, options: dict[str, Any]) -> docker.Image:
+        return docker.Image(
             name,
-            image_name=endpoints.push_name(repository, build.tag),
+            image_name=registry.endpoints.push_name(build.image, build.tag),
             build={
                 "context": build.staged_context,
                 "dockerfile": build.staged_dockerfile,
-                "target": image.target,
-                "args": {**image.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}},
                 "platform": build.platform,
+                **options,
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -96,11 +103,6 @@ class RegistryImage(pulumi.ComponentResource):
                 replacement_trigger=registry.claim_uid,
             ),
         )
-        self.tagged = endpoints.tagged_reference(repository, build.tag)
-        self.reference = built.repo_digest.apply(
-            lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
-        )
-        self.register_outputs({"reference": self.reference, "tagged": self.tagged})
 
 
 def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - what a program without types gives
