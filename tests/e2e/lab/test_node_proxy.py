@@ -1,7 +1,6 @@
 """One cluster whose nodes differ in what kube-proxy answers on their loopback; first without node proxy, then with."""
 
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from lab.cluster import Node
 from tests.conftest import lab_with
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program, settings_of
+from tests.e2e.pulls import pulled
 
 pytestmark = pytest.mark.lab
 
@@ -262,29 +262,3 @@ class TestTrouble:
 
 def is_staying(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" not in pod["metadata"]
-
-
-def pulled(lab: Lab, image: str) -> dict[str, str]:
-    """Node -> digest of an image, as a pod on each has pulled it."""
-    daemon_set = {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": "pulls"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "pulls"}},
-            "template": {
-                "metadata": {"labels": {"app": "pulls"}},
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{"name": "main", "image": image, "imagePullPolicy": "Always"}],
-                },
-            },
-        },
-    }
-    lab.kubectl("apply", "--filename", "-", given=json.dumps(daemon_set))
-    lab.kubectl("rollout", "status", "daemonset/pulls", "--timeout=25s")
-    pods = lab.get("pods", "--selector", "app=pulls")
-    lab.kubectl("delete", "daemonset", "pulls", "--wait=false")
-    return {
-        pod["spec"]["nodeName"]: pod["status"]["containerStatuses"][0]["imageID"].rpartition("@")[2] for pod in pods
-    }

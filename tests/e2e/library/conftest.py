@@ -1,14 +1,18 @@
-"""The wheel, built from this checkout, and a virtualenv that has nothing but it and what it requires."""
+"""The wheel, built from this checkout, a virtualenv that has nothing but it and what it requires, programs on it."""
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.e2e.conftest import CHECKOUT, Lab
+from lab.parts import PULUMI_YAML
+from lab.toolchain import build, tool
+from tests.conftest import CLUSTER, lab_with
+from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
 
 PINS = CHECKOUT / "lab" / "constraints.txt"
 _UV = Path(sys.executable).with_name("uv")
@@ -44,3 +48,32 @@ def installed(wheel: Path) -> Path:
     run([_UV, "venv", "--quiet", "--python", sys.executable, folder])
     run([_UV, "pip", "install", "--quiet", "--python", folder, "--constraint", PINS, wheel, "pip"])
     return folder
+
+
+@pytest.fixture(scope="session")
+def other_lab(pytestconfig: pytest.Config, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001 - this one starts after it
+    """A second cluster."""
+    with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def yaml_program(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """examples/yaml; its package is an executable, because `pulumi package add` would install all requirements."""
+    build(PULUMI_YAML)
+    checkout = tmp_path_factory.mktemp("yaml")
+    shutil.copytree(CHECKOUT / "examples" / "yaml", checkout / "yaml")
+    plugin = checkout / "bin" / "pulumi-resource-kube-registry"
+    plugin.parent.mkdir()
+    plugin.write_text(f'#!/bin/sh\nexec {installed}/bin/python -P -m kube_registry.components "$@"\n')
+    plugin.chmod(0o755)
+    file = checkout / "yaml" / "Pulumi.yaml"
+    described = yaml.safe_load(file.read_text())
+    assert described.pop("packages") == {"kube-registry": "../../components"}
+    described["plugins"] = {"providers": [{"name": "kube-registry", "path": str(plugin.parent)}]}
+    file.write_text(yaml.safe_dump(described))
+    host = tool("pulumi-language-yaml").parent
+    made = new_program(lab, checkout, checkout / "yaml", PATH=f"{host}:{lab.env['PATH']}")
+    made.configure(kubeContext=lab.cluster.kube_context)
+    yield made
+    made.stack.destroy()

@@ -1,0 +1,147 @@
+"""What goes wrong in a program of YAML: one sentence of it, with what corrects it, and no trace of the Python below."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import CLUSTER
+from tests.e2e.conftest import Lab, Program
+
+pytestmark = pytest.mark.lab
+
+SECRET = "s3cr3t-of-the-build"  # noqa: S105 - of this test
+PYTHON = re.compile(r'Traceback|File "|\b[A-Z]\w+Error\b|rpc error|grpc')
+"""What only a developer of the components wants to see."""
+
+Properties = dict[str, Any]
+
+
+@contextmanager
+def changed(program: Program, change: Callable[[Properties], object]) -> Iterator[None]:
+    """The program for a while with other properties of its registry."""
+    file = program.folder / "Pulumi.yaml"
+    before = file.read_text()
+    described = yaml.safe_load(before)
+    change(described["resources"]["registry"]["properties"])
+    file.write_text(yaml.safe_dump(described))
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+def refused(program: Program, change: Callable[[Properties], object]) -> str:
+    """What a person sees of an update that fails."""
+    with changed(program, change):
+        text = program.failing_up()
+    assert PYTHON.findall(text) == []
+    return text
+
+
+def is_one_sentence(text: str, words: str) -> bool:
+    """Whether what went wrong stands in one line with its correction, and at most once more in the summary."""
+    lines = [line for line in text.splitlines() if words in line]
+    return 1 <= len(lines) <= 2 and all("Fix: " in line for line in lines)
+
+
+def made(program: Program) -> set[str]:
+    """Types of what the state holds of the cluster."""
+    kinds = {each["type"] for each in program.state().get("resources", [])}
+    return {kind for kind in kinds if kind.startswith("kubernetes:")}
+
+
+class TestArguments:
+    """Nothing of the registry is made."""
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda given: given.update(nodePort="many"), "nodePort"),
+            (lambda given: given.update(claim={"size": "big"}), "claim.size"),
+            (lambda given: given.pop("kubeContext"), "kubeContext"),
+            (lambda given: given.update(images={"APP": {"context": "./app"}}), "APP"),
+        ],
+    )
+    def test_a_value_that_is_not_allowed(
+        self, yaml_program: Program, change: Callable[[Properties], object], words: str
+    ) -> None:
+        assert is_one_sentence(refused(yaml_program, change), words)
+        assert made(yaml_program) == set()
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda given: given.update(nodeProt=30100), "nodeProt"),
+            (lambda given: given["images"]["app"].update(contxt="./app"), "contxt"),
+        ],
+    )
+    def test_one_that_there_is_not(
+        self, yaml_program: Program, change: Callable[[Properties], object], words: str
+    ) -> None:
+        """Pulumi's own words: the language checks programs by the package's schema."""
+        assert words in refused(yaml_program, change)
+        assert made(yaml_program) == set()
+
+    def test_an_output_of_a_resource(self, yaml_program: Program) -> None:
+        text = refused(yaml_program, lambda given: given.update(namespace="${workloads.id}"))
+        assert is_one_sentence(text, "namespace")
+        assert made(yaml_program) == set()
+
+
+class TestBeforeTheCluster:
+    def test_a_kube_context_that_there_is_not(self, yaml_program: Program) -> None:
+        text = refused(yaml_program, lambda given: given.update(kubeContext="nowhere"))
+        assert is_one_sentence(text, f"it has no such kube context, it has lab-{CLUSTER}")
+        assert made(yaml_program) == set()
+
+    def test_a_kubeconfig_that_there_is_not(self, yaml_program: Program) -> None:
+        text = refused(yaml_program, lambda given: given.update(kubeconfig="/nowhere/config"))
+        assert is_one_sentence(text, "/nowhere/config: there is no such file")
+
+    def test_a_build_context_that_there_is_not(self, yaml_program: Program) -> None:
+        text = refused(yaml_program, lambda given: given["images"]["app"].update(context="./nowhere"))
+        assert is_one_sentence(text, "nowhere is not a folder")
+
+
+class TestInTheCluster:
+    def test_a_namespace_that_was_there(self, yaml_program: Program) -> None:
+        text = refused(yaml_program, lambda given: given.update(namespace="kube-public"))
+        assert is_one_sentence(text, "is there already")
+
+    def test_a_node_port_that_is_taken(self, lab: Lab, yaml_program: Program) -> None:
+        lab.kubectl("create", "service", "nodeport", "holder", "--tcp=80", "--node-port=30099")
+        try:
+            text = refused(yaml_program, lambda given: given.update(nodePort=30099))
+        finally:
+            lab.kubectl("delete", "service", "holder")
+        assert is_one_sentence(text, "service holder in namespace default has it")
+
+    def test_a_dockerfile_that_does_not_build(self, yaml_program: Program) -> None:
+        (yaml_program.folder / "app" / "broken").write_text("FROM busybox:stable\nRUN echo of no avail && false\n")
+        text = refused(yaml_program, lambda given: given["images"]["app"].update(dockerfile="broken"))
+        assert "echo of no avail && false" in text
+
+    def test_secrets_in_plain_arguments_stay_secret(self, lab: Lab, yaml_program: Program) -> None:
+        def change(given: Properties) -> None:
+            given["claim"] = {"size": {"fn::secret": "2Gi"}}
+            given["images"]["app"]["secretBuildArgs"] = {"TOKEN": {"fn::secret": SECRET}}
+
+        with changed(yaml_program, change):
+            yaml_program.up()
+        (claim,) = lab.get("persistentvolumeclaims", "--namespace", "kube-registry")
+        assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+        assert SECRET not in json.dumps(yaml_program.state())
+
+    def test_another_cluster(self, other_lab: Lab, yaml_program: Program) -> None:
+        config = str(other_lab.cluster.kubeconfig)
+
+        def change(given: Properties) -> None:
+            given.update(kubeContext=other_lab.cluster.kube_context, kubeconfig=config)
+
+        assert is_one_sentence(refused(yaml_program, change), "is in another cluster")
+        assert other_lab.get("namespaces", "--field-selector", "metadata.name=kube-registry") == []
