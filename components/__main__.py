@@ -15,8 +15,8 @@ if not __package__:
 
 import grpc
 import pulumi
-from pulumi.errors import InputPropertiesError, InputPropertyError
-from pulumi.provider import ConstructResult
+from pulumi.errors import InputPropertiesError
+from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyDefinition
 from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ComponentInitError, ProviderServicer
 from pulumi.runtime import rpc
@@ -24,7 +24,6 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from kube_registry import __version__
-from kube_registry.spec.errors import SettingsError
 
 from .cluster_registry import ClusterRegistry
 
@@ -32,58 +31,89 @@ PACKAGE = "kube-registry"
 
 
 class Components(ComponentProvider):
-    """Makes components, and passes what a user can do about their errors on in one sentence."""
+    """Makes components of the arguments that other languages give."""
 
-    def construct(
-        self, name: str, resource_type: str, inputs: pulumi.Inputs, options: pulumi.ResourceOptions | None = None
-    ) -> ConstructResult:
-        """As ComponentProvider's, which shows each error of a component with its traceback.
+    def map_inputs(self, inputs: pulumi.Inputs, component_def: ComponentDefinition) -> pulumi.Inputs:
+        """The arguments by their names in Python.
 
-        Raises:
-            InputPropertyError, InputPropertiesError: in place of the component's pulumi.RunError.
+        The SDK's own drops names that it does not know, takes text for an empty object, and refuses a number in words
+        of Python; here the settings refuse them.
         """
-        try:
-            return super().construct(name, resource_type, inputs, options)
-        except ComponentInitError as error:
-            if not isinstance(error.inner, pulumi.RunError):
-                raise
-            cause = error.inner.__cause__
-            if isinstance(cause, SettingsError):
-                raise InputPropertyError(cause.key, f"{cause.problem}. Fix: {cause.mend}") from error
-            raise InputPropertiesError(str(error.inner), []) from error
+        return self._renamed(inputs, component_def.inputs, component_def.inputs_mapping)
+
+    def _renamed(self, given: Any, properties: dict[str, PropertyDefinition], names: dict[str, str]) -> dict[str, Any]:  # noqa: ANN401
+        return {
+            names.get(key, key): self._value(each, properties[key]) if key in properties else each
+            for key, each in given.items()
+        }
+
+    def _value(self, value: Any, described: PropertyDefinition) -> Any:  # noqa: ANN401
+        if isinstance(value, list) and described.items:
+            return [self._value(each, described.items) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if described.additional_properties:
+            return {key: self._value(each, described.additional_properties) for key, each in value.items()}
+        found = self.get_type_definition(described) if described.ref else None
+        return self._renamed(value, found.properties, found.properties_mapping) if found else value
 
 
 class Servicer(ProviderServicer):
-    """Answers the engine; what fails later than a constructor is one sentence, too."""
+    """Answers the engine: plain arguments arrive plain, and what a user can correct is one sentence."""
 
     async def _construct(self, request: Any, context: Any) -> Any:  # noqa: ANN401 - messages of gRPC
+        """As the SDK's, which shows errors of a constructor with their traceback, and those of an apply with a class.
+
+        Raises:
+            InputPropertiesError: in place of a pulumi.RunError. It names no property: the engine would print the value
+                of that, and ends with a panic where a part of it is unknown (propertyprint of 3.274).
+        """
         try:
             return await super()._construct(request, context)
-        except pulumi.RunError as error:  # of an apply: the SDK would show its class before it
-            raise InputPropertiesError(str(error), []) from error
+        except (ComponentInitError, pulumi.RunError) as error:
+            cause = error.inner if isinstance(error, ComponentInitError) else error
+            if not isinstance(cause, pulumi.RunError):
+                raise
+            raise InputPropertiesError(str(cause), []) from error
 
     @staticmethod
     async def _construct_inputs(inputs: Any, input_dependencies: Any) -> dict[str, pulumi.Input[Any]]:  # noqa: ANN401
-        """As the SDK's, with plain values for plain arguments: one secret in a map makes the whole map an output.
+        """As the SDK's, with plain values for plain arguments; a secret, or what a resource has, arrives as an output.
 
         Raises:
-            InputPropertyError: an argument that has to be plain is an output of a resource.
+            pulumi.RunError: an argument that has to be plain is not known yet.
         """
         given = await super(Servicer, Servicer)._construct_inputs(inputs, input_dependencies)
         found = rpc.deserialize_properties(inputs, keep_unknowns=True)
-        plain = {key: rpc.unwrap_rpc_secret(found[key]) for key in given if key != "kubeconfig"}
-        for key, value in plain.items():
-            if _has_output(value):
-                raise InputPropertyError(key, "it decides names, and has to be known before anything is made")
-        return {**given, **plain}
+        for key in given.keys() - {"kubeconfig"}:
+            value, is_secret = rpc.unwrap_rpc_secret(found[key]), rpc.is_rpc_secret(found[key])
+            given[key], _ = await _plain(value, (key,), is_secret=is_secret)
+        return given
 
 
-def _has_output(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_output, value.values()))
+async def _plain(value: Any, path: tuple[str, ...], *, is_secret: bool) -> tuple[Any, bool]:  # noqa: ANN401
+    """A value without outputs, and whether it holds a secret.
+
+    Raises:
+        pulumi.RunError: a part of it is not known yet.
+    """
+    if isinstance(value, pulumi.output.Unknown) or (isinstance(value, pulumi.Output) and not await value.is_known()):
+        raise pulumi.RunError(
+            f"argument {'.'.join(path)} is not known yet, and decides what is made. Fix: give it a plain value, or an "
+            "output of what an earlier update has made"
+        )
+    if isinstance(value, pulumi.Output):
+        return await _plain(await value.future(), path, is_secret=is_secret or await value.is_secret())
     if isinstance(value, list):
-        return any(map(_has_output, value))
-    return isinstance(value, pulumi.Output | pulumi.output.Unknown)
+        items = [await _plain(each, (*path, str(at)), is_secret=is_secret) for at, each in enumerate(value)]
+        return [each for each, _ in items], is_secret or any(secret for _, secret in items)
+    if not isinstance(value, dict):
+        return value, is_secret
+    parts = {key: await _plain(each, (*path, key), is_secret=is_secret) for key, each in value.items()}
+    plain = {key: each for key, (each, _) in parts.items()}
+    if path[:-1] == ("images",) and parts.get("buildArgs", (None, False))[1]:
+        plain["secretBuildArgs"] = {**plain.pop("buildArgs"), **plain.get("secretBuildArgs", {})}
+    return plain, is_secret or any(secret for _, secret in parts.values())
 
 
 async def serve(engine: str) -> None:

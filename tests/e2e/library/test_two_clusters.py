@@ -84,7 +84,7 @@ class TestLife:
     def test_an_edit_is_pushed_to_both(self, program: Program) -> None:
         before = program.output("east")
         (program.folder / "app" / "version").write_text("2\n")
-        assert program.up() == {"same": EVERYTHING - 4, "update": 4}
+        assert program.up() == {"same": EVERYTHING - 2, "update": 2}
         assert program.output("east") == program.output("west") != before
 
     def test_both_are_destroyed(self, lab: Lab, other_lab: Lab, program: Program) -> None:

@@ -43,10 +43,11 @@ def refused(program: Program, change: Callable[[Properties], object]) -> str:
     return text
 
 
-def is_one_sentence(text: str, words: str) -> bool:
-    """Whether what went wrong stands in one line with its correction, and at most once more in the summary."""
+def assert_one_sentence(text: str, words: str, correction: str = "Fix: ") -> None:
+    """What went wrong stands in one line with its correction: as it happens, and once more in the summary."""
     lines = [line for line in text.splitlines() if words in line]
-    return 1 <= len(lines) <= 2 and all("Fix: " in line for line in lines)
+    assert 1 <= len(lines) <= 2, text
+    assert all(correction in line for line in lines), lines
 
 
 def made(program: Program) -> set[str]:
@@ -61,57 +62,62 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            (lambda given: given.update(nodePort="many"), "nodePort"),
-            (lambda given: given.update(claim={"size": "big"}), "claim.size"),
-            (lambda given: given.pop("kubeContext"), "kubeContext"),
-            (lambda given: given.update(images={"APP": {"context": "./app"}}), "APP"),
+            (lambda given: given.update(nodePort=80000), " nodePort: "),
+            (lambda given: given.update(claim={"size": "big"}), " claim.size: "),
+            (lambda given: given.pop("kubeContext"), " kubeContext: "),
+            (lambda given: given.update(images={"APP": {"context": "./app"}}), " repository: "),
         ],
     )
     def test_a_value_that_is_not_allowed(
         self, yaml_program: Program, change: Callable[[Properties], object], words: str
     ) -> None:
-        assert is_one_sentence(refused(yaml_program, change), words)
+        assert_one_sentence(refused(yaml_program, change), words)
         assert made(yaml_program) == set()
 
     @pytest.mark.parametrize(
         ("change", "words"),
         [
+            (lambda given: given.update(nodePort="many"), "nodePort"),
             (lambda given: given.update(nodeProt=30100), "nodeProt"),
             (lambda given: given["images"]["app"].update(contxt="./app"), "contxt"),
         ],
     )
-    def test_one_that_there_is_not(
+    def test_one_that_is_not_in_the_schema(
         self, yaml_program: Program, change: Callable[[Properties], object], words: str
     ) -> None:
-        """Pulumi's own words: the language checks programs by the package's schema."""
+        """The words are Pulumi's own: the language checks programs by the schema."""
         assert words in refused(yaml_program, change)
         assert made(yaml_program) == set()
 
-    def test_an_output_of_a_resource(self, yaml_program: Program) -> None:
-        text = refused(yaml_program, lambda given: given.update(namespace="${workloads.id}"))
-        assert is_one_sentence(text, "namespace")
-        assert made(yaml_program) == set()
+    def test_an_output_that_is_not_known_yet(self, yaml_program: Program) -> None:
+        """In preview the engine broke off with a panic when an error named such an argument as a property."""
+        with changed(yaml_program, lambda given: given.update(namespace="${workloads.id}")):
+            done = yaml_program.run("pulumi", "preview", "--non-interactive")
+        assert done.returncode != 0
+        assert PYTHON.findall(done.stdout + done.stderr) == []
+        assert_one_sentence(done.stdout, "argument namespace is not known yet")
 
 
 class TestBeforeTheCluster:
     def test_a_kube_context_that_there_is_not(self, yaml_program: Program) -> None:
         text = refused(yaml_program, lambda given: given.update(kubeContext="nowhere"))
-        assert is_one_sentence(text, f"it has no such kube context, it has lab-{CLUSTER}")
+        assert_one_sentence(text, f"it has no such kube context, it has lab-{CLUSTER}", "choose one of them")
         assert made(yaml_program) == set()
 
     def test_a_kubeconfig_that_there_is_not(self, yaml_program: Program) -> None:
         text = refused(yaml_program, lambda given: given.update(kubeconfig="/nowhere/config"))
-        assert is_one_sentence(text, "/nowhere/config: there is no such file")
+        assert_one_sentence(text, "/nowhere/config: there is no such file", "correct it there")
+        assert made(yaml_program) == set()
 
     def test_a_build_context_that_there_is_not(self, yaml_program: Program) -> None:
         text = refused(yaml_program, lambda given: given["images"]["app"].update(context="./nowhere"))
-        assert is_one_sentence(text, "nowhere is not a folder")
+        assert_one_sentence(text, "nowhere is not a folder", "correct `context`")
 
 
 class TestInTheCluster:
     def test_a_namespace_that_was_there(self, yaml_program: Program) -> None:
         text = refused(yaml_program, lambda given: given.update(namespace="kube-public"))
-        assert is_one_sentence(text, "is there already")
+        assert_one_sentence(text, "namespace kube-public of kube context", "choose another one")
 
     def test_a_node_port_that_is_taken(self, lab: Lab, yaml_program: Program) -> None:
         lab.kubectl("create", "service", "nodeport", "holder", "--tcp=80", "--node-port=30099")
@@ -119,7 +125,7 @@ class TestInTheCluster:
             text = refused(yaml_program, lambda given: given.update(nodePort=30099))
         finally:
             lab.kubectl("delete", "service", "holder")
-        assert is_one_sentence(text, "service holder in namespace default has it")
+        assert_one_sentence(text, "service holder in namespace default has it", "chooses one that is free")
 
     def test_a_dockerfile_that_does_not_build(self, yaml_program: Program) -> None:
         (yaml_program.folder / "app" / "broken").write_text("FROM busybox:stable\nRUN echo of no avail && false\n")
@@ -130,6 +136,7 @@ class TestInTheCluster:
         def change(given: Properties) -> None:
             given["claim"] = {"size": {"fn::secret": "2Gi"}}
             given["images"]["app"]["secretBuildArgs"] = {"TOKEN": {"fn::secret": SECRET}}
+            given["images"]["app"]["buildArgs"] = {"OTHER": {"fn::secret": f"other-{SECRET}"}}
 
         with changed(yaml_program, change):
             yaml_program.up()
@@ -143,5 +150,5 @@ class TestInTheCluster:
         def change(given: Properties) -> None:
             given.update(kubeContext=other_lab.cluster.kube_context, kubeconfig=config)
 
-        assert is_one_sentence(refused(yaml_program, change), "is in another cluster")
+        assert_one_sentence(refused(yaml_program, change), "is in another cluster")
         assert other_lab.get("namespaces", "--field-selector", "metadata.name=kube-registry") == []
