@@ -60,7 +60,7 @@ def cluster_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Cluste
     later = None
     if isinstance(kubeconfig, pulumi.Output | Awaitable):
         given["kubeconfig"] = later = pulumi.Output.from_input(kubeconfig).apply(_as_text)
-    elif kubeconfig is not None:
+    elif kubeconfig:
         given["kubeconfig"] = _as_text(kubeconfig)
     return Cluster(settings_of(name, given, in_config=in_config), given.get("kube_context"), later)
 

@@ -5,7 +5,7 @@ from kube_registry.errors import KubeRegistryError
 
 class BuildContextError(
     KubeRegistryError,
-    sentence="image {image}: {path} {problem}; {mend}",
+    sentence="image {image}: {path} {problem}. Fix: {mend}",
     example={"image": "app", "path": "app/Dockerfile", "problem": "is not a file"},
 ):
     """The files of an image are not as its settings say, or not as a build can use them."""
