@@ -38,6 +38,9 @@ PROGRAM = (
 )
 """What an update imports; tests/test_layout.py compares it with the imports."""
 
+_MADE = frozenset(("__pycache__", ".venv"))
+"""Folders that others make there; components/.venv is the one of the plugin, where an example in YAML was run."""
+
 
 def message_of(member: Member, folder: Path, program: str) -> str:
     """The message that an update of a stack leaves in its state.
@@ -71,4 +74,4 @@ def _files(folder: Path) -> Iterator[Path]:
     for name in PROGRAM:
         place = folder / name
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
-        yield from (file for file in found if file.is_file() and file.parent.name != "__pycache__")
+        yield from (file for file in found if file.is_file() and not _MADE.intersection(file.relative_to(place).parts))
