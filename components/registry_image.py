@@ -107,8 +107,8 @@ class RegistryImage(pulumi.ComponentResource):
 
 def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - what a program without types gives
     if not isinstance(given, pulumi.ComponentResource):
-        mend = f"give the ClusterRegistry where RegistryImage {name!r} is made"
-        raise SettingsError(key="registry", problem="it is missing, it takes a ClusterRegistry", mend=mend)
+        fix = f"give the ClusterRegistry where RegistryImage {name!r} is made"
+        raise SettingsError(key="registry", problem="it is missing, it takes a ClusterRegistry", fix=fix)
     return cast("ClusterRegistry", given)
 
 

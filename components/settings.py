@@ -69,7 +69,7 @@ def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Regis
         component = None if in_config else name
         return kind.parse(given, project=project, stack=stack, secret=secret, component=component)
     except SettingsError as error:
-        raise replace(error, mend=_mend(error, "ClusterRegistry", name)) from None
+        raise replace(error, fix=_fix(error, "ClusterRegistry", name)) from None
 
 
 def image_settings(name: str, repository: str, args: Mapping[str, Any], platform: str) -> Settings:
@@ -91,7 +91,7 @@ def image_settings(name: str, repository: str, args: Mapping[str, Any], platform
         return Settings.parse(given, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
     except SettingsError as error:
         key = error.key.removeprefix(f"images.{repository}.") if error.key != f"images.{repository}" else "repository"
-        raise replace(error, key=key, mend=_mend(error, "RegistryImage", name)) from None
+        raise replace(error, key=key, fix=_fix(error, "RegistryImage", name)) from None
 
 
 def image_args(settings: Settings, name: str) -> ImageArgs:
@@ -131,13 +131,13 @@ def _prove_plain(value: object, *path: str) -> None:
     """
     if isinstance(value, pulumi.Output):
         problem = "an output of a resource is not allowed, it takes a value that is known before anything is made"
-        raise SettingsError(key=".".join(path), problem=problem, mend="")
+        raise SettingsError(key=".".join(path), problem=problem, fix="")
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, each in parts:
         _prove_plain(each, *path, str(key))
 
 
-def _mend(error: SettingsError, component: str, name: str) -> str:
+def _fix(error: SettingsError, component: str, name: str) -> str:
     what = "give it" if error.problem.startswith("it is missing") else "correct it"
     if error.key == "kubeContext":
         what += ", or give a kubeconfig,"

@@ -145,14 +145,14 @@ def _one_sentence(image: str, context: Path, dockerfile: Path) -> Iterator[None]
             image=image,
             path=str(ignore_file(context, dockerfile)),
             problem=f"has a wrong pattern: {error}",
-            mend="correct that line",
+            fix="correct that line",
         ) from error
     except OSError as error:
         raise BuildContextError(
             image=image,
             path=str(error.filename or context),  # a disk that fails while it is read names no file
             problem=f"cannot be read: {error.strerror}",
-            mend="make it readable, or leave it out by a line in .dockerignore",
+            fix="make it readable, or leave it out by a line in .dockerignore",
         ) from error
 
 
@@ -167,7 +167,7 @@ def _prove_names(image: str, entries: tuple[ContextEntry, ...]) -> None:
             "header, which the docker provider's archive has to begin with"
         )
     if wrong:
-        raise BuildContextError(image=image, path=str(wrong.source), problem=problem, mend=_OTHER_NAME)
+        raise BuildContextError(image=image, path=str(wrong.source), problem=problem, fix=_OTHER_NAME)
 
 
 def _is_utf8(path: str) -> bool:

@@ -5,7 +5,7 @@ from kube_registry.errors import KubeRegistryError
 
 class BuildContextError(
     KubeRegistryError,
-    sentence="image {image}: {path} {problem}. Fix: {mend}",
+    sentence="image {image}: {path} {problem}. Fix: {fix}",
     example={"image": "app", "path": "app/Dockerfile", "problem": "is not a file"},
 ):
     """The files of an image are not as its settings say, or not as a build can use them."""
@@ -13,4 +13,4 @@ class BuildContextError(
     image: str
     path: str
     problem: str
-    mend: str = "correct `context` or `dockerfile` of this image"
+    fix: str = "correct `context` or `dockerfile` of this image"

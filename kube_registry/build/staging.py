@@ -63,7 +63,7 @@ def stage(build: Build, program: Path) -> Build:
             image=build.image,
             path=str(error.filename or folder),  # a full disk names no file
             problem=f"cannot be staged: {error.strerror}",
-            mend="make room and rights for that folder beside Pulumi.yaml",
+            fix="make room and rights for that folder beside Pulumi.yaml",
         ) from error
     except _ChangedError as error:
         with suppress(OSError):
@@ -72,7 +72,7 @@ def stage(build: Build, program: Path) -> Build:
             image=build.image,
             path=str(error),
             problem="changed while it was read",
-            mend="run it again once nothing writes there any more",
+            fix="run it again once nothing writes there any more",
         ) from error
     return build
 

@@ -9,7 +9,7 @@ from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.doctor import run_all_checks
 from kube_registry.housekeeping.node_checks import Finding
 
-_STATES = {True: "ok", False: "mend", None: "?"}
+_STATES = {True: "ok", False: "fix", None: "?"}
 
 
 @judged

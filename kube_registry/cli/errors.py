@@ -5,12 +5,12 @@ from kube_registry.errors import KubeRegistryError
 
 class StackError(
     KubeRegistryError,
-    sentence="the settings of {stack} in {folder} cannot be had: {reason}; {mend}",
+    sentence="the settings of {stack} in {folder} cannot be had: {reason}; {fix}",
     example={
         "stack": "stack prod",
         "folder": "/home/me/kube-registry",
         "reason": "no stack named 'prod' found",
-        "mend": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
+        "fix": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
     },
 ):
     """Pulumi does not tell the settings of a stack."""
@@ -18,4 +18,4 @@ class StackError(
     stack: str
     folder: str
     reason: str
-    mend: str
+    fix: str

@@ -63,8 +63,8 @@ def init() -> None:
     try:
         names = list(read(None).entries["contexts"])
     except (*LOWER, yaml.YAMLError, ValueError) as error:
-        mend = "correct the file until `kubectl config get-contexts` lists them"
-        raise FleetError(kubeconfig, "its kube contexts", in_words(error), mend) from error
+        fix = "correct the file until `kubectl config get-contexts` lists them"
+        raise FleetError(kubeconfig, "its kube contexts", in_words(error), fix) from error
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")

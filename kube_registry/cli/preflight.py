@@ -25,8 +25,8 @@ async def preflight(stack: StackName = None) -> bool:
     failing = [verdict for verdict in verdicts.values() if verdict is not PULLED and not verdict.later]
     pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
     out.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
-    for mend in sorted({verdict.mend for verdict in failing}):
-        out.print(f"what mends it is {on_stack(mend, settings.stack, settings.component)}")
+    for fix in sorted({verdict.fix for verdict in failing}):
+        out.print(f"what mends it is {on_stack(fix, settings.stack, settings.component)}")
     return not failing
 
 

@@ -23,7 +23,7 @@ from kube_registry.spec.settings import RegistrySettings, Settings
 PULUMI_SECONDS = 60.0
 """How long `pulumi` may take to tell about a stack; its state may be far away."""
 
-_MENDS = {
+_FIXES = {
     "no stack named": "`pulumi stack ls` lists the stacks, `pulumi stack init {name}` makes this one",
     "no stack selected": "`pulumi stack ls` lists the stacks for --stack, `pulumi stack select NAME` chooses one",
     "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
@@ -118,8 +118,8 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Reg
 def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
     """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
     if error.key in given:
-        return replace(error, mend=f"use another --{to_snake(error.key).replace('_', '-')}")
-    return replace(error, mend=on_stack(error.mend, stack))
+        return replace(error, fix=f"use another --{to_snake(error.key).replace('_', '-')}")
+    return replace(error, fix=on_stack(error.fix, stack))
 
 
 @contextmanager
@@ -134,12 +134,12 @@ def _asked(stack: str, folder: Path | None = None) -> Iterator[Program]:
     try:
         yield program
     except FleetError as error:
-        mend = f"run this in the folder of the program; {_NEEDS_NONE}"
-        raise failed(reason="no Pulumi.yaml with a name is there", mend=mend) from error
+        fix = f"run this in the folder of the program; {_NEEDS_NONE}"
+        raise failed(reason="no Pulumi.yaml with a name is there", fix=fix) from error
     except ProgramError as error:
-        mend = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
-        raise failed(reason=f"`pulumi` cannot be run: {error.reason}", mend=mend) from error
+        fix = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
+        raise failed(reason=f"`pulumi` cannot be run: {error.reason}", fix=fix) from error
     except CommandError as error:
         name = shlex.quote(stack.removeprefix("stack "))
-        mends = [mend.format(name=name) for words, mend in _MENDS.items() if words in error.reason]
-        raise failed(reason=error.reason, mend=[*mends, f"`{error.command}` tells when it is right"][0]) from error
+        fixes = [fix.format(name=name) for words, fix in _FIXES.items() if words in error.reason]
+        raise failed(reason=error.reason, fix=[*fixes, f"`{error.command}` tells when it is right"][0]) from error

@@ -37,7 +37,7 @@ async def verify(stack: StackName = None) -> bool:
         out.print(f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
     if found.damage:
         out.print(_table(found))
-    lines = list(_mends(of, references, found))
+    lines = list(_fixes(of, references, found))
     for line in lines or ["every byte is what its digest says"]:
         out.print(line)
     return not lines
@@ -67,8 +67,8 @@ def _table(found: Verified) -> Table:
     return shown
 
 
-def _mends(stack: Member, references: Mapping[str, str], found: Verified) -> Iterator[str]:
-    """The commands that mend it: what a registry believes to have it does not take anew, so that goes first."""
+def _fixes(stack: Member, references: Mapping[str, str], found: Verified) -> Iterator[str]:
+    """The commands that fix it: what a registry believes to have it does not take anew, so that goes first."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
         yield f"what takes it away, so that it can be pushed again, is {in_pod(stack, ['rm', '-rf', *files])}"

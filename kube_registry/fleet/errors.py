@@ -5,12 +5,12 @@ from kube_registry.errors import KubeRegistryError
 
 class FleetError(
     KubeRegistryError,
-    sentence="{at}: {problem}. Fix: {mend}",
+    sentence="{at}: {problem}. Fix: {fix}",
     example={
         "file": "/home/me/kube-registry/fleet.yaml",
         "place": "stack shop-eu",
         "problem": "it has push port 21000, which stack shop-us has, too",
-        "mend": "write `pushPort: 20000` below it, which is free",
+        "fix": "write `pushPort: 20000` below it, which is free",
     },
 ):
     """fleet.yaml is not there, cannot be read, or says something that is not allowed.
@@ -19,13 +19,13 @@ class FleetError(
         file: its path.
         place: where in it, such as a stack; "" for the whole of it.
         problem: what is wrong there.
-        mend: what to do, after "Fix: ".
+        fix: what to do, after "Fix: ".
     """
 
     file: str
     place: str
     problem: str
-    mend: str
+    fix: str
 
     @property
     def at(self) -> str:

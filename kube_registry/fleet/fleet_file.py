@@ -102,8 +102,8 @@ def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet
     meant = tuple(member for member in named if labels.items() <= member.labels.items())
     if not meant:
         asked = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
-        mend = f"choose from what `{REGISTRYCTL} fleet list` shows"
-        raise FleetError(FILE, "its stacks", f"none has {' and '.join(asked)}", mend)
+        fix = f"choose from what `{REGISTRYCTL} fleet list` shows"
+        raise FleetError(FILE, "its stacks", f"none has {' and '.join(asked)}", fix)
     return replace(fleet, members=meant)
 
 

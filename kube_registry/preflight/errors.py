@@ -7,7 +7,7 @@ class PreflightError(
     ClusterError,
     sentence=(
         "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
-        "what mends it is {mend}{table}"
+        "what mends it is {fix}{table}"
     ),
     example={
         "where": HERE,
@@ -15,7 +15,7 @@ class PreflightError(
         "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
         "failing": 1,
         "nodes": 2,
-        "mend": "`pulumi config set exposure nodeProxy`",
+        "fix": "`pulumi config set exposure nodeProxy`",
     },
 ):
     """Nodes cannot pull what would be pushed.
@@ -25,14 +25,14 @@ class PreflightError(
         rows: name, runtime, kube-proxy's mode and cause, of the first ten of them.
         failing: how many they are.
         nodes: of how many.
-        mend: what mends most of them.
+        fix: what mends most of them.
     """
 
     pull_host: str
     rows: tuple[tuple[str, str, str, str], ...]
     failing: int
     nodes: int
-    mend: str
+    fix: str
 
     @property
     def table(self) -> str:

@@ -112,7 +112,7 @@ async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence
     while True:
         began = time.monotonic()
         verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
-        refused = [node for node in nodes if verdicts[node].mend == USE_NODE_PROXY]
+        refused = [node for node in nodes if verdicts[node].fix == USE_NODE_PROXY]
         if not refused or began >= min(started + SETTLE_SECONDS, ends - _SETTLE_PAUSE):
             return verdicts
         await asyncio.sleep(_SETTLE_PAUSE)
@@ -134,7 +134,7 @@ async def _preflight_error(
     """The table of the first nodes that cannot, and what mends most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
     modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in worst))
-    mend, _ = Counter(verdict.mend for verdict in failing.values()).most_common(1)[0]
+    fix, _ = Counter(verdict.fix for verdict in failing.values()).most_common(1)[0]
     return PreflightError(
         where=kube.where,
         pull_host=settings.endpoints.pull_host,
@@ -143,7 +143,7 @@ async def _preflight_error(
         ),
         failing=len(failing),
         nodes=nodes,
-        mend=mend,
+        fix=fix,
     )
 
 

@@ -39,12 +39,12 @@ class Verdict:
 
     Args:
         words: for the table.
-        mend: what mends it.
+        fix: what mends it.
         later: whether the node has not answered and is asked next time, which stops no update.
     """
 
     words: str
-    mend: str
+    fix: str
     later: bool = False
 
 
@@ -153,8 +153,8 @@ def busy(words: str) -> Verdict:
 
 def refused(message: str) -> Verdict:
     """Return what it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
-    mend = "leave to make it, or `pulumi config set preflight false`"
-    return Verdict(f"no probe pod allowed: {last_words(message)}", mend, later=True)
+    fix = "leave to make it, or `pulumi config set preflight false`"
+    return Verdict(f"no probe pod allowed: {last_words(message)}", fix, later=True)
 
 
 def meaning(message: str) -> Verdict:

@@ -137,14 +137,14 @@ class VolumeNotWritableError(
     ClusterError,
     sentence=(
         "the registry in {where} cannot write to its volume, so every push would fail: {reason}. "
-        "The volume is {volume}; the registry runs as {user}. Fix: {mend}"
+        "The volume is {volume}; the registry runs as {user}. Fix: {fix}"
     ),
     example={
         "where": HERE,
         "reason": "mkdir /var/lib/registry/docker: permission denied",
         "volume": "registry-volume, storage class nfs, NFS nfs.example:/exports/registry",
         "user": "uid 1000",
-        "mend": (
+        "fix": (
             "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. Kubernetes "
             "makes a volume writable for fsGroup only if its kind takes part: NFS, hostPath and some CSI drivers do "
             "not, so a storage class of another kind avoids this. Where the platform assigns the uid, as OpenShift "
@@ -158,13 +158,13 @@ class VolumeNotWritableError(
         reason: the system's words, with the path inside the pod.
         volume: which one it is.
         user: who the registry runs as.
-        mend: what makes it writable.
+        fix: what makes it writable.
     """
 
     reason: str
     volume: str
     user: str
-    mend: str
+    fix: str
 
 
 class ContentMissingError(

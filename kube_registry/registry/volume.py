@@ -90,11 +90,11 @@ async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError
         reason=reason,
         volume=", ".join(filter(None, listed)),
         user=f"uid {uid}" if uid is not None else "the image's user",
-        mend=_mend(reason, node, f"{kube.where.kubectl} get persistentvolume {name}", f"`{chown}` as root {place}"),
+        fix=_fix(reason, node, f"{kube.where.kubectl} get persistentvolume {name}", f"`{chown}` as root {place}"),
     )
 
 
-def _mend(reason: str, node: str, get_volume: str, chown: str) -> str:
+def _fix(reason: str, node: str, get_volume: str, chown: str) -> str:
     """What makes a volume writable, by what the system says of it."""
     if any(said in reason for said in _NOT_PERMITTED):
         return (

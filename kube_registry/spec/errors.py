@@ -5,15 +5,15 @@ from kube_registry.errors import KubeRegistryError
 
 class SettingsError(
     KubeRegistryError,
-    sentence="setting {key}: {problem}. Fix: {mend}",
+    sentence="setting {key}: {problem}. Fix: {fix}",
     example={
         "key": "nodePort",
         "problem": "'many' is not allowed, it takes a port number",
-        "mend": "`pulumi config set --path nodePort 30100`",
+        "fix": "`pulumi config set --path nodePort 30100`",
     },
 ):
     """A setting is missing, unknown or not allowed."""
 
     key: str
     problem: str
-    mend: str
+    fix: str

@@ -35,7 +35,7 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         problem = f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}"
         commands = replaced(place, checked)
     key = checked.old_name(place) or ".".join(place)
-    return SettingsError(key=key, problem=problem, mend=" and ".join(f"`{each}`" for each in commands))
+    return SettingsError(key=key, problem=problem, fix=" and ".join(f"`{each}`" for each in commands))
 
 
 def renamings(checked: Checked) -> Iterator[str]:

@@ -42,7 +42,7 @@ from kube_registry.tunnel.local_end import LocalEnd, reset
 from kube_registry.tunnel.loopback import bind
 from kube_registry.tunnel.watch import Connection, watch
 
-_NO_WAITING_MENDS = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
+_NO_WAITING_FIXES = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
 _PAUSE = 0.2
 _LOG = logging.getLogger("kube_registry.tunnel")
 
@@ -103,7 +103,7 @@ class Tunnel:
                 except (aiohttp.ClientError, TimeoutError):
                     if self.broken:
                         raise self.broken from None
-                    if isinstance(self.trouble, _NO_WAITING_MENDS):
+                    if isinstance(self.trouble, _NO_WAITING_FIXES):
                         raise self.trouble from None
                     return None
 

@@ -88,7 +88,7 @@ class TestStack:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("words", "mend"),
+        ("words", "fix"),
         [
             ("no stack named 'nope' found", "`pulumi stack ls` lists the stacks, `pulumi stack init nope` makes"),
             ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login` logs in"),
@@ -96,10 +96,10 @@ class TestRefusals:
         ],
     )
     def test_pulumis_words_are_passed_on_with_what_mends_it(
-        self, folder: Path, pulumi: Pulumi, words: str, mend: str
+        self, folder: Path, pulumi: Pulumi, words: str, fix: str
     ) -> None:
         pulumi(f'echo "error: {words}" >&2; exit 1')
-        assert f"settings of stack nope in {folder} cannot be had: {words}; {mend}" in refusal(folder)
+        assert f"settings of stack nope in {folder} cannot be had: {words}; {fix}" in refusal(folder)
 
     def test_no_stack_is_selected(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi("echo 'error: no stack selected; please use `pulumi stack select`' >&2; exit 1")

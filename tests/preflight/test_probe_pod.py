@@ -86,21 +86,21 @@ class TestVerdict:
             assert (told.words, told.later) == (f"it takes no pod: {reason}", True)
 
     @pytest.mark.parametrize(
-        ("message", "words", "mend"),
+        ("message", "words", "fix"),
         [
             (HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused", "refused on loopback", USE_NODE_PROXY),
             (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no answer on loopback", USE_NODE_PROXY),
             (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime wants HTTPS", RUNTIME),
-            ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.mend),
+            ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.fix),
             ("localhost:30100/kube-registry/preflight:probe: not found", "image not found", "nodePort"),
             ("something else", "something else", SEE_MESSAGE),
         ],
     )
-    def test_a_failed_pull_is_told_in_words_with_what_mends_it(self, message: str, words: str, mend: str) -> None:
+    def test_a_failed_pull_is_told_in_words_with_what_mends_it(self, message: str, words: str, fix: str) -> None:
         told = verdict(pod(**waiting("ErrImagePull", message)))
         assert told == meaning(message)
         assert told.words.startswith(words)
-        assert mend in told.mend
+        assert fix in told.fix
 
     def test_a_pod_that_may_not_be_made_says_who_is_against_it(self) -> None:
         assert "exceeded quota: small" in refused('pods "preflight-1" is forbidden: exceeded quota: small').words

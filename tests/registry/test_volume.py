@@ -98,19 +98,19 @@ async def test_the_owner_is_changed_where_the_files_are(tmp_path: Path, source: 
     assert error.reason == "mkdir /var/lib/registry/docker: permission denied"
     assert error.user == "uid 1000"
     assert error.volume.startswith("pv-1, storage class shared, ")
-    assert error.mend.startswith(chown)
+    assert error.fix.startswith(chown)
 
 
 async def test_the_uid_is_the_one_that_the_platform_has_assigned(tmp_path: Path) -> None:
     error = await refusal(tmp_path, DENIED, objects(NFS, {"fsGroup": 1000660000}, runAsUser=1000670000))
     assert error.user == "uid 1000670000"
-    assert error.mend.startswith("`chown -R 1000670000:1000660000 ")
+    assert error.fix.startswith("`chown -R 1000670000:1000660000 ")
 
 
 async def test_a_uid_that_only_the_image_knows_is_not_guessed(tmp_path: Path) -> None:
     error = await refusal(tmp_path, DENIED, objects(NFS, {}))
     assert error.user == "the image's user"
-    assert error.mend.startswith("`chown -R UID /exports/registry`")
+    assert error.fix.startswith("`chown -R UID /exports/registry`")
 
 
 async def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
@@ -118,22 +118,22 @@ async def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
     del there[VOLUME]
     error = await refusal(tmp_path, DENIED, there)
     assert error.volume == "pv-1, storage class shared"
-    assert error.mend.startswith("`chown -R 1000:1000 FOLDER`")
+    assert error.fix.startswith("`chown -R 1000:1000 FOLDER`")
     del there[CLAIM]
     assert (await refusal(tmp_path, DENIED, there)).volume == "that of claim registry"
 
 
 async def test_a_read_only_file_system_is_no_matter_of_its_owner(tmp_path: Path) -> None:
     error = await refusal(tmp_path, READ_ONLY, objects(NFS, FIXED))
-    assert "chown" not in error.mend
-    assert "get persistentvolume pv-1 --output yaml` shows whether readOnly" in error.mend
-    assert "kernel log of node node-1" in error.mend
+    assert "chown" not in error.fix
+    assert "get persistentvolume pv-1 --output yaml` shows whether readOnly" in error.fix
+    assert "kernel log of node node-1" in error.fix
 
 
 async def test_another_fault_of_the_volume_has_the_systems_words(tmp_path: Path) -> None:
     error = await refusal(tmp_path, "filesystem: mkdir /var/lib/registry/docker: stale NFS file handle", {})
     assert error.reason.endswith("stale NFS file handle")
-    assert "chown" not in error.mend
+    assert "chown" not in error.fix
 
 
 async def test_what_is_not_the_volumes_fault_is_not_laid_to_it(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class TestSettings:
     ) -> None:
         with pytest.raises(SettingsError) as raised:
             Settings.parse({**LEAST, key: value}, project="kube-registry", stack="dev", secret=secret)
-        assert f"`pulumi config get --path {key} | pulumi config set --secret --path {meant}`" in raised.value.mend
+        assert f"`pulumi config get --path {key} | pulumi config set --secret --path {meant}`" in raised.value.fix
         assert "s3cr3t" not in str(raised.value)
 
     @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ class TestSettings:
         assert parse().push_port != Settings.parse(LEAST, project="kube-registry", stack="other").push_port
 
     @pytest.mark.parametrize(
-        ("given", "found", "mend"),
+        ("given", "found", "fix"),
         [
             ({"node_port": "x"}, "node_port: 'x' is not allowed", """'["node_port"]' 30100"""),
             ({"kubeContext": ""}, "kubeContext: it is missing", "set --path kubeContext my-context"),
@@ -194,14 +194,14 @@ class TestSettings:
         ],
     )
     def test_a_bad_value_names_the_key_what_is_allowed_and_the_line_that_mends_it(
-        self, given: dict[str, object], found: str, mend: str
+        self, given: dict[str, object], found: str, fix: str
     ) -> None:
         sentence = refusal(given)
         assert sentence.startswith(f"setting {found}, it takes ")
-        assert sentence.endswith(f"{mend}`")
+        assert sentence.endswith(f"{fix}`")
 
     @pytest.mark.parametrize(
-        ("given", "found", "mend"),
+        ("given", "found", "fix"),
         [
             ({"nodeport": "30100"}, "nodeport: there is no such setting, nodePort is meant", "nodePort 30100"),
             (
@@ -234,13 +234,13 @@ class TestSettings:
             ),
         ],
     )
-    def test_a_misspelt_key_is_told_the_nearest_one(self, given: dict[str, object], found: str, mend: str) -> None:
+    def test_a_misspelt_key_is_told_the_nearest_one(self, given: dict[str, object], found: str, fix: str) -> None:
         sentence = refusal(given)
         assert sentence.startswith(f"setting {found}")
-        assert sentence.endswith(f"{mend}`")
+        assert sentence.endswith(f"{fix}`")
 
     @pytest.mark.parametrize(
-        ("pod", "found", "mend"),
+        ("pod", "found", "fix"),
         [
             ({"user": "root"}, "'root' is not allowed, it takes fixed or platform", "--path pod.user platform`"),
             ({"usr": "fixed"}, "user is meant", "`pulumi config set --path pod.user fixed`"),
@@ -266,10 +266,10 @@ class TestSettings:
             ({"resources": {"requests": {"cpu": "half"}}}, "'half' is not allowed", "pod.resources.limits.memory 1Gi`"),
         ],
     )
-    def test_a_pod_that_cannot_be_is_corrected(self, pod: object, found: str, mend: str) -> None:
+    def test_a_pod_that_cannot_be_is_corrected(self, pod: object, found: str, fix: str) -> None:
         sentence = refusal({"pod": pod})
         assert found in sentence
-        assert mend in sentence
+        assert fix in sentence
 
     @pytest.mark.parametrize("quantity", ["1", "0.5", ".5", "500m", "64Mi", "1G", "1e3", "128974848000m"])
     def test_resources_take_the_quantities_of_kubernetes(self, quantity: str) -> None:

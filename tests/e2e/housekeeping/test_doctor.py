@@ -47,8 +47,8 @@ def doctor(program: Program, **env: str) -> tuple[int, dict[str, tuple[str, str]
     return done.returncode, {subject: (state, words) for state, subject, words in rows}
 
 
-def to_mend(told: dict[str, tuple[str, str]]) -> dict[str, str]:
-    return {subject: words for subject, (state, words) in told.items() if state == "mend"}
+def to_fix(told: dict[str, tuple[str, str]]) -> dict[str, str]:
+    return {subject: words for subject, (state, words) in told.items() if state == "fix"}
 
 
 def fix(program: Program, words: str) -> None:
@@ -57,7 +57,7 @@ def fix(program: Program, words: str) -> None:
     assert lines
     program.paste(lines)
     status, told = doctor(program)
-    assert (status, to_mend(told)) == (0, {})
+    assert (status, to_fix(told)) == (0, {})
 
 
 def test_a_stack_that_was_never_deployed_is_deployed_by_the_command(program: Program) -> None:
@@ -88,7 +88,7 @@ def test_a_registry_that_does_not_run_is_told_the_rest_is_looked_at_and_the_comm
     lab.kubectl(*broken, "--namespace", NAMESPACE)
     status, told = doctor(deployed)
     assert status == 1
-    assert to_mend(told).keys() == {"registry"}
+    assert to_fix(told).keys() == {"registry"}
     assert reason in told["registry"][1]
     assert told["docker"][0] == told["volume"][0] == told["write door"][0] == "?"
     assert told["rights"][0] == told["lease"][0] == "ok"
@@ -105,14 +105,14 @@ def test_an_image_that_is_gone_is_named_with_the_line_that_pushes_it(deployed: P
     asyncio.run(delete_tag())
     status, told = doctor(deployed)
     assert status == 1
-    assert to_mend(told).keys() == {"image app"}
+    assert to_fix(told).keys() == {"image app"}
     fix(deployed, told["image app"][1])
 
 
 def test_a_daemon_that_is_not_there_is_told(deployed: Program) -> None:
     status, told = doctor(deployed, DOCKER_HOST="tcp://127.0.0.1:1")
     assert status == 1
-    assert to_mend(told).keys() == {"docker"}
+    assert to_fix(told).keys() == {"docker"}
     assert "no Docker daemon answers at tcp://127.0.0.1:1" in told["docker"][1]
 
 
@@ -120,8 +120,8 @@ def test_nodes_that_were_never_asked_are_told(lab: Lab, deployed: Program) -> No
     lab.kubectl("delete", "configmap", PROBE, "--namespace", NAMESPACE)
     status, told = doctor(deployed)
     assert status == 1
-    assert {subject.partition(" ")[0] for subject in to_mend(told)} == {"node"}
-    fix(deployed, next(iter(to_mend(told).values())))
+    assert {subject.partition(" ")[0] for subject in to_fix(told)} == {"node"}
+    fix(deployed, next(iter(to_fix(told).values())))
 
 
 def test_probe_pods_that_were_left_are_deleted_by_the_command_and_no_others(
@@ -191,18 +191,18 @@ def test_a_volume_that_is_nearly_full_gets_room_by_the_command_and_keeps_what_is
         asyncio.run(fill())
         status, told = doctor(deployed)
         assert status == 1
-        assert to_mend(told).keys() == {"volume"}
+        assert to_fix(told).keys() == {"volume"}
         (collect,) = (line for line in commands_of(told["volume"][1]) if "registryctl gc" in line)
         deployed.paste([f"{collect} --yes"])
         status, told = doctor(deployed)
-        assert (status, to_mend(told)) == (0, {})
+        assert (status, to_fix(told)) == (0, {})
 
 
 def test_a_service_that_is_gone_is_told_though_the_nodes_have_pulled_before(lab: Lab, deployed: Program) -> None:
     lab.kubectl("delete", "service", REGISTRY, "--namespace", NAMESPACE)
     status, told = doctor(deployed)
     assert status == 1
-    assert to_mend(told).keys() == {"read door"}
+    assert to_fix(told).keys() == {"read door"}
     fix(deployed, told["read door"][1])
 
 
@@ -231,7 +231,7 @@ def test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_p
     assert "cannot write to its volume" in deployed.failing_up()
     status, told = doctor(deployed)
     assert status == 1
-    assert to_mend(told).keys() == {"write door"}
+    assert to_fix(told).keys() == {"write door"}
     words = told["write door"][1]
     assert "permission denied" in words
     assert "the registry runs as uid 1000" in words
@@ -253,7 +253,7 @@ def test_a_cluster_that_does_not_answer_is_told_and_docker_is_looked_at(
     with deployed.changed({"kubeconfig": str(file)}):
         status, told = doctor(deployed)
     assert status == 1
-    assert to_mend(told).keys() == {"cluster"}
+    assert to_fix(told).keys() == {"cluster"}
     assert told["docker"][0] == "?"
 
 

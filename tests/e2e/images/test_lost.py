@@ -31,8 +31,8 @@ def states(program: Program, **env: str) -> dict[str, str]:
     done = program.registryctl("doctor", **env)
     assert done.stderr == ""
     rows = [re.split(r"  +", line.strip(), maxsplit=2) for line in done.stdout.splitlines()]
-    assert done.returncode == int("mend" in {state for state, *_ in rows}), done.stdout
-    return {subject: words for state, subject, words in rows if state == "mend" or subject.startswith("image ")}
+    assert done.returncode == int("fix" in {state for state, *_ in rows}), done.stdout
+    return {subject: words for state, subject, words in rows if state == "fix" or subject.startswith("image ")}
 
 
 def all_there(program: Program) -> bool:
@@ -40,7 +40,7 @@ def all_there(program: Program) -> bool:
     return states(program) == {f"image {name}": f"{reference} is there" for name, reference in references.items()}
 
 
-def mend(program: Program, *lost: str) -> None:
+def fix(program: Program, *lost: str) -> None:
     """Run the one line that doctor prints for every image that is lost, as a person would copy it."""
     said = states(program)
     (line,) = {line for name in lost for line in commands_of(said[f"image {name}"])}
@@ -90,7 +90,7 @@ class TestDoctor:
         said = states(deployed)
         assert said["image app"].startswith(f"manifest {lost.digest} is missing, ")  # and so is its tag
         assert said["image other"].endswith(" is there")
-        mend(deployed, "app")
+        fix(deployed, "app")
         assert all_there(deployed)
 
     def test_so_is_a_layer_whose_bytes_are_gone_in_every_image_that_had_it(self, lab: Lab, deployed: Program) -> None:
@@ -98,7 +98,7 @@ class TestDoctor:
         layer.unlink()
         words = f"layer sha256:{layer.parent.name} is missing; "
         assert all(said.startswith(words) for said in states(deployed).values())
-        mend(deployed, "app", "other")
+        fix(deployed, "app", "other")
         assert all_there(deployed)
 
     def test_in_a_cluster_that_is_not_reached_nothing_is_called_missing(

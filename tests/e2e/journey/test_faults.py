@@ -47,16 +47,16 @@ def no_more_manifests(lab: Lab) -> Iterator[Callable[[], None]]:
     modes = {folder: folder.stat().st_mode for folder in folders}
     assert modes
 
-    def mend() -> None:
+    def fix() -> None:
         for folder, mode in modes.items():
             folder.chmod(mode)
 
     for folder in modes:
         folder.chmod(0o555)
     try:
-        yield mend
+        yield fix
     finally:
-        mend()
+        fix()
 
 
 def other_app(program: Program) -> str:
@@ -113,12 +113,12 @@ class TestFaults:
 
     def test_a_push_that_fails_once_succeeds_on_its_next_try(self, lab: Lab, program: Program) -> None:
         lines: list[str] = []
-        with no_more_manifests(lab) as mend:
+        with no_more_manifests(lab) as fix:
 
             def watch(line: str) -> None:
                 lines.append(line)
                 if "the push failed: " in line:
-                    mend()
+                    fix()
 
             program.stack.up(on_output=watch)
         row = "\n".join(lines).partition("Diagnostics:")[2]

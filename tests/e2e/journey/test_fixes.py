@@ -144,7 +144,7 @@ def test_a_stack_is_selected(project: Project) -> None:
     with pytest.raises(StackError) as raised:
         project.ask()
     assert "no stack selected" in raised.value.reason
-    project.paste(*(line.replace("NAME", "dev") for line in commands_of(raised.value.mend)))  # not Pulumi's own
+    project.paste(*(line.replace("NAME", "dev") for line in commands_of(raised.value.fix)))  # not Pulumi's own
     with pytest.raises(SettingsError):  # it has none yet
         project.ask()
 

@@ -136,14 +136,14 @@ def test_what_a_node_gets_done_at_a_later_try_is_no_failure(lab: Lab) -> None:
         events = lab.get("events", "--namespace", namespace, "--field-selector", "reason=FailedMount")
         return any(event.get("count", 0) >= LAST_TRY_IN_VAIN for event in events)
 
-    def mend() -> None:
+    def fix() -> None:
         wait_for(tried, "the node to try in vain", log=Path("/dev/null"), seconds=30)
         apply("config")
 
     async def run() -> None:
         async with open_client(settings_for(lab, namespace)) as kube, asyncio.TaskGroup() as group:
             waiting = group.create_task(wait_ready(kube, seconds=60))
-            await asyncio.to_thread(mend)
+            await asyncio.to_thread(fix)
             assert not waiting.done()
 
     apply("claim", "deployment")

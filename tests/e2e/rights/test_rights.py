@@ -244,7 +244,7 @@ class TestDoctor:
         done = program.registryctl("doctor")
         assert done.returncode == 1
         assert re.search("^ok +rights ", done.stdout, re.MULTILINE), done.stdout
-        assert re.search("^mend +registry +the registry in .* is not ready ", done.stdout, re.MULTILINE), done.stdout
+        assert re.search("^fix +registry +the registry in .* is not ready ", done.stdout, re.MULTILINE), done.stdout
         assert access.idle(HOUSEKEEPER, since) <= granted(HOUSEKEEPER) - DIAGNOSIS
 
     def test_who_has_none_is_told_which_and_is_granted_them_by_the_commands(
@@ -252,7 +252,7 @@ class TestDoctor:
     ) -> None:
         done = program_of(NOBODY).registryctl("doctor")
         assert (done.returncode, done.stderr) == (1, "")
-        (line,) = [line for line in done.stdout.splitlines() if re.match("mend +rights ", line)]
+        (line,) = [line for line in done.stdout.splitlines() if re.match("fix +rights ", line)]
         for verb, resource in granted(HOUSEKEEPER):
             assert f"{verb} {resource}" in line
         for command in commands_of(line):
