@@ -6,9 +6,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-REFUSED = (
-    "mend mends mended mending told tell tells telling whoever nobody somebody anew likewise beside bear bears".split()
-)
+REFUSED = [
+    "mend",
+    "mends",
+    "mended",
+    "mending",
+    "told",
+    "tell",
+    "tells",
+    "telling",
+    "whoever",
+    "nobody",
+    "somebody",
+    "anew",
+    "likewise",
+    "beside",
+    "bear",
+    "bears",
+]
 PHRASES = ("of no use", "comes of", "come of", "put out", "puts out")
 _REFUSED = re.compile(rf"\b({'|'.join((*REFUSED, *PHRASES))})\b", re.IGNORECASE)
 
