@@ -1,61 +1,61 @@
-"""Everything that can go wrong for a user, as fields and one sentence.
+"""The errors that a user can run into. Each has fields, one sentence, and a fix where there is one.
 
     KubeRegistryError
     ├── SettingsError              a setting is missing, unknown or not allowed
-    ├── StackError                 Pulumi does not tell the settings of a stack
-    ├── BuildContextError          the files of an image are not as a build needs them
-    ├── DaemonError                no Docker daemon answers
-    ├── DaemonAddressError         what names the daemon is no address of one
-    ├── DaemonTlsError             the docker context has TLS certificates
+    ├── StackError                 Pulumi cannot read the settings of a stack
+    ├── BuildContextError          the files of an image are missing or cannot be built
+    ├── DaemonError                the Docker daemon does not respond
+    ├── DaemonAddressError         the address of the Docker daemon is not valid
+    ├── DaemonTlsError             the docker context uses TLS certificates
     ├── DockerConfigError          Docker's config.json cannot be used
-    ├── DaemonReachError           it does not reach the push address
-    ├── TookTooLongError           a step of the update was given up
-    ├── FleetError                 fleet.yaml is not as it should be
-    ├── ProgramError               there is no `pulumi` to run the program
-    ├── RunCancelledError          a stack's run was ended before it was done
-    ├── StackLockedError           another update holds the stack
-    ├── PreviewError               Pulumi gives no preview of a stack
-    ├── PreviewTooLateError        or not in time
-    └── ClusterError               something live: says which cluster, kube context and namespace
-        ├── KubeconfigError        the kube context cannot be used as it is written down
-        │   ├── KubeContextError   there is no such kube context
-        │   ├── CredentialPluginError  the program that it gets its credentials from is missing
-        │   └── CredentialPluginFailedError  or gives none
-        ├── UnreachableError       no answer from the API server
-        │   └── CertificateError   the API server's certificate is not trusted
-        ├── RefusedError           the API server answered no
-        │   ├── CredentialsError   it does not know who asks
-        │   └── ForbiddenError     who asks may not do that
-        │       └── TunnelForbiddenError  namely open the tunnel
-        ├── NamespaceTakenError    the namespace is there and not this stack's
-        ├── HostingTakenError      tools are told of another registry already
+    ├── DaemonReachError           the Docker daemon cannot connect to the push address
+    ├── TookTooLongError           a step of the update timed out
+    ├── FleetError                 fleet.yaml is not valid
+    ├── ProgramError               the `pulumi` command cannot be run
+    ├── RunCancelledError          the update of a stack was cancelled
+    ├── StackLockedError           another update has locked the stack
+    ├── PreviewError               the preview of a stack failed
+    ├── PreviewTooLateError        the preview of a stack timed out
+    └── ClusterError               an error of a live cluster, with its kube context and namespace
+        ├── KubeconfigError        the kubeconfig cannot be used
+        │   ├── KubeContextError   the kube context does not exist
+        │   ├── CredentialPluginError  the credential plugin is not installed
+        │   └── CredentialPluginFailedError  the credential plugin failed
+        ├── UnreachableError       the API server does not respond
+        │   └── CertificateError   the certificate of the API server is not trusted
+        ├── RefusedError           the API server rejected a request
+        │   ├── CredentialsError   the credentials are not valid
+        │   └── ForbiddenError     the user lacks a permission
+        │       └── TunnelForbiddenError  the user may not open a port-forward
+        ├── NamespaceTakenError    the namespace exists and is not part of this stack
+        ├── HostingTakenError      the cluster already advertises another registry
         ├── VolumeMovedError       a changed setting would replace the volume
-        ├── OtherClusterError      the kube context leads to another cluster than before
-        ├── NodePortError          the node port cannot be had
-        ├── NotReadyError          registry or node proxy did not become ready in time
-        ├── RegistryError          the registry answered no
-        ├── VolumeFullError        its volume is full
-        ├── VolumeNotWritableError  or cannot be written
-        ├── ContentMissingError    it has lost a part of what was pushed
-        ├── PreflightError         nodes cannot pull from it
-        ├── PreflightToldError     likewise, and another image has said which
-        ├── LeaseHeldError         others use it, and what is to be done bears nobody beside it
-        ├── LeaseLostError         its lease was not renewed in time
-        ├── LeaseUnreadableError   its lease lists no holders
-        ├── WrittenMeanwhileError  something was written during a collection
-        ├── ExecError              a program in its pod failed
-        ├── DamagedManifestsError  nobody can tell which blobs its manifests need
-        ├── OtherDigestError       images name layers by a digest other than sha256
-        ├── OtherStackError        a stack did not deploy the registry whose images it is to collect
-        ├── UsesUnknownError       objects that may name its images could not be listed
-        └── TunnelError            the port-forward to the write door
-            ├── PushPortBusyError  another program listens on the push port
-            ├── PodGoneError       the pod at its far end was taken away
-            ├── TunnelTimeoutError no pod was reached in time
-            └── TunnelProtocolError  the node speaks something else
+        ├── OtherClusterError      the kube context points to another cluster than before
+        ├── NodePortError          the node port is not available
+        ├── NotReadyError          the registry or the node proxy did not become ready in time
+        ├── RegistryError          a request to the registry failed
+        ├── VolumeFullError        the volume is full
+        ├── VolumeNotWritableError  the volume is not writable
+        ├── ContentMissingError    parts of a pushed image are missing
+        ├── PreflightError         nodes cannot pull from the registry
+        ├── PreflightToldError     the same, already reported for another image
+        ├── LeaseHeldError         others use the registry, and this job needs it exclusively
+        ├── LeaseLostError         the lease expired before it was renewed
+        ├── LeaseUnreadableError   the Lease object cannot be parsed
+        ├── WrittenMeanwhileError  files were written during garbage collection
+        ├── ExecError              a command in the registry's pod failed
+        ├── DamagedManifestsError  manifests cannot be read, so the blobs that they need are unknown
+        ├── OtherDigestError       images use layer digests other than sha256
+        ├── OtherStackError        the registry to collect belongs to another stack
+        ├── UsesUnknownError       objects that may use images could not be listed
+        └── TunnelError            the port-forward to the write door failed
+            ├── PushPortBusyError  the push port is already in use
+            ├── PodGoneError       the pod was deleted during the push
+            ├── TunnelTimeoutError no pod became available in time
+            └── TunnelProtocolError  the peer does not use the port-forward protocol
 
-Each class stands in the errors.py of the folder that raises it. A subclass is a dataclass of its fields, with a
-template; the sentence names what, where and why, and ends with what mends it. Programming mistakes are no part of this
+Each class is defined in the errors.py of the folder that raises it. A subclass is a dataclass of its fields with two
+templates: `sentence` (what, where, why) and `fix` (a command or an action). Programming errors are not part of this
 tree.
 """
 
@@ -66,19 +66,20 @@ from typing import ClassVar, dataclass_transform
 
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER, REGISTRYCTL
+from kube_registry.text import add_fix
 
 
 @dataclass(frozen=True)
 class Where:
-    """The place that a live error speaks of.
+    """The cluster and namespace that an error is about.
 
     Args:
-        cluster: URL of the API server, or a word for it while it is not known.
+        cluster: URL of the API server, or "cluster not known".
         kube_context: name of the kube context in the kubeconfig.
         namespace: the registry's namespace.
-        kubeconfig: the setting `kubeconfig`; None for where kubectl looks.
-        stack: name of the stack that the registry is of; None where only the kube context is known.
-        component: name of the ClusterRegistry whose arguments the settings are; None for those of a stack's config.
+        kubeconfig: the setting `kubeconfig`; None for kubectl's default.
+        stack: name of the registry's stack; None if only the kube context is known.
+        component: name of the ClusterRegistry that has the settings as arguments; None if they are a stack's config.
     """
 
     cluster: str
@@ -89,12 +90,12 @@ class Where:
     component: str | None = None
 
     def __str__(self) -> str:
-        """The words that every live error uses for it."""
+        """Return the namespace, kube context and cluster for an error message."""
         return f"namespace {self.namespace} of kube context {self.kube_context!r} ({self.cluster})"
 
     @property
     def kubectl(self) -> str:
-        """The start of a kubectl command line that speaks to this cluster with the same credentials."""
+        """Return the start of a kubectl command for this cluster with the same credentials."""
         if self.kube_context == IN_CLUSTER:
             return "kubectl"
         file = "FILE" if self.kubeconfig and is_contents(self.kubeconfig) else self.kubeconfig
@@ -103,20 +104,19 @@ class Where:
 
     @property
     def stack_option(self) -> str:
-        """The option of registryctl that names the stack; nothing where only the kube context is known."""
+        """Return registryctl's option that selects the stack; empty if only the kube context is known."""
         return f" --stack {shlex.quote(self.stack)}" if self.stack else ""
 
     @property
     def examination(self) -> str:
-        """The command, in words, that shows what is wrong with the registry there."""
+        """Return a clause with the command that shows what is wrong with the registry."""
         if self.stack:
             return f"`{REGISTRYCTL} doctor{self.stack_option}` shows what is wrong"
         return f"`{self.kubectl} --namespace {self.namespace} describe deployment registry` shows what is wrong"
 
 
 HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespace="kube-registry", stack="dev")
-"""Where the examples happen."""
-
+"""The place that the examples of errors use."""
 
 _COMMAND = re.compile(r"`[^`]+`")
 _SETTING = re.compile(r"`pulumi config set (?:--path )?(?P<quote>'?)(?P<key>.+?)(?P=quote) (?P<value>[^`]+)`")
@@ -124,13 +124,13 @@ _OF_A_STACK = re.compile(r"\bpulumi (config|destroy|import|up)\b(?!.* --stack )"
 
 
 def on_stack(text: str, stack: str | None, component: str | None = None) -> str:
-    """Return a text whose pulumi commands, which stand in backticks, name the stack: another one may be selected.
+    """Add `--stack NAME` to the pulumi commands of a text, because another stack may be selected.
 
     Args:
-        text: a sentence of an error.
+        text: the message of an error, with its commands in backticks.
         stack: name of the stack; None for the selected one.
-        component: name of the ClusterRegistry whose arguments the settings are, which no command sets; None for those
-            of the stack's config.
+        component: name of the ClusterRegistry that the settings were passed to. Then a `pulumi config set` command
+            becomes the argument to change. None if the settings come from the stack's config.
     """
     if component is not None:
         text = _SETTING.sub(rf"the argument `\g<key>: \g<value>` of ClusterRegistry {component!r}", text)
@@ -141,7 +141,7 @@ def on_stack(text: str, stack: str | None, component: str | None = None) -> str:
 
 
 def other_port(port: int) -> int:
-    """Return a push port to propose in place of one that is taken."""
+    """Return the push port to propose if one is already in use."""
     return port - 1 if port == _LAST_PORT else port + 1
 
 
@@ -150,51 +150,58 @@ _LAST_PORT = 65535
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 class KubeRegistryError(Exception):
-    """Root of everything that a user can run into; a subclass is a dataclass of its fields.
+    """The root of all errors that a user can run into. A subclass is a dataclass of its fields.
 
-    Args of a subclass:
-        sentence: template of its sentence, with fields and properties in braces.
-        example: fields of an example, for docs/troubleshooting.md; a class without one is never raised itself.
+    A subclass passes these class arguments:
+        sentence: template of what happened, where and why, with fields and properties in braces. It has no full stop
+            at its end.
+        fix: template of the command or action that corrects it. Omitted if there is none.
+        example: fields of an example for docs/troubleshooting.md. Omitted if the class itself is never raised.
     """
 
     sentence: ClassVar[str]
+    correction: ClassVar[str] = ""
     example: ClassVar[dict[str, object]] = {}
     registryctl: ClassVar[str] = REGISTRYCTL
 
-    def __init_subclass__(cls, *, sentence: str | None = None, example: dict[str, object] | None = None) -> None:
+    def __init_subclass__(
+        cls, *, sentence: str | None = None, fix: str = "", example: dict[str, object] | None = None
+    ) -> None:
         super().__init_subclass__()
         if sentence is not None:
-            cls.sentence = sentence
+            cls.sentence, cls.correction = sentence, fix
         if example is not None:
             cls.example = example
         dataclass(eq=False)(cls)
 
     def __getitem__(self, name: str) -> object:
-        """A field or property as the template takes it: a tuple as a list in words."""
+        """Return a field or property for a template; a tuple becomes a comma-separated list."""
         value = getattr(self, name)
         return ", ".join(value) if isinstance(value, tuple) else value
 
     def __str__(self) -> str:
-        """The template, filled in with the fields; bytes of a name that are not UTF-8 are escaped, to be printable."""
-        return self.sentence.format_map(self).encode(errors="backslashreplace").decode()
+        """Return the message with its fix; bytes that are not UTF-8 are escaped, so that it can be printed."""
+        message = add_fix(self.sentence.format_map(self), self.correction.format_map(self))
+        return message.encode(errors="backslashreplace").decode()
 
 
 class TookTooLongError(
     KubeRegistryError,
-    sentence="{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again",
+    sentence="{doing} timed out after {seconds:.0f} s",
+    fix="run `pulumi up` again",
     example={"doing": "waiting to push", "seconds": 720},
 ):
-    """A step of the update was given up, though each wait inside it has a bound of its own."""
+    """A step of the update timed out, although each wait inside it has its own limit."""
 
     doing: str
     seconds: float
 
 
 class ClusterError(KubeRegistryError):
-    """Something live went wrong at a known place."""
+    """An error of a live cluster."""
 
     where: Where
 
     def __str__(self) -> str:
-        """The sentence, with commands for the stack that it is about."""
+        """Return the message; its commands select the stack."""
         return on_stack(super().__str__(), self.where.stack, self.where.component)

@@ -1,13 +1,13 @@
-"""What settings and errors say of themselves in other files; `make schema` writes it.
+"""Generate the parts of other files that describe the settings and the errors; `make schema` runs this.
 
-Pulumi asks for every key that has no default, so a key that may be left out has an empty one there, which
-Settings takes for "not set".
+Pulumi requires a value for every key without a default. An optional key therefore has an empty default in Pulumi.yaml,
+which Settings reads as "not set".
 """
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -21,24 +21,25 @@ from kube_registry.text import one_line
 
 ROOT = Path(__file__).parents[1]
 
-ERRORS = (
-    "kube_registry.spec.errors",
-    "kube_registry.cli.errors",
-    "kube_registry.build.errors",
-    "kube_registry.docker_daemon.errors",
-    "kube_registry.errors",
-    "kube_registry.kube.errors",
-    "kube_registry.lease.errors",
-    "kube_registry.housekeeping.errors",
-    "kube_registry.registry.errors",
-    "kube_registry.preflight.errors",
-    "components.errors",
-    "kube_registry.tunnel.errors",
-    "kube_registry.fleet.errors",
-    "kube_registry.engine.errors",
-    "kube_registry.review.errors",
-)
-"""The files of errors, in the order in which docs/troubleshooting.md has them."""
+ERRORS = {
+    "Settings of a stack": ("kube_registry.spec.errors", "kube_registry.cli.errors"),
+    "Build context and Docker daemon": ("kube_registry.build.errors", "kube_registry.docker_daemon.errors"),
+    "Kubernetes cluster": ("kube_registry.kube.errors", "components.errors"),
+    "Registry in the cluster": (
+        "kube_registry.registry.errors",
+        "kube_registry.preflight.errors",
+        "kube_registry.lease.errors",
+    ),
+    "Tunnel": ("kube_registry.tunnel.errors",),
+    "Garbage collection": ("kube_registry.housekeeping.errors",),
+    "Updates, fleets and previews": (
+        "kube_registry.errors",
+        "kube_registry.fleet.errors",
+        "kube_registry.engine.errors",
+        "kube_registry.review.errors",
+    ),
+}
+"""Heading in docs/troubleshooting.md -> modules whose errors it lists."""
 
 _YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
 _README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
@@ -48,10 +49,10 @@ _KINDS: dict[object, str] = {int: "integer", bool: "boolean"}
 
 
 def pulumi_yaml(current: str) -> str:
-    """The text of Pulumi.yaml with its generated part made anew.
+    """Return the text of Pulumi.yaml with its generated part updated.
 
     Args:
-        current: the text as it stands, with the two comment lines that mark the generated part.
+        current: the current text, with the two comment lines around the generated part.
     """
     keys = "".join(_key(name, field) for name, field in described().items())
     source = "kube_registry/spec/settings.py is the source, `make schema` writes them"
@@ -60,10 +61,10 @@ def pulumi_yaml(current: str) -> str:
 
 
 def readme(current: str) -> str:
-    """The text of README.md with its table of settings made anew.
+    """Return the text of README.md with its table of settings updated.
 
     Args:
-        current: the text as it stands, with the two comments that mark the table.
+        current: the current text, with the two comments around the table.
     """
     rows = "".join(
         f"| `{name}` | {field.description} | {_shown_default(field)} |\n" for name, field in described().items()
@@ -73,24 +74,26 @@ def readme(current: str) -> str:
 
 
 def troubleshooting(current: str) -> str:
-    """The text of docs/troubleshooting.md with its list of errors made anew.
+    """Return the text of docs/troubleshooting.md with its list of errors updated.
 
     Args:
-        current: the text as it stands, with the two comments that mark the list.
+        current: the current text, with the two comments around the list.
     """
-    entries = "".join(f"**{_what(kind)}**\n\n> {kind(**kind.example)}\n\n" for kind in with_example())
-    block = f"<!-- errors -->\n\n{entries}<!-- end of errors -->\n"
+    sections = "".join(f"### {heading}\n\n{''.join(map(_entry, with_example([heading])))}" for heading in ERRORS)
+    block = f"<!-- errors -->\n\n{sections}<!-- end of errors -->\n"
     return _TROUBLE_BLOCK.sub(lambda _: block, current)
 
 
-def _what(kind: type[KubeRegistryError]) -> str:
-    """What an error is: its docstring without the fields."""
-    return one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
+def _entry(kind: type[KubeRegistryError]) -> str:
+    """Describe an error: its meaning, an example of its message, and the fix of that example."""
+    meaning = one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
+    message, fix, correction = str(kind(**kind.example)).partition("Fix: ")
+    return f"**{meaning}**\n\n> {message.rstrip()}\n\n" + (f"{fix}{correction}\n\n" if fix else "")
 
 
-def with_example() -> Iterator[type[KubeRegistryError]]:
-    """The errors that are raised themselves, file by file as they stand there."""
-    for module in map(import_module, ERRORS):
+def with_example(headings: Iterable[str] = ERRORS) -> Iterator[type[KubeRegistryError]]:
+    """Yield the errors below some headings that have an example, in the order of their definition."""
+    for module in map(import_module, (name for heading in headings for name in ERRORS[heading])):
         own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
         yield from (kind for kind in own if "example" in vars(kind) and kind is not KubeRegistryError)
 
@@ -99,7 +102,7 @@ def _key(name: str, field: FieldInfo) -> str:
     kind = "object" if name in ("images", "pod", "claim") else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
-        # a default of a key that has an old name would look like a value that is set, beside the old one's
+        # A default would look like a value that is set in addition to the one under the key's old name.
         unset = field.is_required() or [name] in RENAMED.values()
         default = {} if kind == "object" else None if unset else field.default
         lines.append(f"    default: {json.dumps(_NOT_SET[kind] if default is None else default)}")
@@ -118,9 +121,9 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "docs/troubleshooting.md": troubleshooting,
     "docs/fleet.schema.json": lambda _: schema(),
 }
-"""File -> what makes it anew from its own text."""
+"""File -> function that updates its text."""
 
 if __name__ == "__main__":
-    for name, made_anew in GENERATED.items():
+    for name, updated in GENERATED.items():
         file = ROOT / name
-        file.write_text(made_anew(file.read_text()))
+        file.write_text(updated(file.read_text()))

@@ -1,18 +1,31 @@
-"""Words that several parts of the program say alike."""
+"""Text that several parts of the program format in the same way."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final, TextIO
+
+_FIX: Final = ". Fix: "
+
+
+def add_fix(message: str, fix: str) -> str:
+    """Append the fix of an error to its message; an empty fix adds nothing."""
+    return f"{message.rstrip('.')}{_FIX}{fix}" if fix else message
+
+
+def shown(text: str, stream: TextIO) -> str:
+    """Format the text of an error for a stream: on a terminal the fix starts a new line."""
+    return text.replace(_FIX, ".\nFix: ") if stream.isatty() else text
 
 
 def one_line(text: str) -> str:
-    """Return a text with its lines and spaces as one line."""
+    """Join the lines of a text, with single spaces between the words."""
     return " ".join(text.split())
 
 
 def last_words(text: str) -> str:
-    """Return a message on one line, and not too long of one, without the dot at its end: a sentence goes on after it.
+    """Return the end of a message as one line, without its full stop, for use inside a sentence.
 
-    Long messages end in what matters: the last words of a log, the innermost error.
+    Long messages are cut at the start, because the end matters most: the last line of a log, the innermost error.
     """
     line = one_line(text).rstrip(".")
     return line if len(line) <= _MOST_LETTERS else f"…{line[-_MOST_LETTERS:]}"
@@ -22,16 +35,16 @@ _MOST_LETTERS = 300
 
 
 def first_line(text: str) -> str:
-    """Return what stands in the first line that says something."""
+    """Return the first line that is not blank."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def first_of(names: Sequence[str], most: int) -> str:
-    """Return names as a list in words; where there are more than `most`, the first of them and how many more."""
+    """Return a comma-separated list of at most `most` names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def until(seconds: float) -> str:
-    """The end of a wait that starts now, as the clock on the wall shows it."""
+    """Return the local time at which a wait of some seconds ends, such as "until 14:03:20"."""
     return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

@@ -14,8 +14,9 @@ def main(name: str = "registryctl") -> None:
     # These take a second, in which a Ctrl-C may come.
     from kube_registry.cli.verbs import app  # noqa: PLC0415
     from kube_registry.errors import KubeRegistryError  # noqa: PLC0415
+    from kube_registry.text import shown  # noqa: PLC0415
 
     try:
         app(prog_name=name)
     except KubeRegistryError as error:
-        sys.exit(str(error))
+        sys.exit(shown(str(error), sys.stderr))

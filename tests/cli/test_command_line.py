@@ -1,6 +1,7 @@
 """The command line: what is wrong is one sentence, and Ctrl-C ends it at any time."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -76,3 +77,16 @@ def test_an_old_name_is_hidden_says_the_new_one_and_does_the_same(
     assert (done.returncode, done.stdout, rest) == (expected.returncode, "", expected.stderr.splitlines())
     listed = registryctl(ROOT, *old[:-1], "--help").stdout.partition("Commands:")[2].splitlines()
     assert old[-1] not in {line.split()[0] for line in listed if line}
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_on_a_terminal_the_fix_of_an_error_has_its_own_line(tmp_path: Path, *, on_terminal: bool) -> None:
+    (tmp_path / "fleet.yaml").write_text("stacks: 1\n")
+    terminal, end = pty.openpty()
+    with os.fdopen(terminal, "rb"), os.fdopen(end, "wb"), (tmp_path / "stderr").open("wb") as file:
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        stream = end if on_terminal else file
+        done = subprocess.run(command("fleet", "list"), cwd=tmp_path, env=env, stderr=stream, timeout=60, check=False)
+        written = os.read(terminal, 2**16) if on_terminal else (tmp_path / "stderr").read_bytes()
+    assert done.returncode == 1
+    assert [line.startswith("Fix: ") for line in written.decode().splitlines()] == [False, True][: 1 + on_terminal]
