@@ -29,6 +29,7 @@ _REFUSED = re.compile(rf"\b({'|'.join((*REFUSED, *PHRASES))})\b", re.IGNORECASE)
 
 RIGHT: dict[str, tuple[str, ...]] = {
     "lab/words.py": (*REFUSED, *PHRASES),
+    "docs/security.md": ("nobody",),  # a user's name
 }
 """File -> the words that are right there."""
 
