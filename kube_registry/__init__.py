@@ -1,3 +1,3 @@
-"""All of kube-registry that makes no Pulumi resource; the resources are in components/."""
+"""Everything in kube-registry except the Pulumi resources, which are in components/."""
 
 __version__ = "0.1.0"

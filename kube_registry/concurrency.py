@@ -1,4 +1,4 @@
-"""Waiting: for something that only answers when asked, for several things, for blocking work."""
+"""Polling, concurrent tasks and cancellation with asyncio."""
 
 import asyncio
 import time
@@ -11,48 +11,48 @@ B = TypeVar("B")
 
 
 async def poll(check: Callable[[], Awaitable[B | None]], *, seconds: float, pause: float) -> B | None:
-    """Ask until there is an answer or the time is up.
+    """Call a check until it returns a result or the time is up.
 
     Args:
-        check: answers None while it is not yet so; what it raises ends the waiting.
-        seconds: how long to go on; the last question is asked at the very end.
-        pause: seconds between two questions.
+        check: returns None to be called again; an exception ends the wait.
+        seconds: how long to wait; the last call happens when the time is up.
+        pause: seconds between two calls.
 
     Returns:
-        The first answer, or None if there was none in time.
+        The first result that is not None, or None on timeout.
     """
     deadline = time.monotonic() + seconds
-    while (answer := await check()) is None:
+    while (result := await check()) is None:
         if time.monotonic() >= deadline:
             return None
         await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-    return answer
+    return result
 
 
-async def map_limited(work: Callable[[A], Awaitable[B]], of: Iterable[A], *, at_once: int) -> list[B]:
-    """What some work gives for each of several things, in their order.
+async def map_limited(work: Callable[[A], Awaitable[B]], items: Iterable[A], *, at_once: int) -> list[B]:
+    """Apply an async function to several items concurrently and return the results in order.
 
-    The first that fails ends the others, and its error is raised as it is.
+    The first failure cancels the other calls, and its exception is raised unchanged.
 
     Args:
-        work: done for each.
-        of: the things.
-        at_once: how many are worked on at a time.
+        work: the function to apply.
+        items: its arguments, one for each call.
+        at_once: the limit of concurrent calls.
     """
-    turns = asyncio.Semaphore(at_once)
+    semaphore = asyncio.Semaphore(at_once)
 
-    async def in_turn(thing: A) -> B:
-        async with turns:
-            return await work(thing)
+    async def limited(item: A) -> B:
+        async with semaphore:
+            return await work(item)
 
     async with together() as group:
-        tasks = [group.create_task(in_turn(thing)) for thing in of]
+        tasks = [group.create_task(limited(item)) for item in items]
     return [task.result() for task in tasks]
 
 
 @asynccontextmanager
 async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Have several tasks run; the first that fails ends the others, and its error is raised as it is."""
+    """Open a TaskGroup in which the first failure cancels the other tasks and is raised without an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -62,7 +62,10 @@ async def together() -> AsyncIterator[asyncio.TaskGroup]:
 
 @asynccontextmanager
 async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have some work go on while the block runs. No TaskGroup: another task may leave the block than entered it."""
+    """Run a coroutine in the background of a block, and cancel it at the end of the block.
+
+    This is not a TaskGroup, because the block may be left in another task than the one that entered it.
+    """
     task = asyncio.ensure_future(work)
     try:
         yield
@@ -72,10 +75,10 @@ async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 async def cancelled_once(work: Coroutine[object, object, B]) -> B:
-    """What some work gives that takes its own time to end: of several cancellations it gets the first alone.
+    """Run a coroutine that needs time to shut down: only the first of several cancellations reaches it.
 
     Args:
-        work: the work; its end is waited for whatever happens.
+        work: the coroutine. This function always waits until it has ended.
     """
     running, cancelled = asyncio.create_task(work), False
     while not running.done():

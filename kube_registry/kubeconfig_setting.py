@@ -1,41 +1,41 @@
-"""The setting `kubeconfig`: the path of a file, or a kubeconfig itself, of which nothing may ever be printed."""
+"""The setting `kubeconfig`: the path of a file, or the contents of a kubeconfig, which must never be printed."""
 
 import base64
 from pathlib import Path
 
 _LONGEST_PATH = 512
-"""Letters. What is longer is no path but a kubeconfig in base64, say, or a token, which no error may repeat."""
+"""In characters. A longer value is not a path but, for example, a base64 kubeconfig or a token: errors must not print
+it."""
 
 _IN_NO_PATH = '\n{"'
-"""Letters that a path has as good as never, and a kubeconfig always, even a damaged one."""
-
+"""Characters that hardly any path contains, and that every kubeconfig contains, even a damaged one."""
 
 _URL_SAFE = str.maketrans("-_", "+/")
-"""Letters of base64 for URLs -> those of base64 (RFC 4648)."""
+"""Translate URL-safe base64 to standard base64 (RFC 4648)."""
 
 
 def is_contents(setting: str) -> bool:
-    """Whether the setting is a kubeconfig itself.
+    """Return whether the setting contains a kubeconfig instead of a path.
 
-    Pulumi's provider takes all that is no file for one (provider/pkg/provider/util.go, parseKubeconfigString). Then a
-    path with a spelling mistake would be a kubeconfig, and no error could name it.
+    Pulumi's provider treats every value that is not an existing file as contents (provider/pkg/provider/util.go,
+    parseKubeconfigString). A misspelt path would then count as contents, and no error could print it.
     """
     text = setting.strip()
-    return len(text) > _LONGEST_PATH or any(letter in text for letter in _IN_NO_PATH) or _is_encoded(text)
+    return len(text) > _LONGEST_PATH or any(character in text for character in _IN_NO_PATH) or _is_encoded(text)
 
 
 def with_home(setting: str) -> str:
-    """The setting with ~ as the home folder, where it is a path."""
+    """Return the setting with ~ expanded, if it is a path."""
     if is_contents(setting):
         return setting
     try:
         return str(Path(setting).expanduser())
-    except RuntimeError:  # the home folder of a user that this machine does not know: there is no such file
+    except RuntimeError:  # ~NAME of a user that does not exist on this machine
         return setting
 
 
 def _is_encoded(text: str) -> bool:
-    """Whether it is a kubeconfig in base64, as a CI's variables often hold it."""
+    """Return whether a text is a base64 kubeconfig, as CI variables often contain it."""
     try:
         return b"clusters" in base64.b64decode(text.translate(_URL_SAFE), validate=True)
     except ValueError:

@@ -1,80 +1,81 @@
-"""How long the steps of an update may take and how often they are tried: the limits whose sum a hook has to hold.
+"""Timeouts and attempt counts of the steps of an update. A hook's timeout has to exceed the sum of its steps.
 
-A limit that belongs to nothing longer stands with the code that keeps it.
+A limit that is not part of such a sum is defined next to the code that uses it.
 """
 
 from typing import Final
 
 READY_SECONDS: Final = 120.0
-"""How long registry and node proxy may take to run: each image is pulled once per node, the volume made once."""
+"""How long the registry and the node proxy may take to start, including image pulls and the creation of the volume."""
 
 TUNNEL_SECONDS: Final = 20.0
-"""How long the registry may take to answer through a tunnel."""
+"""How long the registry may take to respond through a new tunnel."""
 
 REGISTRY_SECONDS: Final = 10.0
-"""How long the registry may take for one answer through an open tunnel; most take milliseconds."""
+"""How long the registry may take for one response through an open tunnel; most take milliseconds."""
 
 PATIENCE_SECONDS: Final = 15.0
-"""How long one request is sent again that fails in a way that passes by itself, if its caller sets no end.
+"""How long a request is retried after a transient failure, unless the caller sets another limit.
 
-That is for the API server, after a 500 in any case, because it may be lasting, and for what is read of the registry.
+It applies to requests to the API server and to reads from the registry. After status 500 it applies even if the caller
+sets a longer limit, because that failure may be permanent.
 """
 
 VOLUME_SECONDS: Final = 5.0
-"""How long the write door may take to answer where it is only asked whether it can write."""
+"""How long the write door may take to respond to the check whether the volume is writable."""
 
 LEASE_SECONDS: Final = 60.0
-"""How long one waits for others who hold the lease: a dead holder is removed by then."""
+"""How long to wait for other holders of the lease; the entry of a dead holder expires within this time."""
 
 PREFLIGHT_SECONDS: Final = 60.0
-"""How long all nodes may take together to pull."""
+"""How long all nodes together may take to pull the probe image."""
 
 PLUGIN_SECONDS: Final = 30.0
-"""How long a credential plugin of the kubeconfig may take."""
+"""How long a credential plugin of the kubeconfig may run."""
 
 SSH_SECONDS: Final = 20.0
-"""How long ssh to the machine of the Docker daemon may take to log in."""
+"""How long the ssh login to the Docker daemon's machine may take."""
 
 DAEMON_SECONDS: Final = 30
-"""How long the Docker daemon may take for one answer, on a busy machine too."""
+"""How long the Docker daemon may take for one response, even on a busy machine."""
 
 DAEMON_TRIES: Final = 3
-"""How often the daemon is asked, where its connection reached this machine and broke on the way to the cluster."""
+"""Attempts of the daemon's test connection, if it reaches this machine but breaks on the way to the cluster."""
 
 RELAY_SECONDS: Final = 10.0
-"""How long a relay's container may take to listen."""
+"""How long a relay container may take until it listens."""
 
 PUSH_TRIES: Final = 3
-"""How often one image's push is tried in all; the daemon itself tries each layer five times."""
+"""Attempts to push one image; within each, the daemon tries each layer five times."""
 
 _READ_SECONDS = PATIENCE_SECONDS + REGISTRY_SECONDS
-"""Reads of the registry, which are sent again."""
+"""Reads from the registry, including retries."""
 
 _REACH_SECONDS = DAEMON_SECONDS + (DAEMON_TRIES - 1) * TUNNEL_SECONDS
-"""Has the daemon reach the push address: it says at once that a connection broke, and the tunnel has to carry again."""
+"""The daemon's test connection: the daemon reports a broken connection at once, then the tunnel has to recover."""
 
 TAKE_SECONDS: Final = {
-    "credentials, to see whether the registry runs": PLUGIN_SECONDS,
-    "the registry runs, and the node proxy": READY_SECONDS,
-    "a look at the volume": VOLUME_SECONDS + REGISTRY_SECONDS,
-    "credentials, to push": PLUGIN_SECONDS,
-    "the lease": LEASE_SECONDS,
-    "the tunnel": TUNNEL_SECONDS,
-    "the volume can be written": REGISTRY_SECONDS,
-    "the image that nodes pull is stored": _READ_SECONDS,
-    "every node has pulled it": PREFLIGHT_SECONDS,
-    "it is stored for the daemon": _READ_SECONDS,
-    "ssh to the daemon: where it listens, and the way there": 2 * SSH_SECONDS,
-    "the daemon answers": DAEMON_SECONDS,
-    "it reaches the push address": _REACH_SECONDS,
-    "a relay runs there": DAEMON_SECONDS + RELAY_SECONDS,
-    "the daemon reaches the push address by it": _REACH_SECONDS,
-    "what the tag names so far": _READ_SECONDS,
+    "get credentials to check the registry": PLUGIN_SECONDS,
+    "the registry and the node proxy are ready": READY_SECONDS,
+    "check the volume": VOLUME_SECONDS + REGISTRY_SECONDS,
+    "get credentials to push": PLUGIN_SECONDS,
+    "acquire the lease": LEASE_SECONDS,
+    "open the tunnel": TUNNEL_SECONDS,
+    "check that the volume is writable": REGISTRY_SECONDS,
+    "store the probe image for the nodes": _READ_SECONDS,
+    "every node pulls it": PREFLIGHT_SECONDS,
+    "store the probe image for the daemon": _READ_SECONDS,
+    "ssh to the daemon: find its address, then forward": 2 * SSH_SECONDS,
+    "connect to the daemon": DAEMON_SECONDS,
+    "the daemon connects to the push address": _REACH_SECONDS,
+    "start a relay": DAEMON_SECONDS + RELAY_SECONDS,
+    "the daemon connects to the push address through the relay": _REACH_SECONDS,
+    "read the current digest of the tag": _READ_SECONDS,
 }
-"""What the longest hook waits for, one after the other, before an image is built -> the longest time for it.
+"""Step of the longest hook, before an image is built -> the longest time that it may take.
 
-Where registry or daemon are asked several things in a row, they count once: they take a moment, or the first fails.
+Several requests in a row to the registry or the daemon count once: either they take milliseconds, or the first fails.
 """
 
 HOOK_SECONDS: Final = 720.0
-"""The longest that one hook may take: more than the waits inside it, so that an error names the wait that failed."""
+"""How long one hook may take. It exceeds the sum of its steps, so that an error names the step that timed out."""

@@ -1,4 +1,4 @@
-"""Names, labels and ports of what the program puts into a cluster; components/ makes them, the package finds them."""
+"""Names, labels and ports of the objects that components/ creates in a cluster and this package looks up."""
 
 import re
 from pathlib import Path
@@ -7,55 +7,54 @@ from typing import Final
 from kube_registry import __version__
 
 USER_AGENT: Final = f"kube-registry/{__version__}"
-"""Name and version by which API servers and their logs know us."""
+"""User agent in requests to API servers, which their audit logs record."""
 
 REGISTRYCTL: Final = (
     "registryctl" if Path(__file__).with_name("components").exists() else ".venv/bin/python -m registryctl"
 )
-"""The command line: on PATH where the wheel is installed, which has the components in it; else that of a checkout."""
+"""The command for messages: `registryctl` if the wheel is installed, which contains components/; else a checkout's."""
 
 REGISTRY: Final = "registry"
-"""Name of the registry's Deployment, Service, claim and ConfigMap: the namespace tells them from others."""
+"""Name of the registry's Deployment, Service, claim and ConfigMap; the namespace makes it unique."""
 
 HOSTING: Final = "local-registry-hosting"
 HOSTING_NAMESPACE: Final = "kube-public"
-"""Name and namespace of the ConfigMap that tells tools of a cluster's registry (KEP-1755)."""
+"""Name and namespace of the ConfigMap that advertises a cluster's registry to tools (KEP-1755)."""
 
 NODE_PROXY: Final = "node-proxy"
-"""Name of the node proxy's DaemonSet and ConfigMap, in a namespace of its own."""
+"""Name of the node proxy's DaemonSet and ConfigMap, which have a separate namespace."""
 
 VIRTUAL_NODES: Final = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
-"""Labels of nodes that are an API to something else: they pull nothing themselves and have no loopback."""
+"""Labels of virtual nodes, which represent another API: they pull no images themselves and have no loopback."""
 
 LINUX: Final = {"kubernetes.io/os": "linux"}
-"""Node selector of every pod: kubelets set this label, and a Windows pool may have no taint."""
+"""Node selector of every pod. Kubelets set this label; a Windows node pool may have no taint."""
 
 WRITE_PORT: Final = 5000
-"""The write door: on the pod's own 127.0.0.1, reached by a port-forward only."""
+"""The write door: on the pod's 127.0.0.1, reachable only through a port-forward."""
 
 READ_PORT: Final = 5001
 """The read door: read-only, behind the NodePort Service."""
 
 RETAINED: Final = "kube-registry/retained"
-"""Annotation of a namespace that outlives its stack, so that the volume in it is found again by the next one."""
+"""Annotation of a namespace that is kept when its stack is destroyed, so that the next stack finds the volume in it."""
 
 FORCE: Final = {"pulumi.com/patchForce": "true"}
-"""Annotation for the kubernetes provider: the program's values win over a change by another field manager, which is an
-error without it."""
+"""Annotation for the kubernetes provider: the program's values override those of another field manager. Without it,
+such a conflict is an error."""
 
 OURS: Final = {"pulumi.com/skipAwait": "true", **FORCE}
-"""The same, and no waiting: the program itself reports within seconds why something does not run."""
+"""The same, and the provider does not wait: the program itself reports within seconds why a pod does not start."""
 
 IN_CLUSTER: Final = "in-cluster"
-"""The kube context that means the service account of the pod that we run in; no kubeconfig is asked for it."""
-
+"""The kube context that stands for the service account of the current pod; it is not read from a kubeconfig."""
 
 PROBE_REPOSITORY: Final = "kube-registry/preflight"
-"""The repository of the preflight's own image, which no image of a stack may have."""
+"""The repository of the preflight's probe image; images of a stack must not use it."""
 
 
 def rbac_name(text: str) -> str:
-    """A name for a role or a binding, made of words that may have letters which no name of Kubernetes has."""
+    """Return a valid name of a Role or RoleBinding, made from any text."""
     return _NO_NAME.sub("-", text.lower()).strip("-")
 
 
@@ -63,12 +62,12 @@ _NO_NAME = re.compile(r"[^a-z0-9]+")
 
 
 def short_name(stack: str) -> str:
-    """The name of a stack within its project, without organization and project."""
+    """Return the name of a stack without organization and project."""
     return stack.rpartition("/")[2]
 
 
 def labels(component: str) -> dict[str, str]:
-    """Kubernetes' recommended labels for one part of the program, which are its selector too."""
+    """Return Kubernetes' recommended labels for one component; its selector uses the same labels."""
     return {
         "app.kubernetes.io/name": "kube-registry",
         "app.kubernetes.io/component": component,
@@ -77,12 +76,12 @@ def labels(component: str) -> dict[str, str]:
 
 
 def selector(component: str) -> str:
-    """The same labels as a label selector of the Kubernetes API."""
+    """Return the same labels as a label selector of the Kubernetes API."""
     return ",".join(f"{key}={value}" for key, value in labels(component).items())
 
 
 def image_urn(project: str, stack: str, name: str) -> str:
-    """The URN of an image's build and push, which `pulumi up --replace` takes.
+    """Return the URN of an image's build and push, for `pulumi up --replace`.
 
     Args:
         project: name of the Pulumi project.

@@ -1,4 +1,4 @@
-"""The one way to run another program: within a bound, and ended with all that it has started."""
+"""Run another program with a time limit, and end it together with its child processes."""
 
 import asyncio
 import os
@@ -13,17 +13,17 @@ from typing import IO
 from kube_registry.text import one_line
 
 END_SECONDS = 1.0
-"""How long the end of a program is waited for, once it was sent a signal."""
+"""How long to wait for the end of a program after a signal."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program has ended.
+    """The result of a program.
 
     Args:
         status: its exit status.
-        out: what it has written to its standard output.
-        words: what it has written to its standard error, in one line.
+        out: its standard output.
+        words: its standard error, as one line.
     """
 
     status: int
@@ -42,20 +42,21 @@ async def started(
     session: bool = True,
     sign: signal.Signals = signal.SIGKILL,
 ) -> AsyncIterator[Process]:
-    """Run a program; if it has not ended with the block, or the block fails, it is ended with all that it has started.
+    """Start a program. If it still runs at the end of the block, or the block fails, end it with its child processes.
 
     Args:
         command: the program and its arguments.
-        cwd: the folder that it runs in; ours if None.
-        env: its environment; ours if None.
+        cwd: its working directory; the current one if None.
+        env: its environment; the current one if None.
         stdin: its standard input.
         stderr: its standard error.
-        limit: bytes that a line of its output may have, where it is read by lines.
-        session: whether it gets a session of its own, without our terminal and its Ctrl-C; else it is ended alone.
+        limit: maximum length of a line of output in bytes, for reads by line.
+        session: whether it runs in a new session, without this terminal and its Ctrl-C. If not, its child processes
+            are not ended.
         sign: the signal that ends it.
 
     Raises:
-        OSError: it cannot be run.
+        OSError: the program cannot be run.
     """
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, env=env, stdin=stdin, stdout=PIPE, stderr=stderr, limit=limit, start_new_session=session
@@ -67,11 +68,11 @@ async def started(
     finally:
         if not done:
             if session or process.returncode is None:
-                # No send_signal(), which takes the exit status that asyncio waits for.
+                # Not send_signal(): it reaps the exit status that asyncio waits for.
                 send = os.killpg if session else os.kill
                 with suppress(ProcessLookupError):
                     send(process.pid, sign)
-            with suppress(TimeoutError):  # a child that was not ended may hold its pipes
+            with suppress(TimeoutError):  # a child process that still runs may hold the pipes open
                 async with asyncio.timeout(END_SECONDS):
                     await process.wait()
 
@@ -79,18 +80,18 @@ async def started(
 async def run(
     *command: str, seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None, session: bool = True
 ) -> Ended:
-    """Run a program to its end.
+    """Run a program until it ends.
 
     Args:
         command: the program and its arguments.
-        seconds: how long it may take.
-        cwd: the folder that it runs in; ours if None.
-        env: its environment; ours if None.
-        session: whether it gets a session of its own, without our terminal and its Ctrl-C.
+        seconds: the time limit.
+        cwd: its working directory; the current one if None.
+        env: its environment; the current one if None.
+        session: whether it runs in a new session, without this terminal and its Ctrl-C.
 
     Raises:
-        OSError: it cannot be run.
-        TimeoutError: it took longer.
+        OSError: the program cannot be run.
+        TimeoutError: the program took longer than `seconds`.
     """
     async with started(*command, cwd=cwd, env=env, session=session) as process, asyncio.timeout(seconds):
         out, err = await process.communicate()

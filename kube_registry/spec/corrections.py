@@ -1,4 +1,4 @@
-"""The `pulumi config` commands that correct a stack's config, key by key."""
+"""The `pulumi config` commands that correct keys of a stack's config."""
 
 import difflib
 import json
@@ -18,15 +18,15 @@ from kube_registry.spec.repository import allowed_name
 
 @dataclass(frozen=True)
 class Checked:
-    """A config that was checked, and what it was checked against.
+    """A config under validation, with the settings that exist.
 
     Args:
-        config: key -> value, keys without the project's name, structured config as values.
-        current: the same, every setting under its present name.
+        config: key -> value, without the project's name in the keys, structured config as values.
+        current: the same, with renamed settings under their new names.
         secret: keys whose values are secret.
-        settings: the settings that exist, as Pulumi writes them.
-        of_image: those of one image.
-        sections: setting with fields of its own -> those fields.
+        settings: the settings that exist, in camel case.
+        of_image: the settings of one image.
+        sections: setting with nested fields -> those fields.
     """
 
     config: Mapping[str, object]
@@ -37,7 +37,7 @@ class Checked:
     sections: Mapping[str, Mapping[str, FieldInfo]]
 
     def level(self, place: list[str]) -> tuple[Mapping[str, FieldInfo], str]:
-        """The settings that exist beside a place, and the name of the one that it is, or is a part of."""
+        """Return the settings at the level of a place, and the name of the setting that contains the place."""
         match place:
             case ["images", _, key, *_]:
                 return self.of_image, key
@@ -46,7 +46,7 @@ class Checked:
         return self.settings, place[0]
 
     def has(self, place: list[str]) -> bool:
-        """Whether a place has a value."""
+        """Return whether a place has a value."""
         found: Any = self.current
         for part in place:
             if not isinstance(found, Mapping) or found.get(part) in (None, ""):
@@ -55,44 +55,47 @@ class Checked:
         return True
 
     def field(self, place: list[str]) -> FieldInfo:
-        """The setting that a place is, or is a part of; pydantic takes its name in Python's case, too."""
+        """Return the setting that contains a place; pydantic accepts snake case, too."""
         known, name = self.level(place)
         return known[name if name in known else to_camel(name)]
 
     def old_name(self, place: list[str]) -> str | None:
-        """The old key that a place's value was given by."""
+        """Return the old key that the value of a place was set with, if any."""
         return next((key for key, new in RENAMED.items() if new == place and key in self.config), None)
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known key that a misspelt one stands for, upper and lower case aside."""
+    """Return the known key that is most similar to a misspelt one, ignoring case."""
     by_lower = {key.lower(): key for key in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
     return by_lower[found[0]] if found else None
 
 
 def renamed(place: list[str], checked: Checked) -> list[str]:
-    """An image under a name that is allowed, with the settings that it has."""
+    """Return the commands that rename an image to an allowed name and keep its settings."""
     images: Any = checked.config["images"]
     return moved(place, ["images", allowed_name(place[1], images)], images[place[1]], checked)
 
 
 def moved(place: list[str], target: list[str], value: object, checked: Checked) -> list[str]:
-    """What a place has, at another one. A secret is read before it is removed, and never shown."""
+    """Return the commands that move a value. A secret is read before it is removed, and not printed."""
     is_secret = place[0] in checked.secret or (target == ["kubeconfig"] and is_contents(str(value)))
     commands = _as_given(place, target, value, checked, is_secret=is_secret)
     return [*commands, removal(place)] if is_secret else [removal(place), *commands]
 
 
 def into_section(place: list[str], target: list[str], value: object, checked: Checked) -> list[str]:
-    """A key with dots as a part of a section; an example where the parts are no plain names."""
+    """Return the commands that turn a key with dots into a field of a section.
+
+    If its parts are not plain names, the commands set an example value.
+    """
     if all(part.isalnum() for part in target):
         return moved(place, target, value, checked)
     return [removal(place), *replaced([target[0], re.split(r"\W", target[1])[0]], checked)]
 
 
 def replaced(place: list[str], checked: Checked) -> list[str]:
-    """What sets a place to an example; first what removes the value that stands in the way of a map."""
+    """Return the commands that set a place to an example value, after removing a value that blocks a map."""
     path = dict(checked.field(place).json_schema_extra or {}).get("path")  # type: ignore[arg-type]
     example = str((checked.field(place).examples or [""])[0])
     if place[0] in checked.sections and path:
@@ -116,14 +119,17 @@ def replaced(place: list[str], checked: Checked) -> list[str]:
 
 
 def removal(place: list[str]) -> str:
-    """The command that removes a place."""
+    """Return the command that removes a place."""
     return f"pulumi config rm --path {_path(place)}"
 
 
 def _as_given(
     place: list[str], target: list[str], value: object, checked: Checked, *, is_secret: bool
 ) -> Iterator[str]:
-    """What sets a target to the value of a place: each key of a map, or an example where it can have no such value."""
+    """Yield the commands that set a target to the value of a place, or to an example if that value is not valid there.
+
+    A map needs one command for each of its keys.
+    """
     match target, value:
         case ((["images", _] | ["images", _, "buildArgs"]), Mapping()) if value:
             lines = [
@@ -143,13 +149,13 @@ def _as_given(
         case _, str() | int() | float() if _fits_a_line(str(value)):
             yield _set(target, value if isinstance(value, str) else json.dumps(value))
         case ["images", _, key, *_], _ if key not in checked.of_image:
-            return  # nothing is like it
+            return  # no setting has a similar name
         case _ if not checked.has(target):
             yield from replaced(target, checked)
 
 
 def _fits_a_line(value: str) -> bool:
-    """Whether a command can hold a value, and Pulumi does not take it for an option."""
+    """Return whether a value can be printed in a command and is not parsed as an option by Pulumi."""
     return value != "" and value.isprintable() and not value.startswith("-")
 
 
@@ -158,6 +164,6 @@ def _set(place: list[str], value: str) -> str:
 
 
 def _path(place: list[str]) -> str:
-    """A property path as `pulumi config --path` reads it, quoted for a shell where it needs to be."""
+    """Return the property path for `pulumi config --path`, quoted for a shell if necessary."""
     first, *rest = (part if part.isalnum() else '["' + part.replace('"', '\\"') + '"]' for part in place)
     return shlex.quote(first + "".join(part if part.startswith("[") else f".{part}" for part in rest))

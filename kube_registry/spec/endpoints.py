@@ -1,8 +1,8 @@
-"""The two addresses of one registry, and every reference made of them.
+"""The two addresses of one registry, and the image references that use them.
 
-A registry has one content and two ways in: the Docker daemon pushes to the push address, every node pulls
-from the pull host. The host part of a reference is only routing, so the same repository, tag and digest are
-right in both. Nobody else writes "localhost:" or takes a reference apart.
+The Docker daemon pushes to the push address, and every node pulls from the pull host. Both lead to the same registry:
+an image has the same repository, tag and digest there, only the host differs. No other module formats or parses these
+references.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 PUSH_PORTS = range(20_000, 30_000)
-"""Where push ports are derived: below the node ports (30000-32767) and Linux's ephemeral ports (32768-60999)."""
+"""The range of derived push ports: below the node ports (30000-32767) and Linux's ephemeral ports (32768-60999)."""
 
 _REFERENCE = re.compile(
     r"(?P<host>[^/]+:\d+)/(?P<repository>[^:@]+)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
@@ -19,7 +19,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """An image reference taken apart; its parts are named as in the OCI distribution specification."""
+    """A parsed image reference; its parts are named as in the OCI distribution specification."""
 
     host: str
     repository: str
@@ -29,7 +29,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where one stack's registry is pushed to and pulled from.
+    """The addresses to push to and to pull from one stack's registry.
 
     Args:
         node_port: port of the registry's NodePort Service, the same on every node.
@@ -41,29 +41,29 @@ class Endpoints:
 
     @property
     def pull_host(self) -> str:
-        """Host and port that every node pulls from."""
+        """Return the host and port that every node pulls from."""
         return f"localhost:{self.node_port}"
 
     @property
     def push_address(self) -> str:
-        """Host and port that the Docker daemon pushes to."""
+        """Return the host and port that the Docker daemon pushes to."""
         return f"localhost:{self.push_port}"
 
     def push_name(self, repository: str, tag: str) -> str:
-        """The name that the Docker daemon builds under and pushes by."""
+        """Return the name under which the Docker daemon builds and pushes an image."""
         return f"{self.push_address}/{repository}:{tag}"
 
     def pull_reference(self, repository: str, tag: str, digest: str) -> str:
-        """What a workload puts into `image:`; the digest pins the bytes, the tag tells people which they are."""
+        """Return the reference for a workload's `image:`. The digest identifies the image, the tag is for people."""
         return f"{self.tagged_reference(repository, tag)}@{digest}"
 
     def tagged_reference(self, repository: str, tag: str) -> str:
-        """The pull reference as far as it is known before a push: a digest comes of that."""
+        """Return the pull reference without its digest, which is known only after the push."""
         return f"{self.pull_host}/{repository}:{tag}"
 
 
 def parse_reference(text: str) -> Reference:
-    """Take a reference apart that names its host and port.
+    """Parse a reference that contains a host and a port.
 
     Raises:
         ValueError: it is not of the form host:port/repository[:tag][@sha256:...].
@@ -75,19 +75,19 @@ def parse_reference(text: str) -> Reference:
 
 
 def is_host(first: str) -> bool:
-    """Whether the first part of a path is a host, as Docker decides it.
+    """Return whether the first part of an image name is a host, by Docker's rule.
 
     Args:
-        first: what is before the first slash.
+        first: the text before the first slash.
     """
     return "." in first or ":" in first or first == "localhost"
 
 
 def derive_push_port(project: str, stack: str) -> int:
-    """The push port of a stack that sets none: the same for life, and rarely another stack's.
+    """Derive the default push port of a stack from its name. It never changes, and two stacks rarely share one.
 
-    It is part of the image's name in Pulumi's state, so it must not change from run to run; several stacks
-    are pushed to at once from one machine, so it should differ between them.
+    The port is part of the image's name in Pulumi's state, so it must be the same in every run. One machine may push to
+    several stacks at the same time, so it should differ between stacks.
     """
     number = int.from_bytes(hashlib.sha256(f"{project}/{stack}".encode()).digest()[:4])
     return PUSH_PORTS[number % len(PUSH_PORTS)]

@@ -1,11 +1,12 @@
-"""What can go wrong with the settings of a stack."""
+"""Errors of the settings of a stack."""
 
 from kube_registry.errors import KubeRegistryError
 
 
 class SettingsError(
     KubeRegistryError,
-    sentence="setting {key}: {problem}. Fix: {fix}",
+    sentence="setting {key}: {problem}",
+    fix="{fix}",
     example={
         "key": "nodePort",
         "problem": "'many' is not allowed, it takes a port number",

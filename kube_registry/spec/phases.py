@@ -1,7 +1,7 @@
-"""The phases that a stack goes through, and how the program hands on which of them a line on a row belongs to.
+"""The phases of an update, and the marks that assign the program's progress lines to them.
 
-Of such a line the engine hands on nothing but the text. So a run that asks for it, by an environment variable, gets the
-phase as a mark before the text.
+The engine passes on only the text of a progress line. If an environment variable asks for it, the program therefore
+prefixes the text with a mark of the phase.
 """
 
 import os
@@ -12,14 +12,14 @@ from typing import Final
 
 
 class Phase(StrEnum):
-    """What a stack is at, in this order."""
+    """The phase of an update, in this order."""
 
     WAITING = "waiting"
     REGISTRY = "registry"
-    """The cluster's objects, until the registry runs."""
+    """Create the cluster's objects and wait until the registry is ready."""
     PREFLIGHT = "preflight"
     BUILD = "build"
-    """Build and push."""
+    """Build and push images."""
     READING_BACK = "reading back"
     HEALTH = "health"
 
@@ -27,20 +27,20 @@ class Phase(StrEnum):
 PHASES = tuple(Phase)
 
 Say = Callable[[Phase, str], None]
-"""Shows a person one line: what is being waited for and until when, or why something is done again."""
+"""Print a progress line: what is being waited for and until when, or why a step is retried."""
 
 MARKS: Final = {"KUBE_REGISTRY_PHASE_MARKS": "true"}
-"""The environment of a program that is to mark the phase of each line."""
+"""Environment variables that make the program mark its progress lines."""
 
 _MARK = re.compile(rf"\[({'|'.join(Phase)})\] (.*)", re.DOTALL)
 
 
 def marked(phase: Phase, text: str) -> str:
-    """Return a line as it is written on a row: with its phase if this process is to mark it."""
+    """Return a progress line, with the mark of its phase if the environment asks for marks."""
     return f"[{phase}] {text}" if MARKS.items() <= os.environ.items() else text
 
 
 def read_mark(line: str) -> tuple[Phase, str] | None:
-    """Return the phase and the text of a line that has a mark."""
+    """Return the phase and the text of a marked line, or None if the line has no mark."""
     found = _MARK.match(line)
     return (Phase(found[1]), found[2]) if found else None

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a stack's config, as one sentence."""
+"""Conversion of pydantic's validation errors into one error message with a fix."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,17 @@ from kube_registry.spec.corrections import Checked, into_section, moved, nearest
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.renamed import RENAMED, as_now
 from kube_registry.spec.repository import ALLOWED
+from kube_registry.text import add_fix
 
-_DOTTED = "there is no such setting, without --path its dots are a part of its name"
+_DOTTED = "there is no such setting; without --path, dots are part of the key"
 
 
 def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
-    """The first of pydantic's findings; a setting that does not exist goes first, as it may stand for a missing one.
+    """Return the first of pydantic's errors. An unknown setting comes first: it may be a misspelt, "missing" one.
 
     Args:
-        error: all of them.
-        checked: the config that they are about.
+        error: all errors.
+        checked: the config that was validated.
     """
     found: Any = min(
         error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
@@ -32,36 +33,36 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     elif "[key]" in found["loc"]:
         problem, commands = _refused_name(found), renamed(place, checked)
     else:
-        problem = f"{_found(found, place, checked)}, it takes {_allowed(place, checked)}"
+        problem = f"{_found(found, place, checked)}, it must be {_allowed(place, checked)}"
         commands = replaced(place, checked)
     key = checked.old_name(place) or ".".join(place)
     return SettingsError(key=key, problem=problem, fix=" and ".join(f"`{each}`" for each in commands))
 
 
 def renamings(checked: Checked) -> Iterator[str]:
-    """A sentence for each setting that is given by its old name, with the commands that give it the new one.
+    """Yield a message for each setting that uses its old name, with the commands that rename it.
 
     Args:
-        checked: a config without faults.
+        checked: a valid config.
     """
     for key, place in RENAMED.items():
         if key in checked.config:
             commands = moved([key], place, as_now(key, checked.config[key]), checked)
-            yield f"setting {key} is named {'.'.join(place)} now. Fix: {' and '.join(f'`{each}`' for each in commands)}"
+            fix = " and ".join(f"`{each}`" for each in commands)
+            yield add_fix(f"setting {key} was renamed to {'.'.join(place)}", fix)
 
 
 def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
     if found["type"] == "missing":
         return "it is missing"
     is_secret = (checked.old_name(place) or place[0]) in checked.secret or not checked.field(place[:1]).repr
-    value = "its value, which is secret," if is_secret else repr(found["input"])
-    return f"{value} is not allowed"
+    return "its value, which is secret, is not allowed" if is_secret else f"{found['input']!r} is not allowed"
 
 
 def _refused_name(found: Mapping[str, Any]) -> str:
-    """What is wrong with an image's name, which is in the sentence as the place already and is never secret."""
-    why = f": {found['ctx']['error']}" if found["type"] == "value_error" else f", it takes {ALLOWED}"
-    return f"{found['input']!r} is not allowed as an image's name{why}"
+    """Return the problem of an image's name. The name is never secret: it is printed as the key, too."""
+    why = f": {found['ctx']['error']}" if found["type"] == "value_error" else f", it must consist of {ALLOWED}"
+    return f"{found['input']!r} is not allowed as an image name{why}"
 
 
 def _allowed(place: list[str], checked: Checked) -> str:
@@ -74,13 +75,13 @@ def _allowed(place: list[str], checked: Checked) -> str:
 
 
 def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, list[str]]:
-    """A part of a field of a section, which has no command of its own: that field is set in its place."""
+    """Return the problem of a nested value in a section, and the commands that set the whole field to an example."""
     what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
-    return f"{what}, {place[1]} takes {_allowed(place[:2], checked)}", replaced(place[:2], checked)
+    return f"{what}, {place[1]} must be {_allowed(place[:2], checked)}", replaced(place[:2], checked)
 
 
 def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, list[str]]:
-    """A key that does not exist, and what sets the one that is meant."""
+    """Return the problem of an unknown key, and the commands that set the key that was probably meant."""
     known, _ = checked.level(place)
     *above, name = place
     if not above and name.startswith("images.") and name.count(".") > 1:
@@ -89,6 +90,6 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, li
         return _DOTTED, into_section(place, name.split("."), value, checked)
     meant = nearest(name, known if above else {**known, **RENAMED})
     if meant is None:
-        return f"there is no such setting; known are {', '.join(known)}", [removal(place)]
+        return f"there is no such setting; the settings are {', '.join(known)}", [removal(place)]
     commands = moved(place, RENAMED.get(meant, [*above, meant]), as_now(meant, value), checked)
-    return f"there is no such setting, {'.'.join(RENAMED.get(meant, [meant]))} is meant", commands
+    return f"there is no such setting; the most similar one is {'.'.join(RENAMED.get(meant, [meant]))}", commands

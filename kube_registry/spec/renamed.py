@@ -1,4 +1,4 @@
-"""Settings under their old names, which are read for one more release."""
+"""Old names of settings, which still work for one more release."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ RENAMED: Mapping[str, list[str]] = {
     "storageClass": ["claim", "storageClass"],
     "nodeProxy": ["exposure"],
 }
-"""Old key -> place of the setting that it was."""
+"""Old key -> place of the setting now."""
 
 
 def with_new_names(config: Mapping[str, object]) -> dict[str, Any]:
-    """A config in which every setting has its present name; the value of an old one as the new one takes it.
+    """Return the config with renamed settings under their new names, and their values converted.
 
     Args:
         config: key -> value, keys without the project's name.
 
     Raises:
-        SettingsError: a setting stands there under both names.
+        SettingsError: a setting is set under both names.
     """
     current: dict[str, Any] = {key: value for key, value in config.items() if key not in RENAMED}
     for key, place in RENAMED.items():
@@ -31,7 +31,7 @@ def with_new_names(config: Mapping[str, object]) -> dict[str, Any]:
         first, *rest = place
         within = (current.get(first) or {}) if rest else current
         if not isinstance(within, Mapping):
-            continue  # the section is no map, which is reported where it is checked
+            continue  # the section is not a map, which the validation reports
         if within.get(place[-1]) not in (None, ""):
             problem = f"it is the old name of {'.'.join(place)}, which is set as well"
             raise SettingsError(key, problem, f"`pulumi config rm --path {key}`")
@@ -41,7 +41,7 @@ def with_new_names(config: Mapping[str, object]) -> dict[str, Any]:
 
 
 def as_now(key: str, value: object) -> object:
-    """The value of a renamed setting as the new one takes it; one that it cannot have stays as it is."""
+    """Convert the value of a renamed setting; a value that cannot be converted is returned unchanged."""
     if key != "nodeProxy":
         return value
     try:

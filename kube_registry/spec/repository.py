@@ -1,4 +1,4 @@
-"""The name of a repository in the registry, which is an image's name in the settings."""
+"""Repository names; the name of an image in the settings is its repository."""
 
 import re
 from collections.abc import Container
@@ -9,17 +9,18 @@ from pydantic import AfterValidator, Field
 from kube_registry.names import PROBE_REPOSITORY
 
 REPOSITORY_LENGTH = 255 - len("localhost:30100/")
-"""A reference may have 255 characters before its tag; Docker 20.10 counts host and port, Docker 29 does not."""
+"""Maximum length. A name without its tag has at most 255 characters; Docker 20.10 counts host and port, Docker 29 does
+not."""
 
 ALLOWED = f"lower-case letters and digits, separated by single . _ - or /, at most {REPOSITORY_LENGTH} characters"
-"""What a repository's name takes, in words."""
+"""The rule for a repository name, in words."""
 
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 
 
 def _not_the_probes(name: str) -> str:
     if name == PROBE_REPOSITORY:
-        raise ValueError("it is the repository of the preflight's own image")
+        raise ValueError("the preflight uses this repository for its probe image")
     return name
 
 
@@ -31,11 +32,11 @@ Repository = Annotated[
 
 
 def allowed_name(name: str, taken: Container[str]) -> str:
-    """The nearest name that is allowed to one that is not.
+    """Return the allowed name that is most similar to an invalid one.
 
     Args:
-        name: the one that is not.
-        taken: names that others have.
+        name: the invalid name.
+        taken: names that are already used.
     """
     parts = (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in name.lower().split("/"))
     near = "/".join(part for part in parts if part)[: REPOSITORY_LENGTH - 4].rstrip("/-") or "app"

@@ -1,4 +1,4 @@
-"""The settings with fields of their own: an image, the registry's pod, its volume."""
+"""Settings with nested fields: an image, the registry's pod, its volume."""
 
 from typing import Annotated, Literal
 
@@ -7,14 +7,14 @@ from pydantic import BeforeValidator, Field
 from kube_registry.spec.fields import Quantity, Section, Text, setting, with_values
 
 _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
-"""More than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity that make whole bytes."""
+"""A quantity greater than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity for whole bytes."""
 
 
 class ImageSettings(Section):
-    """How one image is built."""
+    """The settings of one image."""
 
     context: Text | None = setting(
-        "Folder of the build context, relative to the program; the program's own if not set.",
+        "Folder of the build context, relative to the program's folder; that folder itself if not set.",
         "the path of a folder",
         "./app",
         default=None,
@@ -31,7 +31,7 @@ class ImageSettings(Section):
 
 
 class Toleration(Section):
-    """One toleration, with the fields that Kubernetes gives it."""
+    """A toleration, with the fields that it has in Kubernetes."""
 
     key: Text | None = None
     operator: Literal["Exists", "Equal"] | None = None
@@ -41,41 +41,41 @@ class Toleration(Section):
 
 
 class Resources(Section):
-    """What a container asks for, and what it may not exceed."""
+    """Resource requests and limits of a container."""
 
     requests: dict[Text, Quantity] = Field(default={})
     limits: dict[Text, Quantity] = Field(default={})
 
 
 class PodSettings(Section):
-    """How the registry's pod is placed and run, beyond what every cluster takes."""
+    """Scheduling and security settings of the registry's pod for clusters that need other values than the defaults."""
 
     node_selector: dict[Text, Text] = setting(
-        "Labels that its node must have, besides kubernetes.io/os: linux.",
+        "Node labels that the pod requires, in addition to kubernetes.io/os: linux.",
         "a map of labels",
         "amd64",
         path='nodeSelector["kubernetes.io/arch"]',
         default={},
     )
     tolerations: list[Toleration] = setting(
-        "Taints that it tolerates.", "a list of tolerations", "Exists", path="tolerations[0].operator", default=[]
+        "Taints that the pod tolerates.", "a list of tolerations", "Exists", path="tolerations[0].operator", default=[]
     )
     resources: Resources = setting(
-        "Resources of each of its two containers, which replace the defaults key by key.",
+        "Resources of each of the pod's two containers; each key overrides one default.",
         "a map of requests and limits, each of quantities such as 500m or 64Mi",
         "1Gi",
         path="resources.limits.memory",
         default=Resources(),
     )
     priority_class: Text | None = setting(
-        "Its priority class, and the node proxy's.",
+        "Priority class of the pod and of the node proxy.",
         "the name of a priority class",
         "system-cluster-critical",
         path="priorityClass",
         default=None,
     )
     user: Literal["fixed", "platform"] = setting(
-        "Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does.",
+        "User that the pod and the node proxy run as: a fixed one, or one that the platform assigns (OpenShift).",
         "fixed or platform",
         "platform",
         path="user",
@@ -84,18 +84,22 @@ class PodSettings(Section):
 
     @property
     def has_fixed_user(self) -> bool:
-        """Whether pods name their user and group."""
+        """Return whether pods specify their user and group."""
         return self.user == "fixed"
 
 
 class ClaimSettings(Section):
-    """The registry's volume, as its PersistentVolumeClaim asks for it."""
+    """The PersistentVolumeClaim of the registry."""
 
     size: Annotated[Text, Field(pattern=_QUANTITY)] = setting(
-        "Its size.", "a quantity of more than zero, such as 500Mi or 10Gi", "10Gi", path="size", default="10Gi"
+        "Size of the volume.",
+        "a quantity of more than zero, such as 500Mi or 10Gi",
+        "10Gi",
+        path="size",
+        default="10Gi",
     )
     storage_class: Text | None = setting(
-        "Its storage class; the cluster's default if not set.",
+        "Storage class of the volume; the cluster's default if not set.",
         "the name of a storage class",
         "standard",
         path="storageClass",

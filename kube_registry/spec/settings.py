@@ -1,7 +1,7 @@
-"""What a person can choose about one stack: the only defaults, the only validation.
+"""The settings of one stack. Defaults and validation are defined here only.
 
-A setting exists only where two real clusters need different values; all else is a named constant. The
-config block of Pulumi.yaml and the README's table are generated from here (`make schema`).
+A setting exists only if two real clusters need different values; everything else is a named constant. The config block
+of Pulumi.yaml and the README's table are generated from this module (`make schema`).
 """
 
 from collections.abc import Collection, Mapping
@@ -22,28 +22,28 @@ from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
 from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings
 
-_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # with room for what is added to it: a DNS label has 63
+_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # leaves room for a suffix: a DNS label has at most 63
 
 
 class ClusterAddress(Section):
-    """Where a registry is: its cluster, as a kubeconfig has it, and its namespace there."""
+    """The cluster and namespace of a registry."""
 
     kube_context: Text = setting(
-        "Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of "
-        "the pod that this runs in.",
+        "Kube context of the cluster, a NAME in `kubectl config get-contexts`; in-cluster for the service account of "
+        "the pod that the program runs in.",
         "the name of a kube context",
         "my-context",
         min_length=1,
     )
     kubeconfig: Annotated[str, AfterValidator(with_home)] | None = setting(
-        "Path of the kubeconfig file, or a kubeconfig itself; $KUBECONFIG or ~/.kube/config if not set.",
-        "the path of a file, or the text of a kubeconfig",
+        "Path of the kubeconfig file, or the contents of one; $KUBECONFIG or ~/.kube/config if not set.",
+        "the path of a file, or the contents of a kubeconfig",
         "~/.kube/config",
         default=None,
         repr=False,
     )
     namespace: Text = setting(
-        "Namespace that is made for the registry.",
+        "Namespace to create for the registry.",
         "at most 57 lower-case letters, digits and dashes",
         "kube-registry",
         default="kube-registry",
@@ -55,35 +55,35 @@ class ClusterAddress(Section):
     _secret: frozenset[str] = PrivateAttr(default=frozenset())
 
     def model_post_init(self, context: tuple[Collection[str], str, str | None] | None, /) -> None:
-        """Remember what no field says: which keys are secret, and whose settings these are."""
+        """Store the validation context: the secret keys, the stack and the component."""
         secret, stack, component = context or ((), "", None)
         self._secret, self._stack, self._component = frozenset(secret), stack or None, component
 
     @property
     def stack(self) -> str | None:
-        """Name of the stack, as Pulumi takes it; None where only the kube context is known."""
+        """Return the name of the stack for `pulumi --stack`; None if only the kube context is known."""
         return self._stack
 
     @property
     def component(self) -> str | None:
-        """Name of the ClusterRegistry whose arguments these are; None where they are a stack's config."""
+        """Return the name of the ClusterRegistry that has these arguments; None if they are a stack's config."""
         return self._component
 
     @property
     def where(self) -> Where:
-        """This place, as errors name it before a cluster is asked."""
+        """Return the place for errors that happen before the API server's URL is known."""
         return Where(
             "cluster not known", self.kube_context, self.namespace, self.kubeconfig, self.stack, self.component
         )
 
 
 class RegistrySettings(ClusterAddress):
-    """All that is chosen about one registry."""
+    """The settings of one registry."""
 
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
     node_port: int = setting(
-        "Port of the registry on every node, within the cluster's node port range.",
+        "Port of the registry on every node, in the cluster's node port range.",
         "a port number, in most clusters from 30000 to 32767",
         "30100",
         default=30100,
@@ -91,7 +91,7 @@ class RegistrySettings(ClusterAddress):
         le=65535,
     )
     push_port: int = setting(
-        "Port on this machine that images are pushed to; derived from project and stack if not set.",
+        "Port on this machine to push images to; derived from project and stack if not set.",
         "a port number from 1024 to 65535",
         "21000",
         ge=1024,
@@ -119,38 +119,39 @@ class RegistrySettings(ClusterAddress):
         min_length=1,
     )
     platform: Text = setting(
-        "Platform that images are built for.",
+        "Platform to build images for.",
         "linux/ and an architecture, such as linux/amd64 or linux/arm64",
         "linux/amd64",
         default="linux/amd64",
         pattern=r"^linux/[a-z0-9]+(/[a-z0-9]+)?$",
     )
     preflight: bool = setting(
-        "Whether every node has to prove that it can pull before anything is built.",
+        "Whether to check that every node can pull before any image is built.",
         "true or false",
         "true",
         default=True,
     )
     exposure: Literal["nodePort", "nodeProxy"] = setting(
-        "What answers on every node's loopback: the node port, or a node proxy where kube-proxy does not do it.",
+        "What serves the registry on every node's loopback: the node port, or a node proxy if kube-proxy does not "
+        "serve node ports there.",
         "nodePort or nodeProxy",
         "nodePort",
         default="nodePort",
     )
     retain: bool = setting(
-        "Whether the registry's volume stays when the stack is destroyed, to be found again by the next one.",
+        "Whether to keep the registry's volume when the stack is destroyed, so that the next one reuses it.",
         "true or false",
         "false",
         default=False,
     )
     local_registry_hosting: bool = setting(
-        "Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755).",
+        "Whether to advertise the registry to tools such as Tilt, in a ConfigMap of kube-public (KEP-1755).",
         "true or false",
         "false",
         default=False,
     )
     pod: Annotated[PodSettings, BeforeValidator(with_values)] = setting(
-        "How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user.",
+        "Scheduling and user of the registry's pod: nodeSelector, tolerations, resources, priorityClass, user.",
         "a map of nodeSelector, tolerations, resources, priorityClass, user",
         "platform",
         path="user",
@@ -167,16 +168,16 @@ class RegistrySettings(ClusterAddress):
         secret: Collection[str] = (),
         component: str | None = None,
     ) -> Self:
-        """Settings from a stack's config.
+        """Validate a stack's config.
 
         Args:
-            config: key -> value as Pulumi writes them, the project's name before the key or not; keys of other
-                namespaces are passed over, and an empty value means not set.
+            config: key -> value, as in `pulumi config --json`. The project's name before a key is optional, keys of
+                other namespaces are ignored, and an empty value means "not set".
             project: name of the Pulumi project.
-            stack: name of the stack, as Pulumi takes it; with the project it gives the push port that is used if none
-                is set. Empty where only the kube context is known; then the config has the push port.
-            secret: the keys of the config whose values are secret: no error repeats them.
-            component: name of the ClusterRegistry whose arguments these are; None where they are a stack's config.
+            stack: name of the stack, as `pulumi --stack` accepts it. The default push port is derived from project and
+                stack. Empty if only the kube context is known; then the config has to contain the push port.
+            secret: keys with secret values, which errors do not print.
+            component: name of the ClusterRegistry that has these arguments; None if they are a stack's config.
 
         Raises:
             SettingsError: a key is missing, unknown or has a value that is not allowed.
@@ -185,7 +186,7 @@ class RegistrySettings(ClusterAddress):
         given = {key: value for key, value in own.items() if ":" not in key and value not in (None, "")}
         sections = {"pod": described(PodSettings), "claim": described(ClaimSettings)}
         given |= {key: from_json(given[key]) for key in given.keys() & {"images", *sections}}
-        if given.get("pushPort") in (None, 0, "0"):  # Pulumi.yaml has 0 for one that was left out
+        if given.get("pushPort") in (None, 0, "0"):  # 0 is the default in Pulumi.yaml and means "not set"
             given["pushPort"] = derive_push_port(project, short_name(stack))
         hidden = {key.removeprefix(f"{project}:") for key in secret}
         current = with_new_names(given)
@@ -199,41 +200,41 @@ class RegistrySettings(ClusterAddress):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each setting that has its old name, with the commands that give it the new one."""
+        """Return a message for each setting that uses its old name, with the commands that rename it."""
         return self._notes
 
     @property
     def has_node_proxy(self) -> bool:
-        """Whether a node proxy runs on every node."""
+        """Return whether a node proxy runs on every node."""
         return self.exposure == "nodeProxy"
 
     @property
     def node_proxy_namespace(self) -> str:
-        """Namespace of the node proxy; another one than the registry's, because Pod Security allows more there."""
+        """Return the node proxy's namespace, which is separate because it needs a less strict Pod Security level."""
         return f"{self.namespace}-proxy"
 
     @property
     def endpoints(self) -> Endpoints:
-        """The two addresses of this stack's registry."""
+        """Return the two addresses of this stack's registry."""
         return Endpoints(node_port=self.node_port, push_port=self.push_port)
 
 
 class Settings(RegistrySettings):
-    """All that is chosen about one stack, checked."""
+    """The validated settings of one stack."""
 
     images: dict[Repository, Annotated[ImageSettings, BeforeValidator(with_values)]] = setting(
         "Images to build and push: repository name -> context, dockerfile, target, buildArgs.",
-        f"at least one image, named by its repository: {ALLOWED}",
+        f"a map of at least one image, named by its repository: {ALLOWED}",
         "./app",
         min_length=1,
     )
 
     @property
     def has_secret_build_args(self) -> bool:
-        """Whether build arguments are secret. Pulumi marks the whole key `images`, so then all of them are."""
+        """Return whether build arguments are secret. Pulumi marks only the whole key `images`, with all of them."""
         return "images" in self._secret and any(image.build_args for image in self.images.values())
 
 
 def described(model: type[BaseModel] = Settings) -> dict[str, FieldInfo]:
-    """The keys that exist, as Pulumi writes them, and what is known of each."""
+    """Return the settings of a model by their keys in camel case."""
     return {to_camel(name): field for name, field in model.model_fields.items()}

@@ -1,25 +1,27 @@
-"""The versions of other software that this works with; docs/compatibility.md says how each is known."""
+"""Supported versions of other software; docs/compatibility.md explains how each was tested."""
 
 import re
 from typing import Final
 
 SUPPORTED: Final = {"Kubernetes": (1, 29), "Docker": (20, 10), "Pulumi": (3, 244), "distribution": (3, 1)}
-"""Software -> oldest version that serves."""
+"""Software -> oldest supported version."""
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 def unsupported(software: str, version: str) -> str | None:
-    """Why a version does not serve; None if it does.
+    """Return why a version is not supported, or None if it is.
 
     Args:
         software: a key of SUPPORTED.
-        version: as it reports it, whatever stands before and after its numbers.
+        version: the version that it reports; text before and after the numbers is ignored.
     """
     major, minor = SUPPORTED[software]
     found = _VERSION.search(version)
     if found is None:
-        return f"{software} tells {version!r} for its version, which is none"
+        return f"cannot parse the version of {software}: {version!r}"
     if (int(found[1]), int(found[2])) < (major, minor):
-        return f"{software} {version} is older than {major}.{minor}, the oldest that serves (docs/compatibility.md)"
+        return (
+            f"{software} {version} is older than {major}.{minor}, the oldest that is supported (docs/compatibility.md)"
+        )
     return None

@@ -68,7 +68,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("size", ["0", 0, "0Gi", "0.0", "00", "10K", "-1Gi", "500m", "ten"])
     def test_a_size_that_no_volume_can_have(self, size: object) -> None:
-        assert "it takes a quantity of more than zero" in refusal({"claim": {"size": size}})
+        assert "it must be a quantity of more than zero" in refusal({"claim": {"size": size}})
 
     @pytest.mark.parametrize("name", [REPOSITORY, "a" * 256, "a" * 240, "team//app", "-a"])
     def test_a_repository_that_cannot_be_pushed_or_is_the_preflights(self, name: str) -> None:
@@ -89,7 +89,9 @@ class TestSettings:
         """It is a key of the stack's file, which nothing encrypts."""
         with pytest.raises(SettingsError) as raised:
             Settings.parse({**LEAST, "images": {"App": {}}}, project="shop", stack="dev", secret=["images"])
-        assert raised.value.problem.startswith("'App' is not allowed as an image's name, it takes lower-case letters")
+        assert raised.value.problem.startswith(
+            "'App' is not allowed as an image name, it must consist of lower-case letters"
+        )
 
     @pytest.mark.parametrize("key", ["preflight", "retain", "localRegistryHosting"])
     def test_a_truth_value_that_is_none_goes_back_to_the_default(self, key: str) -> None:
@@ -122,7 +124,7 @@ class TestSettings:
         assert "s3cr3t" not in f"{settings!r} {settings}"
 
     def test_a_kubeconfig_that_is_no_text_is_not_repeated(self) -> None:
-        with pytest.raises(SettingsError, match="which is secret, is not allowed, it takes the path") as raised:
+        with pytest.raises(SettingsError, match="which is secret, is not allowed, it must be the path") as raised:
             parse(kubeconfig={"users": [{"name": "u", "user": {"token": "s3cr3t"}}]})
         assert "s3cr3t" not in str(raised.value)
 
@@ -186,7 +188,7 @@ class TestSettings:
             ({"images": "not json"}, "images: 'not json' is not allowed", "set --path images.app.context ./app"),
             (
                 {"images": {"App": {}}},
-                "images.App: 'App' is not allowed as an image's name",
+                "images.App: 'App' is not allowed as an image name",
                 "set --path images.app.context .",
             ),
             ({"images": {"app": {"context": []}}}, "images.app.context: [] is not allowed", "images.app.context ./app"),
@@ -197,39 +199,51 @@ class TestSettings:
         self, given: dict[str, object], found: str, fix: str
     ) -> None:
         sentence = refusal(given)
-        assert sentence.startswith(f"setting {found}, it takes ")
+        assert sentence.startswith(f"setting {found}, it must ")
         assert sentence.endswith(f"{fix}`")
 
     @pytest.mark.parametrize(
         ("given", "found", "fix"),
         [
-            ({"nodeport": "30100"}, "nodeport: there is no such setting, nodePort is meant", "nodePort 30100"),
+            (
+                {"nodeport": "30100"},
+                "nodeport: there is no such setting; the most similar one is nodePort",
+                "nodePort 30100",
+            ),
             (
                 {"kubeContext": "", "kubecontxt": "a"},
-                "kubecontxt: there is no such setting, kubeContext is meant",
+                "kubecontxt: there is no such setting; the most similar one is kubeContext",
                 "kubeContext a",
             ),
-            ({"kubecontxt": "a"}, "kubecontxt: there is no such setting, kubeContext is meant", "kubeContext a"),
+            (
+                {"kubecontxt": "a"},
+                "kubecontxt: there is no such setting; the most similar one is kubeContext",
+                "kubeContext a",
+            ),
             (
                 {"images.app.buildArgs.NODE": "20"},
-                "images.app.buildArgs.NODE: there is no such setting, without --path its dots are a part of its name",
+                "images.app.buildArgs.NODE: there is no such setting; without --path, dots are part of the key",
                 "set --path images.app.buildArgs.NODE 20",
             ),
             (
                 {"pod.user": "platform"},
-                "pod.user: there is no such setting, without --path its dots are a part of its name",
+                "pod.user: there is no such setting; without --path, dots are part of the key",
                 "set --path pod.user platform",
             ),
             (
                 {"pod.tolerations[0].operator": "Exists"},
-                "pod.tolerations[0].operator: there is no such setting, without --path its dots are a part of its name",
+                "pod.tolerations[0].operator: there is no such setting; without --path, dots are part of the key",
                 "set --path 'pod.tolerations[0].operator' Exists",
             ),
-            ({"pod.usr": "fixed"}, "pod.usr: there is no such setting; known are", """rm --path '["pod.usr"]'"""),
-            ({"retries": "3"}, "retries: there is no such setting; known are kubeContext,", "rm --path retries"),
+            (
+                {"pod.usr": "fixed"},
+                "pod.usr: there is no such setting; the settings are",
+                """rm --path '["pod.usr"]'""",
+            ),
+            ({"retries": "3"}, "retries: there is no such setting; the settings are kubeContext,", "rm --path retries"),
             (
                 {"images": {"team/app": {"dockerFile": "x"}}},
-                "images.team/app.dockerFile: there is no such setting, dockerfile is meant",
+                "images.team/app.dockerFile: there is no such setting; the most similar one is dockerfile",
                 """set --path 'images["team/app"].dockerfile' x""",
             ),
         ],
@@ -242,12 +256,12 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("pod", "found", "fix"),
         [
-            ({"user": "root"}, "'root' is not allowed, it takes fixed or platform", "--path pod.user platform`"),
-            ({"usr": "fixed"}, "user is meant", "`pulumi config set --path pod.user fixed`"),
-            ("text", "it takes a map of nodeSelector", "`pulumi config set --path pod.user platform`"),
+            ({"user": "root"}, "'root' is not allowed, it must be fixed or platform", "--path pod.user platform`"),
+            ({"usr": "fixed"}, "the most similar one is user", "`pulumi config set --path pod.user fixed`"),
+            ("text", "it must be a map of nodeSelector", "`pulumi config set --path pod.user platform`"),
             (
                 {"tolerations": [{"keyy": "a"}]},
-                "there is no such field, tolerations takes a list of tolerations",
+                "there is no such field, tolerations must be a list of tolerations",
                 (
                     "`pulumi config rm --path pod.tolerations` and "
                     "`pulumi config set --path 'pod.tolerations[0].operator' Exists`"
@@ -255,12 +269,12 @@ class TestSettings:
             ),
             (
                 {"resources": {"limit": {}}},
-                "resources takes a map of requests and limits",
+                "resources must be a map of requests and limits",
                 "pod.resources.limits.memory",
             ),
             (
                 {"resources": {"limits": {"memory": "1GB"}}},
-                "'1GB' is not allowed, resources takes a map of requests and limits, each of quantities",
+                "'1GB' is not allowed, resources must be a map of requests and limits, each of quantities",
                 "pod.resources.limits.memory 1Gi`",
             ),
             ({"resources": {"requests": {"cpu": "half"}}}, "'half' is not allowed", "pod.resources.limits.memory 1Gi`"),

@@ -14,15 +14,15 @@ from kube_registry.spec.versions import unsupported
         ("Pulumi", "v3.244.0"),
     ],
 )
-def test_those_that_serve(program: str, version: str) -> None:
+def test_a_supported_version(program: str, version: str) -> None:
     assert unsupported(program, version) is None
 
 
-def test_one_that_is_too_old_is_told_with_the_oldest_that_serves() -> None:
+def test_a_version_that_is_too_old_is_reported_with_the_oldest_supported_one() -> None:
     said = unsupported("Kubernetes", "v1.9.11")
     assert said
     assert said.startswith("Kubernetes v1.9.11 is older than 1.29")
 
 
-def test_what_is_no_version_is_told() -> None:
-    assert unsupported("Docker", "master") == "Docker tells 'master' for its version, which is none"
+def test_a_version_that_cannot_be_parsed_is_reported() -> None:
+    assert unsupported("Docker", "master") == "cannot parse the version of Docker: 'master'"

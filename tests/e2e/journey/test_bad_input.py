@@ -89,7 +89,7 @@ class TestOnTheEngine:
         [
             ({"kubeContext": "nowhere"}, f"it has no such kube context, it has lab-{STACK}"),
             ({"images.app.context": "./nowhere"}, "nowhere is not a folder"),
-            ({"nodeprt": "30100"}, "there is no such setting, nodePort is meant"),
+            ({"nodeprt": "30100"}, "there is no such setting; the most similar one is nodePort"),
         ],
     )
     def test_what_can_be_known_first_makes_nothing(self, program: Program, setting: dict[str, str], words: str) -> None:
