@@ -1,4 +1,4 @@
-"""The bench: how long the program takes, beside how long the same takes without it.
+"""The bench: measures how long the program takes, and how long the same takes without it.
 
 `python -m tests.bench`, which is what `make bench` calls; `python -m tests.bench tunnels` measures one table alone. It
 prints the tables and writes them into docs/performance.md.
@@ -54,7 +54,7 @@ def bench(
     for name in names or list(Name):
         start, machine = time.monotonic(), table.machine()
         lines = MEASURES[name](repetitions, progress)
-        took = f"medians of {repetitions} (least-most), {duration(time.monotonic() - start)} in all"
+        took = f"medians of {repetitions} (min-max), {duration(time.monotonic() - start)} in all"
         show(lines)
         asked = f"`python -m tests.bench {name} --repetitions {repetitions}`"
         table.write(
@@ -63,7 +63,7 @@ def bench(
 
 
 def lives(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
-    """The lines of the table of ours beside the floor."""
+    """Return the lines of the table that compares kube-registry with the baseline."""
     with tempfile.TemporaryDirectory(prefix="kube-registry-bench-") as folder:
         try:
             return measure(Path(folder), repetitions, progress)
@@ -72,19 +72,19 @@ def lives(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
 
 
 def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
-    """The lines of the table; ours and the floor take turns, so that whatever the machine does meets both."""
+    """Return the lines of the table; samples alternate, so that other load on the machine affects both."""
     backend = folder / "state"
     ours = Life("kube-registry", copy_ours(folder / "ours"), backend, edits.of_ours)
-    floor = Life("bare", copy_bare(folder / "bare"), backend, edits.of_floor)
+    baseline = Life("bare", copy_bare(folder / "bare"), backend, edits.of_baseline)
     steps = progress.steps(2 * repetitions)
-    of_ours, of_floor = [], []
+    of_ours, of_baseline = [], []
     for _ in range(repetitions):
         with steps.step("ours", "measuring"):
             of_ours.append(ours.sample())
-        write_resources(backend, floor.project)
-        with steps.step("the floor", "measuring"):
-            of_floor.append(with_open_door(settings(), floor.sample))
-    return table.lines(of_ours, of_floor)
+        write_resources(backend, baseline.project)
+        with steps.step("the baseline", "measuring"):
+            of_baseline.append(with_open_door(settings(), baseline.sample))
+    return table.lines(of_ours, of_baseline)
 
 
 MEASURES = {

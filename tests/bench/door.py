@@ -1,4 +1,4 @@
-"""A port-forward to the registry's write door that is open before anybody asks: the floor's way to push.
+"""A port-forward to the registry's write door that is already open: the baseline pushes through it.
 
 A connection that comes before there is a registry waits in the listener's queue, so nothing is slept away.
 """

@@ -21,13 +21,13 @@ _NAME = "app.kubernetes.io/name"
 
 
 def of_ours(lab: Lab) -> table.Times:
-    """As a person does it, beside both floors."""
+    """As a person does it, beside both baselines."""
     took = seconds(lambda: with_pulumi(lab))
     return {table.EDIT: took, table.EDIT_BY_HAND: took}
 
 
-def of_floor(lab: Lab) -> table.Times:
-    """Both floors, one after the other."""
+def of_baseline(lab: Lab) -> table.Times:
+    """Both baselines, one after the other."""
     return {table.EDIT: seconds(lambda: with_pulumi(lab)), table.EDIT_BY_HAND: seconds(lambda: _by_hand(lab))}
 
 

@@ -30,7 +30,7 @@ AT_ONCE = (3, 4, 6)
 """How many bare runs go side by side, until it is known which is fastest."""
 
 RUN_SECONDS = 600.0
-NEW, EDITED, UNCHANGED = "all of it new", "one file edited", "nothing changed"
+NEW, EDITED, UNCHANGED = "new stacks", "one file edited", "nothing changed"
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ def _lines(fleet: Fleet, at_once: int) -> list[tuple[str, ...]]:
         (
             f"{len(CLUSTERS)} clusters",
             "fleet up, s",
-            f"bare, {at_once} at a time, s",
+            f"plain, {at_once} at a time, s",
             "ratio",
             "fleet up, MB",
-            "bare, MB",
+            "plain, MB",
         )
     ]
     for what in (NEW, EDITED, UNCHANGED):

@@ -45,7 +45,7 @@ CMD ["httpd", "-f", "-p", "8080", "-h", "/site"]
 """
 
 HEAD = ("image of 300 MB in three layers", "kube-registry", "save and import")
-NEW, EDITED = "all of it new", "one byte of the last layer edited"
+NEW, EDITED = "new image", "one byte of the last layer changed"
 PODS_SECONDS = 60.0
 
 _PODS = "/api/v1/namespaces/default/pods"
@@ -172,5 +172,5 @@ def _lines(samples: Samples) -> list[tuple[str, ...]]:
             )
         )
         carried = [statistics.median(sample.size for sample in column) for column in columns]
-        lines.append((f"{what}, carried to the cluster, MB", *(f"{size / 1e6:.0f}" for size in carried)))
+        lines.append((f"{what}, sent to the cluster, MB", *(f"{size / 1e6:.0f}" for size in carried)))
     return lines

@@ -1,7 +1,7 @@
 """One life of the lab, from nothing to an edited file that runs in its pods: one sample of every row.
 
-Ours and the floor live through the same, except that the floor edits without Pulumi. Every sample proves that what it
-claims to have measured has happened.
+kube-registry and the baseline go through the same steps, except that the baseline edits without Pulumi. Every sample
+checks that the step it measured has happened.
 """
 
 import json

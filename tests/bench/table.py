@@ -1,4 +1,4 @@
-"""What is measured of a life, the table of it (medians, how far they spread, the floor beside them), and its place."""
+"""The rows of the bench's first table, with medians, ranges and the baseline, and the table's place in the docs."""
 
 import os
 import platform
@@ -13,27 +13,27 @@ from lab.errors import LabError
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- `python -m tests.bench {}` writes from here -->", "<!-- to here -->"
 
-HEAD = ("what", "ours, s", "floor, s", "ratio", "the floor is")
+HEAD = ("what", "kube-registry, s", "baseline, s", "ratio", "the baseline is")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is measured, and what its floor is."""
+    """One measured quantity, and its baseline."""
 
     what: str
-    floor: str
+    baseline: str
 
 
 _EDITED = "one file edited, until pods on both nodes run it"
 
-FROM_NOTHING = Row("`make up`, cluster and Docker engine down", "the same, with the flat program in our stack's place")
-FIRST_UP = Row("the `pulumi up` in it, all resources new", "the flat program's")
-AGAIN = Row("`make up` again, nothing changed", "the same, with the flat program in our stack's place")
-NO_CHANGE = Row("`pulumi up`, nothing changed", "the flat program's")
-PREVIEW = Row("`pulumi preview`, nothing changed", "the flat program's")
+FROM_NOTHING = Row("`make up`, cluster and Docker engine down", "the same with the flat program")
+FIRST_UP = Row("its `pulumi up`, all resources new", "`pulumi up` of the flat program")
+AGAIN = Row("`make up` again, nothing changed", "the same with the flat program")
+NO_CHANGE = Row("`pulumi up`, nothing changed", "the same with the flat program")
+PREVIEW = Row("`pulumi preview`, nothing changed", "the same with the flat program")
 EDIT = Row(_EDITED, "`pulumi up` of the flat program, then of its downstream")
 EDIT_BY_HAND = Row(_EDITED, "build, push and a pod on each node, without Pulumi")
-IMPORT = Row("importing what the program imports", "what the flat program imports")
+IMPORT = Row("the imports of the program", "the imports of the flat program")
 
 ROWS = (FROM_NOTHING, FIRST_UP, AGAIN, NO_CHANGE, PREVIEW, EDIT, EDIT_BY_HAND, IMPORT)
 
@@ -41,13 +41,13 @@ Times = Mapping[Row, float]
 """The seconds of one sample of each row."""
 
 
-def lines(ours: Sequence[Times], floor: Sequence[Times]) -> list[tuple[str, ...]]:
+def lines(ours: Sequence[Times], baseline: Sequence[Times]) -> list[tuple[str, ...]]:
     """The table's lines; the first is its head."""
     body = []
     for row in ROWS:
-        mine, bare = [sample[row] for sample in ours], [sample[row] for sample in floor]
+        mine, bare = [sample[row] for sample in ours], [sample[row] for sample in baseline]
         ratio = statistics.median(mine) / statistics.median(bare)
-        body.append((row.what, spread(mine, 2), spread(bare, 2), f"{ratio:.2f}", row.floor))
+        body.append((row.what, spread(mine, 2), spread(bare, 2), f"{ratio:.2f}", row.baseline))
     return [HEAD, *body]
 
 

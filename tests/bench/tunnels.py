@@ -160,7 +160,7 @@ def _lines(results: Results, whats: Sequence[str], names: Sequence[str], repetit
         return (f"{what}, {unit}", *cells)
 
     speeds = [row(what, "MB/s", 0, lambda sample: SIZE / 1e6 / sample.seconds) for what in whats]
-    costs = [row(what, "processor s/GB", 2, lambda sample: sample.cpu_seconds * 1e9 / SIZE) for what in whats]
+    costs = [row(what, "CPU s/GB", 2, lambda sample: sample.cpu_seconds * 1e9 / SIZE) for what in whats]
     return [("200 MB", *names), *speeds, *costs]
 
 

@@ -19,7 +19,7 @@ from tests.bench.reading import reference
 
 CLUSTER = "bench-uses"
 OBJECTS, FILLED_AT_ONCE = 5_000, 32
-HEAD = ("cluster", "names of an image", "s", "processor s", "peak memory, MB", "MB before")
+HEAD = ("cluster", "image names found", "s", "CPU s", "peak memory, MB", "memory before, MB")
 GROUP, PLURAL, KIND = "acme.example", "things", "Thing"
 TEXT = "some configuration that nothing is found in\n" * 60
 

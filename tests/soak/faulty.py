@@ -48,9 +48,9 @@ class Fault(StrEnum):
 
     BUSY = "429"
     UNAVAILABLE = "503"
-    RESET = "resets before the API server had the request"
-    LOST = "resets in place of the answer"
-    HALF = "resets within the answer"
+    RESET = "resets before the request"
+    LOST = "resets instead of the answer"
+    HALF = "resets during the answer"
     CUT = "resets of an open WebSocket"
 
 

@@ -58,11 +58,11 @@ async def freeze(place: Place, seed: int) -> str:
     for each in (pushed, after):
         if each.digest:
             await read_back(place, each.digest)
-    ended = "succeeded" if pushed.digest else f'ended in one error ("{pushed.error}")'
+    ended = "succeeded" if pushed.digest else f'ended with one error ("{pushed.error}")'
     return (
-        f"API server frozen after {sent / 1e6:.0f} MB of a push: the connections that hung were cut after {cut:.0f} s "
-        f"(bound {CUT_SECONDS:.0f} s), the push {ended} after {took:.0f} s and {pushed.tries} tries of ours; the next "
-        "one, after the thaw, succeeded"
+        f"the API server was frozen after {sent / 1e6:.0f} MB of a push: the hung connections were cut after "
+        f"{cut:.0f} s (limit {CUT_SECONDS:.0f} s), the push {ended} after {took:.0f} s (attempts by the program: "
+        f"{pushed.tries}); the next push, after the API server continued, succeeded"
     )
 
 

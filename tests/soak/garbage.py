@@ -83,7 +83,7 @@ class Lane:
                     status = await _end_of(process, LIMIT_SECONDS)
             if status is None and not doomed:
                 raise LabError(f"{self.name} had no end within {LIMIT_SECONDS:.0f} s.")
-            how = {0: "whole", None: "killed"}.get(status, "failed") + (" after a sleep" if asleep else "")
+            how = {0: "succeeded", None: "killed"}.get(status, "failed") + (" after a pause" if asleep else "")
             self.seen[how] += 1
             place.progress.say(f"{self.name}: {how}")
 
@@ -113,12 +113,12 @@ async def litter(place: Place, seed: int, seconds: float) -> str:
         references = list(map(parse_reference, garbage_work.handed_out(folder).values()))
     for image in references:
         await read_back(place, str(image.digest), image.repository)
-    if not (references and collections.seen["whole"]):
+    if not (references and collections.seen["succeeded"]):
         raise LabError("No image was handed out, or no collection came to its end.")
     pushed = sum((lane.seen for lane in pushes), Counter[str]())
     return (
-        f"{seconds:.0f} s of pushes to {PUSHERS} repositories ({_told(pushed)}) and of collections "
-        f"({_told(collections.seen)}); all {len(references)} images that were handed out last are whole"
+        f"{seconds:.0f} s of pushes to {PUSHERS} repositories ({_counted(pushed)}) and of collections "
+        f"({_counted(collections.seen)}); the {len(references)} images recorded last are complete"
     )
 
 
@@ -162,5 +162,5 @@ async def _stopped(process: SpawnProcess, seconds: float) -> None:
         os.kill(process.pid, signal.SIGCONT)
 
 
-def _told(seen: Counter[str]) -> str:
+def _counted(seen: Counter[str]) -> str:
     return ", ".join(f"{count} {how}" for how, count in sorted(seen.items()))

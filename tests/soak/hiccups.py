@@ -88,9 +88,10 @@ async def hiccup(place: Place, seed: int, seconds: float) -> str:
     if not (faults.met and faults.others):
         raise LabError("No request met a fault, or none of the provider's came by: the proxy was passed over.")
     return (
-        f"{seconds:.0f} s, {len(took)} times `pulumi up`, the first of which made the registry: none failed, none "
-        f"hung; the longest took {max(took):.0f} s; {faults.ours} requests of ours met {faults.met.total()} faults "
-        f"({_counted(faults)}); {faults.others} connections of others passed"
+        f"{len(took)} runs of `pulumi up` in {seconds:.0f} s, of which the first created the registry: none failed, "
+        f"none hung; the longest took {max(took):.0f} s; {faults.ours} requests of the program had "
+        f"{faults.met.total()} faults ({_counted(faults)}); {faults.others} connections of other clients were not "
+        "changed"
     )
 
 

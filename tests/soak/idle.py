@@ -36,8 +36,8 @@ def stay_idle(place: Place, seconds: float) -> str:
             on_a_new = _ask(new)
         memory = tunnel.peak_memory
     return (
-        f"{duration(seconds)} idle; then GET /v2/ = 200 in {on_the_old:.3f} s on the connection that had stood idle, "
-        f"in {on_a_new:.3f} s on a new one; the tunnel's process used {used:.1f} s of processor and at most "
+        f"{duration(seconds)} idle; then GET /v2/ returned 200 after {on_the_old:.3f} s on the idle connection, "
+        f"after {on_a_new:.3f} s on a new one; the tunnel's process used {used:.1f} s of CPU time and at most "
         f"{memory / 1e6:.0f} MB of memory"
     )
 

@@ -58,9 +58,9 @@ async def kill(place: Place, seed: int, times: int) -> str:
     whole = [each for each in seen if each.digest]
     again = sum(each.tries > 1 for each in whole)
     return (
-        f"{times} kills of the registry's pod during pushes, {hit} of them with connections open: {len(whole)} pushes "
-        f"succeeded, {again} of them on a later try of ours, {times - len(whole)} ended in one error, none hung; the "
-        f"longest took {longest:.0f} s; all that was acknowledged was read back, at once and at the end"
+        f"the registry's pod was killed {times} times during pushes, {hit} times with open connections: {len(whole)} "
+        f"pushes succeeded, {again} of them after a retry by the program, {times - len(whole)} ended with one error, "
+        f"none hung; the longest took {longest:.0f} s; all acknowledged images were read back, at once and at the end"
     )
 
 

@@ -80,9 +80,10 @@ async def pull(place: Place, seed: int, times: int) -> str:
             if not await poll(partial(_there, read, blob), seconds=READ_SECONDS, pause=_PAUSE):
                 raise LabError(f"The read door does not give {blob.digest}, which was acknowledged.")
     return (
-        f"{times} kills of the registry's pod under {READERS} readers: {seen.whole} pulls of {LARGE // 1024**2} MiB "
-        f"with every byte right, {seen.broken} ended in an error, none in wrong bytes; {len(seen.kept)} small pushes "
-        f"acknowledged beside them, {seen.refused} refused; all that was acknowledged was read at the end"
+        f"the registry's pod was killed {times} times with {READERS} readers: {seen.whole} pulls of "
+        f"{LARGE // 1024**2} MiB were correct, {seen.broken} ended with an error, none had wrong bytes; meanwhile "
+        f"{len(seen.kept)} small pushes were acknowledged and {seen.refused} refused; all acknowledged blobs were read "
+        "at the end"
     )
 
 

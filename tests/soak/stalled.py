@@ -53,8 +53,8 @@ def stall(place: Place, seed: int) -> str:
     if peak - before > MOST_GROWTH:
         raise LabError(f"The tunnel's process grew from {before} to {peak} bytes.")
     return (
-        f"{times * BLOB / 1024**3:.0f} GiB whole through one connection in {took:.0f} s, with {stalls} stalls, "
-        f"{stalled:.0f} s in all; the tunnel's process had at most {peak / 1e6:.1f} MB of memory, "
+        f"{times * BLOB / 1024**3:.0f} GiB were read correctly through one connection in {took:.0f} s, with {stalls} "
+        f"stalls of {stalled:.0f} s in total; the tunnel's process used at most {peak / 1e6:.1f} MB of memory, "
         f"{(peak - before) / 1e6:.1f} MB more than before"
     )
 

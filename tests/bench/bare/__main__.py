@@ -1,4 +1,4 @@
-"""The floor: the resources of kube-registry without its components, hooks and checks.
+"""The baseline: the resources of kube-registry without its components, hooks and checks.
 
 Their inputs are those of our stack as the bench last saw them in its state (resources.json), so that the two can not
 drift apart. The image is pushed through a port-forward that the bench holds open.
