@@ -53,10 +53,10 @@ test-lab:
 test-demo:
 	@$(PYTHON) -m pytest tests/e2e/demo
 
-soak: host venv ## Try for two hours what tests have no time for, into docs/reliability.md
+soak: host venv ## Run fault tests for two hours, and write the results into docs/reliability.md
 	@$(PYTHON) -m tests.soak
 
-bench: host venv ## Measure how long it takes beside how long it must, into docs/performance.md
+bench: host venv ## Measure against a flat program, and write the results into docs/performance.md
 	@$(PYTHON) -m tests.bench
 
 lint: venv ## Check style, format, types, imports, sizes and workflows
