@@ -3,13 +3,16 @@
 import json
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pulumi
 
 from kube_registry.kubeconfig_setting import with_home
+from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings
 
+from .errors import as_run_error
 from .settings import settings_of
 
 
@@ -59,12 +62,26 @@ def cluster_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Cluste
     kubeconfig = given.get("kubeconfig")
     later = None
     if isinstance(kubeconfig, pulumi.Output | Awaitable):
-        given["kubeconfig"] = later = pulumi.Output.from_input(kubeconfig).apply(_as_text)
+        given["kubeconfig"] = later = pulumi.Output.from_input(kubeconfig).apply(partial(_once_known, name))
     elif kubeconfig:
-        given["kubeconfig"] = _as_text(kubeconfig)
+        given["kubeconfig"] = _as_text(name, kubeconfig)
     return Cluster(settings_of(name, given, in_config=in_config), given.get("kube_context"), later)
 
 
-def _as_text(kubeconfig: object) -> str:
-    """A kubeconfig as the setting has it; other resources give it as a map, too, such as eks.Cluster."""
-    return json.dumps(kubeconfig) if isinstance(kubeconfig, Mapping) else with_home(str(kubeconfig))
+def _once_known(name: str, kubeconfig: object) -> str:
+    with as_run_error():
+        return _as_text(name, kubeconfig)
+
+
+def _as_text(name: str, kubeconfig: object) -> str:
+    """Return a kubeconfig as the setting has it; other resources give it as a map, too, such as eks.Cluster.
+
+    Raises:
+        SettingsError: it is empty, which would be the kubeconfig that is found where kubectl looks.
+    """
+    if isinstance(kubeconfig, Mapping) and kubeconfig:
+        return json.dumps(kubeconfig)
+    if not kubeconfig or not (text := str(kubeconfig)).strip():
+        mend = f"give a kubeconfig, or the path of one, where ClusterRegistry {name!r} is made"
+        raise SettingsError(key="kubeconfig", problem="it is empty", mend=mend)
+    return with_home(text)

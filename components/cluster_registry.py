@@ -25,7 +25,7 @@ from .providers import brought, docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
 from .registry_image import RegistryImage
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
-from .settings import ConfigArgs, own_name
+from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
@@ -62,8 +62,8 @@ class ClusterRegistry(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
-        given: ClusterRegistryArgs = {**(args or {}), **inputs}
         with as_run_error():
+            given = arguments(ClusterRegistryArgs, args, inputs)
             self.cluster = cluster_of(name, given, in_config=isinstance(args, ConfigArgs))
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
@@ -72,6 +72,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         super().__init__("kube-registry:index:ClusterRegistry", name, {}, own)
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
+        self._retained = settings.retain or None  # not False, or retain_on_delete of the component would spare all else
         self._path: PushPath | None = None
         self.push_hooks = push_hooks(name, self._push_path)
         self._namespace = self._own_namespace(name)
@@ -85,7 +86,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.namespace = when_ready(self._proxied(name, deployment, service), self._push_path, self)
         self.node_port = settings.node_port
         self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
-        images = given.get("images") or {}
+        images: dict[str, ImageArgs] = given.get("images") or {}
         references: dict[str, Any] = {each: self._image(name, each, images[each] or {}) for each in images}
         self.references = pulumi.Output.from_input(references)
         self.outputs: dict[str, pulumi.Input[Any]] = {
@@ -143,7 +144,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 hooks=namespace_guard(name, self.cluster, self.settings.namespace, self),
-                retain_on_delete=self.settings.retain,
+                retain_on_delete=self._retained,
                 ignore_changes=NAMESPACE_STAYS,
             ),
         )
@@ -159,7 +160,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions.merge(
                 self._inside_namespace(),
-                pulumi.ResourceOptions(retain_on_delete=self.settings.retain, ignore_changes=CLAIM_STAYS),
+                pulumi.ResourceOptions(retain_on_delete=self._retained, ignore_changes=CLAIM_STAYS),
             ),
         )
 

@@ -20,7 +20,7 @@ from kube_registry.text import first_of
 from .args import ImageArgs
 from .errors import as_run_error
 from .providers import brought
-from .settings import image_settings
+from .settings import arguments, image_settings
 
 if TYPE_CHECKING:
     from .cluster_registry import ClusterRegistry
@@ -65,8 +65,8 @@ class RegistryImage(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        given: dict[str, Any] = {key: each for key, each in {**(args or {}), **inputs}.items() if each is not None}
         with as_run_error():
+            given = arguments(RegistryImageArgs, args, inputs)
             registry, repository = _registry(name, given.pop("registry", None)), str(given.pop("repository", name))
             platform = str(given.pop("platform", registry.settings.platform))
             image = image_settings(name, repository, given, platform).images[repository]
