@@ -20,6 +20,7 @@ from .args import ClusterRegistryArgs, ImageArgs
 from .cluster import cluster_of
 from .errors import as_run_error
 from .guards import hosting_guard, namespace_guard, node_port_guard, prove_preconditions
+from .kept import kept_outputs
 from .node_proxy import Listener, NodeProxy, address_of
 from .providers import brought, docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
@@ -95,7 +96,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             "pullHost": self.pull_host,
             "pushAddress": self.push_address,
         }
-        self.register_outputs({**self.outputs, "references": self.references} if images else self.outputs)
+        self.register_outputs({**self.outputs, **kept_outputs(self.cluster, given)})
 
     async def _push_path(self) -> PushPath:
         address = await self.cluster.address()

@@ -19,6 +19,7 @@ from kube_registry.text import first_of
 
 from .args import ImageArgs
 from .errors import as_run_error
+from .kept import kept_build
 from .providers import brought
 from .settings import arguments, image_settings
 
@@ -77,14 +78,19 @@ class RegistryImage(pulumi.ComponentResource):
         report_differences(build)
         if secret := given.get("secret_build_args") or {}:
             warn_of_secrets(repository)
-        build_args = {**image.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}}
+        build_args: dict[str, pulumi.Input[str]] = {
+            **image.build_args,
+            **{key: pulumi.Output.secret(secret[key]) for key in secret},
+        }
         built = self._built(name, registry, build, {"target": image.target, "args": build_args})
         endpoints = registry.endpoints
         self.tagged = endpoints.tagged_reference(repository, build.tag)
         self.reference = built.repo_digest.apply(
             lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
         )
-        self.register_outputs({"reference": self.reference, "tagged": self.tagged})
+        kept = {"registry": registry.urn, "repository": repository}
+        build_outputs = kept_build(image, build_args, platform)
+        self.register_outputs({"reference": self.reference, "tagged": self.tagged, **kept, "build": build_outputs})
 
     def _built(self, name: str, registry: "ClusterRegistry", build: Build, options: dict[str, Any]) -> docker.Image:
         return docker.Image(

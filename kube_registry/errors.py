@@ -103,8 +103,9 @@ class Where:
 
     @property
     def stack_option(self) -> str:
-        """The option of registryctl that names the stack; nothing where only the kube context is known."""
-        return f" --stack {shlex.quote(self.stack)}" if self.stack else ""
+        """The options of registryctl that name stack and registry; nothing where only the kube context is known."""
+        registry = f" --registry {shlex.quote(self.component)}" if self.component else ""
+        return f" --stack {shlex.quote(self.stack)}{registry}" if self.stack else ""
 
     @property
     def examination(self) -> str:

@@ -73,11 +73,13 @@ def test_two_registries_share_no_name_and_no_push_port() -> None:
 
 
 def test_images_of_a_registry_have_their_references_in_its_outputs() -> None:
+    made: list[ClusterRegistry] = []
     record = registered(
-        lambda: ClusterRegistry("r", kube_context="prod", images={"team/app": {"context": "./app"}}).references
+        lambda: made.append(ClusterRegistry("r", kube_context="prod", images={"team/app": {"context": "./app"}}))
     )
-    (outputs,) = (found for urn, found in record.outputs.items() if urn.endswith("ClusterRegistry::r"))
-    assert "references" in outputs
+    (outputs,) = (found for urn, found in record.outputs.items() if urn.endswith("RegistryImage::r-team/app"))
+    assert outputs["repository"] == "team/app"
+    assert isinstance(made[0].references, pulumi.Output)
     assert [name.split("/")[-1].partition(":")[0] for name in image_names(record)] == ["app"]
 
 
