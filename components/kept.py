@@ -1,30 +1,37 @@
-"""What the state keeps of registries and images, so that registryctl works on those of any program.
+"""What the state keeps of registries and images whose settings are arguments, so that registryctl finds them.
 
-Keys and shapes are those of a stack's config; kube_registry/cli/state.py reads them.
+Keys and shapes are those of a stack's config; kube_registry/cli/state.py reads them. Where the settings are the config,
+registryctl reads that, and no secret of it is needed in another place.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from kube_registry.build.build import Build
 from kube_registry.kubeconfig_setting import is_contents
-from kube_registry.spec.sections import ImageSettings
 
 from .args import ClusterRegistryArgs
 from .cluster import Cluster
+
+if TYPE_CHECKING:
+    from .cluster_registry import ClusterRegistry
 
 
 def kept_outputs(cluster: Cluster, args: ClusterRegistryArgs) -> dict[str, Any]:
     """The outputs `settings`, by their keys in a config, and `namespace` of a registry's component.
 
-    They do not wait for the registry to run: registryctl reads them to see why one does not.
+    They do not wait for the registry to run: registryctl reads them to see why one does not. There are none where the
+    settings are the stack's config.
 
     Args:
         cluster: the registry's.
         args: the component's; a path of a kubeconfig is kept as it is given, because a home folder is of one machine.
     """
     settings, given = cluster.settings, args.get("kubeconfig")
+    if settings.component is None:
+        return {}
     kept = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"images"})
     if cluster.kube_context is None:
         del kept["kubeContext"]  # it has what identifies the cluster; the kube context is the kubeconfig's current one
@@ -37,13 +44,18 @@ def kept_outputs(cluster: Cluster, args: ClusterRegistryArgs) -> dict[str, Any]:
     return {"namespace": settings.namespace, "settings": kept}
 
 
-def kept_build(settings: ImageSettings, build_args: Mapping[str, pulumi.Input[str]], platform: str) -> dict[str, Any]:
-    """How an image is built, by the keys of a config, and its platform.
+def kept_image(
+    registry: "ClusterRegistry", build: Build, build_args: Mapping[str, pulumi.Input[str]]
+) -> dict[str, Any]:
+    """The outputs `registry`, `repository` and `build` of an image's component; none where `kept_outputs` has none.
 
     Args:
-        settings: of the image.
+        registry: that it is pushed to.
+        build: its build.
         build_args: its build arguments, with secret ones as secrets.
-        platform: what it is built for.
     """
-    kept = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**kept, "buildArgs": build_args, "platform": platform}
+    if registry.settings.component is None:
+        return {}
+    kept = build.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept |= {"buildArgs": build_args, "platform": build.platform}
+    return {"registry": registry.urn, "repository": build.image, "build": kept}

@@ -19,7 +19,7 @@ from kube_registry.text import first_of
 
 from .args import ImageArgs
 from .errors import as_run_error
-from .kept import kept_build
+from .kept import kept_image
 from .providers import brought
 from .settings import arguments, image_settings
 
@@ -88,9 +88,8 @@ class RegistryImage(pulumi.ComponentResource):
         self.reference = built.repo_digest.apply(
             lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
         )
-        kept = {"registry": registry.urn, "repository": repository}
-        build_outputs = kept_build(image, build_args, platform)
-        self.register_outputs({"reference": self.reference, "tagged": self.tagged, **kept, "build": build_outputs})
+        kept = kept_image(registry, build, build_args)
+        self.register_outputs({"reference": self.reference, "tagged": self.tagged, **kept})
 
     def _built(self, name: str, registry: "ClusterRegistry", build: Build, options: dict[str, Any]) -> docker.Image:
         return docker.Image(

@@ -89,7 +89,7 @@ def resources(name: str) -> str:
             "exports": {call.args[0]: call.args[1] for call in export.mock_calls},
         }
         text = json.dumps(found, default=lambda each: f"<{type(each).__name__}>")
-    for often, short in ((app, "./app"), (STACK, ""), (str(ROOT), "<checkout>"), (str(Path.home()), "<home>")):
+    for often, short in ((STACK, ""), (str(ROOT), "<checkout>"), (str(Path.home()), "<home>")):
         text = text.replace(often, short)
     return yaml.dump(json.loads(text, parse_float=whole), Dumper=Dumper, width=200)
 

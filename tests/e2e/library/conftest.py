@@ -77,3 +77,16 @@ def yaml_program(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFac
     made.configure(kubeContext=lab.cluster.kube_context)
     yield made
     made.stack.destroy()
+
+
+@pytest.fixture(scope="module")
+def library(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """examples/library, which runs on the wheel."""
+    checkout = tmp_path_factory.mktemp("library")
+    folder = checkout / "library"
+    shutil.copytree(CHECKOUT / "examples" / "library", folder)
+    (folder / ".venv").symlink_to(installed)
+    made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
+    made.configure(clusterFile=str(lab.cluster.kubeconfig))
+    yield made
+    made.stack.destroy()
