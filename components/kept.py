@@ -12,14 +12,13 @@ import pulumi
 from kube_registry.build.build import Build
 from kube_registry.kubeconfig_setting import is_contents
 
-from .args import ClusterRegistryArgs
 from .cluster import Cluster
 
 if TYPE_CHECKING:
     from .cluster_registry import ClusterRegistry
 
 
-def kept_outputs(cluster: Cluster, args: ClusterRegistryArgs) -> dict[str, Any]:
+def kept_outputs(cluster: Cluster, args: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs `settings`, by their keys in a config, and `namespace` of a registry's component.
 
     They do not wait for the registry to run: registryctl reads them to see why one does not. There are none where the
@@ -27,7 +26,8 @@ def kept_outputs(cluster: Cluster, args: ClusterRegistryArgs) -> dict[str, Any]:
 
     Args:
         cluster: the registry's.
-        args: the component's; a path of a kubeconfig is kept as it is given, because a home folder is of one machine.
+        args: the component's (args.ClusterRegistryArgs); a path of a kubeconfig is kept as it is given, because a home
+            folder is of one machine.
     """
     settings, given = cluster.settings, args.get("kubeconfig")
     if settings.component is None:

@@ -27,6 +27,11 @@ def run(command: Sequence[object]) -> None:
     subprocess.run([str(word) for word in command], check=True, timeout=240)
 
 
+def ctl(virtualenv: Path, program: Program, *words: str) -> "subprocess.CompletedProcess[str]":
+    """A verb of the wheel's registryctl, for a program's stack."""
+    return program.run(str(virtualenv / "bin" / "registryctl"), *words, "--stack", program.stack.name)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel."""

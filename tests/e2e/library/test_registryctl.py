@@ -17,6 +17,7 @@ from kube_registry.spec.endpoints import Reference, parse_reference
 from lab.waiting import wait_for
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.library.conftest import ctl as verb_of
 from tests.fakes.writing import pushing
 
 pytestmark = pytest.mark.lab
@@ -46,8 +47,7 @@ async def delete(lab: Lab, image: Reference) -> None:
 
 
 def ctl(program: Program, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = str(program.folder / ".venv" / "bin" / "registryctl")
-    return program.run(command, *words, "--stack", program.stack.name)
+    return verb_of(program.folder / ".venv", program, *words)
 
 
 @pytest.mark.parametrize("verb", VERBS)
