@@ -6,6 +6,7 @@ proven on every update, in words of our own: the provider would wait for minutes
 
 import json
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
@@ -87,9 +88,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.namespace = when_ready(self._proxied(name, deployment, service), self._push_path, self)
         self.node_port = settings.node_port
         self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
-        images: dict[str, ImageArgs] = given.get("images") or {}
-        references: dict[str, Any] = {each: self._image(name, each, images[each] or {}) for each in images}
-        self.references = pulumi.Output.from_input(references)
+        self.references = pulumi.Output.from_input(self._images(name, given.get("images") or {}))
         self.outputs: dict[str, pulumi.Input[Any]] = {
             "namespace": self.namespace,
             "nodePort": self.node_port,
@@ -115,10 +114,13 @@ class ClusterRegistry(pulumi.ComponentResource):
             ]
         )
 
-    def _image(self, name: str, repository: str, args: ImageArgs) -> pulumi.Output[str]:
-        """The pull reference of an image of this component's own."""
+    def _images(self, name: str, images: Mapping[str, ImageArgs | None]) -> dict[str, Any]:
+        """The pull references of the images of this component's own."""
         opts = pulumi.ResourceOptions(parent=self)
-        return RegistryImage(f"{name}-{repository}", args, opts, registry=self, repository=repository).reference
+        return {
+            each: RegistryImage(f"{name}-{each}", args or {}, opts, registry=self, repository=each).reference
+            for each, args in images.items()
+        }
 
     def _proxied(
         self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service
