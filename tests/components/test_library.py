@@ -10,11 +10,8 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
-from components import args
 from components.cluster_registry import ClusterRegistry
 from components.registry_image import RegistryImage
-from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings, Resources, Toleration
-from kube_registry.spec.settings import Settings
 from tests.components.test_program import Monitor, Registered, described
 
 KUBECONFIG = {
@@ -155,17 +152,3 @@ def test_numbers_of_other_languages_are_whole() -> None:
 
     registered(program)
     assert tagged == ["localhost:30111"]
-
-
-def test_arguments_are_the_settings() -> None:
-    """Names of the arguments, and what each says of itself."""
-    pairs: list[tuple[Any, Any, set[str]]] = [
-        (args.ClusterRegistryArgs, Settings, set()),
-        (args.ClaimArgs, ClaimSettings, set()),
-        (args.PodArgs, PodSettings, set()),
-        (args.TolerationArgs, Toleration, set()),
-        (args.ResourcesArgs, Resources, set()),
-        (args.ImageArgs, ImageSettings, {"secret_build_args"}),
-    ]
-    for given, settings, more in pairs:
-        assert set(given.__annotations__) - more == set(settings.model_fields)

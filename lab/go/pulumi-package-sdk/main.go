@@ -42,6 +42,7 @@ func write(schemaFile, language, folder string) error {
 	if diagnostics.HasErrors() {
 		return diagnostics
 	}
+	pkg.SupportPack = true // as `pulumi package add` does, whatever the schema says
 	files, err := generate(pkg, language)
 	if err != nil {
 		return err
