@@ -235,4 +235,13 @@ PULUMI_YAML = Part(
     disk=3 * _GIGABYTE,
 )
 
+PACKAGE_SDK = Part(
+    name="Pulumi package SDK",
+    version=PULUMI_VERSION,
+    purpose="Pulumi's generators of SDKs for Go and TypeScript, by which a test compiles the examples of docs/packages.md",
+    programs=(Program("pulumi-package-sdk"),),
+    builds=(GoProgram(name="pulumi-package-sdk", module="pulumi-package-sdk"),),
+    disk=2 * _GIGABYTE,
+)
+
 PARTS = (KUBERNETES, REGISTRY, PULUMI)
