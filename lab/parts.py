@@ -238,7 +238,7 @@ PULUMI_YAML = Part(
 PACKAGE_SDK = Part(
     name="Pulumi package SDK",
     version=PULUMI_VERSION,
-    purpose="Pulumi's generators of SDKs for Go and TypeScript, by which a test compiles the examples of docs/packages.md",
+    purpose="Pulumi's generators of SDKs for Go and TypeScript, against which a test compiles examples",
     programs=(Program("pulumi-package-sdk"),),
     builds=(GoProgram(name="pulumi-package-sdk", module="pulumi-package-sdk"),),
     disk=2 * _GIGABYTE,
