@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -23,7 +23,8 @@ from .errors import as_run_error
 from .guards import hosting_guard, namespace_guard, node_port_guard, prove_preconditions
 from .kept import kept_outputs
 from .node_proxy import Listener, NodeProxy, address_of
-from .providers import brought, docker_provider, kubernetes_provider
+from .options import aliases_beside, brought, with_providers
+from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
 from .registry_image import RegistryImage
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
@@ -65,16 +66,14 @@ class ClusterRegistry(pulumi.ComponentResource):
         **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
         with as_run_error():
-            given = arguments(ClusterRegistryArgs, args, inputs)
-            self.cluster = cluster_of(name, given, in_config=isinstance(args, ConfigArgs))
+            given = cast("ClusterRegistryArgs", arguments(ClusterRegistryArgs, args, inputs))
+            self.cluster = cluster_of(name, given, opts, in_config=isinstance(args, ConfigArgs))
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)
-        own = pulumi.ResourceOptions.merge(opts, self.providers)
-        super().__init__("kube-registry:index:ClusterRegistry", name, {}, own)
+        super().__init__("kube-registry:index:ClusterRegistry", name, {}, with_providers(opts, self.providers))
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
-        self._retained = settings.retain or None  # not False, or retain_on_delete of the component would spare all else
         self._path: PushPath | None = None
         self.push_hooks = push_hooks(name, self._push_path)
         self._namespace = self._own_namespace(name)
@@ -97,6 +96,11 @@ class ClusterRegistry(pulumi.ComponentResource):
         }
         self.register_outputs({**self.outputs, **kept_outputs(self.cluster, given)})
 
+    @property
+    def _retained(self) -> bool | None:
+        """Whether the volume is; None for as the component is: False would lose it where that is retained."""
+        return self.settings.retain or None
+
     async def _push_path(self) -> PushPath:
         address = await self.cluster.address()
         if self._path is None:
@@ -105,12 +109,13 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
         """Those that are not brought; what they register is no part of the component, so that they outlive it."""
-        named = partial(own_name, name)
-        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster)
+        named, aliases = partial(own_name, name), partial(aliases_beside, name, opts)
+        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster, aliases("cluster-uid"))
         return pulumi.ResourceOptions(
             providers=[
-                brought(opts, "kubernetes") or kubernetes_provider(named("cluster"), self.cluster, kube_context),
-                brought(opts, "docker") or docker_provider(named("builder"), self._broken_store),
+                brought(opts, "kubernetes")
+                or kubernetes_provider(named("cluster"), self.cluster, kube_context, aliases("cluster")),
+                brought(opts, "docker") or docker_provider(named("builder"), self._broken_store, aliases("builder")),
             ]
         )
 

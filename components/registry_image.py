@@ -20,7 +20,7 @@ from kube_registry.text import first_of
 from .args import ImageArgs
 from .errors import as_run_error
 from .kept import kept_image
-from .providers import brought
+from .options import brought, with_providers
 from .settings import arguments, image_settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class RegistryImage(pulumi.ComponentResource):
             build = stage(read_build(repository, image, platform, Path()), Path())
         docker_provider = brought(opts, "docker")
         own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
-        super().__init__("kube-registry:index:RegistryImage", name, {}, pulumi.ResourceOptions.merge(opts, own))
+        super().__init__("kube-registry:index:RegistryImage", name, {}, with_providers(opts, own))
         report_differences(build)
         if secret := given.get("secret_build_args") or {}:
             warn_of_secrets(repository)
