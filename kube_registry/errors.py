@@ -182,7 +182,7 @@ class KubeRegistryError(Exception):
 
 class TookTooLongError(
     KubeRegistryError,
-    sentence="{doing} took longer than {seconds:.0f} s and was given up; run `pulumi up` again",
+    sentence="{doing} took longer than {seconds:.0f} s and was given up. Fix: run `pulumi up` again",
     example={"doing": "waiting to push", "seconds": 720},
 ):
     """A step of the update was given up, though each wait inside it has a bound of its own."""

@@ -26,7 +26,7 @@ async def preflight(stack: StackName = None, registry: RegistryName = None) -> b
     pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
     out.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
     for mend in sorted({verdict.mend for verdict in failing}):
-        out.print(f"what mends it is {on_stack(mend, settings.stack, settings.component)}")
+        out.print(f"Fix: {on_stack(mend, settings.stack, settings.component)}")
     return not failing
 
 
