@@ -13,7 +13,7 @@ class ImageArgs(TypedDict, total=False):
     """How one image is built."""
 
     context: str
-    """Folder of the build context, relative to the program; the program's own if not set."""
+    """Folder of the build context, relative to the program's folder; that folder itself if not set."""
     dockerfile: str
     """Dockerfile, relative to the build context."""
     target: str
@@ -28,9 +28,9 @@ class ClaimArgs(TypedDict, total=False):
     """The registry's volume, as its PersistentVolumeClaim asks for it."""
 
     size: str
-    """Its size."""
+    """Size of the volume."""
     storage_class: str
-    """Its storage class; the cluster's default if not set."""
+    """Storage class of the volume; the cluster's default if not set."""
 
 
 class TolerationArgs(TypedDict, total=False):
@@ -54,15 +54,15 @@ class PodArgs(TypedDict, total=False):
     """How the registry's pod is placed and run, beyond what every cluster takes."""
 
     node_selector: dict[str, str]
-    """Labels that its node must have, besides kubernetes.io/os: linux."""
+    """Node labels that the pod requires, in addition to kubernetes.io/os: linux."""
     tolerations: list[TolerationArgs]
-    """Taints that it tolerates."""
+    """Taints that the pod tolerates."""
     resources: ResourcesArgs
-    """Resources of each of its two containers, which replace the defaults key by key."""
+    """Resources of each of the pod's two containers; each key overrides one default."""
     priority_class: str
-    """Its priority class, and the node proxy's."""
+    """Priority class of the pod and of the node proxy."""
     user: str
-    """Who it and the node proxy run as: a fixed user, or one that the platform gives, as OpenShift does."""
+    """User that the pod and the node proxy run as: a fixed one, or one that the platform assigns (OpenShift)."""
 
 
 class ClusterRegistryArgs(TypedDict, total=False):
@@ -75,11 +75,11 @@ class ClusterRegistryArgs(TypedDict, total=False):
     """Path of the kubeconfig file, or a kubeconfig itself, which the state keeps as a secret; $KUBECONFIG or
     ~/.kube/config if not set."""
     namespace: str
-    """Namespace that is made for the registry."""
+    """Namespace to create for the registry."""
     node_port: int
-    """Port of the registry on every node, within the cluster's node port range."""
+    """Port of the registry on every node, in the cluster's node port range."""
     push_port: int
-    """Port on this machine that images are pushed to; derived from project, stack and name if not set."""
+    """Port on this machine to push images to; derived from project and stack if not set."""
     claim: ClaimArgs
     """The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set."""
     registry_image: str
@@ -87,16 +87,17 @@ class ClusterRegistryArgs(TypedDict, total=False):
     proxy_image: str
     """Image of the node proxy: HAProxy 2.6 or newer, with a shell."""
     platform: str
-    """Platform that images are built for."""
+    """Platform to build images for."""
     preflight: bool
-    """Whether every node has to prove that it can pull before anything is built."""
+    """Whether to check that every node can pull before any image is built."""
     exposure: str
-    """What answers on every node's loopback: the node port, or a node proxy where kube-proxy does not do it."""
+    """What serves the registry on every node's loopback: the node port, or a node proxy if kube-proxy does not serve
+    node ports there."""
     retain: bool
-    """Whether the registry's volume stays when the stack is destroyed, to be found again by the next one."""
+    """Whether to keep the registry's volume when the stack is destroyed, so that the next one reuses it."""
     local_registry_hosting: bool
-    """Whether the cluster tells tools such as Tilt of the registry, in a ConfigMap of kube-public (KEP-1755)."""
+    """Whether to advertise the registry to tools such as Tilt, in a ConfigMap of kube-public (KEP-1755)."""
     pod: PodArgs
-    """How the registry's pod is placed and run: nodeSelector, tolerations, resources, priorityClass, user."""
+    """Scheduling and user of the registry's pod: nodeSelector, tolerations, resources, priorityClass, user."""
     images: dict[str, ImageArgs]
     """Images to build and push: repository name -> context, dockerfile, target, buildArgs."""

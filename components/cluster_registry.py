@@ -6,8 +6,9 @@ proven on every update, in words of our own: the provider would wait for minutes
 
 import json
 import os
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -20,12 +21,14 @@ from .args import ClusterRegistryArgs, ImageArgs
 from .cluster import cluster_of
 from .errors import as_run_error
 from .guards import hosting_guard, namespace_guard, node_port_guard, prove_preconditions
+from .kept import kept_outputs
 from .node_proxy import Listener, NodeProxy, address_of
-from .providers import brought, docker_provider, kubernetes_provider
+from .options import aliases_beside, brought, with_providers
+from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
 from .registry_image import RegistryImage
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
-from .settings import ConfigArgs, own_name
+from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
@@ -62,14 +65,13 @@ class ClusterRegistry(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
-        given: ClusterRegistryArgs = {**(args or {}), **inputs}
         with as_run_error():
-            self.cluster = cluster_of(name, given, in_config=isinstance(args, ConfigArgs))
+            given = cast("ClusterRegistryArgs", arguments(ClusterRegistryArgs, args, inputs))
+            self.cluster = cluster_of(name, given, opts, in_config=isinstance(args, ConfigArgs))
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)
-        own = pulumi.ResourceOptions.merge(opts, self.providers)
-        super().__init__("kube-registry:index:ClusterRegistry", name, {}, own)
+        super().__init__("kube-registry:index:ClusterRegistry", name, {}, with_providers(opts, self.providers))
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
         self._path: PushPath | None = None
@@ -85,16 +87,19 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.namespace = when_ready(self._proxied(name, deployment, service), self._push_path, self)
         self.node_port = settings.node_port
         self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
-        images = given.get("images") or {}
-        references: dict[str, Any] = {each: self._image(name, each, images[each] or {}) for each in images}
-        self.references = pulumi.Output.from_input(references)
+        self.references = pulumi.Output.from_input(self._images(name, given.get("images") or {}))
         self.outputs: dict[str, pulumi.Input[Any]] = {
             "namespace": self.namespace,
             "nodePort": self.node_port,
             "pullHost": self.pull_host,
             "pushAddress": self.push_address,
         }
-        self.register_outputs({**self.outputs, "references": self.references} if images else self.outputs)
+        self.register_outputs({**self.outputs, **kept_outputs(self.cluster, given)})
+
+    @property
+    def _retained(self) -> bool | None:
+        """Whether the volume is; None for as the component is: False would lose it where that is retained."""
+        return self.settings.retain or None
 
     async def _push_path(self) -> PushPath:
         address = await self.cluster.address()
@@ -104,19 +109,23 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
         """Those that are not brought; what they register is no part of the component, so that they outlive it."""
-        named = partial(own_name, name)
-        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster)
+        named, aliases = partial(own_name, name), partial(aliases_beside, name, opts)
+        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster, aliases("cluster-uid"))
         return pulumi.ResourceOptions(
             providers=[
-                brought(opts, "kubernetes") or kubernetes_provider(named("cluster"), self.cluster, kube_context),
-                brought(opts, "docker") or docker_provider(named("builder"), self._broken_store),
+                brought(opts, "kubernetes")
+                or kubernetes_provider(named("cluster"), self.cluster, kube_context, aliases("cluster")),
+                brought(opts, "docker") or docker_provider(named("builder"), self._broken_store, aliases("builder")),
             ]
         )
 
-    def _image(self, name: str, repository: str, args: ImageArgs) -> pulumi.Output[str]:
-        """The pull reference of an image of this component's own."""
+    def _images(self, name: str, images: Mapping[str, ImageArgs | None]) -> dict[str, Any]:
+        """The pull references of the images of this component's own."""
         opts = pulumi.ResourceOptions(parent=self)
-        return RegistryImage(f"{name}-{repository}", args, opts, registry=self, repository=repository).reference
+        return {
+            each: RegistryImage(f"{name}-{each}", args or {}, opts, registry=self, repository=each).reference
+            for each, args in images.items()
+        }
 
     def _proxied(
         self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service
@@ -143,7 +152,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 hooks=namespace_guard(name, self.cluster, self.settings.namespace, self),
-                retain_on_delete=self.settings.retain,
+                retain_on_delete=self._retained,
                 ignore_changes=NAMESPACE_STAYS,
             ),
         )
@@ -159,7 +168,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions.merge(
                 self._inside_namespace(),
-                pulumi.ResourceOptions(retain_on_delete=self.settings.retain, ignore_changes=CLAIM_STAYS),
+                pulumi.ResourceOptions(retain_on_delete=self._retained, ignore_changes=CLAIM_STAYS),
             ),
         )
 

@@ -26,13 +26,13 @@ NODE_PORT_REFUSED = "nodePort: Invalid value"
 def prove_preconditions(cluster: Cluster) -> None:
     """Ask, before anything is registered, whether the Docker daemon and, outside preview, the cluster answer.
 
-    A cluster whose kubeconfig is not known yet is asked once that is (volume_guard.same_cluster). Blocks, in a thread's
-    own event loop: nothing else goes on yet, and a run that fails here has made nothing.
+    A cluster that the same program may make is asked once it is there (volume_guard.same_cluster). Blocks, in the
+    event loop of a thread: nothing else goes on yet, and a run that fails here has made nothing.
 
     Raises:
         KubeRegistryError: one of them does not.
     """
-    live = not pulumi.runtime.is_dry_run() and cluster.kubeconfig is None
+    live = not pulumi.runtime.is_dry_run() and not cluster.is_later
 
     async def ask() -> None:
         async with bounded("looking for the Docker daemon and the cluster"):

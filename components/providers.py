@@ -15,6 +15,7 @@ from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER
 
 from .cluster import Cluster
+from .options import Aliases
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
@@ -28,22 +29,9 @@ _MARK_OF_COPY = ["-T"]
 if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
 
 
-def brought(opts: pulumi.ResourceOptions | None, package: str) -> pulumi.ProviderResource | None:
-    """The provider of a package that a component's options bring, or that their parent has for its children.
-
-    Args:
-        opts: the options.
-        package: Pulumi's name of the package, such as docker.
-    """
-    if opts is None:
-        return None
-    listed = opts.providers or ()
-    given = [*(listed.values() if isinstance(listed, Mapping) else listed), *([opts.provider] if opts.provider else [])]
-    of_package = next((each for each in given if each.package == package), None)
-    return of_package or (opts.parent.get_provider(f"{package}:index:Any") if opts.parent else None)
-
-
-def kubernetes_provider(provider: str, cluster: Cluster, kube_context: pulumi.Input[str | None]) -> kubernetes.Provider:
+def kubernetes_provider(
+    provider: str, cluster: Cluster, kube_context: pulumi.Input[str | None], aliases: Aliases
+) -> kubernetes.Provider:
     """The cluster of a registry.
 
     The kube context of the first update identifies the cluster for good: another identifier would replace everything,
@@ -55,6 +43,7 @@ def kubernetes_provider(provider: str, cluster: Cluster, kube_context: pulumi.In
         provider: its name.
         cluster: the cluster.
         kube_context: the kube context, which is there once it is proven to lead to the registry's cluster.
+        aliases: its former names.
     """
     settings = cluster.settings
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
@@ -70,7 +59,7 @@ def kubernetes_provider(provider: str, cluster: Cluster, kube_context: pulumi.In
         context=kube_context,
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
-        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
+        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"], aliases=aliases),
     )
 
 
@@ -94,7 +83,7 @@ def service_account(environment: Mapping[str, str]) -> str:
     )
 
 
-def docker_provider(provider: str, broken: BrokenStore | None) -> docker.Provider:
+def docker_provider(provider: str, broken: BrokenStore | None, aliases: Aliases) -> docker.Provider:
     """The Docker daemon that DOCKER_HOST or the current docker context names, with the logins that Docker has.
 
     The provider lists Docker's credential store before it builds and fails if that does not work, though our push needs
@@ -104,6 +93,7 @@ def docker_provider(provider: str, broken: BrokenStore | None) -> docker.Provide
     Args:
         provider: its name.
         broken: that store, where it does not work.
+        aliases: its former names.
 
     Raises:
         DaemonAddressError, DaemonError, DockerConfigError: Docker's own configuration cannot be used.
@@ -111,8 +101,8 @@ def docker_provider(provider: str, broken: BrokenStore | None) -> docker.Provide
     remove_left_copy(Path.home())
     host = told_daemon(os.environ)
     if broken is None:
-        return docker.Provider(provider, host=host)
-    opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG)
+        return docker.Provider(provider, host=host, opts=pulumi.ResourceOptions(aliases=aliases))
+    opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG, aliases=aliases)
     registered = docker.Provider(provider, host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
     pulumi.log.warn(
         f"{broken.program}, the credsStore of Docker's config.json, does not list its logins. This builds without the "

@@ -19,8 +19,9 @@ from kube_registry.text import first_of
 
 from .args import ImageArgs
 from .errors import as_run_error
-from .providers import brought
-from .settings import image_settings
+from .kept import kept_image
+from .options import brought, with_providers
+from .settings import arguments, image_settings
 
 if TYPE_CHECKING:
     from .cluster_registry import ClusterRegistry
@@ -65,26 +66,30 @@ class RegistryImage(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[RegistryImageArgs],
     ) -> None:
-        given: dict[str, Any] = {key: each for key, each in {**(args or {}), **inputs}.items() if each is not None}
         with as_run_error():
+            given = arguments(RegistryImageArgs, args, inputs)
             registry, repository = _registry(name, given.pop("registry", None)), str(given.pop("repository", name))
             platform = str(given.pop("platform", registry.settings.platform))
             image = image_settings(name, repository, given, platform).images[repository]
             build = stage(read_build(repository, image, platform, Path()), Path())
         docker_provider = brought(opts, "docker")
         own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
-        super().__init__("kube-registry:index:RegistryImage", name, {}, pulumi.ResourceOptions.merge(opts, own))
+        super().__init__("kube-registry:index:RegistryImage", name, {}, with_providers(opts, own))
         report_differences(build)
         if secret := given.get("secret_build_args") or {}:
             warn_of_secrets(repository)
-        build_args = {**image.build_args, **{key: pulumi.Output.secret(secret[key]) for key in secret}}
+        build_args: dict[str, pulumi.Input[str]] = {
+            **image.build_args,
+            **{key: pulumi.Output.secret(secret[key]) for key in secret},
+        }
         built = self._built(name, registry, build, {"target": image.target, "args": build_args})
         endpoints = registry.endpoints
         self.tagged = endpoints.tagged_reference(repository, build.tag)
         self.reference = built.repo_digest.apply(
             lambda pushed: endpoints.pull_reference(repository, build.tag, str(parse_reference(pushed).digest))
         )
-        self.register_outputs({"reference": self.reference, "tagged": self.tagged})
+        kept = kept_image(registry, build, build_args)
+        self.register_outputs({"reference": self.reference, "tagged": self.tagged, **kept})
 
     def _built(self, name: str, registry: "ClusterRegistry", build: Build, options: dict[str, Any]) -> docker.Image:
         return docker.Image(

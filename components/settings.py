@@ -1,11 +1,12 @@
 """The settings of a component's arguments: the one place where they are read and checked."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 import pulumi
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
@@ -20,6 +21,27 @@ USUAL = "registry"
 def own_name(name: str, usual: str) -> str:
     """The name of a resource beside a component: the usual one, with the component's before it unless that is usual."""
     return usual if name == USUAL else f"{name}-{usual}"
+
+
+def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a component by their names, less those that are None.
+
+    Args:
+        kind: which there are (args.py).
+        args: those that were given as a map; None for none.
+        inputs: those that were given by name, which count before the others.
+
+    Raises:
+        SettingsError: `args` is no map, or an argument has its name of other languages, which would be passed over.
+    """
+    if args is not None and not isinstance(args, Mapping):
+        problem = f"{type(args).__name__} is not allowed, it takes a map of arguments"
+        raise SettingsError(key="args", problem=problem, fix="give what it is by name, as in opts=…")
+    given = {key: each for key, each in {**(args or {}), **inputs}.items() if each is not None}
+    for key in given:
+        if key != (name := to_snake(key)) and name in kind.__annotations__:
+            raise SettingsError(key=key, problem=f"its name in Python is {name}", fix=f"write {name}")
+    return given
 
 
 class ConfigArgs(dict[str, Any]):
@@ -41,14 +63,14 @@ def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Regis
 
     Args:
         name: the component's; the push port is derived from it, too, unless it is `registry`.
-        args: its arguments (args.ClusterRegistryArgs); what is None is not given, and an output is a kubeconfig only.
+        args: its arguments (args.ClusterRegistryArgs), of which only the kubeconfig may be an output.
         in_config: whether they are those of the stack's config (ConfigArgs).
 
     Raises:
         SettingsError: one of them is missing, unknown or has a value that is not allowed.
     """
     project, stack = pulumi.get_project(), pulumi.get_stack()
-    own = {key: value for key, value in args.items() if value is not None}
+    own = dict(args)
     images = own.pop("images", None)
     given = {to_camel(key): _in_camel_case(value) for key, value in own.items()}
     if kubeconfig := given.get("kubeconfig"):
@@ -59,9 +81,10 @@ def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Regis
         given["pushPort"] = derive_push_port(f"{project}/{name}", stack)
     secret = ["kubeconfig"]
     if isinstance(images, Mapping):
-        given |= {"images": {key: _image(each or {}) for key, each in images.items()}} if images else {}
-        secret += ["images"] if any((each or {}).get("secret_build_args") for each in images.values()) else []
-    elif images:
+        images = {key: _of_image(each) for key, each in images.items()}
+        secret += ["images"] if any("secret_build_args" in each for each in images.values()) else []
+        images = {key: _image(each) if isinstance(each, Mapping) else each for key, each in images.items()}
+    if images:
         given["images"] = images
     try:
         _prove_plain(given)
@@ -78,7 +101,7 @@ def image_settings(name: str, repository: str, args: Mapping[str, Any], platform
     Args:
         name: the component's.
         repository: its repository in the registry.
-        args: its arguments (args.ImageArgs); what is None is not given.
+        args: its arguments (args.ImageArgs).
         platform: what it is built for.
 
     Raises:
@@ -106,9 +129,13 @@ def image_args(settings: Settings, name: str) -> ImageArgs:
     return args
 
 
+def _of_image(args: object) -> Any:  # noqa: ANN401 - what is no map of arguments is left to be refused
+    return arguments(ImageArgs, args, {}) if args is None or isinstance(args, Mapping) else args
+
+
 def _image(args: Mapping[str, Any]) -> dict[str, Any]:
-    """How the config has an image, where all its build arguments are secret or none is."""
-    given = {to_camel(key): value for key, value in args.items() if value is not None}
+    """How the config has an image, where all its build arguments are secret or none is; a path is a text there."""
+    given = {to_camel(key): os.fspath(each) if isinstance(each, os.PathLike) else each for key, each in args.items()}
     secret = given.pop("secretBuildArgs", {})
     plain = given.get("buildArgs") or {}
     if secret or plain:

@@ -19,6 +19,7 @@ from kube_registry.spec.settings import RegistrySettings
 
 from .cluster import Cluster
 from .errors import OtherClusterError, VolumeMovedError
+from .options import Aliases
 
 NAMESPACE_STAYS = ["metadata.name"]
 """Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""
@@ -62,7 +63,7 @@ def unmoved(
     return pulumi.Output.all(namespace.metadata.name, claim.spec.storage_class_name).apply(compare)
 
 
-def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
+def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Output[str | None]:
     """Return the kube context, which is there only if it leads to the cluster that the registry has been in so far.
 
     Outside preview, what connects by it is not registered otherwise. A preview without a cluster cannot know.
@@ -70,10 +71,11 @@ def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
     Args:
         stash: name of the resource that keeps which cluster that is.
         cluster: where the registry is to be.
+        aliases: former names of that resource.
     """
     live, settings = not pulumi.runtime.is_dry_run(), cluster.settings
     found = _found(cluster, live=live)
-    opts = pulumi.ResourceOptions(ignore_changes=["input"])
+    opts = pulumi.ResourceOptions(ignore_changes=["input"], aliases=aliases)
     first = pulumi.Stash(stash, input=found, opts=opts)  # its output stays what it was created with
 
     async def compare(known: list[str]) -> str | None:
@@ -95,8 +97,9 @@ def same_cluster(stash: str, cluster: Cluster) -> pulumi.Output[str | None]:
 
 def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
     """The uid of kube-system. A cluster that is known is asked while the program is busy with describing resources."""
-    if cluster.kubeconfig is not None:
-        return pulumi.Output.unsecret(cluster.kubeconfig.apply(lambda _: _uid(cluster, live=live)))
+    if cluster.is_later:
+        there = pulumi.Output.all(cluster.kubeconfig, cluster.made)
+        return pulumi.Output.unsecret(there.apply(lambda _: _uid(cluster, live=live)))
     thread = ThreadPoolExecutor(1)
     asked = thread.submit(asyncio.run, _uid(cluster, live=live))
     thread.shutdown(wait=False)

@@ -104,8 +104,9 @@ class Where:
 
     @property
     def stack_option(self) -> str:
-        """Return registryctl's option that selects the stack; empty if only the kube context is known."""
-        return f" --stack {shlex.quote(self.stack)}" if self.stack else ""
+        """Return registryctl's options that select stack and registry; empty if only the kube context is known."""
+        registry = f" --registry {shlex.quote(self.component)}" if self.component else ""
+        return f" --stack {shlex.quote(self.stack)}{registry}" if self.stack else ""
 
     @property
     def examination(self) -> str:

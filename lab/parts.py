@@ -235,4 +235,13 @@ PULUMI_YAML = Part(
     disk=3 * _GIGABYTE,
 )
 
+PACKAGE_SDK = Part(
+    name="Pulumi package SDK",
+    version=PULUMI_VERSION,
+    purpose="Pulumi's generators of SDKs for Go and TypeScript, against which a test compiles examples",
+    programs=(Program("pulumi-package-sdk"),),
+    builds=(GoProgram(name="pulumi-package-sdk", module="pulumi-package-sdk"),),
+    disk=2 * _GIGABYTE,
+)
+
 PARTS = (KUBERNETES, REGISTRY, PULUMI)

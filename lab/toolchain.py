@@ -15,7 +15,7 @@ from pathlib import Path
 from lab import debian, gobuild
 from lab.errors import LabError
 from lab.host import check_machine
-from lab.parts import ACTIONLINT, BUILDX, KUBERNETES_PLUGIN, PARTS, PULUMI_YAML, Part
+from lab.parts import ACTIONLINT, BUILDX, KUBERNETES_PLUGIN, PACKAGE_SDK, PARTS, PULUMI_YAML, Part
 from lab.places import CACHE
 from lab.progress import Progress
 from lab.waiting import wait_for
@@ -62,7 +62,7 @@ def tool(name: str) -> Path:
     Raises:
         LabError: it is nowhere to be found; `make up` installs or builds it.
     """
-    for part in (*PARTS, KUBERNETES_PLUGIN, ACTIONLINT, BUILDX, PULUMI_YAML):
+    for part in (*PARTS, KUBERNETES_PLUGIN, ACTIONLINT, BUILDX, PULUMI_YAML, PACKAGE_SDK):
         if name in {program.name for program in part.programs}:
             found = part.find()
             if found:

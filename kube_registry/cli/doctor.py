@@ -3,8 +3,9 @@
 import os
 import shlex
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import deployed_images, find_stack, pulumi_version, push_command
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.stack_registry import deployed_images, find_registry
+from kube_registry.cli.stacks import pulumi_version
 from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.doctor import run_all_checks
 from kube_registry.housekeeping.node_checks import Finding
@@ -13,17 +14,15 @@ _STATES = {True: "ok", False: "fix", None: "?"}
 
 
 @judged
-async def doctor(stack: StackName = None) -> bool:
+async def doctor(stack: StackName = None, registry: RegistryName = None) -> bool:
     """Look at everything, change nothing; exit status 1 if something is to be mended."""
-    found = await find_stack(stack)
-    references = await deployed_images(found.name)
+    found = await find_registry(stack, registry)
+    references = await deployed_images(found)
     findings = [judge_version("pulumi", "Pulumi", await pulumi_version())]
     if references is None:
-        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.name)}`"
-        findings.append(Finding(f"stack {found.name}", well=False, words=words))
-    findings += await run_all_checks(
-        found.settings, references or {}, os.environ, lambda lost: push_command(found, lost)
-    )
+        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.stack)}`"
+        findings.append(Finding(f"stack {found.stack}", well=False, words=words))
+    findings += await run_all_checks(found.settings, references or {}, os.environ, found.push_command)
     page = table()
     for finding in findings:
         page.add_row(_STATES[finding.well], finding.subject, finding.words)

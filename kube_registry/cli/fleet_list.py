@@ -9,13 +9,13 @@ import typer
 import yaml
 
 from kube_registry.cli.session import UNBROKEN, console, judged, table
-from kube_registry.cli.stacks import PULUMI_SECONDS, deployed_images
+from kube_registry.cli.stacks import PULUMI_SECONDS, asked
 from kube_registry.concurrency import map_limited
 from kube_registry.engine.program import Program
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
-from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, read_fleet
+from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, prove_own_program, read_fleet
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
@@ -59,6 +59,7 @@ def init() -> None:
     file = Path.cwd() / FILE
     if file.exists():
         raise FleetError(str(file), "", "the file exists already", "edit it, or move it away")
+    prove_own_program(Path.cwd())
     kubeconfig = named(None)
     try:
         names = list(read(None).entries["contexts"])
@@ -119,7 +120,8 @@ async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
 async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]:
     """What is wrong with a stack, and what is no fault; one sentence each."""
     try:
-        references = await deployed_images(member.name)
+        with asked(f"stack {member.name}") as asking:
+            references = await asking.images(member.name)
         known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
         return [str(error)], []

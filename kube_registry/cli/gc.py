@@ -13,10 +13,9 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from kube_registry.cli.images import image_table, remarks, stack_uses
-from kube_registry.cli.session import UNBROKEN, StackName, console, run
-from kube_registry.cli.stacks import deployed_namespaces, find_stack
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, run
+from kube_registry.cli.stack_registry import StackRegistry, deployed_namespaces, find_registry
 from kube_registry.errors import Where
-from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.errors import OtherStackError, UsesUnknownError
 from kube_registry.housekeeping.gc import collect
 from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
@@ -48,13 +47,14 @@ def gc(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    registry: RegistryName = None,
 ) -> None:
     """Remove images that nobody uses, and free their room on the volume."""
     given = [protections(each, "--protect") for each in protect or ()]
     if not all(given):
         raise typer.BadParameter("--protect takes a pattern.")
     asked = _Asked(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
-    out, seen = console(width=UNBROKEN), run(_look(stack, asked))
+    out, seen = console(width=UNBROKEN), run(_look(stack, registry, asked))
     if seen is None:  # told to end
         raise typer.Exit(1)
     for line in _going(seen):
@@ -65,7 +65,7 @@ def gc(
     if yes and silent:
         raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
-        typer.confirm(f"Remove them from the registry of {seen.stack.name}?", abort=True, err=True)
+        typer.confirm(f"Remove them from the registry of {seen.of.stack}?", abort=True, err=True)
     told = run(_collect(out, seen, asked))
     again = f"{REGISTRYCTL} gc{seen.where.stack_option}"
     out.print(told or f"broken off; nothing that is used was touched. Fix: `{again}` finishes it")
@@ -87,7 +87,7 @@ class _Seen:
     """A registry as it was before anybody was asked."""
 
     where: Where
-    stack: Member
+    of: StackRegistry
     outputs: list[Use]
     inventory: Inventory
     plan: Plan
@@ -121,19 +121,19 @@ def _going(seen: _Seen) -> Iterator[str | Table]:
     yield f"{len(going)} images go and {freed}; {len(images) - len(going)} images stay"
 
 
-async def _look(name: str | None, asked: _Asked) -> _Seen:
-    stack = await find_stack(name)
-    outputs = await stack_uses(stack)
-    owned = await deployed_namespaces(stack.name)
-    async with open_client(stack.settings) as kube:
+async def _look(stack: str | None, registry: str | None, asked: _Asked) -> _Seen:
+    of = await find_registry(stack, registry)
+    outputs = await stack_uses(of)
+    owned = await deployed_namespaces(of)
+    async with open_client(of.settings) as kube:
         if kube.where.namespace not in owned:
-            raise OtherStackError(where=kube.where, asked=stack.name)
+            raise OtherStackError(where=kube.where, asked=of.stack)
         found = await take_inventory(kube, outputs, protect=asked.protect, helm=asked.helm)
-        return _Seen(kube.where, stack, outputs, found, plan_gc(kube.where, found, asked.rule))
+        return _Seen(kube.where, of, outputs, found, plan_gc(kube.where, found, asked.rule))
 
 
 async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
-    async with open_client(seen.stack.settings) as kube:
+    async with open_client(seen.of.settings) as kube:
         done = await collect(
             kube,
             seen.outputs,

@@ -9,9 +9,8 @@ import typer
 from rich.filesize import decimal
 from rich.table import Column, Table
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import deployed_images, find_stack
-from kube_registry.fleet.fleet_file import Member
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
 from kube_registry.housekeeping.inventory import Image, Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
@@ -31,11 +30,12 @@ DIGEST_LETTERS = 19
 @judged  # no script may take a list that was broken off for an empty registry
 async def images(
     stack: StackName = None,
+    registry: RegistryName = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> bool:
     """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
-    out, of = console(width=UNBROKEN), await find_stack(stack)
+    out, of = console(width=UNBROKEN), await find_registry(stack, registry)
     outputs = await stack_uses(of)
     async with open_client(of.settings) as kube:
         seen = await take_inventory(kube, outputs)
@@ -49,9 +49,9 @@ async def images(
     return True
 
 
-async def stack_uses(stack: Member) -> list[Use]:
-    """What a stack's outputs use, whether or not a workload does."""
-    return output_uses(stack.name, await deployed_images(stack.name) or {})
+async def stack_uses(of: StackRegistry) -> list[Use]:
+    """What the outputs of a registry's stack use, whether or not a workload does."""
+    return output_uses(of.stack, await deployed_images(of) or {})
 
 
 def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:

@@ -4,8 +4,8 @@ import asyncio
 
 from rich.table import Table
 
-from kube_registry.cli.session import StackName, console, judged, table
-from kube_registry.cli.stacks import find_stack
+from kube_registry.cli.session import RegistryName, StackName, console, judged, table
+from kube_registry.cli.stack_registry import find_registry
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import kube_proxy_mode
@@ -16,9 +16,9 @@ from kube_registry.registry.door import open_write_door
 
 
 @judged
-async def preflight(stack: StackName = None) -> bool:
+async def preflight(stack: StackName = None, registry: RegistryName = None) -> bool:
     """Have every node prove that it can pull; exit status 1 if one cannot."""
-    out, settings = console(), (await find_stack(stack)).settings
+    out, settings = console(), (await find_registry(stack, registry)).settings
     async with open_write_door(settings, "registryctl preflight", out.print) as (kube, tunnel):
         verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)
         out.print(await _table(kube, verdicts))
@@ -26,7 +26,7 @@ async def preflight(stack: StackName = None) -> bool:
     pulling = f"{sum(verdict is PULLED for verdict in verdicts.values())} of {len(verdicts)} nodes"
     out.print(f"{pulling} can pull from {settings.endpoints.pull_host} in {kube.where}")
     for fix in sorted({verdict.fix for verdict in failing}):
-        out.print(f"what mends it is {on_stack(fix, settings.stack, settings.component)}")
+        out.print(f"Fix: {on_stack(fix, settings.stack, settings.component)}")
     return not failing
 
 

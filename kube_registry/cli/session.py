@@ -21,12 +21,18 @@ _T = TypeVar("_T")
 def _a_name(given: str | None) -> str | None:
     """Refuse an empty name: an unset variable of a script must not lead to another stack."""
     if given == "":
-        raise typer.BadParameter("--stack takes a name.")
+        raise typer.BadParameter("it takes a name.")
     return given
 
 
 StackName = Annotated[
     str | None, typer.Option(help="Stack of the registry; the selected one if not set.", callback=_a_name)
+]
+
+
+RegistryName = Annotated[
+    str | None,
+    typer.Option("--registry", help="ClusterRegistry that is meant, where the program has several.", callback=_a_name),
 ]
 
 

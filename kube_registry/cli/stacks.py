@@ -14,8 +14,8 @@ from kube_registry.engine.errors import CommandError, ProgramError
 from kube_registry.engine.program import Program
 from kube_registry.errors import on_stack
 from kube_registry.fleet.errors import FleetError
-from kube_registry.fleet.fleet_file import Member, project_name
-from kube_registry.names import REGISTRYCTL, image_urn
+from kube_registry.fleet.fleet_file import Member, has_settings_in_config, project_name
+from kube_registry.names import REGISTRYCTL
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
@@ -36,7 +36,7 @@ _NEEDS_NONE = f"`{REGISTRYCTL} tunnel --kube-context NAME` needs none"
 
 
 async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, folder: Path | None = None) -> Member:
-    """A stack with its settings, as `pulumi` knows it: one of no fleet.
+    """A stack of this repository's program with its settings, as its config has them: one of no fleet.
 
     Args:
         stack: its name; the selected one if None.
@@ -44,11 +44,18 @@ async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, fol
         folder: the program's folder; the current one if None.
 
     Raises:
-        StackError: Pulumi does not return them.
+        StackError: Pulumi does not return them, or the folder has another program.
         SettingsError: they are not right.
     """
-    with _asked(f"stack {stack}" if stack else "the selected stack", folder) as program:
+    with asked(f"stack {stack}" if stack else "the selected stack", folder) as program:
         project = project_name(program.folder)
+        if not has_settings_in_config(program.folder):
+            raise StackError(
+                stack=f"stack {stack}" if stack else "the selected stack",
+                folder=str(program.folder),
+                reason="Pulumi.yaml does not declare kubeContext and images, so its config is not kube-registry's",
+                fix="run this in a checkout of kube-registry; `pulumi preview --diff` shows what this program changes",
+            )
         name = stack or await program.selected()
         config = await program.config(name)
     values = {key: entry["value"] for key, entry in config.items()} | dict(given)
@@ -56,29 +63,8 @@ async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, fol
     try:
         settings = Settings.parse(values, project=project, stack=name, secret=secret)
     except SettingsError as error:
-        raise _from_outside(error, given, stack) from None
+        raise from_outside(error, given, stack) from None
     return Member(name, 1, {}, {}, settings, project)
-
-
-async def deployed_images(stack: str) -> dict[str, str] | None:
-    """The pull references in the outputs of a stack's last update, by the images' names; None if it has none.
-
-    Raises:
-        StackError: Pulumi does not return them.
-    """
-    with _asked(f"stack {stack}") as program:
-        return await program.images(stack)
-
-
-async def deployed_namespaces(stack: str) -> set[str]:
-    """The names of the namespaces that a stack has in its state.
-
-    Raises:
-        StackError: Pulumi does not return the state.
-    """
-    with _asked(f"stack {stack}") as program:
-        resources = await program.resources(stack)
-    return {str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace"}
 
 
 async def pulumi_version() -> str:
@@ -87,14 +73,8 @@ async def pulumi_version() -> str:
     Raises:
         StackError: it cannot be run.
     """
-    with _asked("any stack") as program:
+    with asked("any stack") as program:
         return await program.version()
-
-
-def push_command(stack: Member, images: list[str]) -> str:
-    """The command that builds and pushes images again, whatever Pulumi believes of them."""
-    urns = [shlex.quote(image_urn(stack.project, stack.short_name, image)) for image in images]
-    return " ".join(["pulumi", "up", "--stack", stack.name, *(f"--replace {urn}" for urn in urns)])
 
 
 def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> RegistrySettings:
@@ -112,19 +92,29 @@ def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> Reg
     try:
         return RegistrySettings.parse(config, project="kube-registry", stack="")
     except SettingsError as error:
-        raise _from_outside(error, given, None) from None
+        raise from_outside(error, given, None) from None
 
 
-def _from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
-    """The same error for who is at a command line, where an option was wrong, or the stack is not the selected one."""
+def from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
+    """The same error at a command line, where an option was wrong, or the stack is not the selected one.
+
+    Args:
+        error: about one setting.
+        given: settings that were given as options.
+        stack: name of the stack; None for the selected one.
+    """
     if error.key in given:
         return replace(error, fix=f"use another --{to_snake(error.key).replace('_', '-')}")
     return replace(error, fix=on_stack(error.fix, stack))
 
 
 @contextmanager
-def _asked(stack: str, folder: Path | None = None) -> Iterator[Program]:
-    """The program in a folder, the current one if None, which is asked about a stack in this block.
+def asked(stack: str, folder: Path | None = None) -> Iterator[Program]:
+    """A block in which the program of a folder is asked about a stack.
+
+    Args:
+        stack: the words for it.
+        folder: the program's; the current one if None.
 
     Raises:
         StackError: it does not answer.

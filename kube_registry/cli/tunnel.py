@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from kube_registry.cli.interrupts import until_interrupted
-from kube_registry.cli.session import StackName, console
-from kube_registry.cli.stacks import find_stack, kube_context_settings
+from kube_registry.cli.session import RegistryName, StackName, console
+from kube_registry.cli.stack_registry import find_registry
+from kube_registry.cli.stacks import kube_context_settings
 from kube_registry.cli.tunnel_progress import keep_true, totals, watched
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient, open_client
@@ -32,22 +33,29 @@ def tunnel(
     push_port: Annotated[
         int | None, typer.Option(help="Port on this machine, in place of the setting.", min=1024, max=65535)
     ] = None,
+    registry: RegistryName = None,
 ) -> None:
     """Hold a tunnel to the registry open, to push by hand; Ctrl-C closes it."""
     if "" in (stack, kube_context):  # an unset variable of a script must not lead to another cluster
         raise typer.BadParameter("--stack and --kube-context take a name.")
     if stack and kube_context:
         raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
-    given = {"namespace": namespace, "pushPort": push_port}
-    asyncio.run(_tunnel(stack, kube_context, {key: value for key, value in given.items() if value is not None}))
+    if registry and kube_context:
+        raise typer.BadParameter("--registry names one of a stack; give it or --kube-context, not both.")
+    given: dict[str, object] = {
+        key: each for key, each in (("namespace", namespace), ("pushPort", push_port)) if each is not None
+    }
+    asyncio.run(_tunnel(stack, registry, kube_context, given))
 
 
-async def _tunnel(stack: str | None, kube_context: str | None, given: dict[str, object]) -> None:
+async def _tunnel(stack: str | None, registry: str | None, kube_context: str | None, given: dict[str, object]) -> None:
     out = console()
     opened: Tunnel | None = None
     async with until_interrupted():
         settings = (
-            kube_context_settings(kube_context, given) if kube_context else (await find_stack(stack, given)).settings
+            kube_context_settings(kube_context, given)
+            if kube_context
+            else (await find_registry(stack, registry, given)).settings
         )
         with watched(out) as live:
             say = partial(live.update, refresh=True) if out.is_terminal else out.print

@@ -11,9 +11,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from kube_registry.cli.session import UNBROKEN, StackName, console, judged, table
-from kube_registry.cli.stacks import deployed_images, find_stack, push_command
-from kube_registry.fleet.fleet_file import Member
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
@@ -24,10 +23,10 @@ from kube_registry.spec.endpoints import parse_reference
 
 
 @judged
-async def verify(stack: StackName = None) -> bool:
+async def verify(stack: StackName = None, registry: RegistryName = None) -> bool:
     """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
-    out, of = console(width=UNBROKEN), await find_stack(stack)
-    references = await deployed_images(of.name) or {}
+    out, of = console(width=UNBROKEN), await find_registry(stack, registry)
+    references = await deployed_images(of) or {}
     async with open_client(of.settings) as kube:
         start = time.monotonic()
         with _bar() as begin:
@@ -67,26 +66,31 @@ def _table(found: Verified) -> Table:
     return shown
 
 
-def _fixes(stack: Member, references: Mapping[str, str], found: Verified) -> Iterator[str]:
-    """The commands that fix it: what a registry believes to have it does not take anew, so that goes first."""
+def _fixes(of: StackRegistry, references: Mapping[str, str], found: Verified) -> Iterator[str]:
+    """Return the commands that repair it. The registry does not accept data that it has already, so that is removed."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
-        yield f"what takes it away, so that it can be pushed again, is {in_pod(stack, ['rm', '-rf', *files])}"
+        yield f"what takes it away, so that it can be pushed again, is {in_pod(of, ['rm', '-rf', *files])}"
     damaged = {image.key: image.name for damage in found.damage for image in found.images[damage.part]}
     outputs = {name: parse_reference(text) for name, text in references.items()}
     keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
     if forgotten := [references[name] for name, key in keys.items() if key not in found.known]:
         yield f"the registry does not know {', '.join(forgotten)} any more, which the stack's outputs name"
     if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
-        yield f"what pushes again is {push_command(stack, lacking)}"
+        yield f"what pushes again is {of.push_command(lacking)}"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
-        names, collects = ", ".join(others), f"{REGISTRYCTL} gc --stack {shlex.quote(stack.name)}"
+        names, collects = ", ".join(others), f"{REGISTRYCTL} gc{of.settings.where.stack_option}"
         yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
 
 
-def in_pod(stack: Member, command: list[str]) -> str:
-    """The command that runs another next to the write door; a kubeconfig of the config is in a file meanwhile."""
-    settings, kubeconfig = stack.settings, stack.settings.kubeconfig
+def in_pod(of: StackRegistry, command: list[str]) -> str:
+    """The command that runs another next to the write door; a kubeconfig of the config is in a file meanwhile.
+
+    One in the state of another program's stack has to be written into FILE first.
+    """
+    settings, kubeconfig = of.settings, of.settings.kubeconfig
+    if kubeconfig and is_contents(kubeconfig) and of.deployed:
+        kubeconfig = "FILE"
     of_config = kubeconfig is not None and is_contents(kubeconfig)
     where = [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]
     where += ["--namespace", settings.namespace]
@@ -95,5 +99,5 @@ def in_pod(stack: Member, command: list[str]) -> str:
     words = ["kubectl", "exec", *where, f"deployment/{REGISTRY}", "--container", "write", "--", *command]
     if not of_config:
         return shlex.join(words)
-    get = shlex.join(["pulumi", "config", "get", "kubeconfig", "--stack", stack.name])
+    get = shlex.join(["pulumi", "config", "get", "kubeconfig", "--stack", of.stack])
     return f"(export KUBECONFIG=$(mktemp); {get} > $KUBECONFIG && {shlex.join(words)}; rm $KUBECONFIG)"

@@ -6,7 +6,7 @@ from kube_registry.errors import KubeRegistryError, Where, on_stack, other_port
 class DaemonError(
     KubeRegistryError,
     sentence=(
-        "no Docker daemon answers at {host}: {reason}; start Docker or name another daemon in DOCKER_HOST, "
+        "no Docker daemon answers at {host}: {reason}. Fix: start Docker or name another daemon in DOCKER_HOST, "
         "`docker info` tells when it is right"
     ),
     example={

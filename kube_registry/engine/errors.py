@@ -7,7 +7,7 @@ from kube_registry.errors import KubeRegistryError
 
 class ProgramError(
     KubeRegistryError,
-    sentence="`pulumi` cannot be run: {reason}; install it (https://www.pulumi.com/docs/install/)",
+    sentence="`pulumi` cannot be run: {reason}. Fix: install it (https://www.pulumi.com/docs/install/)",
     example={"reason": "No such file or directory"},
 ):
     """There is no `pulumi` that could run the program."""

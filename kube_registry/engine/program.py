@@ -84,9 +84,10 @@ class Program:
         outputs: dict[str, Any] = json.loads(await self.run("stack", "output", "--json", stack=stack))
         return outputs.get("images")
 
-    async def resources(self, stack: str) -> list[dict[str, Any]]:
-        """The resources in a stack's state."""
-        state: dict[str, Any] = json.loads(await self.run("stack", "export", stack=stack))
+    async def resources(self, stack: str, *, secrets: bool = False) -> list[dict[str, Any]]:
+        """The resources in a stack's state; with secrets as plain text, or encrypted."""
+        shown = ["--show-secrets"] if secrets else []
+        state: dict[str, Any] = json.loads(await self.run("stack", "export", *shown, stack=stack))
         return (state.get("deployment") or {}).get("resources") or []
 
     async def last_message(self, stack: str) -> str | None:

@@ -36,7 +36,7 @@ class FleetError(
 class RunCancelledError(
     KubeRegistryError,
     sentence=(
-        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}; `.venv/bin/python -m "
+        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}. Fix: `.venv/bin/python -m "
         "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
     ),
     example={

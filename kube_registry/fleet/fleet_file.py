@@ -77,6 +77,7 @@ def read_fleet(folder: Path) -> Fleet:
     project = project_name(folder)
     file = folder / FILE
     if not file.exists():
+        prove_own_program(folder)
         raise FleetError(str(file), "", "there is no such file", f"`{REGISTRYCTL} fleet init`")
     written, entries = read_entries(file)
     defaults = _current(file, "defaults", written)
@@ -113,11 +114,40 @@ def project_name(folder: Path) -> str:
     Raises:
         FleetError: there is none.
     """
+    return str(_project(folder)["name"])
+
+
+def has_settings_in_config(folder: Path) -> bool:
+    """Whether the Pulumi program in a folder has its settings in its stacks' config, as this repository's program has.
+
+    Then its Pulumi.yaml declares them. In any other program they are arguments of a ClusterRegistry, and the config is
+    its author's own, even where a key has the name of a setting.
+
+    Raises:
+        FleetError: there is no program.
+    """
+    declared = _project(folder).get("config")
+    keys = {str(key).rpartition(":")[2] for key in declared} if isinstance(declared, Mapping) else set()
+    return keys >= {"kubeContext", "images"}
+
+
+def prove_own_program(folder: Path) -> None:
+    """Check that a fleet can be rolled out from a folder.
+
+    Raises:
+        FleetError: its program is another one, or there is none.
+    """
+    if not has_settings_in_config(folder):
+        problem = "a fleet is made of stacks of kube-registry's own program, and this folder has another one"
+        raise FleetError(str(folder / "Pulumi.yaml"), "", problem, "use `pulumi up --stack NAME` for each stack")
+
+
+def _project(folder: Path) -> Mapping[str, Any]:
     file = folder / "Pulumi.yaml"
     content = read_yaml(file) if file.exists() else None
     if not isinstance(content, Mapping) or not content.get("name"):
         raise FleetError(str(file), "its name", "there is none", "run this in the folder of the program")
-    return str(content["name"])
+    return content
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

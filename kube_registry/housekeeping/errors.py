@@ -25,8 +25,8 @@ class WrittenMeanwhileError(
 class DamagedManifestsError(
     ClusterError,
     sentence=(
-        "{count} manifests of the registry in {where} cannot be read, so nothing is removed; "
-        "`{registryctl} verify{where.stack_option}` names them, and what mends them"
+        "{count} manifests of the registry in {where} cannot be read, so nothing is removed. "
+        "Fix: `{registryctl} verify{where.stack_option}` names them and what corrects each"
     ),
     example={"where": HERE, "count": 1},
 ):

@@ -10,8 +10,8 @@ from kube_registry.names import rbac_name
 class KubeconfigError(
     ClusterError,
     sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
-        "correct it there, or name another file with `pulumi config set kubeconfig FILE`"
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
+        "Fix: correct it there, or name another file with `pulumi config set kubeconfig FILE`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -28,9 +28,9 @@ class KubeconfigError(
 class KubeContextError(
     KubeconfigError,
     sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}; "
-        "choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`. A stack "
-        "that was deployed takes `pulumi up --run-program` after that, once"
+        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
+        "Fix: choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`. A "
+        "stack that was deployed takes `pulumi up --run-program` after that, once"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -44,8 +44,8 @@ class KubeContextError(
 class CredentialPluginError(
     KubeconfigError,
     sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
-        "install it, or correct `exec` of the kube context's user there"
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
+        "Fix: install it, or correct `exec` of the kube context's user there"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -59,8 +59,8 @@ class CredentialPluginError(
 class CredentialPluginFailedError(
     KubeconfigError,
     sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}; "
-        "log in as it asks for, then `{where.kubectl} auth whoami` shows who you are"
+        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
+        "Fix: log in as it asks for, then `{where.kubectl} auth whoami` shows who you are"
     ),
     example={
         "where": HERE,
@@ -73,7 +73,7 @@ class CredentialPluginFailedError(
 
 class UnreachableError(
     ClusterError,
-    sentence="{where} does not answer: {reason}; check the network and that the cluster runs",
+    sentence="{where} does not answer: {reason}. Fix: check the network and that the cluster runs",
     example={"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"},
 ):
     """No answer from the API server."""
@@ -84,8 +84,8 @@ class UnreachableError(
 class CertificateError(
     UnreachableError,
     sentence=(
-        "{where} shows a certificate that is not trusted: {reason}; "
-        "correct `certificate-authority` of this cluster in the kubeconfig"
+        "{where} shows a certificate that is not trusted: {reason}. "
+        "Fix: correct `certificate-authority` of this cluster in the kubeconfig"
     ),
     example={
         "where": HERE,
@@ -123,8 +123,8 @@ class RefusedError(
 class CredentialsError(
     RefusedError,
     sentence=(
-        "{where} does not accept the credentials of this kube context: {reason}; "
-        "log in again, then `{where.kubectl} auth whoami` shows who you are"
+        "{where} does not accept the credentials of this kube context: {reason}. "
+        "Fix: log in again, then `{where.kubectl} auth whoami` shows who you are"
     ),
     example={
         "where": HERE,
@@ -139,9 +139,10 @@ class CredentialsError(
 class ForbiddenError(
     RefusedError,
     sentence=(
-        "{where} does not let {user} {verb} {resource}{inside}; docs/rbac.md says which rights are needed, an "
-        "administrator grants this one with `kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
-        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`"
+        "{where} does not let {user} {verb} {resource}{inside}. Fix: an administrator grants this right with "
+        "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` and "
+        "`kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`; docs/rbac.md lists all "
+        "that are needed"
     ),
     example={
         "where": HERE,

@@ -6,8 +6,8 @@ from kube_registry.errors import HERE, ClusterError
 class LeaseHeldError(
     ClusterError,
     sentence=(
-        "the registry in {where} is in use by {holders}, which was waited for {seconds:.0f} s; "
-        "try again when that has ended"
+        "the registry in {where} is in use by {holders}, which was waited for {seconds:.0f} s. "
+        "Fix: try again when that has ended"
     ),
     example={
         "where": HERE,

@@ -6,8 +6,7 @@ from kube_registry.errors import HERE, ClusterError
 class PreflightError(
     ClusterError,
     sentence=(
-        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built; "
-        "what mends it is {fix}{table}"
+        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built. Fix: {fix}{table}"
     ),
     example={
         "where": HERE,

@@ -8,8 +8,8 @@ from kube_registry.errors import HERE, ClusterError
 class NamespaceTakenError(
     ClusterError,
     sentence=(
-        "{where} is there already and not this stack's; choose another one with `pulumi config set namespace NAME`, "
-        "or, while this stack has no namespace, take it over with `{import_command}`"
+        "{where} is there already and not this stack's. Fix: choose another one with `pulumi config set namespace "
+        "NAME`, or, while this stack has no namespace, take it over with `{import_command}`"
     ),
     example={
         "where": HERE,
@@ -24,8 +24,8 @@ class NamespaceTakenError(
 class HostingTakenError(
     ClusterError,
     sentence=(
-        "{where} has a ConfigMap local-registry-hosting already, which says: {told}; "
-        "leave it alone with `pulumi config set localRegistryHosting false`, or delete it if it is of no use any more"
+        "{where} has a ConfigMap local-registry-hosting already, which says: {told}. "
+        "Fix: leave it alone with `pulumi config set localRegistryHosting false`, or delete it if nothing uses it"
     ),
     example={
         "where": replace(HERE, namespace="kube-public"),
@@ -40,8 +40,8 @@ class HostingTakenError(
 class NodePortError(
     ClusterError,
     sentence=(
-        "node port {node_port} cannot be had in {where}: {reason}; "
-        "`pulumi config set nodePort {proposal}` chooses one that is free"
+        "node port {node_port} cannot be had in {where}: {reason}. "
+        "Fix: `pulumi config set nodePort {proposal}` chooses one that is free"
     ),
     example={
         "where": HERE,
@@ -119,9 +119,9 @@ class RegistryError(
 class VolumeFullError(
     ClusterError,
     sentence=(
-        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling; "
-        "where its storage class lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make "
-        "room"
+        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling. "
+        "Fix: where its storage class lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` "
+        "make room"
     ),
     example={
         "where": HERE,
@@ -170,8 +170,8 @@ class VolumeNotWritableError(
 class ContentMissingError(
     ClusterError,
     sentence=(
-        "the registry in {where} does not hold all of {reference}, which was just pushed: {missing}; "
-        "`pulumi up --replace '{urn}'` pushes it again"
+        "the registry in {where} does not hold all of {reference}, which was just pushed: {missing}. "
+        "Fix: `pulumi up --replace '{urn}'` pushes it again"
     ),
     example={
         "where": HERE,

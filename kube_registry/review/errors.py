@@ -16,7 +16,9 @@ class PreviewError(
 
 class PreviewTooLateError(
     KubeRegistryError,
-    sentence="the preview of stack {stack} took longer than {seconds:.0f} s and was given up; try a longer --deadline",
+    sentence=(
+        "the preview of stack {stack} took longer than {seconds:.0f} s and was given up. Fix: try a longer --deadline"
+    ),
     example={"stack": "prod", "seconds": 300},
 ):
     """Pulumi did not give the preview of a stack in time."""

@@ -35,8 +35,8 @@ class TunnelError(
 class PushPortBusyError(
     TunnelError,
     sentence=(
-        "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}; "
-        "end the program that holds it, or choose another port with `pulumi config set pushPort {other_port}`, by "
+        "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}. "
+        "Fix: end the program that holds it, or choose another port with `pulumi config set pushPort {other_port}`, by "
         "hand with `--push-port {other_port}`"
     ),
     example={"where": HERE, "push_port": 23286, "reason": "Address already in use"},
@@ -52,8 +52,8 @@ class PushPortBusyError(
 class PodGoneError(
     TunnelError,
     sentence=(
-        "the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}; "
-        "push again, a new connection goes to the pod that takes its place"
+        "the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}. "
+        "Fix: push again, a new connection goes to the pod that takes its place"
     ),
     example={
         "where": HERE,

@@ -20,7 +20,7 @@ CONTEXTS = ["kind-eu", "arn:aws:eks:us-east-1:1:cluster/shop", "kind-eu@admin"]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A program's, on a machine that knows three kube contexts."""
-    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\nconfig: {kubeContext: {}, images: {}}\n")
     entries = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in CONTEXTS]
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump({"contexts": entries, "clusters": [], "users": []}))
     return tmp_path

@@ -2,16 +2,13 @@
 
 import asyncio
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import find_stack, kube_context_settings, push_command
-from kube_registry.fleet.fleet_file import Member
-from kube_registry.names import image_urn
+from kube_registry.cli.stacks import find_stack, kube_context_settings
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import Settings
@@ -29,7 +26,8 @@ CONFIG = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "Pulumi.yaml").write_text("name: shop\n")
+    """Of this repository's program, as far as its Pulumi.yaml shows."""
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nconfig: {kubeContext: {type: string}, images: {type: object}}\n")
     return tmp_path
 
 
@@ -131,12 +129,3 @@ class TestKubeContext:
     def test_two_kube_contexts_can_be_pushed_to_at_once(self) -> None:
         ports = {kube_context_settings(name, {}).push_port for name in ("prod", "test")}
         assert len(ports) == 2
-
-
-@pytest.mark.parametrize("name", ["live", "team/shop/live"])
-def test_the_line_that_pushes_again_names_every_lost_image_as_pulumi_does(name: str) -> None:
-    settings = Settings.parse({"kubeContext": "prod", "images": {"app": {}}}, project="shop", stack=name)
-    stack = Member(name, 1, {}, {}, settings, "shop")
-    first, second = (image_urn("shop", "live", image) for image in ("app", "other"))
-    words = shlex.split(push_command(stack, ["app", "other"]))
-    assert words == ["pulumi", "up", "--stack", name, "--replace", first, "--replace", second]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kube_registry.cli.stack_registry import StackRegistry
+from kube_registry.cli.state import DeployedRegistry
 from kube_registry.cli.verify import in_pod
-from kube_registry.fleet.fleet_file import Member
 from kube_registry.spec.settings import Settings
 
 CONTENTS = json.dumps({"users": [{"name": "u", "user": {"token": "s3cr3t"}}]}, indent=1)
@@ -35,10 +36,10 @@ def run(line: str) -> str:
     return subprocess.run(["sh", "-c", line], check=True, capture_output=True, text=True).stdout
 
 
-def stack(kubeconfig: str) -> Member:
+def stack(kubeconfig: str, deployed: DeployedRegistry | None = None) -> StackRegistry:
     config = {"kubeContext": "here", "kubeconfig": kubeconfig, "images": {"app": {}}}
     settings = Settings.parse(config, project="kube-registry", stack="dev")
-    return Member("acme/dev", 1, {}, {}, settings, "kube-registry")
+    return StackRegistry("kube-registry", "acme/dev", settings, deployed)
 
 
 def test_a_kubeconfig_of_the_config_is_in_a_file_while_kubectl_runs_and_not_in_the_line(programs: Path) -> None:
@@ -53,3 +54,12 @@ def test_a_path_is_in_the_line(programs: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KUBECONFIG", "/dev/null")
     run(in_pod(stack("/my/config"), ["ls"]))
     assert (programs / "arguments").read_text().startswith("exec --kubeconfig /my/config --context here ")
+
+
+def test_a_kubeconfig_of_another_program_is_a_file_to_be_named(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+    line = in_pod(stack(CONTENTS, DeployedRegistry("registry", {}, frozenset(), {})), ["ls"])
+    assert "s3cr3t" not in line
+    assert "pulumi" not in line
+    run(line)
+    assert (programs / "arguments").read_text().startswith("exec --kubeconfig FILE --context here ")

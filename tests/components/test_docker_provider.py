@@ -66,7 +66,7 @@ def registered() -> tuple[dict[str, str], dict[str, object]]:
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
-        docker_provider("builder", broken_store(os.environ))
+        docker_provider("builder", broken_store(os.environ), [])
 
     run()
     return monitor.mappings, {name: value for name, value in monitor.inputs.items() if name != "version"}

@@ -2,15 +2,20 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import grpc
 import pytest
 from pulumi.runtime import rpc, settings
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from components.__main__ import package
 from tests.components.test_library import KUBECONFIG
 from tests.components.test_program import PROGRAM
-from tests.fakes.plugin import TOKEN, Plugin, Recorded, RefusedError, serving
+from tests.fakes.plugin import SOON, TOKEN, Plugin, Recorded, RefusedError, serving
 
 IMAGE = {"context": "./app"}
 IMAGES = {"app": IMAGE}
@@ -187,3 +192,18 @@ def test_two_at_once_share_nothing(plugin: Plugin) -> None:
         "cluster": "east",
         "registry-1-cluster": "west",
     }
+
+
+def test_its_folder_starts_as_a_script(tmp_path: Path) -> None:
+    """As Pulumi starts it from a checkout; the consumer's folder may have modules of the same names."""
+    (tmp_path / "components.py").write_text("raise SystemExit('that of the consumer')")
+    command = [sys.executable, str(PROGRAM.parent / "components"), "127.0.0.1:1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{int(running.stdout.readline())}") as channel:
+                ask = provider_pb2_grpc.ResourceProviderStub(channel).GetSchema
+                answer = ask(provider_pb2.GetSchemaRequest(), timeout=SOON)
+        finally:
+            running.terminate()
+    assert set(json.loads(answer.schema)["resources"]) == {TOKEN}

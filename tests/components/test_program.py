@@ -113,22 +113,28 @@ def secret_keys() -> list[str]:
     return []
 
 
-def ours() -> object:
-    return runpy.run_path(str(PROGRAM), run_name="__main__")
+def ours() -> None:
+    """Run the program, and return none of its names: Pulumi would make outputs of them, which Python 3.14 refuses."""
+    runpy.run_path(str(PROGRAM), run_name="__main__")
 
 
 @contextmanager
 def described(
-    monitor: Monitor, config: dict[str, str], secret_keys: Sequence[str] = (), program: Callable[[], object] = ours
+    monitor: Monitor,
+    config: dict[str, str],
+    secret_keys: Sequence[str] = (),
+    program: Callable[[], object] = ours,
+    *,
+    preview: bool = True,
 ) -> Iterator[None]:
-    """Run a program in preview; what a monitor has recorded can be looked at until the end."""
+    """Run a program; what a monitor has recorded can be looked at until the end."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # of a program that fails, every output has the error that `run` raises
     asyncio.set_event_loop(loop)  # which Pulumi's test decorator expects to find
     before = settings.SETTINGS
     settings.ROOT.set(None)  # the stack that an earlier program of this process registered has another name
     mocks.set_mocks(
-        Engine(), project="kube-registry", stack="dev", preview=True, monitor=monitor, organization="organization"
+        Engine(), project="kube-registry", stack="dev", preview=preview, monitor=monitor, organization="organization"
     )
     pulumi.runtime.set_all_config(config, list(secret_keys))
 

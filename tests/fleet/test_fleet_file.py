@@ -29,7 +29,7 @@ stacks:
 
 
 def written(folder: Path, text: str) -> Path:
-    (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\nconfig: {kubeContext: {}, images: {}}\n")
     (folder / "fleet.yaml").write_text(text)
     return folder
 
@@ -186,6 +186,13 @@ class TestRead:
         corrected = LEAST.replace("{name: eu", "{pushPort: 20000, name: eu").replace("{name: us", f"{{{line}, name: us")
         us, _ = read_fleet(written(tmp_path, corrected)).members
         assert us.settings.push_port == 20001
+
+    def test_without_a_file_another_program_is_told_that_it_has_no_fleet(self, tmp_path: Path) -> None:
+        (tmp_path / "Pulumi.yaml").write_text("name: shop\nconfig: {kubeContext: {}}\n")
+        with pytest.raises(FleetError) as raised:
+            read_fleet(tmp_path)
+        assert raised.value.file == str(tmp_path / "Pulumi.yaml")
+        assert "registryctl fleet init" not in str(raised.value)
 
     def test_without_a_file_the_command_that_is_printed_writes_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

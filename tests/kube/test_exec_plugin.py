@@ -173,7 +173,7 @@ class TestRefresh:
             async with open_client(settings(file)) as kube:
                 program.does("echo 'session expired, log in' >&2; exit 3")
                 api.accepts = lambda _: False
-                with pytest.raises(CredentialPluginFailedError, match="status 3: session expired, log in; "):
+                with pytest.raises(CredentialPluginFailedError, match=r"status 3: session expired, log in\. "):
                     await kube.get("/version")
 
 
@@ -213,7 +213,7 @@ class TestFailures:
         ("script", "words"),
         [
             ("echo 'Unable to locate credentials.\n Run aws login' >&2; exit 255", "status 255: Unable to locate cred"),
-            ("exit 1", "ended with status 1: no word why; log in as it asks for"),
+            ("exit 1", "ended with status 1: no word why. Fix: log in as it asks for"),
             ("kill -9 $$", "ended with status -9"),
             ("echo hello", f"answered no {V1BETA1} ExecCredential"),
             ("echo '[]'", f"answered no {V1BETA1} ExecCredential"),
@@ -281,7 +281,7 @@ class TestFailures:
     async def test_one_that_is_missing_is_named_with_the_hint_how_to_install_it(self, tmp_path: Path) -> None:
         error = await failure(tmp_path, user(command="no-such-plugin", installHint="get it\nfrom somewhere"))
         assert type(error) is CredentialPluginError
-        assert "its credential plugin no-such-plugin is missing (get it from somewhere); install it" in str(error)
+        assert "its credential plugin no-such-plugin is missing (get it from somewhere). Fix: install it" in str(error)
 
     async def test_one_that_may_not_be_run_is_named(self, tmp_path: Path, program: Program) -> None:
         (program.folder / "plugin").write_text("#!/bin/sh\n")

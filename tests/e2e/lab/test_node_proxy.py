@@ -144,7 +144,7 @@ class TestWithout:
         assert row[2:6] == ["nftables", "refused", "on", "loopback:"]
         assert f"{by_iptables.name} " not in text
         assert "1 of 2 nodes cannot pull" in text
-        assert f"what mends it is `pulumi config --stack {NAME} set exposure nodeProxy`" in text
+        assert f"Fix: `pulumi config --stack {NAME} set exposure nodeProxy`" in text
         assert "docker:index/image:Image" not in {resource["type"] for resource in program.state()["resources"]}
         assert seconds < REFUSED_SECONDS
 

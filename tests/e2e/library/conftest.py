@@ -27,6 +27,11 @@ def run(command: Sequence[object]) -> None:
     subprocess.run([str(word) for word in command], check=True, timeout=240)
 
 
+def ctl(virtualenv: Path, program: Program, *words: str) -> "subprocess.CompletedProcess[str]":
+    """A verb of the wheel's registryctl, for a program's stack."""
+    return program.run(str(virtualenv / "bin" / "registryctl"), *words, "--stack", program.stack.name)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel."""
@@ -75,5 +80,18 @@ def yaml_program(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFac
     host = tool("pulumi-language-yaml").parent
     made = new_program(lab, checkout, checkout / "yaml", PATH=f"{host}:{lab.env['PATH']}")
     made.configure(kubeContext=lab.cluster.kube_context)
+    yield made
+    made.stack.destroy()
+
+
+@pytest.fixture(scope="module")
+def library(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """examples/library, which runs on the wheel."""
+    checkout = tmp_path_factory.mktemp("library")
+    folder = checkout / "library"
+    shutil.copytree(CHECKOUT / "examples" / "library", folder)
+    (folder / ".venv").symlink_to(installed)
+    made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
+    made.configure(clusterFile=str(lab.cluster.kubeconfig))
     yield made
     made.stack.destroy()

@@ -1,14 +1,9 @@
 """examples/library from the installed wheel: the cluster's kubeconfig is an output that no first preview knows."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from kube_registry.spec.endpoints import parse_reference
-from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
-from tests.e2e.library.conftest import python_of
+from tests.e2e.conftest import Lab, Program
 
 pytestmark = pytest.mark.lab
 
@@ -16,18 +11,6 @@ STACK, OBJECTS, IMAGES = 1, 6, 1
 COMPONENTS = ("Cluster", "ClusterRegistry", "RegistryImage")
 PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
 EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
-
-
-@pytest.fixture(scope="module")
-def library(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    checkout = tmp_path_factory.mktemp("library")
-    folder = checkout / "library"
-    shutil.copytree(CHECKOUT / "examples" / "library", folder)
-    (folder / ".venv").symlink_to(installed)
-    made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
-    made.configure(clusterFile=str(lab.cluster.kubeconfig))
-    yield made
-    made.stack.destroy()
 
 
 def web_pods(lab: Lab) -> list[str]:

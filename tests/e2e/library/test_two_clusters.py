@@ -8,7 +8,7 @@ import pytest
 
 from kube_registry.spec.endpoints import parse_reference
 from tests.e2e.conftest import Lab, Program, new_program
-from tests.e2e.library.conftest import python_of
+from tests.e2e.library.conftest import ctl, python_of
 from tests.e2e.pulls import pulled
 
 pytestmark = pytest.mark.lab
@@ -77,6 +77,16 @@ class TestLife:
             assert f"::{name}-builder::" in image["provider"]
             hooks = [hook for bound in image["resourceHooks"].values() for hook in bound]
             assert {hook.partition(":")[0] for hook in hooks} == {name}
+
+    def test_registryctl_works_on_the_one_that_is_named(self, installed: Path, program: Program) -> None:
+        refused = ctl(installed, program, "images")
+        assert refused.returncode == 1
+        assert "east, west" in refused.stderr
+        for name in ("east", "west"):
+            done = ctl(installed, program, "doctor", "--registry", name)
+            assert (done.returncode, done.stderr) == (0, ""), done.stdout
+            reference = ctl(installed, program, "reference", "--registry", name).stdout.strip()
+            assert reference == program.output(name).partition("@")[0]
 
     def test_nothing_changed_changes_nothing(self, program: Program) -> None:
         assert program.up() == {"same": EVERYTHING}

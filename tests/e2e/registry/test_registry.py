@@ -75,7 +75,7 @@ def told(lab: Lab) -> Any:  # noqa: ANN401 - a ConfigMap's data
 class TestHosting:
     def test_what_somebody_else_tells_is_left_alone(self, lab: Lab, retained: Program, foreign: dict[str, str]) -> None:
         text = retained.failing_up()
-        assert 'which says: host: "localhost:5000"; leave it alone with' in text
+        assert 'which says: host: "localhost:5000". Fix: leave it alone with' in text
         retained.paste(commands_of(text, "localRegistryHosting"))
         retained.up()
         assert told(lab) == foreign

@@ -1,0 +1,99 @@
+"""The registries in a stack's state, as `pulumi stack export --show-secrets` prints it.
+
+components/kept.py writes what is read here.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REGISTRY_TYPE = "kube-registry:index:ClusterRegistry"
+IMAGE_TYPE = "kube-registry:index:RegistryImage"
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""Key of what is no plain value in a state; beside it a secret has its value as JSON (pulumi sdk/go/common/resource,
+`SigKey`, and apitype, `SecretV1`)."""
+
+
+@dataclass(frozen=True)
+class DeployedImage:
+    """An image, as the last update has left it.
+
+    Args:
+        urn: of its build and push.
+        repository: its repository in the registry.
+        reference: its pull reference.
+        build: how it is built, by the keys of a config, and its platform.
+    """
+
+    urn: str
+    repository: str
+    reference: str
+    build: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DeployedRegistry:
+    """A registry, as the last update has left it.
+
+    Args:
+        name: of its component.
+        settings: by their keys in a config; empty if no update has got that far.
+        namespaces: names of the namespaces that it made.
+        images: by the names of their components; by the whole URN where two have the same.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    namespaces: frozenset[str]
+    images: Mapping[str, DeployedImage]
+
+
+def registries(resources: Sequence[Mapping[str, Any]]) -> list[DeployedRegistry]:
+    """Return the registries in a state, by name.
+
+    Args:
+        resources: those of the state, with secrets as plain text.
+    """
+    present = [each for each in resources if not each.get("delete")]  # what a replacement has yet to delete
+    found = [_registry(each, present) for each in present if each["type"] == REGISTRY_TYPE]
+    return sorted(found, key=lambda each: each.name)
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - an output is of any type
+    """Return an output with its secrets as plain values."""
+    if isinstance(value, Mapping):
+        if _SIGNATURE in value:
+            return plain(json.loads(value["plaintext"])) if "plaintext" in value else None
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _registry(component: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]) -> DeployedRegistry:
+    urn = component["urn"]
+    children = [each for each in resources if each.get("parent") == urn]
+    namespaces = (str(each.get("id")) for each in children if each["type"] == "kubernetes:core/v1:Namespace")
+    images = list(_images(urn, resources))
+    names = Counter(_name(component_urn) for component_urn, _ in images)
+    return DeployedRegistry(
+        _name(urn),
+        plain(component.get("outputs") or {}).get("settings") or {},
+        frozenset(namespaces),
+        {_name(each) if names[_name(each)] == 1 else each: image for each, image in images},
+    )
+
+
+def _images(registry: str, resources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, DeployedImage]]:
+    """The URN of each image's component, and the image, if it has been pushed."""
+    built = {each.get("parent"): each["urn"] for each in resources if each["type"] == "docker:index/image:Image"}
+    for component in resources:
+        outputs = plain(component.get("outputs") or {})
+        if component["type"] == IMAGE_TYPE and outputs.get("registry") == registry and component["urn"] in built:
+            urn, repository = component["urn"], outputs["repository"]
+            yield urn, DeployedImage(built[urn], repository, outputs["reference"], outputs["build"])
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
