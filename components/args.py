@@ -79,7 +79,7 @@ class ClusterRegistryArgs(TypedDict, total=False):
     node_port: int
     """Port of the registry on every node, in the cluster's node port range."""
     push_port: int
-    """Port on this machine to push images to; derived from project and stack if not set."""
+    """Port on this machine to push images to; derived from project, stack and name if not set."""
     claim: ClaimArgs
     """The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set."""
     registry_image: str

@@ -55,11 +55,11 @@ def test_another_port_is_one() -> None:
     [
         ("its Deployment is scaled to 0", "`pulumi up --stack dev`"),
         (
-            "pod registry-1 has no node: 0/2 nodes are available: 2 node(s) had untolerated taint(s).",
+            "pod registry-1 is not scheduled: 0/2 nodes are available: 2 node(s) had untolerated taint(s).",
             "`pulumi config --stack dev set --path 'pod.tolerations[0].operator' Exists`",
         ),
         (
-            "pod registry-1 has no node: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
+            "pod registry-1 is not scheduled: 0/2 nodes are available: 2 didn't match Pod's node affinity/selector.",
             "`kubectl --context my-context get nodes --show-labels`",
         ),
         ("its claim registry has no volume", "correct that, then `pulumi up --stack dev`"),

@@ -1,1 +1,1 @@
-"""The Kubernetes API of one cluster: how it is reached, what it refuses, the objects read from it."""
+"""Client of one cluster's Kubernetes API: connections, credentials, errors, and the objects read from it."""

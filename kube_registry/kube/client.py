@@ -1,7 +1,7 @@
-"""The Kubernetes API of one cluster: asked with the stack's credentials, its failures told as ours.
+"""Client of one cluster's Kubernetes API; it uses the stack's credentials and raises this project's errors.
 
-Objects are plain JSON, because the few fields that are read here need no model classes. What is asked for, and what
-the answer means, is up to the callers.
+Objects are plain JSON, because the few fields that are read need no model classes. Callers choose the requests and
+interpret the responses.
 """
 
 import json
@@ -19,7 +19,7 @@ from kube_registry.foreign_json import read_json
 from kube_registry.kube.connection import Access, Session, open_access
 from kube_registry.kube.errors import CredentialsError, RefusedError
 from kube_registry.kube.retries import kube_patience, retried
-from kube_registry.kube.translate import refusal, translated, words_of
+from kube_registry.kube.translate import message_of, refusal, translated
 from kube_registry.spec.settings import ClusterAddress
 
 Query = Mapping[str, str | Sequence[str]]
@@ -27,43 +27,43 @@ Query = Mapping[str, str | Sequence[str]]
 logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
 
 _APPLY = {"fieldManager": "kube-registry", "force": "true"}
-"""Who we are to the API server where we own fields of an object, and that we take them from others."""
+"""Query of a server-side apply: the field manager, which takes fields over from other managers."""
 
 _APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
 
 T = TypeVar("T")
 
 
-def _an_object(data: bytes) -> dict[str, Any]:
+def _json_object(data: bytes) -> dict[str, Any]:
     found = read_json(data)
     if not isinstance(found, dict):
-        raise ValueError("it answers no object")  # noqa: TRY004 - what it sends is wrong, not what we do
+        raise ValueError("the response is not a JSON object")  # noqa: TRY004 - the response is wrong, not our code
     return found
 
 
 @dataclass(frozen=True)
 class KubeClient:
-    """Open connections to one API server; `open_client` makes it and closes it.
+    """Open connections to one API server; `open_client` creates and closes it.
 
-    Any method may also raise UnreachableError, if there is no answer within REQUEST_SECONDS or one that no API server
-    gives, and KubeconfigError, if credentials have expired and cannot be renewed. A request that fails in a way that
-    passes by itself is sent again (retries.py), as is the upgrade to a WebSocket.
+    Any method may also raise UnreachableError, if no response arrives within REQUEST_SECONDS or the response is not
+    from an API server, and KubeconfigError, if the credentials have expired and cannot be renewed. A request with a
+    transient failure is retried (retries.py), and so is the upgrade to a WebSocket.
 
     Args:
         access: connections and credentials.
-        ends: when requests are sent again no more, by time.monotonic(); None for PATIENCE_SECONDS after each begins.
+        ends: time.monotonic() after which no request is retried; None for PATIENCE_SECONDS after each request starts.
     """
 
     access: Access
     ends: float | None = None
 
     def until(self, ends: float) -> Self:
-        """Return the same client for a wait that ends then, by time.monotonic()."""
+        """Return the same client, with retries until a time of time.monotonic()."""
         return replace(self, ends=ends)
 
     @property
     def once(self) -> Self:
-        """The same client for callers that try again themselves: every request is sent once."""
+        """The same client without retries, for callers that retry themselves."""
         return self.until(0.0)
 
     @property
@@ -72,30 +72,30 @@ class KubeClient:
         return self.access.where
 
     def path(self, kind: str, name: str = "", *, group: str = "", namespace: str = "") -> str:
-        """Return the API path of all objects of a kind in a namespace, or of one of them.
+        """Return the API path of all objects of a kind in a namespace, or of one object.
 
         Args:
-            kind: in the plural.
-            name: the object's, with what follows it in the path; empty for all.
+            kind: plural name of the kind.
+            name: name of the object, with the rest of the path; empty for the collection.
             group: API group and version; empty for core/v1.
-            namespace: the registry's if empty.
+            namespace: the namespace; empty for the registry's.
         """
         api = f"/apis/{group}" if group else "/api/v1"
         return f"{api}/namespaces/{namespace or self.where.namespace}/{kind}{f'/{name}' if name else ''}"
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
-        """The JSON object that a GET of an API path answers.
+        """Return the JSON object at an API path.
 
         Raises:
-            RefusedError: an answer, but not the object.
+            RefusedError: the API server refused the request.
         """
-        return await self.send(_an_object, "GET", path, query=query)
+        return await self.send(_json_object, "GET", path, query=query)
 
     async def find(self, path: str) -> dict[str, Any] | None:
-        """The JSON object at an API path; None if there is none.
+        """Return the JSON object at an API path; None if there is none.
 
         Raises:
-            RefusedError: an answer, but not the object.
+            RefusedError: the API server refused the request for another reason.
         """
         try:
             return await self.get(path)
@@ -105,51 +105,55 @@ class KubeClient:
             raise
 
     async def text(self, path: str) -> str:
-        """The text that a GET of an API path answers, where the API server passes on what another program says.
+        """Return the text at an API path that the API server proxies to another program.
 
         Raises:
-            RefusedError: an answer, but not the text.
+            RefusedError: the API server refused the request.
         """
         return await self.send(bytes.decode, "GET", path)
 
     async def create(self, path: str, made: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
-        """Create an object in the collection at an API path; what became of it.
+        """Create an object in the collection at an API path, and return the created object.
 
         Args:
-            path: of the collection.
+            path: path of the collection.
             made: the object.
-            repeatable: whether to send it again after an answer that was lost: either nothing is stored, or the caller
-                takes status 409 as well as the object, because the first request may have created it.
+            repeatable: whether to retry after a lost response. Allowed if nothing is stored, or if the caller accepts
+                status 409 too, because the first request may have created the object.
 
         Raises:
-            RefusedError: it may not be made.
+            RefusedError: the API server refused to create it.
         """
-        return await self.send(_an_object, "POST", path, body=made, repeatable=repeatable)
+        return await self.send(_json_object, "POST", path, body=made, repeatable=repeatable)
 
     async def replace(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
-        """Put an object in the place of the one at an API path, of its resourceVersion if that is given; return it.
+        """Replace the object at an API path, and return the stored object.
+
+        Args:
+            path: path of the object.
+            made: the object; if it has a resourceVersion, only that version is replaced.
 
         Raises:
-            RefusedError: it may not be; with status 409 if it is of another version by now.
+            RefusedError: the API server refused the change; with status 409 if the resourceVersion has changed.
         """
-        return await self.send(_an_object, "PUT", path, body=made)
+        return await self.send(_json_object, "PUT", path, body=made)
 
     async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
-        """Make the object at an API path what is wanted, whether it is there or not (server-side apply).
+        """Create or update the object at an API path (server-side apply).
 
         Raises:
-            RefusedError: it may not be made so.
+            RefusedError: the API server refused the change.
         """
-        await self.send(_an_object, "PATCH", path, query=_APPLY, headers=_APPLY_PATCH, body=wanted)
+        await self.send(_json_object, "PATCH", path, query=_APPLY, headers=_APPLY_PATCH, body=wanted)
 
     async def delete(self, path: str) -> None:
-        """Delete the object at an API path at once; one that is gone already is fine.
+        """Delete the object at an API path without a grace period; idempotent.
 
         Raises:
-            RefusedError: it may not be deleted.
+            RefusedError: the API server refused the deletion.
         """
         try:
-            await self.send(_an_object, "DELETE", path, query={"gracePeriodSeconds": "0"})
+            await self.send(_json_object, "DELETE", path, query={"gracePeriodSeconds": "0"})
         except RefusedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -166,21 +170,21 @@ class KubeClient:
         request: str = "",
         repeatable: bool = True,
     ) -> T:
-        """Send a request, and return what `read` makes of its answer.
+        """Send a request, and return its response as `read` parses it.
 
         Args:
-            read: raises ValueError where no API server has written the answer.
-            method: of HTTP.
-            path: of the API.
-            query: parameters.
-            headers: besides those that say who asks.
+            read: parses the response; raises ValueError if the response is not from an API server.
+            method: HTTP method.
+            path: API path.
+            query: query parameters.
+            headers: headers to add to those that authenticate.
             body: a JSON object.
-            request: what errors call it; method and path if empty.
-            repeatable: whether it does no harm if it is carried out twice.
+            request: name of the request in errors; method and path if empty.
+            repeatable: whether the request may be carried out twice without harm.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
-            RefusedError: an answer with a status other than 2xx.
+            UnreachableError: no response within REQUEST_SECONDS, or a response that is not from an API server.
+            RefusedError: a response with a status other than 2xx.
         """
 
         async def send(session: Session) -> T:
@@ -189,35 +193,35 @@ class KubeClient:
                 self.url(path, query or {}),
                 headers={**session.headers, "Content-Type": "application/json", **(headers or {})},
                 data=None if body is None else json.dumps(body),
-                **session.way,
+                **session.route,
             )
             content = await answer.read()
             if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                words = words_of(content) or answer.reason or "no reason given"
-                raise refusal(self.where, sent, answer.status, words, answer.headers)
+                message = message_of(content) or answer.reason or "no reason given"
+                raise refusal(self.where, sent, answer.status, message, answer.headers)
             return read(content)
 
         sent = request or f"{method} {path}"
         return await self.ask(sent, send, repeatable=repeatable)
 
     async def ask(self, request: str, send: Callable[[Session], Awaitable[T]], *, repeatable: bool) -> T:
-        """Have something sent, again while its failures pass by themselves.
+        """Send a request, and retry it while its failures are transient.
 
         Args:
-            request: what errors call it.
-            send: sends it by a session, and returns what comes of it.
-            repeatable: whether it does no harm if it is carried out twice.
+            request: name of the request in errors.
+            send: sends the request through a session, and returns the result.
+            repeatable: whether the request may be carried out twice without harm.
 
         Raises:
-            UnreachableError: no answer within REQUEST_SECONDS, or one that no API server gives.
-            RefusedError: it was refused.
+            UnreachableError: no response within REQUEST_SECONDS, or a response that is not from an API server.
+            RefusedError: the API server refused the request.
         """
         return await retried(
             partial(self._ask_once, request, send), partial(kube_patience, repeatable=repeatable), ends=self.ends
         )
 
     async def _ask_once(self, request: str, send: Callable[[Session], Awaitable[T]]) -> T:
-        """Send a request; once more if its credentials are not accepted and there are others by now, as client-go."""
+        """Send a request; repeat it once with renewed credentials if they were not accepted, as client-go does."""
         session = await self.access.session()
         try:
             async with translated(self.where, request):
@@ -236,10 +240,10 @@ class KubeClient:
 
 @asynccontextmanager
 async def open_client(settings: ClusterAddress) -> AsyncIterator[KubeClient]:
-    """A client of the stack's cluster, closed at the end.
+    """Open a client of the stack's cluster, and close it at the end.
 
     Raises:
-        KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
+        KubeconfigError: the kubeconfig, the kube context or its credentials cannot be used.
     """
     async with open_access(settings) as access:
         yield KubeClient(access)

@@ -1,6 +1,6 @@
-"""The way to one API server: the stack's kube context, or a pod's service account, made into open connections.
+"""Open connections to one API server, from the stack's kube context or a pod's service account.
 
-The meaning of a kubeconfig's fields is kubernetes_asyncio's, as far as they do not change with time.
+kubernetes_asyncio interprets those fields of a kubeconfig that do not change with time.
 """
 
 import asyncio
@@ -23,40 +23,40 @@ from kube_registry.kube.credentials import Credential, CredentialSource, imperso
 from kube_registry.kube.exec_plugin import credential_plugin
 from kube_registry.kube.http_proxy import proxy_for
 from kube_registry.kube.kubeconfig import Fields, KubeContext, read, usable
-from kube_registry.kube.transport import Headers, open_pool, way
+from kube_registry.kube.transport import Headers, open_pool, route
 from kube_registry.names import IN_CLUSTER, USER_AGENT
 from kube_registry.spec.settings import ClusterAddress
 
 _LOGIN = re.compile("//[^/]*@")
-"""A name and a password within a URL, which no error may repeat."""
+"""User name and password in a URL, which errors must not show."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What one request goes through, and what it shows there.
+    """Connection pool and credential of one request.
 
     Args:
         pool: the open connections.
-        way: aiohttp's arguments for the way there: an HTTP proxy, and the name that the certificate must have.
-        credential: who asks.
+        route: aiohttp's arguments for each request: an HTTP proxy, and the name that the certificate must have.
+        credential: the credential that the request authenticates with.
     """
 
     pool: aiohttp.ClientSession
-    way: Mapping[str, Any]
+    route: Mapping[str, Any]
     credential: Credential
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that says who asks, unless the certificate does."""
+        """The header Authorization; empty if a client certificate authenticates."""
         authorization = self.credential.authorization
         return {"Authorization": authorization} if authorization else {}
 
 
 @dataclass
 class Access:
-    """Open connections and credentials for one API server; `open_access` makes it and closes it.
+    """Open connections and credentials for one API server; `open_access` creates and closes it.
 
-    A new client certificate gets new connections. The old ones stay until the end: a push may be on its way there.
+    A new client certificate needs new connections. The old ones stay open until the end, because a push may use them.
     """
 
     where: Where
@@ -65,19 +65,19 @@ class Access:
     headers: Headers
     opened: AsyncExitStack
     _last: Session | None = None
-    _one_asks: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def session(self, refused: Session | None = None) -> Session:
-        """Return the session for the next request; its credential is asked for only if there is none that is good.
+        """Return the session for the next request; get a new credential only if the last one has expired.
 
         Args:
-            refused: a session whose credential the API server did not accept. The credential of the one that is
-                returned is the same if there is no other.
+            refused: a session whose credential the API server did not accept. The returned session has the same
+                credential if there is no other.
 
         Raises:
-            KubeconfigError: there are no credentials to be had.
+            KubeconfigError: no credential can be obtained.
         """
-        async with self._one_asks:
+        async with self._renewing:
             last = self._last
             if (
                 last
@@ -92,16 +92,16 @@ class Access:
                 else:
                     pool = open_pool(self.configuration, credential.certificate, self.headers)
                     self.opened.push_async_callback(pool.close)
-                    self._last = Session(pool, way(self.configuration), credential)
+                    self._last = Session(pool, route(self.configuration), credential)
                 return self._last
 
 
 @asynccontextmanager
 async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
-    """The way to the stack's cluster, with credentials at hand, closed at the end.
+    """Connect to the stack's cluster with valid credentials, and close the connections at the end.
 
     Raises:
-        KubeconfigError: the kubeconfig, its kube context or that one's credentials cannot be used.
+        KubeconfigError: the kubeconfig, the kube context or its credentials cannot be used.
     """
     where = settings.where
     with usable(where):
@@ -124,15 +124,15 @@ async def open_access(settings: ClusterAddress) -> AsyncIterator[Access]:
 
 
 def _service_account(configuration: Configuration) -> CredentialSource:
-    """The pod's own way to its API server.
+    """Return the credential source of the pod's service account, and configure the pod's API server.
 
     Raises:
-        ConfigException: this is no pod.
+        ConfigException: this program does not run in a pod.
     """
     try:
         load_incluster_config(configuration, try_refresh_token=False)
     except ConfigException as error:
-        raise ConfigException(f"it means a pod's service account, and this is no pod: {error}") from error
+        raise ConfigException(f"it stands for a pod's service account, but this is not a pod: {error}") from error
     return partial(read_token, Path(SERVICE_TOKEN_FILENAME))
 
 
@@ -142,18 +142,18 @@ _KINDS: Mapping[str, type[bool | str]] = {
     "tls-server-name": str,
     "proxy-url": str,
 }
-_WORDS = {bool: "neither true nor false", str: "no text"}
+_WORDS = {bool: "neither true nor false", str: "not a string"}
 
 
 async def _load(configuration: Configuration, context: KubeContext) -> None:
-    """Let kubernetes_asyncio read all that does not change with time."""
+    """Fill in the configuration by kubernetes_asyncio, from the fields that do not change with time."""
     server = context.cluster.get("server")
     if not isinstance(server, str):
-        raise ConfigException("its cluster names no server")
+        raise ConfigException("its cluster has no server")
     for name, kind in _KINDS.items():
         if not isinstance(context.cluster.get(name, kind()), kind):
             raise ConfigException(f"{name} of its cluster is {_WORDS[kind]}")
-    user = {name: value for name, value in context.user.items() if name not in _ASKED_FOR}
+    user = {name: value for name, value in context.user.items() if name not in _DYNAMIC}
     if "username" in user or "password" in user:
         user = {"username": "", "password": "", **user}
     provider = context.user.get("auth-provider")
@@ -173,21 +173,22 @@ async def _load(configuration: Configuration, context: KubeContext) -> None:
 
 
 def _source(configuration: Configuration, context: KubeContext) -> CredentialSource:
-    """Where the credentials come from, as for kubectl.
+    """Return the source of the credentials, as kubectl chooses it.
 
-    A token file counts before a token, and both before a plugin (client-go, plugin/pkg/client/auth/exec/exec.go,
-    UpdateTransportConfig). None are shown without TLS, where everybody could read them.
+    A token file takes precedence over a token, and both over a plugin (client-go,
+    plugin/pkg/client/auth/exec/exec.go, UpdateTransportConfig). No credentials are sent without TLS, where anyone
+    could read them.
     """
     if not configuration.host.startswith("https://"):
-        return partial(_written_down, None)
-    if context.user.get("exec") and not any(context.user.get(name) for name in _BEFORE_A_PLUGIN):
+        return partial(_static, None)
+    if context.user.get("exec") and not any(context.user.get(name) for name in _OVERRIDES_PLUGIN):
         return credential_plugin(context)
     if context.user.get("tokenFile"):
         return partial(read_token, Path(context.user["tokenFile"]), context.user.get("token"))
-    return partial(_written_down, configuration.api_key.get("BearerToken"))
+    return partial(_static, configuration.api_key.get("BearerToken"))
 
 
-_BEFORE_A_PLUGIN = (
+_OVERRIDES_PLUGIN = (
     "token",
     "tokenFile",
     "username",
@@ -195,22 +196,22 @@ _BEFORE_A_PLUGIN = (
     "client-certificate",
     "client-certificate-data",
 )
-_ASKED_FOR = ("exec", "tokenFile", "auth-provider")
+_DYNAMIC = ("exec", "tokenFile", "auth-provider")
 
 
-async def _written_down(authorization: str | None) -> Credential:
+async def _static(authorization: str | None) -> Credential:
     return Credential(authorization.strip() if authorization else None)
 
 
 def _id_token(provider: Fields) -> str:
-    """The token that kubectl got by the only kind of auth provider that it still knows, and wrote down.
+    """Return the token that kubectl stored for the auth provider oidc, the only one that it still supports.
 
     Raises:
-        ConfigException: it is of another kind, or kubectl has not got one.
+        ConfigException: the auth provider is another one, or kubectl has stored no token yet.
     """
     if provider.get("name") != "oidc":
-        raise ConfigException(f"its user has the auth provider {provider.get('name')}, `exec` is what took its place")
+        raise ConfigException(f"its user has the auth provider {provider.get('name')}, which `exec` has replaced")
     token = (provider.get("config") or {}).get("id-token")
     if not token:
-        raise ConfigException("its user has the auth provider oidc and no id-token yet, any kubectl command gets one")
+        raise ConfigException("its user has the auth provider oidc, but no id-token yet; any kubectl command gets one")
     return str(token)

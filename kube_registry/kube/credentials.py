@@ -1,6 +1,6 @@
-"""What the API server is shown of who asks, and when another credential has to be asked for.
+"""Credentials for the API server, and when to renew them.
 
-kubernetes_asyncio reads credentials once; a push may outlast them, and an open tunnel outlasts them by far.
+kubernetes_asyncio reads credentials once. A push may outlast them, and an open tunnel usually does.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ TOKEN_FILE_SECONDS = 60.0
 """How long a token is used before its file is read again, as in client-go (transport/token_source.go)."""
 
 AHEAD_SECONDS = 60.0
-"""How long before its end a credential is replaced."""
+"""How long before a credential expires it is renewed."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Credential:
     Args:
         authorization: value of the header Authorization.
         certificate: a client certificate and its key, both PEM.
-        refresh_at: when another one is asked for, in seconds since the epoch.
+        refresh_at: when to renew it, in seconds since the epoch.
     """
 
     authorization: str | None = field(default=None, repr=False)
@@ -38,21 +38,21 @@ class Credential:
 
 
 CredentialSource = Callable[[], Awaitable[Credential]]
-"""Where credentials come from; the same one every time where they are simply written down."""
+"""Returns the current credential; always the same one if the kubeconfig holds it."""
 
 
 def refresh_at(expires: datetime) -> float:
-    """When to replace a credential, in seconds since the epoch: ahead of its end, but not in its first half."""
+    """Return when to renew a credential, in seconds since the epoch: before it expires, but not in its first half."""
     now, end = time.time(), expires.timestamp()
     return end - min(AHEAD_SECONDS, max(0.0, end - now) / 2)
 
 
 async def read_token(file: Path, otherwise: str | None = None) -> Credential:
-    """The token in a file, which another program keeps fresh.
+    """Return the token in a file that another program keeps up to date.
 
     Args:
         file: the file.
-        otherwise: the token to show where there is none in the file, as for client-go.
+        otherwise: fallback token if the file has none, as in client-go.
 
     Raises:
         ConfigException: there is no token.
@@ -65,26 +65,26 @@ async def read_token(file: Path, otherwise: str | None = None) -> Credential:
             raise
         token = otherwise
     if not token:
-        raise ConfigException(f"{file} is empty, there should be a token in it")
+        raise ConfigException(f"{file} is empty; it must contain a token")
     return Credential(f"Bearer {token}", refresh_at=time.time() + TOKEN_FILE_SECONDS)
 
 
 def impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The headers that have a request treated as another user's (client-go transport/round_trippers.go).
+    """Return the headers that impersonate another user (client-go transport/round_trippers.go).
 
     Args:
         user: the user in the kubeconfig, with `as`, `as-uid`, `as-groups` and `as-user-extra`.
 
     Raises:
-        ConfigException: they are not written down as they should be.
+        ConfigException: one of these fields is invalid.
     """
     name, uid, groups, extra = (user.get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra"))
     if not name:
         if uid or groups or extra:
-            raise ConfigException("its user has as-uid, as-groups or as-user-extra, which need `as`")
+            raise ConfigException("its user has as-uid, as-groups or as-user-extra, which require `as`")
         return ()
     if not isinstance(groups or [], list) or not isinstance(extra or {}, dict):
-        raise ConfigException("as-groups of its user is no list, or as-user-extra no map of lists")
+        raise ConfigException("as-groups of its user is not a list, or as-user-extra is not a map of lists")
     headers = [("Impersonate-User", name), *([("Impersonate-Uid", uid)] if uid else [])]
     headers += [("Impersonate-Group", group) for group in groups or []]
     for key, values in (extra or {}).items():
@@ -95,4 +95,4 @@ def impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 _IN_A_HEADERS_NAME = "!#$&'*+-.^_`|~"
-"""What may stand in a header's name besides letters and digits (RFC 9110, token), less % (client-go)."""
+"""Characters allowed in a header name besides letters and digits (RFC 9110, token), except % (client-go)."""

@@ -1,4 +1,4 @@
-"""What can go wrong between us and the API server: kubeconfig, credentials, connection, rights."""
+"""Errors between this program and the API server: kubeconfig, credentials, connection, permissions."""
 
 import shlex
 from dataclasses import field, replace
@@ -11,7 +11,7 @@ class KubeconfigError(
     ClusterError,
     sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
-        "Fix: correct it there, or name another file with `pulumi config set kubeconfig FILE`"
+        "Fix: correct the kubeconfig, or name another file with `pulumi config set kubeconfig FILE`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -19,7 +19,7 @@ class KubeconfigError(
         "reason": "there is no such file",
     },
 ):
-    """The kubeconfig or what it says of the kube context cannot be used."""
+    """The kubeconfig, or its entry for the kube context, cannot be used."""
 
     kubeconfig: str
     reason: str
@@ -29,13 +29,13 @@ class KubeContextError(
     KubeconfigError,
     sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
-        "Fix: choose one of them with `pulumi config set kubeContext NAME`, by hand with `--kube-context NAME`. A "
-        "stack that was deployed takes `pulumi up --run-program` after that, once"
+        "Fix: choose one of them with `pulumi config set kubeContext NAME`, or with `--kube-context NAME` on the "
+        "command line; if the stack is already deployed, run `pulumi up --run-program` once after that"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/config",
-        "reason": "it has no such kube context, it has kind, prod",
+        "reason": "it has no such kube context, only kind, prod",
     },
 ):
     """The kubeconfig has no such kube context."""
@@ -45,7 +45,7 @@ class CredentialPluginError(
     KubeconfigError,
     sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
-        "Fix: install it, or correct `exec` of the kube context's user there"
+        "Fix: install the plugin, or correct `exec` of the kube context's user in the kubeconfig"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -53,30 +53,30 @@ class CredentialPluginError(
         "reason": "aws-iam-authenticator is missing",
     },
 ):
-    """The program that the kube context gets its credentials from is missing."""
+    """The kube context's credential plugin is missing or cannot be run."""
 
 
 class CredentialPluginFailedError(
     KubeconfigError,
     sentence=(
         "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
-        "Fix: log in as it asks for, then `{where.kubectl} auth whoami` shows who you are"
+        "Fix: log in as the plugin requires, then `{where.kubectl} auth whoami` shows who you are"
     ),
     example={
         "where": HERE,
         "kubeconfig": "/home/me/.kube/config",
-        "reason": "aws ended with status 255: Unable to locate credentials",
+        "reason": "aws failed with exit code 255: Unable to locate credentials",
     },
 ):
-    """The program that the kube context gets its credentials from gives none."""
+    """The kube context's credential plugin failed, or returned no credentials."""
 
 
 class UnreachableError(
     ClusterError,
-    sentence="{where} does not answer: {reason}. Fix: check the network and that the cluster runs",
+    sentence="{where} is not responding: {reason}. Fix: check the network, and that the cluster is running",
     example={"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"},
 ):
-    """No answer from the API server."""
+    """The API server is not responding."""
 
     reason: str
 
@@ -84,7 +84,7 @@ class UnreachableError(
 class CertificateError(
     UnreachableError,
     sentence=(
-        "{where} shows a certificate that is not trusted: {reason}. "
+        "{where} has a certificate that is not trusted: {reason}. "
         "Fix: correct `certificate-authority` of this cluster in the kubeconfig"
     ),
     example={
@@ -109,9 +109,9 @@ class RefusedError(
 
     Args:
         request: method and path.
-        status: of its answer.
-        reason: its words.
-        retry_after: how many seconds later it wants to be asked again; 0 if it does not say.
+        status: HTTP status of the response.
+        reason: the API server's message.
+        retry_after: seconds to wait before a retry, from the header Retry-After; 0 if the response has none.
     """
 
     request: str
@@ -133,16 +133,16 @@ class CredentialsError(
         "reason": "Unauthorized",
     },
 ):
-    """The API server does not know who asks."""
+    """The API server does not accept the credentials."""
 
 
 class ForbiddenError(
     RefusedError,
     sentence=(
-        "{where} does not let {user} {verb} {resource}{inside}. Fix: an administrator grants this right with "
-        "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` and "
-        "`kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`; docs/rbac.md lists all "
-        "that are needed"
+        "{where} does not let {user} {verb} {resource}{inside}. Fix: an administrator grants this permission with "
+        "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
+        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`; docs/rbac.md lists "
+        "all permissions that are needed"
     ),
     example={
         "where": HERE,
@@ -155,13 +155,13 @@ class ForbiddenError(
         "namespace": "kube-registry",
     },
 ):
-    """Who asks may not do that.
+    """The user lacks a permission.
 
     Args:
-        user: who asked, as the API server knows them.
-        verb: what they wanted to do, such as get.
-        resource: to what, such as pods/portforward.
-        namespace: the namespace of that, or "" for a resource of the whole cluster.
+        user: the user, as the API server names it.
+        verb: the verb that was denied, such as get.
+        resource: the resource with its subresource, such as pods/portforward.
+        namespace: the resource's namespace; "" for a cluster-scoped resource.
     """
 
     user: str
@@ -171,30 +171,30 @@ class ForbiddenError(
 
     @property
     def inside(self) -> str:
-        """Where the right is missing, in words."""
+        """The namespace in which the permission is missing, as part of the sentence."""
         return f" in namespace {self.namespace}" if self.namespace else ""
 
     @property
     def kind(self) -> str:
-        """What kind of role grants it, for kubectl."""
+        """The kind of role that grants the permission, for kubectl."""
         return "role" if self.option else "clusterrole"
 
     @property
     def role(self) -> str:
-        """A name for the role that no other right and no other user has."""
+        """A role name that is unique for the permission and the user."""
         return rbac_name(f"kube-registry-{self.user}-{self.verb}-{self.resource}")
 
     @property
     def quoted_user(self) -> str:
-        """The user, for a shell."""
+        """The user, quoted for a shell."""
         return shlex.quote(self.user)
 
     @property
     def option(self) -> str:
-        """The namespace of role and binding, for kubectl; none for the namespace itself, which may not be there yet."""
+        """The option for the namespace of role and binding; empty for a namespace, which may not exist yet."""
         return f" --namespace={self.namespace}" if self.namespace and self.resource != "namespaces" else ""
 
     @property
     def only(self) -> str:
-        """What the role is bounded to, for kubectl."""
+        """The option that limits the role to a namespace, or to one object by its name."""
         return self.option or (f" --resource-name={self.namespace}" if self.namespace else "")

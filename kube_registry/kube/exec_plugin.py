@@ -1,7 +1,7 @@
-"""Credential plugins: the program that a kubeconfig names under `exec`, such as `aws eks get-token`.
+"""Credential plugins: programs that a kubeconfig names under `exec`, such as `aws eks get-token`.
 
 The protocol is Kubernetes' client.authentication.k8s.io, v1 and v1beta1 (Kubernetes reference, client-go credential
-plugins). kubernetes_asyncio runs plugins too, but without end, and tells them nothing of the cluster.
+plugins). kubernetes_asyncio runs plugins too, but without a timeout, and does not pass them the cluster.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from kube_registry.processes import started
 from kube_registry.text import one_line
 
 LOGIN_SECONDS = 120.0
-"""How long it may take where a person at a terminal can be asked to log in."""
+"""Timeout of a plugin that can ask a person at a terminal to log in."""
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
@@ -40,35 +40,33 @@ _CLUSTER_FIELDS = (
     "disable-compression",
 )
 _CLUSTER_CONFIG = "client.authentication.k8s.io/exec"
-"""Name of the cluster's extension that is meant for plugins."""
+"""Name of the cluster's extension whose content is for plugins."""
 
 _MOST_LETTERS = 300
 _PIECE = 4096
 
 
 def credential_plugin(context: KubeContext) -> CredentialSource:
-    """Return the source of credentials that the plugin of a kube context's user is.
+    """Return the credential source that runs the plugin of a kube context's user.
 
-    The source raises UnusableError: of CredentialPluginError if the program is missing or is none, and of
-    CredentialPluginFailedError if it fails, takes too long, or answers something else.
+    The source raises UnusableError: with CredentialPluginError if the program is missing or not executable, and with
+    CredentialPluginFailedError if it fails, takes too long, or prints something else than a credential.
 
     Raises:
-        ConfigException: it is not written down as it should be.
-        OSError: the cluster's certificate authority, which it wants to know, cannot be read.
+        ConfigException: the field `exec` is invalid.
+        OSError: the cluster's certificate authority, which the plugin requires, cannot be read.
     """
     wanted: Fields = context.user["exec"]
     version, mode = wanted.get("apiVersion"), wanted.get("interactiveMode") or "IfAvailable"
     if not wanted.get("command"):
-        raise ConfigException("`exec` of its user names no command")
+        raise ConfigException("`exec` of its user has no command")
     if version not in API_VERSIONS:
-        raise ConfigException(f"`exec` of its user has apiVersion {version}, known are {' and '.join(API_VERSIONS)}")
+        raise ConfigException(f"`exec` of its user has apiVersion {version}, not {' or '.join(API_VERSIONS)}")
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if mode == "Always" and not terminal:
-        raise ConfigException(
-            f"its credential plugin {wanted['command']} wants to ask a person, and there is none here"
-        )
+        raise ConfigException(f"its credential plugin {wanted['command']} requires a terminal (interactiveMode Always)")
     interactive = terminal and mode != "Never"
-    spec = {"interactive": interactive, **({"cluster": _told(context)} if wanted.get("provideClusterInfo") else {})}
+    spec = {"interactive": interactive, **({"cluster": _cluster(context)} if wanted.get("provideClusterInfo") else {})}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
     return partial(
         _credential,
@@ -84,32 +82,32 @@ def credential_plugin(context: KubeContext) -> CredentialSource:
     )
 
 
-def _told(context: KubeContext) -> Fields:
-    """The cluster, in the protocol's words; its certificate authority is always data there."""
-    told = {name: context.cluster[name] for name in _CLUSTER_FIELDS if context.cluster.get(name)}
-    if "certificate-authority-data" not in told and context.cluster.get("certificate-authority"):
+def _cluster(context: KubeContext) -> Fields:
+    """Return the cluster with the protocol's field names; its certificate authority is always inline data."""
+    cluster = {name: context.cluster[name] for name in _CLUSTER_FIELDS if context.cluster.get(name)}
+    if "certificate-authority-data" not in cluster and context.cluster.get("certificate-authority"):
         data = Path(context.cluster["certificate-authority"]).read_bytes()
-        told["certificate-authority-data"] = base64.b64encode(data).decode()
+        cluster["certificate-authority-data"] = base64.b64encode(data).decode()
     for extension in context.cluster.get("extensions") or []:
         if extension.get("name") == _CLUSTER_CONFIG:
-            told["config"] = extension.get("extension")
-    return told
+            cluster["config"] = extension.get("extension")
+    return cluster
 
 
 async def _credential(
     command: tuple[str, ...], *, env: Mapping[str, str], api_version: str, interactive: bool, hint: str
 ) -> Credential:
-    """Run a plugin for a credential.
+    """Run a plugin, and return its credential.
 
     Args:
         command: the program and its arguments.
         env: its environment.
-        api_version: the version of the protocol that it speaks.
-        interactive: whether it may ask a person, who then sees what it writes to its standard error.
-        hint: how to install it, in the kubeconfig's words.
+        api_version: version of the protocol.
+        interactive: whether the plugin may prompt on the terminal, which then shows its standard error.
+        hint: how to install the plugin, from the kubeconfig.
     """
     seconds = LOGIN_SECONDS if interactive else PLUGIN_SECONDS
-    stdin = sys.stdin if interactive else DEVNULL  # a person is asked at our terminal, which another session has not
+    stdin = sys.stdin if interactive else DEVNULL  # the plugin prompts on our terminal; another session has none
     try:
         async with (
             asyncio.timeout(seconds),
@@ -120,22 +118,22 @@ async def _credential(
                 process.stdout.read(), _last_words(process, shown=interactive), process.wait()
             )
         if process.returncode:
-            raise _failed(command, f"ended with status {process.returncode}: {words or 'no word why'}")
+            raise _failed(command, f"failed with exit code {process.returncode}: {words or 'no message'}")
     except TimeoutError as error:
-        raise _failed(command, f"did not end within {seconds:g} s") from error
+        raise _failed(command, f"did not finish within {seconds:g} s") from error
     except FileNotFoundError as error:
         raise UnusableError(CredentialPluginError, f"{command[0]} is missing{hint}") from error
     except OSError as error:
         words = os.strerror(error.errno or 0)
         raise UnusableError(CredentialPluginError, f"{command[0]} cannot be run: {words}") from error
     try:
-        return _understood(read_json(answer), api_version)
+        return _parsed(read_json(answer), api_version)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _failed(command, f"answered no {api_version} ExecCredential: {error}") from error
+        raise _failed(command, f"did not print a {api_version} ExecCredential: {error}") from error
 
 
 async def _last_words(process: asyncio.subprocess.Process, *, shown: bool) -> str:
-    """Return the last of what a plugin writes to its standard error; a person sees it as it comes."""
+    """Return the end of a plugin's standard error; copy it to the terminal as it arrives if `shown`."""
     assert process.stderr  # noqa: S101 - a pipe, see `started`
     words = ""
     while piece := await process.stderr.read(_PIECE):
@@ -147,20 +145,20 @@ async def _last_words(process: asyncio.subprocess.Process, *, shown: bool) -> st
     return one_line(words)[-_MOST_LETTERS:]
 
 
-def _understood(answer: dict[str, Any], api_version: str) -> Credential:
-    """Return the credential in a plugin's answer.
+def _parsed(answer: dict[str, Any], api_version: str) -> Credential:
+    """Return the credential in a plugin's output.
 
     Raises:
-        ValueError: it gives no credential, or speaks another version.
-        LookupError: it has not the fields.
-        TypeError, AttributeError: they are of another kind.
+        ValueError: the output has no credential, or another version.
+        LookupError: a field is missing.
+        TypeError, AttributeError: a field has another type.
     """
     status = answer["status"]
     if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", api_version):
         raise ValueError(f"it is {answer['apiVersion']} {answer['kind']}")
     token, certificate, key = (status.get(n) for n in ("token", "clientCertificateData", "clientKeyData"))
     if bool(certificate) != bool(key) or not (token or key):
-        raise ValueError("there is neither a token in it nor a certificate with its key")
+        raise ValueError("it has neither a token nor a certificate with its key")
     expires = status.get("expirationTimestamp")
     return Credential(
         authorization=f"Bearer {token.strip()}" if token else None,

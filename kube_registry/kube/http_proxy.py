@@ -1,7 +1,8 @@
-"""The HTTP or SOCKS proxy on the way to an API server, by the rules that kubectl has.
+"""The HTTP or SOCKS proxy for connections to an API server, chosen by kubectl's rules.
 
-aiohttp's own rules would send kind's or the lab's API server on 127.0.0.1 through the proxy of the office, and Python's
-know no networks and no `*.` in NO_PROXY (Go: golang.org/x/net/http/httpproxy; client-go: tools/clientcmd/helpers.go).
+aiohttp's rules would send requests to kind's or the lab's API server on 127.0.0.1 through a company's proxy, and
+Python's rules support neither networks nor `*.` in NO_PROXY (Go: golang.org/x/net/http/httpproxy; client-go:
+tools/clientcmd/helpers.go).
 """
 
 import ipaddress
@@ -11,21 +12,21 @@ from urllib.parse import urlsplit
 from kubernetes_asyncio.config import ConfigException
 
 SOCKS = ("socks5", "socks5h")
-"""Schemes of SOCKS5 proxies. For Go the two are one: the proxy looks the API server's name up."""
+"""Schemes of SOCKS5 proxies. Go treats both alike: the proxy resolves the API server's name."""
 
 _KNOWN = ("http", "https", *SOCKS)
 _PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(server: str, proxy_url: str | None) -> str | None:
-    """Return the URL of the HTTP or SOCKS proxy that leads to the API server, None for the direct way.
+    """Return the URL of the HTTP or SOCKS proxy for an API server; None to connect directly.
 
     Args:
         server: URL of the API server.
-        proxy_url: `proxy-url` of its cluster in the kubeconfig, which counts before HTTPS_PROXY and NO_PROXY.
+        proxy_url: `proxy-url` of the cluster in the kubeconfig; overrides HTTPS_PROXY and NO_PROXY.
 
     Raises:
-        ConfigException: it is of a kind that cannot be used.
+        ConfigException: this kind of proxy is not supported.
     """
     url = urlsplit(server)
     if proxy_url:
@@ -38,7 +39,7 @@ def proxy_for(server: str, proxy_url: str | None) -> str | None:
 
 
 def _variable(name: str) -> str:
-    """A variable of the environment in upper or else lower case; an empty one is not set."""
+    """Return an environment variable by its upper-case or lower-case name; an empty variable counts as unset."""
     return os.environ.get(name) or os.environ.get(name.lower()) or ""
 
 
@@ -51,14 +52,14 @@ def _goes_direct(host: str, port: int) -> bool:
 
 
 def _exempts(rule: str, host: str, port: int) -> bool:
-    """Whether one part of NO_PROXY means that host: `*`, a network, an address or a domain, these two with a port."""
+    """Return whether a rule of NO_PROXY matches a host: `*`, a network, or an address or domain with optional port."""
     address = _address(host)
     if rule == "*":
         return True
     if "/" in rule:
         network = _network(rule)
         return bool(address and network and address in network)
-    name, wanted = _parted(rule)
+    name, wanted = _split_port(rule)
     if wanted not in ("", str(port)):
         return False
     if address or _address(name):
@@ -67,8 +68,8 @@ def _exempts(rule: str, host: str, port: int) -> bool:
     return host.endswith(name if name.startswith(".") else f".{name}") or host == name
 
 
-def _parted(rule: str) -> tuple[str, str]:
-    """A rule's host and its port, if it has one; an IPv6 address with a port stands in brackets."""
+def _split_port(rule: str) -> tuple[str, str]:
+    """Return a rule's host and its port, or ""; an IPv6 address with a port is in brackets."""
     if rule.startswith("["):
         host, _, port = rule[1:].partition("]:")
         return host, port
@@ -81,7 +82,7 @@ def _usable(proxy: str, source: str) -> str:
     url = urlsplit(whole)
     if url.scheme not in _KNOWN:
         kinds = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
-        raise ConfigException(f"{source} names a {url.scheme}:// proxy, {url.hostname}; only {kinds} can be used")
+        raise ConfigException(f"{source} has a {url.scheme}:// proxy, {url.hostname}; only {kinds} are supported")
     return whole
 
 

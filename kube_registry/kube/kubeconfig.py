@@ -1,7 +1,7 @@
-"""What a kubeconfig says of one kube context: files merged, names followed, relative paths made whole.
+"""Read one kube context from a kubeconfig: merge files, resolve names, make relative paths absolute.
 
-kubernetes_asyncio merges files too, but not after an empty one, and it looks for a user's files beside the file
-that its cluster stands in. What the fields mean is left to it.
+kubernetes_asyncio merges files too, but not after an empty one, and it resolves a user's paths relative to the file of
+the cluster. It still interprets the fields.
 """
 
 import os
@@ -23,17 +23,17 @@ from kube_registry.kubeconfig_setting import is_contents, with_home
 from kube_registry.spec.settings import ClusterAddress
 
 Fields = dict[str, Any]
-"""One entry of a kubeconfig, in its own words (Kubernetes reference, kubeconfig v1)."""
+"""The fields of one kubeconfig entry (Kubernetes reference, kubeconfig v1)."""
 
 _KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
 class UnusableError(ConfigException):  # type: ignore[misc]
-    """A kubeconfig that cannot be used, for a reason that has an error of its own.
+    """A kubeconfig cannot be used, for a reason with a more specific error class.
 
     Args:
-        kind: that error.
+        kind: the error class.
         reason: what is wrong.
     """
 
@@ -44,11 +44,11 @@ class UnusableError(ConfigException):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class KubeContext:
-    """A kube context with its names followed.
+    """A kube context with its cluster and user resolved.
 
     Args:
-        cluster: where the API server is and how it is trusted.
-        user: the credentials; empty for nobody in particular.
+        cluster: the API server's URL and how to verify its certificate.
+        user: the credentials; empty for anonymous requests.
     """
 
     cluster: Fields
@@ -57,10 +57,10 @@ class KubeContext:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Several files read as one, or the one that is given as text; `read` makes it.
+    """Merged kubeconfig files, or one kubeconfig given as text; `read` creates it.
 
     Args:
-        found: whether there is any.
+        found: whether any of the files exists.
         entries: "clusters", "users" and "contexts", each by name.
         current: name of the current kube context; empty if there is none.
     """
@@ -70,10 +70,10 @@ class Kubeconfig:
     current: str
 
     def kube_context(self, name: str) -> KubeContext:
-        """The kube context of that name; it need not be the current one.
+        """Return the kube context with a name; it need not be the current one.
 
         Raises:
-            ConfigException: there is none, or it names a cluster or user that is not there.
+            ConfigException: there is no such kube context, or its cluster or user is missing.
         """
         if not self.found:
             raise ConfigException("there is no such file")
@@ -81,7 +81,7 @@ class Kubeconfig:
             raise ConfigException("it has no kube contexts")
         if name not in self.entries["contexts"]:
             names = ", ".join(self.entries["contexts"])
-            raise UnusableError(KubeContextError, f"it has no such kube context, it has {names}")
+            raise UnusableError(KubeContextError, f"it has no such kube context, only {names}")
         chosen = self.entries["contexts"][name]
         user = self._entry("users", chosen["user"]) if chosen.get("user") else {}
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
@@ -93,14 +93,14 @@ class Kubeconfig:
 
 
 AS_TEXT = "given as text"
-"""What errors call a kubeconfig that the setting holds itself."""
+"""Name in errors of a kubeconfig whose text is the setting's value."""
 
 
 def named(setting: str | None) -> str:
-    """How errors name the kubeconfig that a setting means: its files, as a list in the manner of $KUBECONFIG.
+    """Return the name of a kubeconfig in errors: its files, as a list like $KUBECONFIG.
 
     Args:
-        setting: the setting `kubeconfig`; None for where kubectl looks.
+        setting: the setting `kubeconfig`; None for kubectl's default.
     """
     if setting and is_contents(setting):
         return AS_TEXT
@@ -108,18 +108,18 @@ def named(setting: str | None) -> str:
 
 
 def read(setting: str | None) -> Kubeconfig:
-    """Read what a setting means: a kubeconfig, or a list of files as one.
+    """Read the kubeconfig of a setting: its text, or a list of files to merge.
 
-    Of two entries with one name the first counts, as for kubectl. Files that are not there are passed over. Relative
-    paths start in the folder of the file that they stand in; where there is none in the current one, which is the
-    program's, as for Pulumi's provider.
+    As for kubectl, the first of two entries with the same name wins, and missing files are skipped. Relative paths are
+    relative to the folder of their file. In a kubeconfig given as text they are relative to the current folder, which
+    is the program's, as for Pulumi's provider.
 
     Args:
-        setting: the setting `kubeconfig`; None for where kubectl looks.
+        setting: the setting `kubeconfig`; None for kubectl's default.
 
     Raises:
-        ConfigException: one of them is no kubeconfig.
-        OSError: one of them cannot be read.
+        ConfigException: a file is not a kubeconfig.
+        OSError: a file cannot be read.
     """
     if setting and is_contents(setting):
         return _read_one(setting.encode(), "it", Path.cwd())
@@ -131,10 +131,10 @@ def read(setting: str | None) -> Kubeconfig:
 
 
 def current_context(address: ClusterAddress) -> str:
-    """Return the name of the current kube context of the kubeconfig that an address means.
+    """Return the name of the current kube context in an address's kubeconfig.
 
     Raises:
-        KubeconfigError: it names none, or cannot be read.
+        KubeconfigError: the kubeconfig has no current kube context, or cannot be read.
     """
     with usable(address.where):
         kubeconfig = read(address.kubeconfig)
@@ -142,73 +142,73 @@ def current_context(address: ClusterAddress) -> str:
             raise ConfigException("there is no such file")
         if kubeconfig.current:
             return kubeconfig.current
-        raise ConfigException("it has no current kube context, and none is given")
+        raise ConfigException("it has no current kube context, and no other one is given")
 
 
 def _read_one(data: bytes, source: str, folder: Path) -> Kubeconfig:
-    """One kubeconfig.
+    """Read one kubeconfig.
 
     Args:
-        data: the kubeconfig.
-        source: where it is from, for errors.
-        folder: where its relative paths start.
+        data: the content.
+        source: its name in errors.
+        folder: the folder that its relative paths are relative to.
 
     Raises:
-        ConfigException: it is none, or has two entries of one name, which kubectl refuses, too.
+        ConfigException: it is not a kubeconfig, or has two entries with the same name, which kubectl refuses too.
     """
     content = _decoded(data, source) or {}
     if not isinstance(content, dict):
-        raise ConfigException(f"{source} is no kubeconfig")
+        raise ConfigException(f"{source} is not a kubeconfig")
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for kind, field in _KINDS.items():
         for entry in content.get(kind) or []:
             if not isinstance(entry, dict) or not isinstance(entry.get(field) or {}, dict):
-                raise ConfigException(f"{source} is no kubeconfig, see {kind} in it")
+                raise ConfigException(f"{source} is not a kubeconfig: {kind} is invalid")
             name = str(entry.get("name"))
             if name in entries[kind]:
                 raise ConfigException(f"{source} has two {kind} named {name}")
-            entries[kind][name] = _with_whole_paths(entry.get(field) or {}, folder)
+            entries[kind][name] = _with_absolute_paths(entry.get(field) or {}, folder)
     return Kubeconfig(found=True, entries=entries, current=str(content.get("current-context") or ""))
 
 
 def _decoded(data: bytes, source: str) -> object:
-    """What a file holds: JSON, which may be indented by tabs, or YAML, with any line ends and byte order mark.
+    """Parse JSON, which may be indented by tabs, or YAML, with any line endings and byte order mark.
 
     Raises:
-        ConfigException: it is neither. No part of the file is repeated, because it may be a secret.
+        ConfigException: it is neither. The message does not quote the file, because it may contain secrets.
     """
     try:
         if data.lstrip().startswith(b"{"):
-            with suppress(ValueError):  # YAML in braces is fine, too
+            with suppress(ValueError):  # YAML in braces is valid too
                 return read_json(data)
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.reader.ReaderError as error:
-        raise ConfigException(f"{source} is no text in UTF-8 or UTF-16, see byte {error.position}") from None
+        raise ConfigException(f"{source} is not UTF-8 or UTF-16 text, see byte {error.position}") from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", see line {mark.line + 1}" if mark else ""
         raise ConfigException(f"{source} is neither YAML nor JSON{place}") from None
 
 
-def _with_whole_paths(fields: Fields, folder: Path) -> Fields:
-    """An entry's fields less the empty ones, which kubectl does not tell from absent ones, with whole paths.
+def _with_absolute_paths(fields: Fields, folder: Path) -> Fields:
+    """Return an entry's fields with absolute paths, and without empty fields, which kubectl treats as absent.
 
-    Relative ones start in the folder of the file that they stand in; a command without a slash is no path.
+    Relative paths are relative to the folder. A command without a slash is not a path.
     """
     given = {name: value for name, value in fields.items() if value not in (None, "")}
-    whole: Fields = {name: str(folder / given[name]) for name in _PATHS if given.get(name)}
+    absolute: Fields = {name: str(folder / given[name]) for name in _PATHS if given.get(name)}
     plugin = given.get("exec")
     if isinstance(plugin, dict) and "/" in str(plugin.get("command")):
-        whole["exec"] = {**plugin, "command": str(folder / plugin["command"])}
-    return {**given, **whole}
+        absolute["exec"] = {**plugin, "command": str(folder / plugin["command"])}
+    return {**given, **absolute}
 
 
 @contextmanager
 def usable(where: Where) -> Iterator[None]:
-    """Whatever is wrong with a kubeconfig or the files that it names becomes ours.
+    """Convert every error about a kubeconfig, or a file that it names, to a KubeconfigError.
 
     Raises:
-        KubeconfigError: it cannot be used.
+        KubeconfigError: the kubeconfig cannot be used.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Nodes read: which of them pull images, and what tells one from another."""
+"""Read nodes: which of them pull images, and what identifies each."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from kube_registry.kube.pods import Object, is_ready
 from kube_registry.names import VIRTUAL_NODES
 
 _KUBE_PROXY_METRICS_PORT = 10249
-"""Where kube-proxy tells its mode (kubernetes cmd/kube-proxy/app/server.go), if it listens for more than itself."""
+"""Port on which kube-proxy reports its mode (kubernetes cmd/kube-proxy/app/server.go), by default on loopback only."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Node:
 
     Args:
         name: its name.
-        uid: another one is another node, though it has the same name.
+        uid: its uid; a new node may reuse an old name, but not the uid.
         architecture: as in a platform: amd64, arm64.
         runtime: container runtime and its version.
-        busy: why it takes no pods now; empty if it does.
+        busy: why the node accepts no pods now; empty if it does.
     """
 
     name: str
@@ -39,30 +39,30 @@ _PASSING_TAINTS = (
     "ToBeDeletedByClusterAutoscaler",
 )
 _NOT_READY = "/agent-not-ready"
-"""Starts, and end, of the keys of taints that come and go by themselves while a node starts, is under pressure or is
-about to leave. Network and storage drivers end theirs so: node.cilium.io, ebs.csi.aws.com."""
+"""Prefixes, and a suffix, of the keys of transient taints: a node is starting, under pressure or about to be removed.
+Network and storage drivers use the suffix: node.cilium.io, ebs.csi.aws.com."""
 
 
 async def linux_nodes(kube: KubeClient) -> list[Node]:
-    """Return the nodes that pull what is scheduled to them, now or later: no virtual ones, no Windows.
+    """Return the Linux nodes that pull images, now or later, without virtual nodes.
 
     Raises:
-        ForbiddenError: nodes may not be listed.
+        ForbiddenError: the permission to list nodes is missing.
     """
     return [_node(item) for item in (await kube.get("/api/v1/nodes"))["items"] if _pulls(item)]
 
 
 async def pulling_nodes(kube: KubeClient) -> list[Node]:
-    """Return those of them that take pods now.
+    """Return those of the Linux nodes that accept pods now.
 
     Raises:
-        ForbiddenError: nodes may not be listed.
+        ForbiddenError: the permission to list nodes is missing.
     """
     return [node for node in await linux_nodes(kube) if not node.busy]
 
 
 async def kube_proxy_mode(kube: KubeClient, node: Node) -> str:
-    """Mode of the node's kube-proxy, or "?" where it does not tell: by default it tells its own node only."""
+    """Return the mode of the node's kube-proxy, or "?" if unknown: by default it is reported on loopback only."""
     try:
         return await kube.text(f"/api/v1/nodes/{node.name}:{_KUBE_PROXY_METRICS_PORT}/proxy/proxyMode")
     except ClusterError:
@@ -76,7 +76,7 @@ def _pulls(item: Object) -> bool:
 
 
 def _busy(item: Object) -> str:
-    """Return why a node takes no pods now; empty if it does, whatever other taints keep from it."""
+    """Return why a node accepts no pods now; empty if it does. Permanent taints do not count."""
     if item["spec"].get("unschedulable"):
         return "it is cordoned"
     for taint in item["spec"].get("taints", []):

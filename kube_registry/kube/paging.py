@@ -1,4 +1,4 @@
-"""Long lists of the API server, a page at a time, so that no more than a page is held."""
+"""Read long lists from the API server page by page, so that only one page is in memory."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -8,24 +8,24 @@ from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.pods import Object
 
 PAGE = 500
-"""Objects of one answer, as kubectl asks for them: ten thousand pods in one would be a hundred megabytes."""
+"""Objects in one page, as in kubectl: ten thousand pods in one response would be a hundred megabytes."""
 
 _STARTS = 3
-"""How often a list is begun: the API server keeps an old state for a few minutes only."""
+"""How often a list is started: the API server keeps the state of a list for a few minutes only."""
 
 
 async def pages(kube: KubeClient, path: str, *, limit: int = PAGE, **query: str) -> AsyncIterator[list[Object]]:
-    """Yield the objects of a collection in pages; an object may come twice if the list has to be begun again.
+    """Yield the objects of a collection in pages; an object may appear twice if the list has to be restarted.
 
     Args:
         kube: client of the cluster.
-        path: the collection's.
-        limit: objects of one page.
+        path: path of the collection.
+        limit: objects in one page.
         query: field and label selectors.
 
     Raises:
         UnreachableError: as for `KubeClient.get`.
-        RefusedError: the collection may not be listed.
+        RefusedError: the API server refused to list the collection.
     """
     following: dict[str, str] = {}
     starts = 1

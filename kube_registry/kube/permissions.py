@@ -1,4 +1,4 @@
-"""Which rights whoever asks has in a cluster: the API server tells everybody (SelfSubjectAccessReview)."""
+"""The current user's permissions in a cluster, which every user may query (SelfSubjectAccessReview)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Right:
-    """What somebody may do, or not.
+    """A permission.
 
     Args:
-        verb: as RBAC has it.
-        resource: likewise, with its subresource: pods/exec.
+        verb: RBAC verb.
+        resource: RBAC resource with its subresource, such as pods/exec.
         group: the resource's API group.
-        everywhere: whether in all namespaces; in the registry's if not.
+        everywhere: whether it applies to all namespaces, or only to the registry's.
     """
 
     verb: str
@@ -28,19 +28,19 @@ class Right:
     everywhere: bool = False
 
     def __str__(self) -> str:
-        """As people say it."""
+        """Return the verb, the resource and the scope."""
         return f"{self.verb} {self.resource}{' in all namespaces' if self.everywhere else ''}"
 
 
 async def lacking(kube: KubeClient, rights: Sequence[Right]) -> list[Right]:
-    """Those that whoever asks does not have.
+    """Return those permissions that the current user lacks.
 
     Args:
         kube: client of the cluster.
-        rights: that are asked for.
+        rights: the permissions to check.
 
     Raises:
-        ClusterError: the API server does not tell.
+        ClusterError: the API server did not answer the review.
     """
 
     async def is_granted(right: Right) -> bool:
@@ -48,21 +48,21 @@ async def lacking(kube: KubeClient, rights: Sequence[Right]) -> list[Right]:
         attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
         if not right.everywhere:
             attributes["namespace"] = kube.where.namespace
-        told = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}}, repeatable=True)
-        return bool(told["status"]["allowed"])
+        review = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}}, repeatable=True)
+        return bool(review["status"]["allowed"])
 
     granted = await map_limited(is_granted, rights, at_once=_AT_ONCE)
     return [right for right, has in zip(rights, granted, strict=True) if not has]
 
 
 async def user_of(kube: KubeClient) -> str:
-    """The name of whoever asks, as the API server knows it (SelfSubjectReview, since Kubernetes 1.28).
+    """Return the current user's name, as the API server names it (SelfSubjectReview, since Kubernetes 1.28).
 
     Args:
         kube: client of the cluster.
 
     Raises:
-        ClusterError: the API server does not say.
+        ClusterError: the API server did not answer the review.
     """
     review = await kube.create(_WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
     return str(review["status"]["userInfo"]["username"])

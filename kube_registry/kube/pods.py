@@ -1,4 +1,4 @@
-"""Pods and claims read: which pod to forward to, and what keeps one from running, in Kubernetes' own words."""
+"""Read pods and their events: which pod to forward to, and why one is not running, in Kubernetes' own words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
 
 ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
-"""Reasons of a waiting container that say nothing but "not yet"."""
+"""Reasons of a waiting container that are no problem: it is starting."""
 
 
 async def list_pods(kube: KubeClient, labels: str, *, namespace: str = "") -> list[Object]:
-    """Return the pods with these labels, a label selector; those of the registry's namespace if it names no other."""
+    """Return the pods that match a label selector, in a namespace or, if it is empty, in the registry's."""
     return list((await kube.get(kube.path("pods", namespace=namespace), labelSelector=labels))["items"])
 
 
@@ -25,9 +25,9 @@ async def registry_pods(kube: KubeClient) -> list[Object]:
     return await list_pods(kube, selector(REGISTRY))
 
 
-async def warning(kube: KubeClient, of: Object) -> str | None:
-    """The newest warning about an object; None where events may not be read, which is no reason to fail."""
-    path, uid = kube.path("events", namespace=of["metadata"]["namespace"]), of["metadata"]["uid"]
+async def warning(kube: KubeClient, item: Object) -> str | None:
+    """Return the newest warning event of an object; None without one, or without the permission to list events."""
+    path, uid = kube.path("events", namespace=item["metadata"]["namespace"]), item["metadata"]["uid"]
     try:
         events = await kube.get(path, fieldSelector=f"involvedObject.uid={uid}")
     except RefusedError:
@@ -36,45 +36,45 @@ async def warning(kube: KubeClient, of: Object) -> str | None:
 
 
 def choose(pods: Sequence[Object]) -> str | None:
-    """Name of a pod that can take a connection: Ready and not on its way out; None if there is none.
+    """Return the name of a pod that is Ready and not terminating; None if there is none.
 
-    A terminating pod stays Ready until its containers have ended, so Ready alone is not enough.
+    A terminating pod stays Ready until its containers have exited, so Ready alone is not enough.
     """
-    return next((pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _leaving(pod)), None)
+    return next((pod["metadata"]["name"] for pod in pods if is_ready(pod) and not _terminating(pod)), None)
 
 
 def is_lost(name: str, pods: Sequence[Object]) -> bool:
-    """Whether nothing will come of a pod any more: it is gone, on its way out, or its node speaks for it no longer.
+    """Return whether a pod is lost: deleted, terminating, or on a node that stopped reporting.
 
-    A probe that fails for a while makes a container not ready, and the pod with it; where a node is lost, the pod alone
-    is set so, for nobody is there to say it of its containers (kubernetes pkg/controller/util/node, MarkPodsNotReady).
+    A failing probe makes the container not ready, and with it the pod. When a node stops reporting, only the pod is set
+    to not ready, because no kubelet updates its containers (kubernetes pkg/controller/util/node, MarkPodsNotReady).
 
     Args:
-        name: the pod's.
-        pods: what the API server lists.
+        name: name of the pod.
+        pods: the pods that the API server lists.
     """
     for pod in pods:
         if pod["metadata"]["name"] == name:
             containers_ready = all(each["ready"] for each in pod["status"].get("containerStatuses", []))
-            return _leaving(pod) or (containers_ready and not is_ready(pod))
+            return _terminating(pod) or (containers_ready and not is_ready(pod))
     return True
 
 
 def explain(pods: Sequence[Object]) -> str:
-    """What keeps the registry from being ready, as far as its pods can tell."""
-    staying = [pod for pod in pods if not _leaving(pod)]
+    """Return why the registry is not ready, according to its pods."""
+    staying = [pod for pod in pods if not _terminating(pod)]
     if not staying:
-        return "its pod is on its way out" if pods else "it has no pod yet"
+        return "its pod is terminating" if pods else "it has no pod yet"
     return trouble(staying) or f"pod {staying[0]['metadata']['name']} is {staying[0]['status'].get('phase', 'new')}"
 
 
 def trouble(pods: Sequence[Object]) -> str | None:
-    """What is wrong with these pods beyond "not yet"; None if nothing is."""
+    """Return the first problem of these pods; None if they run or are starting."""
     return next((problem for pod in pods for problem in _troubles(pod)), None)
 
 
 def rollout_trouble(deployment: Object) -> str | None:
-    """Why a Deployment cannot even make its pods (quota, admission), or None."""
+    """Return why a Deployment cannot create its pods, such as a quota or an admission webhook; None if it can."""
     for condition in deployment["status"].get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             return f"{condition['reason']}: {condition['message']}"
@@ -82,7 +82,7 @@ def rollout_trouble(deployment: Object) -> str | None:
 
 
 def event_trouble(events: Sequence[Object]) -> str | None:
-    """The newest warning among the events of one object, or None."""
+    """Return the newest warning among the events of one object; None if there is none."""
     warnings = [event for event in events if event["type"] == "Warning"]
     if not warnings:
         return None
@@ -90,16 +90,16 @@ def event_trouble(events: Sequence[Object]) -> str | None:
     return f"{newest['reason']}: {last_words(newest['message'])}"
 
 
-def is_ready(of: Object) -> bool:
-    """Whether a pod, or a node, is Ready."""
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in of["status"].get("conditions", []))
+def is_ready(item: Object) -> bool:
+    """Return whether a pod or node is Ready."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in item["status"].get("conditions", []))
 
 
 def _troubles(pod: Object) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield f"pod {name} has no node: {last_words(condition.get('message', condition['reason']))}"
+            yield f"pod {name} is not scheduled: {last_words(condition.get('message', condition['reason']))}"
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
@@ -109,5 +109,5 @@ def _troubles(pod: Object) -> Iterator[str]:
             yield f"container {container['name']} of pod {name}: {reason}: {last_words(words)}"
 
 
-def _leaving(pod: Object) -> bool:
+def _terminating(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"]

@@ -1,8 +1,8 @@
-"""For how long a request is sent again that fails in a way that passes by itself.
+"""Retries of requests with transient failures.
 
-This is the one way to try something again. client-go does the same for 429 and 5xx with Retry-After
-(rest/with_retry.go). A request that may have been carried out is sent again only if that does no harm: a create is not,
-unless its caller says so.
+This is the only way in this project to retry something. client-go retries 429 and 5xx with Retry-After in the same way
+(rest/with_retry.go). A request that may have been carried out is retried only if that does no harm. A create is not,
+unless its caller allows it.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from kube_registry.kube.errors import CertificateError, RefusedError, Unreachabl
 from kube_registry.limits import PATIENCE_SECONDS
 
 CONNECT_SECONDS = 2.0
-"""PATIENCE_SECONDS where no connection comes about: the cluster may not run at all."""
+"""Replaces PATIENCE_SECONDS if no connection can be opened: the cluster may not be running at all."""
 
 PASSING = (429, 502, 503, 504)
-"""What a server answers that is asked too much, and proxies and the API server while it starts or waits for etcd."""
+"""Transient statuses: from an overloaded server, from proxies, and from an API server that starts or waits for etcd."""
 
 _NOT_CARRIED_OUT = 429
 _SERVER_ERROR = 500
@@ -31,7 +31,7 @@ _LOST = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientP
 T = TypeVar("T")
 
 Patience = Callable[[KubeRegistryError, float], float]
-"""For how many seconds, at most the given ones, something is done again that failed so; 0 for not at all."""
+"""Returns for how many seconds to retry after a failure, at most the given ones; 0 for no retry."""
 
 
 async def retried(
@@ -41,13 +41,13 @@ async def retried(
     ends: float | None,
     heard: Callable[[KubeRegistryError], None] = lambda _: None,
 ) -> T:
-    """Return what work gives, done again while its failures pass by themselves; the last one is raised.
+    """Return the result of `work`, retried while its failures are transient; raise the last failure.
 
     Args:
-        work: what is done.
-        patience: says which failures pass.
-        ends: when the caller's own wait ends, by time.monotonic(); None for PATIENCE_SECONDS from now.
-        heard: is called with each failure that is waited out.
+        work: the operation.
+        patience: decides which failures are transient.
+        ends: time.monotonic() at which the caller's own wait ends; None for PATIENCE_SECONDS from now.
+        heard: is called with each failure that is retried.
     """
     began, longest = time.monotonic(), _FIRST_PAUSE
     bound = PATIENCE_SECONDS if ends is None else ends - began
@@ -66,16 +66,16 @@ async def retried(
 
 
 def _back_off(longest: float) -> float:
-    return random.uniform(0, longest)  # noqa: S311 - nothing is kept secret with it
+    return random.uniform(0, longest)  # noqa: S311 - not used for secrets
 
 
 def kube_patience(error: KubeRegistryError, bound: float, *, repeatable: bool = True) -> float:
-    """Return for how many seconds a request to the API server is sent again that failed so.
+    """Return for how many seconds to retry a failed request to the API server.
 
     Args:
-        error: how it failed.
-        bound: the most.
-        repeatable: whether it does no harm if it is carried out twice.
+        error: the failure.
+        bound: the maximum.
+        repeatable: whether the request may be carried out twice without harm.
     """
     if isinstance(error, RefusedError):
         if error.status == _NOT_CARRIED_OUT or (error.status in PASSING and repeatable):
@@ -86,6 +86,6 @@ def kube_patience(error: KubeRegistryError, bound: float, *, repeatable: bool = 
 
 
 def answer_lost(error: KubeRegistryError, *, repeatable: bool = True) -> bool:
-    """Return whether a request without an answer may be sent again, by aiohttp's error, which is the cause of ours."""
+    """Return whether a request without a response may be retried, by aiohttp's error, which is our error's cause."""
     passing = _LOST if repeatable else aiohttp.ClientConnectorError
     return isinstance(error.__cause__, passing) and not isinstance(error.__cause__, aiohttp.ClientSSLError)

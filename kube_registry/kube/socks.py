@@ -1,4 +1,4 @@
-"""Connections through a SOCKS5 proxy, for aiohttp, which has none. Import this only where there is such a proxy."""
+"""SOCKS5 proxies for aiohttp, which does not support them. Import this only if there is such a proxy."""
 
 import asyncio
 import ssl
@@ -13,48 +13,48 @@ from python_socks.async_.asyncio import Proxy
 from yarl import URL
 
 PORT = 1080
-"""A SOCKS proxy's port where its URL names none, as for Go."""
+"""Default port of a SOCKS proxy, as in Go."""
 
 
 class _ProxyResolves(AbstractResolver):
-    """Leaves a host's name as it is: the proxy looks it up."""
+    """Returns a host name unresolved: the proxy resolves it."""
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         return [ResolveResult(hostname=host, host=host, port=port, family=family, proto=0, flags=0)]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""
 
 
 class SocksConnector(aiohttp.TCPConnector):
-    """aiohttp's connector with the proxy's connection in the place of its own; TLS and the pool stay aiohttp's.
+    """aiohttp's connector, with connections through a proxy; TLS and the pool stay aiohttp's.
 
-    The package aiohttp-socks does the same, but checks certificates for the host of the URL, so that
-    `tls-server-name` would not count.
+    The package aiohttp-socks does the same, but verifies certificates against the host of the URL, which would ignore
+    `tls-server-name`.
 
     Args:
         proxy: URL of the proxy.
-        tls: how the API server is met.
+        tls: TLS settings for the API server.
 
     Raises:
-        ConfigException: the proxy's name or password cannot be shown.
+        ConfigException: the proxy's user name or password is not ASCII.
     """
 
     def __init__(self, proxy: URL, tls: ssl.SSLContext) -> None:
         if not f"{proxy.user}{proxy.password}".isascii():
-            raise ConfigException("the SOCKS proxy's name or password has other letters than ASCII")
+            raise ConfigException("the SOCKS proxy's user name or password is not ASCII")
         super().__init__(limit=0, ssl=tls, resolver=_ProxyResolves())
         self._socks = Proxy(ProxyType.SOCKS5, proxy.host or "", proxy.port or PORT, proxy.user, proxy.password)
 
     async def _wrap_create_connection(
         self,
-        *args: Any,  # noqa: ANN401 - as aiohttp has it
+        *args: Any,  # noqa: ANN401 - aiohttp's signature
         addr_infos: list[Any],
-        **given: Any,  # noqa: ANN401 - likewise
+        **given: Any,  # noqa: ANN401 - aiohttp's signature
     ) -> tuple[asyncio.Transport, ResponseHandler]:
         host, port = addr_infos[0][4][:2]
         try:
             socket = await self._socks.connect(host, port)
         except ProxyError as error:
-            raise aiohttp.ClientConnectionError(f"the proxy does not connect to {host}:{port}: {error}") from error
+            raise aiohttp.ClientConnectionError(f"the proxy cannot connect to {host}:{port}: {error}") from error
         return await self._wrap_existing_connection(*args, sock=socket, **given)

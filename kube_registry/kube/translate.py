@@ -1,4 +1,4 @@
-"""The one place where the lower libraries' errors become ours."""
+"""Convert the errors of the lower-level libraries to this project's errors; nothing else does."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from kube_registry.kube.errors import CertificateError, CredentialsError, Forbid
 from kube_registry.text import one_line
 
 REQUEST_SECONDS = 15.0
-"""How long one request to the API server may take."""
+"""Timeout of one request to the API server."""
 
 LOWER = (
     aiohttp.ClientError,
@@ -32,16 +32,16 @@ LOWER = (
     OpenApiException,
     ConfigException,
 )
-"""Roots of what aiohttp, asyncio, ssl and kubernetes_asyncio raise."""
+"""Base classes of the errors that aiohttp, asyncio, ssl and kubernetes_asyncio raise."""
 
 
 @asynccontextmanager
 async def translated(where: Where, request: str) -> AsyncIterator[None]:
-    """Bound one request by REQUEST_SECONDS. Whatever goes wrong becomes ours; a cancelled one stays cancelled.
+    """Limit one request to REQUEST_SECONDS, and convert its errors; a cancelled request stays cancelled.
 
     Raises:
-        UnreachableError: no connection, a broken one, no answer in time, or one that no API server gives.
-        RefusedError: an answer with a status other than 2xx, or a refused WebSocket upgrade.
+        UnreachableError: no connection, a broken one, no response in time, or one that is not from an API server.
+        RefusedError: a response with a status other than 2xx, or a refused WebSocket upgrade.
     """
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
@@ -51,19 +51,19 @@ async def translated(where: Where, request: str) -> AsyncIterator[None]:
     except aiohttp.ClientHttpProxyError as error:
         raise UnreachableError(where=where, reason=f"the proxy answered {error.status} {error.message}") from error
     except TimeoutError as error:
-        raise UnreachableError(where=where, reason=f"no answer within {REQUEST_SECONDS:.0f} s") from error
+        raise UnreachableError(where=where, reason=f"no response within {REQUEST_SECONDS:.0f} s") from error
     except LOWER as error:
         if distrust := _distrust(error):
             raise CertificateError(where=where, reason=in_words(distrust)) from error
         raise UnreachableError(where=where, reason=in_words(error)) from error
     except ValueError as error:
         raise UnreachableError(
-            where=where, reason=f"what answers {request} is no API server: {in_words(error)}"
+            where=where, reason=f"the server that answered {request} is not an API server: {in_words(error)}"
         ) from error
 
 
 def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    """What is wrong with a certificate, if that is the cause; within an HTTPS proxy's TLS, asyncio buries it deep."""
+    """Return the certificate error among the causes; asyncio nests it deeply within an HTTPS proxy's TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error
     cause = error.__cause__ or error.__context__
@@ -71,38 +71,38 @@ def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
 
 
 def refusal(
-    where: Where, request: str, status: int, words: str, headers: Mapping[str, str] = MappingProxyType({})
+    where: Where, request: str, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})
 ) -> RefusedError:
-    """Return what a refusal means by its status and the API server's own words.
+    """Return the error for a refused request, by its status and the API server's message.
 
     Args:
         where: the cluster.
-        request: what was refused.
-        status: of HTTP.
-        words: the API server's.
-        headers: in Retry-After, the API server writes a whole number of seconds.
+        request: the request.
+        status: HTTP status.
+        message: the API server's message.
+        headers: of the response; in Retry-After, the API server writes a whole number of seconds.
     """
     if status == HTTPStatus.UNAUTHORIZED:
-        return CredentialsError(where=where, request=request, status=status, reason=words)
-    missing = _MISSING_RIGHT.search(words)
+        return CredentialsError(where=where, request=request, status=status, reason=message)
+    missing = _MISSING_RIGHT.search(message)
     if status == HTTPStatus.FORBIDDEN and missing:
         right: dict[str, Any] = missing.groupdict("")
-        return ForbiddenError(where=where, request=request, status=status, reason=words, **right)
+        return ForbiddenError(where=where, request=request, status=status, reason=message, **right)
     after = headers.get("Retry-After", "")
     return RefusedError(
         where=where,
         request=request,
         status=status,
-        reason=words,
+        reason=message,
         retry_after=float(after) if after.isdecimal() else 0.0,
     )
 
 
 def in_words(error: Exception) -> str:
-    """Return an error in one line of words, however little it says."""
+    """Return an error's message in one line, or its class name if it has none."""
     try:
         words = one_line(str(error))
-    except AttributeError:  # aiohttp's describe a connection that may not be there
+    except AttributeError:  # some of aiohttp's errors format a connection that may be None
         words = ""
     return words or type(error).__name__
 
@@ -111,11 +111,11 @@ _MISSING_RIGHT = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]*)" in API group "[^"]*"'
     r'( in the namespace "(?P<namespace>[^"]*)")?'
 )
-"""How the API server words a missing right (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
+"""The API server's message about a missing permission (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
 
 
-def words_of(answer: bytes) -> str:
-    """The API server's own words in a refusal, which is a Status object with a message; empty if there are none."""
+def message_of(answer: bytes) -> str:
+    """Return the message in the API server's response, a Status object; empty if there is none."""
     try:
         return str(read_json(answer)["message"])
     except (ValueError, KeyError, TypeError):

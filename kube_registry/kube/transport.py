@@ -1,4 +1,4 @@
-"""Connections to an API server: their TLS, and the proxy that they go through, as Go and so kubectl has them."""
+"""TLS and proxy of connections to an API server, configured as in Go, and so in kubectl."""
 
 import asyncio
 import base64
@@ -15,17 +15,17 @@ from yarl import URL
 from kube_registry.kube.http_proxy import SOCKS
 
 Headers = Sequence[tuple[str, str]]
-"""Names and values; a name may come more than once."""
+"""Names and values; a name may appear more than once."""
 
 
 class WebSocket(aiohttp.ClientWebSocketResponse):
-    """aiohttp's WebSocket with its transport, on which buffer limits are set and which resets the connection.
+    """aiohttp's WebSocket with its transport, for buffer limits and to reset the connection.
 
     Attributes:
-        transport: of asyncio, closed or not.
+        transport: asyncio's transport, which may be closed.
     """
 
-    def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **given: Any) -> None:  # noqa: ANN401 - as aiohttp has it
+    def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **given: Any) -> None:  # noqa: ANN401 - aiohttp's signature
         super().__init__(reader, writer, protocol, response, *args, **given)
         self.transport: asyncio.Transport = response.connection.transport
 
@@ -33,15 +33,15 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
 def open_pool(
     configuration: Configuration, certificate: tuple[str, str] | None, headers: Headers
 ) -> aiohttp.ClientSession:
-    """A pool of connections, which the caller closes.
+    """Open a pool of connections, which the caller closes.
 
-    It has no bound: a hundred pushes must not keep a request waiting. The proxy is known by now; left to guess, aiohttp
-    would find another one, and passwords in ~/.netrc.
+    The pool has no limit: a hundred pushes must not delay a request. The proxy is always set explicitly: aiohttp would
+    choose another one, and read passwords from ~/.netrc.
 
     Args:
-        configuration: what is trusted, and the proxy.
-        certificate: a client certificate and its key, both PEM, in place of the configuration's.
-        headers: of every request; one name may have several values.
+        configuration: trusted certificates, and the proxy.
+        certificate: a client certificate and its key, both PEM, instead of the configuration's.
+        headers: headers of every request; one name may have several values.
     """
     tls, proxy = _tls(configuration, certificate), URL(configuration.proxy or "")
     if proxy.scheme in SOCKS:
@@ -53,10 +53,10 @@ def open_pool(
     return aiohttp.ClientSession(connector=connector, headers=headers, ws_response_class=WebSocket)
 
 
-def way(configuration: Configuration) -> Mapping[str, Any]:
-    """What aiohttp is given with each request: an HTTP proxy, and the name that the certificate must have.
+def route(configuration: Configuration) -> Mapping[str, Any]:
+    """Return aiohttp's arguments for each request: an HTTP proxy, and the name that the certificate must have.
 
-    The password for the proxy stands apart from the proxy's URL, because aiohttp's errors print that.
+    The proxy's password is not part of the proxy's URL, because aiohttp's errors print the URL.
     """
     given: dict[str, Any] = {"server_hostname": configuration.tls_server_name}
     proxy = URL(configuration.proxy or "")
@@ -69,7 +69,7 @@ def way(configuration: Configuration) -> Mapping[str, Any]:
 
 
 def _tls(configuration: Configuration, certificate: tuple[str, str] | None) -> ssl.SSLContext:
-    """TLS, less strict than Python 3.13's; for an HTTPS proxy it is the same."""
+    """Return TLS settings, less strict than Python 3.13's defaults; an HTTPS proxy uses the same."""
     tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl:

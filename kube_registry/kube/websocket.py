@@ -1,4 +1,4 @@
-"""A WebSocket to the Kubernetes API: a port of a pod, or a process in it."""
+"""WebSockets to the Kubernetes API, for a port of a pod or a process in it."""
 
 import asyncio
 import base64
@@ -13,29 +13,29 @@ from kube_registry.kube.errors import RefusedError, UnreachableError
 from kube_registry.kube.transport import WebSocket
 
 CLOSE_SECONDS = 1.0
-"""How long the end of a WebSocket is waited for."""
+"""How long to wait for a WebSocket to close."""
 
 LARGEST_MESSAGE = 256 * 1024
-"""Most bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
+"""Maximum bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
 
 
 @asynccontextmanager
 async def open_websocket(
     kube: KubeClient, path: str, protocol: str, **query: str | Sequence[str]
 ) -> AsyncIterator[WebSocket]:
-    """A WebSocket to an API path, closed at the end, within CLOSE_SECONDS even if the peer takes nothing more.
+    """Open a WebSocket to an API path, and close it at the end, within CLOSE_SECONDS even if the peer is stalled.
 
-    No compression: frames are passed on as they come. No pings: a healthy connection with a slow reader would be closed
-    for them.
+    Compression is off, because frames are passed on unchanged. Pings are off, because they would close a healthy
+    connection with a slow reader.
 
-    The upgrade is asked for again even where its answer was lost: a process that it has started in a pod must do no
-    harm without its standard input.
+    The upgrade is retried even if its response was lost: a process that it has started in a pod must do no harm without
+    its standard input.
 
-    A refused upgrade says nothing but its status, so where a right is missing the same is asked once more in a way that
-    lets the answer be read: it names the right.
+    aiohttp reports only the status of a refused upgrade. If a permission is missing, the request is repeated in plain
+    HTTP, whose response names the permission.
 
     Raises:
-        UnreachableError: no answer within REQUEST_SECONDS.
+        UnreachableError: no response within REQUEST_SECONDS.
         RefusedError: the upgrade was refused.
     """
 
@@ -46,7 +46,7 @@ async def open_websocket(
             headers=session.headers,
             max_msg_size=LARGEST_MESSAGE,
             compress=0,
-            **session.way,
+            **session.route,
         )
         return connected
 
@@ -66,9 +66,10 @@ async def open_websocket(
 
 
 async def _explain(kube: KubeClient, path: str, protocol: str, query: Query, refused: RefusedError) -> None:
-    """Ask for an upgrade in plain HTTP, to read why it is refused.
+    """Repeat an upgrade in plain HTTP, to read why it is refused.
 
-    It has to look like one: the API server asks for other rights than it does for a GET (protocol fact 6).
+    The request needs the headers of an upgrade: for a plain GET the API server checks other permissions (protocol
+    fact 6).
     """
     upgrade = {
         "Connection": "Upgrade",

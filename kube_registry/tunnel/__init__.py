@@ -1,1 +1,1 @@
-"""The tunnel: a listener on this machine's loopback whose connections end at a door of the registry."""
+"""The tunnel: a listener on this machine's loopback that forwards connections to a port of the registry's pod."""

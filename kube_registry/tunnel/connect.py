@@ -1,7 +1,7 @@
-"""The far end of one connection: a registry pod that is Ready, and a WebSocket to one of its doors.
+"""Connect to a Ready pod of the registry, by a WebSocket to one of its ports.
 
-A registry that is being replaced is waited for, and a refusal that may pass is tried again; what no waiting mends
-is an error at once.
+A connection waits while the registry's pod is being replaced, and retries transient refusals. Other failures are raised
+at once.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from kube_registry.tunnel.errors import TunnelError, TunnelForbiddenError, Tunne
 from kube_registry.tunnel.frames import PROTOCOL
 
 DIAL_TRIES = 6
-"""How often one connection asks for its WebSocket."""
+"""Attempts of one connection to open its WebSocket."""
 
 DIAL_SECONDS = 45.0
-"""How long one connection may take to reach a pod, tries and pauses included: a replaced registry is back before."""
+"""How long one connection may take to reach a pod, with all attempts and pauses; replacing the pod takes less."""
 
 _PAUSE = 0.2
-_PASSES_BY_ITSELF = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
-"""Refusals that speak of a pod just gone or a busy API server; all of 500 and above do too."""
+_TRANSIENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Transient refusals: the pod was just deleted, or the API server is busy. All statuses from 500 are transient too."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class PodConnection:
     """An open connection to a pod.
 
     Args:
-        pod: its name.
-        socket: the WebSocket to its door.
-        tries: how often it was asked for.
+        pod: name of the pod.
+        socket: the WebSocket to the pod's port.
+        tries: attempts that it took to open it.
     """
 
     pod: str
@@ -54,19 +54,19 @@ class PodConnection:
 async def dial(
     kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None], *, door: int = WRITE_PORT
 ) -> AsyncIterator[PodConnection]:
-    """A connection to the registry's pod, closed at the end.
+    """Open a connection to the registry's pod, and close it at the end.
 
     Args:
         kube: client of the registry's cluster.
-        push_port: the port on this machine that it is for, named in errors.
-        heard: is told of each cause of waiting or of trying again.
+        push_port: the local port that the connection serves, for errors.
+        heard: is called with each reason to wait or retry.
         door: the pod's port.
 
     Raises:
-        TunnelForbiddenError: a right is missing.
-        TunnelProtocolError: the node does not speak v4.channel.k8s.io.
-        TunnelTimeoutError: no pod within DIAL_SECONDS; with the last cause.
-        ClusterError: the API server does not answer, or refused, DIAL_TRIES times.
+        TunnelForbiddenError: a permission is missing.
+        TunnelProtocolError: the node does not support v4.channel.k8s.io.
+        TunnelTimeoutError: no pod was reached within DIAL_SECONDS; has the last cause.
+        ClusterError: the API server did not respond, or refused, DIAL_TRIES times.
     """
     dialler = _Dialler(kube, push_port, heard, door)
     async with AsyncExitStack() as opened:
@@ -82,7 +82,7 @@ async def dial(
         except RefusedError as error:
             if _refuses_protocol(error):
                 raise TunnelProtocolError(
-                    where=kube.where, push_port=push_port, reason=f"the node refuses {PROTOCOL}"
+                    where=kube.where, push_port=push_port, reason=f"the node refused {PROTOCOL}"
                 ) from error
             raise
         yield connection
@@ -90,13 +90,13 @@ async def dial(
 
 @dataclass
 class _Dialler:
-    """One connection's search for its far end, and the last thing that kept it."""
+    """The attempts of one connection to reach a pod, and the last reason for a failure."""
 
     kube: KubeClient
     push_port: int
     heard: Callable[[KubeRegistryError], None]
     door: int
-    cause: str = "the API server does not answer"
+    cause: str = "the API server is not responding"
     tries: int = 0
 
     async def dial(self, opened: AsyncExitStack) -> PodConnection:
@@ -116,10 +116,10 @@ class _Dialler:
 
     def _patience(self, error: KubeRegistryError, bound: float) -> float:
         if isinstance(error, RefusedError):
-            passes = error.status in _PASSES_BY_ITSELF or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            transient = error.status in _TRANSIENT or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         else:
-            passes = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
-        return bound if passes and self.tries < DIAL_TRIES else 0.0
+            transient = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
+        return bound if transient and self.tries < DIAL_TRIES else 0.0
 
     async def _ready_pod(self) -> str | None:
         pods = await registry_pods(self.kube.once)
@@ -136,6 +136,6 @@ class _Dialler:
 
 
 def _refuses_protocol(error: RefusedError) -> bool:
-    """Whether it is the node that refused; it says no word, and whoever refuses by a rule does (protocol fact 5)."""
-    silent = error.reason == HTTPStatus.FORBIDDEN.phrase
-    return error.status == HTTPStatus.FORBIDDEN and silent and error.request.startswith("WebSocket ")
+    """Return whether the node refused the protocol: with 403 and no message; RBAC has a message (protocol fact 5)."""
+    no_message = error.reason == HTTPStatus.FORBIDDEN.phrase
+    return error.status == HTTPStatus.FORBIDDEN and no_message and error.request.startswith("WebSocket ")

@@ -1,4 +1,4 @@
-"""What can go wrong with the port-forward to the write door."""
+"""Errors of the port-forward to the write door."""
 
 from kube_registry.errors import HERE, ClusterError, other_port
 from kube_registry.kube.errors import ForbiddenError
@@ -6,10 +6,10 @@ from kube_registry.kube.errors import ForbiddenError
 
 class TunnelForbiddenError(
     ForbiddenError,
-    sentence="no tunnel from port {push_port} of this machine: " + ForbiddenError.sentence,
+    sentence="cannot open a tunnel from port {push_port} of this machine: " + ForbiddenError.sentence,
     example={**ForbiddenError.example, "push_port": 23286},
 ):
-    """Who pushes may not open the tunnel."""
+    """The user who pushes lacks the permission to open the tunnel."""
 
     push_port: int
 
@@ -26,7 +26,7 @@ class TunnelError(
         "reason": "pod registry-1: error forwarding port 5000 to pod: connection refused",
     },
 ):
-    """The port-forward to the write door cannot be used."""
+    """The port-forward to the write door failed."""
 
     push_port: int
     reason: str
@@ -36,8 +36,8 @@ class PushPortBusyError(
     TunnelError,
     sentence=(
         "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}. "
-        "Fix: end the program that holds it, or choose another port with `pulumi config set pushPort {other_port}`, by "
-        "hand with `--push-port {other_port}`"
+        "Fix: stop the program that uses the port, or choose another port with "
+        "`pulumi config set pushPort {other_port}`, or with `--push-port {other_port}` on the command line"
     ),
     example={"where": HERE, "push_port": 23286, "reason": "Address already in use"},
 ):
@@ -45,7 +45,7 @@ class PushPortBusyError(
 
     @property
     def other_port(self) -> int:
-        """Another push port."""
+        """A push port to use instead."""
         return other_port(self.push_port)
 
 
@@ -53,16 +53,16 @@ class PodGoneError(
     TunnelError,
     sentence=(
         "the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}. "
-        "Fix: push again, a new connection goes to the pod that takes its place"
+        "Fix: push again; the tunnel connects to the pod that replaces it"
     ),
     example={
         "where": HERE,
         "push_port": 23286,
         "pod": "registry-1",
-        "reason": "its pod is on its way out",
+        "reason": "its pod is terminating",
     },
 ):
-    """The pod at the tunnel's far end was taken away while it was used."""
+    """The pod at the end of the tunnel was lost during a connection."""
 
     pod: str
 
@@ -71,7 +71,7 @@ class TunnelTimeoutError(
     TunnelError,
     sentence=(
         "the tunnel from port {push_port} of this machine to the registry in {where} reached no pod within "
-        "{seconds:.0f} s: {reason}. Fix: {where.examination}; correct that and push again"
+        "{seconds:.0f} s: {reason}. Fix: {where.examination}; correct that, then push again"
     ),
     example={
         "where": HERE,
@@ -80,7 +80,7 @@ class TunnelTimeoutError(
         "reason": "pod registry-1 is Pending",
     },
 ):
-    """No pod was reached in time."""
+    """The tunnel reached no pod in time."""
 
     seconds: float
 
@@ -88,13 +88,13 @@ class TunnelTimeoutError(
 class TunnelProtocolError(
     TunnelError,
     sentence=(
-        "the tunnel from port {push_port} of this machine to the registry in {where} met another protocol than "
-        "v4.channel.k8s.io: {reason}; a proxy on the way to the API server may not pass WebSockets on"
+        "the tunnel from port {push_port} of this machine to the registry in {where} requires the protocol "
+        "v4.channel.k8s.io: {reason}. Fix: let every proxy between this machine and the API server pass WebSockets"
     ),
     example={
         "where": HERE,
         "push_port": 23286,
-        "reason": "subprotocol none in place of v4.channel.k8s.io",
+        "reason": "the node replied with subprotocol none instead of v4.channel.k8s.io",
     },
 ):
-    """The node, or something on the way to it, speaks another protocol."""
+    """The node, or a proxy in between, uses another protocol."""

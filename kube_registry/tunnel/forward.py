@@ -1,7 +1,7 @@
-"""One TCP connection carried over one WebSocket in the subprotocol v4.channel.k8s.io, both ways at once.
+"""Forward one TCP connection over one WebSocket in the subprotocol v4.channel.k8s.io, in both directions at once.
 
-Neither way reads on before what it has read is taken: a stalled peer stalls the other, and nothing piles up here.
-Owns neither end; who opened them closes them.
+Each direction reads more only when its last data was accepted: a stalled peer stalls the other, and no data piles up
+here. The caller opens and closes both ends.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from kube_registry.tunnel.frames import HEADER, PROTOCOL, Channel, FramingError,
 from kube_registry.tunnel.local_end import PIECE, LocalEnd
 
 LINGER_SECONDS = 10.0
-"""How long the pod may be silent once the local program has ended its side, before the connection is given up."""
+"""How long the pod may send nothing, after the local program has closed its side, before the connection is closed."""
 
 _GOODBYE = 1000
-"""The code of a WebSocket that was closed on purpose (RFC 6455, 7.4.1)."""
+"""Status code of a normal WebSocket closure (RFC 6455, 7.4.1)."""
 
 
 class NodeError(Exception):
-    """The node's own words on the error channel, or how it broke the connection off."""
+    """The node's message on the error channel, or how the node closed the connection."""
 
 
 @dataclass
 class Traffic:
-    """Bytes carried so far.
+    """Bytes forwarded so far.
 
     Args:
-        sent: to the pod.
-        received: from the pod.
+        sent: bytes to the pod.
+        received: bytes from the pod.
     """
 
     sent: int = 0
@@ -54,23 +54,23 @@ async def carry(
     traffic: Traffic,
     may_pass: Callable[[], bool],
 ) -> None:
-    """Carry until either side ends.
+    """Forward until either side ends.
 
     Args:
         local: the local program.
         socket: the open WebSocket.
         first: the first message to the node.
-        port: the pod's port, which the node repeats first on either channel.
-        traffic: is kept up to date.
-        may_pass: is asked before each message is passed on; when it says no, its owner has cancelled this task.
+        port: the pod's port, which the node sends first on each channel.
+        traffic: the counters to update.
+        may_pass: is called before each message is forwarded; when it returns False, its owner has cancelled this task.
 
     Raises:
-        FramingError: the node sent something that the protocol does not allow.
-        NodeError: the node said why it ended, or ended without a word.
-        RefusedRequestError: the local program sent a request that may not pass.
+        FramingError: the node violated the protocol.
+        NodeError: the node sent an error, or the connection was lost.
+        RefusedRequestError: the local program sent a request that is not allowed.
     """
     if socket.protocol != PROTOCOL:
-        raise FramingError(f"subprotocol {socket.protocol or 'none'} in place of {PROTOCOL}")
+        raise FramingError(f"the node replied with subprotocol {socket.protocol or 'none'} instead of {PROTOCOL}")
     for transport in (socket.transport, local.transport):
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     async with together() as ways:
@@ -86,10 +86,10 @@ async def _up(
     traffic: Traffic,
     may_pass: Callable[[], bool],
 ) -> None:
-    """Carry to the node, from that message on.
+    """Forward to the node, starting with a message.
 
-    There is no half-close: the local program's end cannot be passed on, so the WebSocket stays open until the pod
-    has said what it still has to say (kubelet pkg/cri/streaming/portforward/websocket.go).
+    The protocol has no half-close: after the local program has closed its side, the WebSocket stays open until the pod
+    has sent the rest (kubelet pkg/cri/streaming/portforward/websocket.go).
     """
     with suppress(ConnectionError):
         while message is not None:
@@ -98,18 +98,18 @@ async def _up(
             await socket.send_bytes(message)  # type: ignore[arg-type] # it takes any buffer, and copies it
             traffic.sent += len(message) - HEADER
             message = await local.message()
-    heard = -1
-    while heard != traffic.received or local.transport.get_write_buffer_size():
-        heard = traffic.received
+    before = -1
+    while before != traffic.received or local.transport.get_write_buffer_size():
+        before = traffic.received
         await asyncio.sleep(LINGER_SECONDS)
     await socket.close()
 
 
 async def _down(local: LocalEnd, socket: WebSocket, port: int, traffic: Traffic, may_pass: Callable[[], bool]) -> None:
-    """Carry from the node."""
+    """Forward from the node."""
     for channel in (Channel.DATA, Channel.ERROR):
         if (message := await _message(socket)) is None:
-            raise NodeError("the node closed before it said which port it forwards")
+            raise NodeError("the node closed the connection before it sent the port number")
         check_port(message, channel, port)
     while (message := await _message(socket)) is not None:
         channel, data = unwrap(message)
@@ -121,13 +121,13 @@ async def _down(local: LocalEnd, socket: WebSocket, port: int, traffic: Traffic,
         try:
             await _hand_over(data, local, socket.transport)
         except ConnectionError:
-            return  # the local program went away, which is its right
+            return  # the local program has closed the connection, which is no error
 
 
 async def _hand_over(data: memoryview, local: LocalEnd, carrier: asyncio.Transport) -> None:
-    """Give it to the local program, and read nothing from the node while that takes nothing.
+    """Write data to the local program, and stop reading from the node while its buffer is full.
 
-    aiohttp alone would read on until it holds half a MiB, and TLS as much again.
+    aiohttp alone would buffer half a MiB, and TLS as much again.
     """
     local.write(data)
     if local.transport.get_write_buffer_size() <= PIECE:
@@ -141,19 +141,19 @@ async def _hand_over(data: memoryview, local: LocalEnd, carrier: asyncio.Transpo
 
 
 async def _message(socket: WebSocket) -> bytes | None:
-    """The next message; None at a clean end, on whichever side it began."""
+    """Return the next message; None if either side closed the WebSocket normally."""
     message = await socket.receive()
     match message.type:
         case aiohttp.WSMsgType.BINARY:
             data: bytes = message.data
             return data
         case aiohttp.WSMsgType.TEXT:
-            raise FramingError("a text message, where only binary ones are allowed")
+            raise FramingError("the node sent a text message; only binary messages are allowed")
         case aiohttp.WSMsgType.ERROR:
             raise FramingError(str(message.data))
         case aiohttp.WSMsgType.CLOSE if message.data != _GOODBYE:
             raise NodeError(f"the node closed with code {message.data}: {message.extra or 'no reason given'}")
         case aiohttp.WSMsgType.CLOSED:
-            raise NodeError("the connection broke off")
+            raise NodeError("the connection was lost")
         case _:
             return None

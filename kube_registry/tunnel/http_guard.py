@@ -1,8 +1,8 @@
-"""A look at every HTTP request of one connection before a byte of it passes; pure.
+"""Check every HTTP request on one connection before any byte of it is forwarded; no I/O.
 
-The tunnel listens on loopback, where the pages in this machine's browser reach it too. A page may send a harmless
-request first, so the first is not enough: the end of each has to be known. Heads are held until they are complete and
-checked; bodies pass as they come, not copied.
+The tunnel listens on loopback, where web pages in this machine's browser can reach it too. A page may send a harmless
+request first, so every request has to be checked, and the end of each has to be known. Heads are held until they are
+complete and checked; bodies are forwarded as they arrive, without a copy.
 
 Source: RFC 9112 (HTTP/1.1), 2.2 (lines) and 7.1 (chunks).
 """
@@ -13,54 +13,54 @@ from kube_registry.tunnel.http_answers import HttpAnswers
 from kube_registry.tunnel.http_head import CHUNKED, REQUEST_LINE, malformed, read_head
 
 HEAD_BYTES = 32 * 1024
-"""Most bytes of a request's head. The registry's own bound is 1 MB; heads of its clients are below 4 KiB."""
+"""Maximum bytes of a request's head. The registry's own limit is 1 MB; its clients' heads are below 4 KiB."""
 
 _SIZE_BYTES = 32
-"""More than a chunk's size with its line ends has."""
+"""More bytes than a chunk's size with its line endings has."""
 
 _END_OF_HEAD = re.compile(rb"\r\n\r\n")
 _FIRST_WORD = re.compile(rb"[!-~]{1,20}(?: |\Z)")
 _FIRST_LINE, _ANY_LINE = re.compile(REQUEST_LINE), re.compile(rb"[^\n]*\n")
 _LONE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 
-# Without extensions and trailers: clients of registries send none.
+# Neither extensions nor trailers are allowed: clients of registries send none.
 _SIZE = rb"(?:0{1,15}\r\n\r\n|(?!0+\r)([0-9A-Fa-f]{1,15})\r\n)"
 _FIRST_CHUNK, _NEXT_CHUNK = re.compile(_SIZE), re.compile(rb"\r\n" + _SIZE)
 _PART_OF_SIZE = re.compile(rb"(?:\r\n?)?[0-9A-Fa-f]{0,15}\r?|(?:\r\n)?0{1,15}\r\n\r?")
 
 
 class HttpGuard:
-    """The requests of one connection.
+    """The requests on one connection.
 
     Args:
-        port: the port that the connection was accepted on.
+        port: the local port of the connection.
 
     Attributes:
-        answers: is fed with what comes back.
+        answers: has to be fed with the bytes that come back.
     """
 
     def __init__(self, port: int) -> None:
         self.answers = HttpAnswers()
         self._port = port
         self._expected = _END_OF_HEAD
-        self._body = 0  # bytes that still pass unread
+        self._body = 0  # bytes to forward unread
         self._held = b""
 
     @property
     def may_answer(self) -> bool:
-        """Whether a refused request can be answered: every other request is, and no byte of an answer to it came."""
-        in_body = self._expected is not _END_OF_HEAD  # of the refused request, whose head has passed
+        """Whether a refusal can be written: all earlier requests have their whole response, and this one none."""
+        in_body = self._expected is not _END_OF_HEAD  # the head of the refused request was forwarded
         return self.answers.missing == int(in_body)
 
     def feed(self, piece: memoryview) -> tuple[bytes, int]:
-        """Look at the next piece of the connection.
+        """Check the next piece of the connection.
 
         Returns:
-            What may pass now: bytes of earlier pieces, of a head or a chunk's size that is complete, and where the part
-            of this piece that may follow them ends. The rest is held.
+            What may be forwarded now: first the held bytes of earlier pieces, if they complete a head or a chunk's
+            size; then this piece up to the returned offset. The rest of the piece is held.
 
         Raises:
-            RefusedRequestError: a request may not pass, nor may any byte of this piece.
+            RefusedRequestError: a request is not allowed; nothing of this piece may be forwarded.
         """
         held, end = b"", 0
         if self._held:
@@ -88,12 +88,12 @@ class HttpGuard:
         """Read a head or a chunk's size.
 
         Args:
-            data: has it from `start` on.
-            start: where it begins.
-            new: where the bytes begin that were not looked at before.
+            data: the bytes.
+            start: offset of the head or size.
+            new: offset of the first byte that was not read before.
 
         Returns:
-            Where it ends; None if it is not complete.
+            The offset of its end; None if it is not complete.
         """
         if self._expected is not _END_OF_HEAD:
             return self._read_size(data, start)
@@ -113,7 +113,7 @@ class HttpGuard:
         size = self._expected.match(data, start)
         if size is None:
             if not _PART_OF_SIZE.fullmatch(data, start):
-                raise malformed("the body's chunks are not as HTTP/1.1 defines them, or have extensions or trailers")
+                raise malformed("the body's chunks are not valid HTTP/1.1, or have extensions or trailers")
             return None
         self._body = int(size[1] or b"0", 16)
         self._expected = _NEXT_CHUNK if self._body else _END_OF_HEAD
@@ -121,7 +121,7 @@ class HttpGuard:
 
 
 def _check_part_of_head(part: memoryview, new: int) -> None:
-    """Refuse early what never becomes a head: a client of another protocol would wait for its answer."""
+    """Refuse early what cannot become a head: a client of another protocol would wait for its response."""
     if len(part) >= HEAD_BYTES:
         raise malformed(f"the head of the request is longer than {HEAD_BYTES} bytes")
     another_line = _ANY_LINE.match(part) and not _FIRST_LINE.match(part)

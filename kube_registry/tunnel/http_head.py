@@ -1,9 +1,9 @@
-"""The head of one HTTP request: who may have sent it, and how its body ends; pure.
+"""Check the head of one HTTP request: whether a web page sent it, and where its body ends; pure functions.
 
-A web page cannot choose the headers Host, Origin and Sec-Fetch-Site (Fetch, "forbidden request-header"), so they show
-which requests come from a page. What the registry could read differently is refused (RFC 9112, 11.2).
+A web page cannot set the headers Host, Origin and Sec-Fetch-Site (Fetch, "forbidden request-header"), so they identify
+requests from a page. Requests that the registry might parse differently are refused (RFC 9112, 11.2).
 
-Source: RFC 9112 (HTTP/1.1), 3.2 (target and Host), 5 (fields), 6.3 (how a body ends).
+Source: RFC 9112 (HTTP/1.1), 3.2 (target and Host), 5 (fields), 6.3 (end of a body).
 """
 
 import json
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 CHUNKED = -1
-"""In place of a body's length: it comes in chunks."""
+"""Stands for the length of a chunked body."""
 
 HTTP_PORT = 80
-"""The port that clients leave out of Host."""
+"""The port that clients omit in Host."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 REQUEST_LINE = rb"(%b{1,20}) ([\x21-\x7e]+) HTTP/(1\.[01])\r\n" % _TOKEN
@@ -31,14 +31,14 @@ Fields = Mapping[bytes, Sequence[bytes]]
 
 
 class RefusedRequestError(Exception):
-    """A request that may not pass; its connection ends.
+    """A request is not allowed; its connection ends.
 
     Args:
-        status: 400 for what is not HTTP/1.1 or can be read in two ways, 403 for what a web page may have sent.
-        reason: why, in words for the client.
+        status: 400 for a request that is not HTTP/1.1 or is ambiguous, 403 for one that a web page may have sent.
+        reason: the reason, for the client.
 
     Attributes:
-        to_head: whether the request is a HEAD, whose answer has no body.
+        to_head: whether the request is a HEAD, whose response has no body.
     """
 
     to_head = False
@@ -49,7 +49,7 @@ class RefusedRequestError(Exception):
 
     @property
     def answer(self) -> bytes:
-        """The response to it, with the error as registries write it (OCI distribution specification 1.1, "Errors")."""
+        """The response, with the error in the format of registries (OCI distribution specification 1.1, "Errors")."""
         body = json.dumps({"errors": [{"code": _CODES[self.status], "message": str(self)}]}).encode()
         lines = (
             f"HTTP/1.1 {self.status.value} {self.status.phrase}",
@@ -61,21 +61,21 @@ class RefusedRequestError(Exception):
 
 
 def read_head(head: bytes, port: int) -> tuple[bytes, int]:
-    """Check a complete head, and say how many bytes of body follow it.
+    """Check a complete head.
 
     Args:
         head: from the request line to the empty line.
-        port: the port that the connection was accepted on.
+        port: the local port of the connection.
 
     Returns:
-        The method, and the body's length or CHUNKED.
+        The method, and the body's length in bytes or CHUNKED.
 
     Raises:
-        RefusedRequestError: it may not pass.
+        RefusedRequestError: the request is not allowed.
     """
     match = _HEAD.fullmatch(head)
     if not match:
-        raise malformed("the head of the request is not as HTTP/1.1 defines it")
+        raise malformed("the head of the request is not valid HTTP/1.1")
     method, target, version, lines = match.groups()
     fields: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for line in lines.split(b"\r\n")[:-1]:
@@ -92,14 +92,14 @@ def read_head(head: bytes, port: int) -> tuple[bytes, int]:
 
 
 def malformed(reason: str) -> RefusedRequestError:
-    """The error of what is not HTTP/1.1, or can be read in two ways."""
+    """Return the error for a request that is not HTTP/1.1, or is ambiguous."""
     return RefusedRequestError(HTTPStatus.BAD_REQUEST, reason)
 
 
 def _check_sender(fields: Fields) -> None:
     if b"origin" in fields or any(site.lower() != b"none" for site in fields.get(b"sec-fetch-site", ())):
         raise RefusedRequestError(
-            HTTPStatus.FORBIDDEN, "requests of web pages, which have Origin or Sec-Fetch-Site, are not allowed here"
+            HTTPStatus.FORBIDDEN, "requests from web pages, with Origin or Sec-Fetch-Site, are not allowed here"
         )
 
 
@@ -109,16 +109,16 @@ def _check_protocol(method: bytes, fields: Fields) -> None:
 
 
 def _check_hosts(target: bytes, hosts: Sequence[bytes], version: bytes, port: int) -> None:
-    """Check the host in the headers, and in the target, where the registry would prefer it."""
+    """Check the host in the headers, and in the target, which the registry would prefer."""
     absolute = _TARGET.match(target)
     if not absolute:
         raise malformed("the target of the request is neither a path nor an http:// URL")
     if len(hosts) > 1 or (not hosts and version != b"1.0"):
         raise malformed("the request has no Host, or more than one")
-    named = [*hosts, *([] if absolute[1] is None else [absolute[1]])]
+    given = [*hosts, *([] if absolute[1] is None else [absolute[1]])]
     names = (b"localhost", b"127.0.0.1", b"[::1]")
     allowed = {b"%b:%d" % (name, port) for name in names} | (set(names) if port == HTTP_PORT else set())
-    if any(host.lower() not in allowed for host in named):
+    if any(host.lower() not in allowed for host in given):
         raise RefusedRequestError(
             HTTPStatus.FORBIDDEN,
             f"Host is not localhost, 127.0.0.1 or [::1] with port {port}. Fix: use http://localhost:{port}",

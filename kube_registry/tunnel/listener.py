@@ -1,10 +1,11 @@
-"""The tunnel: a listener on this machine's loopback whose connections end at a door of the registry.
+"""The tunnel: a listener on this machine's loopback that forwards connections to a port of the registry's pod.
 
-One WebSocket per TCP connection, so that a slow one does not hold up the others; the pod is chosen anew for each,
-so that a restarted pod serves the next. Kubernetes RBAC on pods/portforward is the permission to write.
+Each TCP connection has its own WebSocket, so that a slow connection does not delay the others. The pod is chosen for
+each connection, so that a new pod serves the next one. The RBAC permission on pods/portforward is the permission to
+write.
 
-A tunnel to the write door takes a lease, and carries bytes only while that is held; without one it leads to the read
-door, which refuses every write by itself.
+A tunnel to the write door requires a lease, and forwards only while the lease is held. Without a lease it leads to the
+read door, where the registry refuses every write.
 """
 
 import asyncio
@@ -42,23 +43,23 @@ from kube_registry.tunnel.local_end import LocalEnd, reset
 from kube_registry.tunnel.loopback import bind
 from kube_registry.tunnel.watch import Connection, watch
 
-_NO_WAITING_FIXES = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
+_NOT_TRANSIENT = (TunnelForbiddenError, CredentialsError, CertificateError, KubeconfigError)
 _PAUSE = 0.2
 _LOG = logging.getLogger("kube_registry.tunnel")
 
 
 @dataclass
 class Tunnel:
-    """An open tunnel; `open_tunnel` makes it and closes it.
+    """An open tunnel; `open_tunnel` creates and closes it.
 
     Args:
-        kube: client of the cluster that it leads to.
-        port: the push port that it listens on, at 127.0.0.1 and [::1].
-        lease: under which it leads to the write door; None if it leads to the read door.
-        reconnects: connections that found another pod than the one before, or a pod only after they were refused.
-        trouble: what went wrong last since the registry was last asked to prove itself.
-        broken: why it carries nothing any more.
-        connections: those that are open.
+        kube: client of the registry's cluster.
+        port: the push port, on which it listens on 127.0.0.1 and [::1].
+        lease: the lease for the write door; None for a tunnel to the read door.
+        reconnects: number of connections that reached another pod than the one before, or needed a retry.
+        trouble: the last failure since `prove` was last called.
+        broken: why the tunnel was broken off; None while it works.
+        connections: the open connections.
     """
 
     kube: KubeClient
@@ -73,25 +74,28 @@ class Tunnel:
 
     @property
     def address(self) -> str:
-        """Where it listens in any case."""
+        """The address on which it always listens."""
         return f"127.0.0.1:{self.port}"
 
     def is_open(self) -> bool:
-        """Return whether it still carries bytes: it was not broken off, and its lease is held at this moment."""
+        """Return whether it still forwards: it was not broken off, and its lease is held."""
         return (self.lease is None or self.lease.held()) and self.broken is None
 
     @property
     def traffic(self) -> Traffic:
-        """Bytes that all its connections have carried, ended ones too."""
+        """Bytes that all connections have forwarded, closed ones included."""
         return sum((each.traffic for each in self.connections), self._ended)
 
     async def prove(self, seconds: float = TUNNEL_SECONDS) -> None:
-        """Return once the registry has answered GET /v2/ with 200 through this tunnel.
+        """Wait until the registry has answered GET /v2/ with 200 through this tunnel.
+
+        Args:
+            seconds: how long to wait.
 
         Raises:
-            ClusterError: a right is missing, credentials or certificate are not accepted, or it is broken off; no
-                waiting mends that.
-            TunnelError: it did not within `seconds`; with the last real cause.
+            ClusterError: a permission is missing, credentials or certificate are not accepted, or the tunnel was broken
+                off; raised at once, because waiting does not help.
+            TunnelError: the registry did not answer within `seconds`; has the last cause.
         """
         self.trouble = None
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session:
@@ -103,7 +107,7 @@ class Tunnel:
                 except (aiohttp.ClientError, TimeoutError):
                     if self.broken:
                         raise self.broken from None
-                    if isinstance(self.trouble, _NO_WAITING_FIXES):
+                    if isinstance(self.trouble, _NOT_TRANSIENT):
                         raise self.trouble from None
                     return None
 
@@ -111,10 +115,10 @@ class Tunnel:
                 raise self._no_answer(seconds)
 
     async def recovered(self) -> bool:
-        """Return whether a connection has failed since `prove` began, once the registry answers again.
+        """Return whether a connection has failed since `prove` was last called, after the registry answers again.
 
         Raises:
-            ClusterError: it does not, as for `prove`.
+            ClusterError: the registry does not answer, as for `prove`.
         """
         if self.trouble is None:
             return False
@@ -122,9 +126,9 @@ class Tunnel:
         return True
 
     async def serve(self, local: LocalEnd) -> None:
-        """Carry one accepted connection to the door and back until either side ends it.
+        """Forward one accepted connection until either side ends it.
 
-        One that fails is reset, so that half an answer is never taken for a whole one.
+        A connection that fails is reset, so that a partial response is never taken for a whole one.
         """
         connection = Connection(local)
         self.connections.append(connection)
@@ -136,11 +140,11 @@ class Tunnel:
             self._note(error)
             local.reset()
         except RefusedRequestError as refused:
-            # Docker tries TLS before HTTP at every registry: only what a web page may have sent is worth a line.
+            # Docker tries TLS before HTTP with every registry: only requests from web pages are logged as INFO.
             level = logging.INFO if refused.status == HTTPStatus.FORBIDDEN else logging.DEBUG
             _LOG.log(level, "%s: refused a request: %s", self.address, refused)
             await local.refuse(refused.answer)
-        except asyncio.CancelledError:  # cut
+        except asyncio.CancelledError:  # closed by `watch` or `break_off`
             if connection.cause:
                 self._note(connection.cause)
             local.reset()
@@ -150,7 +154,7 @@ class Tunnel:
             local.transport.close()
 
     def break_off(self, cause: KubeRegistryError) -> None:
-        """Cut all connections, and carry nothing any more."""
+        """Close all connections, and refuse new ones."""
         self.broken = cause
         for connection in self.connections:
             connection.cause = cause
@@ -159,8 +163,8 @@ class Tunnel:
             connection.local.task.cancel()
 
     async def end_connections(self) -> None:
-        """Cut what is still open and wait until it is gone."""
-        await asyncio.sleep(0)  # one that was accepted just now is known once its task has begun
+        """Close all connections, and wait for their end."""
+        await asyncio.sleep(0)  # a connection just accepted is listed once its task has started
         tasks = [connection.local.task for connection in self.connections]
         for task in tasks:
             task.cancel()
@@ -168,7 +172,9 @@ class Tunnel:
 
     async def _carry(self, connection: Connection) -> None:
         local = connection.local
-        if (first := await local.message()) is None:  # before the pod is asked for: a refused request costs it nothing
+        if (
+            first := await local.message()
+        ) is None:  # before dialling, so that a refused request does not open a WebSocket
             return
         door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
         async with dial(self.kube, self.port, self._note, door=door) as far:
@@ -183,8 +189,8 @@ class Tunnel:
                 raise await self._explain_end(far.pod, str(error)) from error
 
     async def _explain_end(self, pod: str, words: str) -> TunnelError:
-        """What the end of a connection means: the pod is gone, or what the node said of it."""
-        with suppress(KubeRegistryError):  # what the node said is what counts
+        """Return the error for a connection that the node ended: the pod is lost, or the node's message."""
+        with suppress(KubeRegistryError):  # the node's message matters more
             pods = await registry_pods(self.kube.once)
             if is_lost(pod, pods):
                 return PodGoneError(
@@ -196,7 +202,7 @@ class Tunnel:
         return self.trouble or TunnelTimeoutError(
             where=self.kube.where,
             push_port=self.port,
-            reason="the registry does not answer GET /v2/ with 200",
+            reason="the registry did not answer GET /v2/ with 200",
             seconds=seconds,
         )
 
@@ -209,19 +215,19 @@ class Tunnel:
 async def open_tunnel(
     kube: KubeClient, port: int, lease: Lease | None, *, seconds: float = TUNNEL_SECONDS
 ) -> AsyncIterator[Tunnel]:
-    """Open a tunnel on loopback whose registry has answered; closed at the end with all its connections.
+    """Open a tunnel on loopback and wait for the registry's answer; close it with all its connections at the end.
 
     Args:
         kube: client of the registry's cluster.
-        port: the push port; 0 lets the system choose one, at 127.0.0.1 only.
-        lease: the lease under which it leads to the write door; None for a tunnel to the read door.
-        seconds: how long the registry may take to answer through it.
+        port: the push port; 0 lets the system choose one, on 127.0.0.1 only.
+        lease: the lease for the write door; None for a tunnel to the read door.
+        seconds: how long the registry may take to answer through the tunnel.
 
     Raises:
-        LeaseLostError: the lease is not held any more.
-        PushPortBusyError: another program listens there.
-        TunnelForbiddenError: a right is missing.
-        TunnelError: the registry did not answer through it.
+        LeaseLostError: the lease is no longer held.
+        PushPortBusyError: another program listens on the port.
+        TunnelForbiddenError: a permission is missing.
+        TunnelError: the registry did not answer through the tunnel.
     """
     tunnel = Tunnel(kube, port, lease)
     if lease:

@@ -1,7 +1,7 @@
-"""The local end of one connection: a program of this machine, whose bytes are read into the messages that carry them.
+"""The local end of one connection: a program on this machine, whose bytes are read directly into messages.
 
-Only requests that http_guard lets pass become messages. asyncio's streams would copy each byte three times between the
-socket and its message; that is a fifth of what an upload costs the processor.
+Only requests that http_guard allows become messages. asyncio's streams would copy each byte three times between the
+socket and its message, which is a fifth of the CPU time of an upload.
 """
 
 import asyncio
@@ -15,27 +15,27 @@ from kube_registry.tunnel.frames import HEADER, Channel, blank
 from kube_registry.tunnel.http_guard import HttpGuard
 
 PIECE = 64 * 1024
-"""Most bytes per message to the node, which copies half of that at once: nothing is held up for long."""
+"""Maximum bytes per message to the node, which copies half of that at a time: no message delays others for long."""
 
 _MESSAGES = 2
-"""One is on its way while the next is read."""
+"""One is being sent while the next is read."""
 
 REFUSED_SECONDS = 2.0
-"""How long a program whose request was refused may go on sending before it has read why."""
+"""How long a program may go on sending after its request was refused, before the connection is closed."""
 
 Serve = Callable[["LocalEnd"], Coroutine[None, None, None]]
-"""What is done for one accepted connection until it ends."""
+"""Serves one accepted connection until it ends."""
 
 
 class LocalEnd(asyncio.BufferedProtocol):
-    """One accepted connection; no more than _MESSAGES of it are read before they are taken.
+    """One accepted connection; at most _MESSAGES are read ahead.
 
     Args:
-        serve: is started for it, in a task of its own.
+        serve: is started in a new task for the connection.
 
     Attributes:
-        transport: leads to the program.
-        task: serves it.
+        transport: the transport to the local program.
+        task: the task that serves the connection.
     """
 
     transport: asyncio.Transport
@@ -54,10 +54,10 @@ class LocalEnd(asyncio.BufferedProtocol):
         self._may_write.set()
 
     async def message(self) -> memoryview | None:
-        """The next message to the node, good until the next is asked for; None once the program has ended its side.
+        """Return the next message to the node, valid until the next call; None once the program has closed its side.
 
         Raises:
-            RefusedRequestError: a request may not pass. `refuse` is all that may follow.
+            RefusedRequestError: a request is not allowed. Only `refuse` may be called after that.
         """
         if self._rest is not None:
             rest, self._rest = self._rest, None
@@ -73,20 +73,20 @@ class LocalEnd(asyncio.BufferedProtocol):
         return None
 
     def write(self, data: memoryview) -> None:
-        """Give the program what has come back."""
+        """Write data from the node to the program."""
         self._guard.answers.feed(data)
         self.transport.write(data)
 
     async def refuse(self, answer: bytes) -> None:
-        """Write an answer and end, without a reset: to a program that is still sending, that would hide the answer.
+        """Write a response and close, without a reset, which would hide the response from a program that still sends.
 
-        Where an earlier request is not answered yet, the connection is reset: the program would read the refusal as a
-        part of that answer.
+        If an earlier request has no whole response yet, reset the connection: the program would read the refusal as
+        part of that response.
         """
         if not self._guard.may_answer:
             self.reset()
             return
-        with suppress(OSError):  # the program is gone, or the time is over
+        with suppress(OSError):  # the program has closed the connection, or the timeout has expired
             async with asyncio.timeout(REFUSED_SECONDS):
                 await self.drain()
                 self.transport.write(answer)
@@ -95,7 +95,7 @@ class LocalEnd(asyncio.BufferedProtocol):
                     pass
 
     async def _piece(self) -> memoryview | None:
-        """What was read next, after room for a message's header; None once the program has ended its side."""
+        """Return the next bytes read, with room for a message's header; None once the program has closed its side."""
         if self._lent is not None:
             self._empty.append(self._lent)
             self._lent = None
@@ -109,62 +109,62 @@ class LocalEnd(asyncio.BufferedProtocol):
         return self._lent[: HEADER + count]
 
     async def drain(self) -> None:
-        """Return when the program may get more.
+        """Wait until more can be written to the program.
 
         Raises:
-            ConnectionResetError: it is gone.
+            ConnectionResetError: the program has closed the connection.
         """
         if self.transport.is_closing():
             await asyncio.sleep(0)  # lets `connection_lost` be called
         await self._may_write.wait()
         if self._lost:
-            raise ConnectionResetError("the local program is gone")
+            raise ConnectionResetError("the local program has closed the connection")
 
     def reset(self) -> None:
-        """End it as an error to the program; to it, an abort alone is an end like any other."""
+        """Reset the connection, so that the program sees an error; an abort alone would look like a normal end."""
         reset(self.transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start to serve it."""
+        """Start the task that serves the connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what asyncio gives to servers
         self.transport = transport
         self._guard = HttpGuard(transport.get_extra_info("sockname")[1])
         self.task = asyncio.ensure_future(self._serve(self))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own interface
-        """Where the next bytes go: into an empty message, after its channel."""
+        """Return the buffer for the next bytes: an empty message, after its channel."""
         return self._empty[0][HEADER:]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read, and read no more while no message is empty."""
+        """Queue the bytes that were read, and pause reading while no message is empty."""
         self._read.append((self._empty.popleft(), nbytes))
         if not self._empty:
             self.transport.pause_reading()
         self._something.set()
 
     def eof_received(self) -> bool:
-        """Keep the other way open: the program waits for its answer."""
+        """Keep the other direction open: the program waits for its response."""
         self._ended = True
         self._something.set()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own interface
-        """Let nobody wait for it."""
+        """Wake up everything that waits for the connection."""
         self._ended = self._lost = True
         self._something.set()
         self._may_write.set()
 
     def pause_writing(self) -> None:
-        """The program takes less than it is given."""
+        """Make `drain` wait: the program reads more slowly than data arrives."""
         self._may_write.clear()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Let `drain` return: the program has caught up."""
         self._may_write.set()
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection as an error to its peer, without what is still to be sent, in the kernel too."""
+    """Reset a connection, and discard unsent data, also in the kernel."""
     if not transport.is_closing():
         no_linger = struct.pack("ii", 1, 0)  # on, 0 s: socket(7), SO_LINGER
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)

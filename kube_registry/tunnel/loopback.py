@@ -1,7 +1,7 @@
-"""A port of this machine's loopback, at both of its addresses.
+"""Listen on a port of this machine's loopback, on both its addresses.
 
-Docker looks up the name in the push address, and dials [::1] before 127.0.0.1 where "localhost" is both (RFC 6724). A
-program of somebody else that listens there would get what is pushed, so the port is taken at both or not at all.
+Docker resolves the name in the push address, and connects to [::1] before 127.0.0.1 if "localhost" is both (RFC 6724).
+Another user's program on [::1] would receive what is pushed, so the port is taken on both addresses or on neither.
 """
 
 import errno
@@ -9,25 +9,25 @@ import os
 import socket
 
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-_DIALLED_FIRST = " at [::1], which Docker dials first where localhost is both"
+_PREFERRED = " on [::1], which Docker tries before 127.0.0.1"
 
 
 def bind(port: int) -> list[socket.socket]:
-    """Take a port, at [::1] too unless this machine has no such address.
+    """Listen on a port of 127.0.0.1, and of [::1] if this machine has that address.
 
     Args:
-        port: 0 lets the system choose one, at 127.0.0.1 only: no name leads to that.
+        port: the port; 0 lets the system choose one, on 127.0.0.1 only, because no name is used for it.
 
     Returns:
-        Sockets that listen, which the caller closes; the first is at 127.0.0.1.
+        Listening sockets, which the caller closes; the first is on 127.0.0.1.
 
     Raises:
-        OSError: another program has it, or it may not be taken; its strerror names [::1] where that is the one.
+        OSError: another program uses the port, or it is not allowed; its strerror names [::1] if that failed.
     """
     ours = [_listener(socket.AF_INET, "127.0.0.1", port, "")]
     if port:
         try:
-            ours.append(_listener(socket.AF_INET6, "::1", port, _DIALLED_FIRST))
+            ours.append(_listener(socket.AF_INET6, "::1", port, _PREFERRED))
         except OSError as error:
             if error.errno not in _NO_IPV6:
                 ours[0].close()
@@ -38,5 +38,5 @@ def bind(port: int) -> list[socket.socket]:
 def _listener(family: socket.AddressFamily, address: str, port: int, remark: str) -> socket.socket:
     try:
         return socket.create_server((address, port), family=family)
-    except OSError as error:  # whose own words name the address in the form of a Python tuple
+    except OSError as error:  # its message shows the address as a Python tuple
         raise OSError(error.errno, f"{os.strerror(error.errno or 0)}{remark}") from error

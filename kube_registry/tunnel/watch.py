@@ -1,7 +1,7 @@
-"""The connections of a tunnel, looked after from outside: one that would hang for ever is cut.
+"""Watch the connections of a tunnel, and close those that would otherwise hang.
 
-No pings go through a connection that carries data, so a dead node or API server is noticed otherwise: where nothing has
-moved, the API server is asked whether the pod is still there (ADR 0008).
+No pings are sent on a connection that carries data, so a dead node or API server is detected in another way: if a
+connection is idle, the API server is asked whether its pod still exists (ADR 0008).
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from kube_registry.tunnel.forward import Traffic
 from kube_registry.tunnel.local_end import LocalEnd
 
 WATCH_SECONDS = 10.0
-"""How often connections that carry nothing are looked after."""
+"""How often idle connections are checked."""
 
 STRIKES = 2
-"""How many looks in a row must find the pod gone or the API server silent before a connection is cut."""
+"""How many checks in a row must find the pod lost or the API server unreachable before a connection is closed."""
 
 
 @dataclass(eq=False)
 class Connection:
-    """One accepted connection and what has become of it.
+    """One accepted connection and its state.
 
     Args:
         local: the local program, with the task that serves it.
-        traffic: what it has carried.
-        far: the pod, once it is reached.
-        strikes: how many looks in a row have found a cause to cut it.
-        cause: why it was cut, or would be.
+        traffic: bytes forwarded so far.
+        far: the connection to the pod, once it is open.
+        strikes: how many checks in a row have found a cause to close it.
+        cause: why it was or will be closed.
     """
 
     local: LocalEnd
@@ -44,40 +44,40 @@ class Connection:
 
 
 async def watch(kube: KubeClient, push_port: int, connections: Sequence[Connection]) -> None:
-    """Until this is cancelled, cut connections that would hang for ever.
+    """Close connections that would otherwise hang, until cancelled.
 
     Args:
         kube: client of the registry's cluster.
-        push_port: named in errors.
-        connections: those that are open at any time.
+        push_port: the local port, for errors.
+        connections: the open connections, kept up to date by the caller.
     """
     while True:
         before = {each: replace(each.traffic) for each in connections if each.strikes < STRIKES}
         await asyncio.sleep(WATCH_SECONDS)
-        still = {each: each.far.pod for each in connections if each.far and each.traffic == before.get(each)}
-        if still:
-            await _look_after(kube, push_port, still)
+        idle = {each: each.far.pod for each in connections if each.far and each.traffic == before.get(each)}
+        if idle:
+            await _check(kube, push_port, idle)
 
 
-async def _look_after(kube: KubeClient, push_port: int, still: Mapping[Connection, str]) -> None:
-    """Count against each connection what would keep it still for ever; cut it when that is no passing thing.
+async def _check(kube: KubeClient, push_port: int, idle: Mapping[Connection, str]) -> None:
+    """Count the failed checks of idle connections, and close those with STRIKES in a row.
 
     Args:
         kube: client of the registry's cluster.
-        push_port: named in errors.
-        still: the connections -> their pods.
+        push_port: the local port, for errors.
+        idle: the connections -> their pods.
     """
     causes: dict[str, KubeRegistryError]
     try:
         pods = await registry_pods(kube.once)
     except UnreachableError as error:
-        causes = dict.fromkeys(still.values(), error)
+        causes = dict.fromkeys(idle.values(), error)
     except KubeRegistryError:
         return
     else:
-        gone, reason = (pod for pod in still.values() if is_lost(pod, pods)), explain(pods)
-        causes = {pod: PodGoneError(where=kube.where, push_port=push_port, pod=pod, reason=reason) for pod in gone}
-    for connection, pod in still.items():
+        lost, reason = (pod for pod in idle.values() if is_lost(pod, pods)), explain(pods)
+        causes = {pod: PodGoneError(where=kube.where, push_port=push_port, pod=pod, reason=reason) for pod in lost}
+    for connection, pod in idle.items():
         connection.cause = causes.get(pod)
         connection.strikes = connection.strikes + 1 if connection.cause else 0
         if connection.strikes >= STRIKES:

@@ -38,7 +38,7 @@ def test_what_goes_wrong_is_one_sentence(registryctl: Verb, tmp_path: Path) -> N
     done = registryctl(ROOT, "tunnel", "--kube-context", "nowhere", KUBECONFIG=str(file))
     assert (done.returncode, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
-    assert "it has no such kube context, it has kind" in sentence
+    assert "it has no such kube context, only kind" in sentence
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

@@ -174,7 +174,7 @@ class TestErrors:
         """The cluster, whose kubeconfig is known late, does not answer."""
         with pytest.raises(RefusedError) as refused:
             plugin.construct({"kubeconfig": secret(json.dumps(KUBECONFIG))}, preview=False)
-        assert "does not answer" in one_sentence(refused.value)
+        assert "is not responding" in one_sentence(refused.value)
         assert plugin.recorded.inputs("Namespace") == {}
 
 

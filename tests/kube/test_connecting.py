@@ -117,7 +117,7 @@ class TestMerging:
 
     @pytest.mark.parametrize("cluster", [{}, {"server": 6443}])
     async def test_a_cluster_without_a_server_is_one_sentence(self, tmp_path: Path, cluster: Fields) -> None:
-        with pytest.raises(KubeconfigError, match="its cluster names no server"):
+        with pytest.raises(KubeconfigError, match="its cluster has no server"):
             async with open_client(settings(kubeconfig(tmp_path / "config", cluster, {}))):
                 pass
 
@@ -127,7 +127,7 @@ class TestMerging:
         self, tmp_path: Path, field: str, value: object
     ) -> None:
         cluster = {"server": "https://127.0.0.1:1", field: value}
-        with pytest.raises(KubeconfigError, match=f"{field} of its cluster is no text"):
+        with pytest.raises(KubeconfigError, match=f"{field} of its cluster is not a string"):
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
 
     @pytest.mark.usefixtures("no_patience")
@@ -161,12 +161,12 @@ class TestMerging:
     @pytest.mark.parametrize(
         ("data", "words"),
         [
-            (b"apiVersion: v1\nusers:\n- token: s3cr3t\xe9\n", "is no text in UTF-8 or UTF-16, see byte 3"),
+            (b"apiVersion: v1\nusers:\n- token: s3cr3t\xe9\n", "is not UTF-8 or UTF-16 text, see byte 3"),
             (b"apiVersion: v1\nusers: [s3cr3t\nclusters:\n", "neither YAML nor JSON, see line"),
             (b"users: " + b"[" * 5_000 + b"s3cr3t" + b"]" * 5_000, "neither YAML nor JSON"),
             (b'{"users": ' + b"[" * 5_000 + b'"s3cr3t"' + b"]" * 5_000 + b"}", "neither YAML nor JSON"),
-            (b"just s3cr3t", "is no kubeconfig"),
-            (b"users: [s3cr3t]", "is no kubeconfig, see users in it"),
+            (b"just s3cr3t", "is not a kubeconfig"),
+            (b"users: [s3cr3t]", "is not a kubeconfig: users is invalid"),
             (b"users: [{name: a, user: {}}, {name: a, user: {token: s3cr3t}}]", "has two users named a"),
         ],
     )
@@ -218,17 +218,17 @@ class TestInTheConfig:
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
-            (lambda text: text.replace('"here"', '"there"'), "it has no such kube context, it has there"),
+            (lambda text: text.replace('"here"', '"there"'), "it has no such kube context, only there"),
             (lambda text: text.replace('"user": "u"', '"user": "x"'), "its user 'x' is missing"),
-            (lambda text: text.replace('"server"', '"sever"'), "its cluster names no server"),
+            (lambda text: text.replace('"server"', '"sever"'), "its cluster has no server"),
             (lambda text: text.replace("{", "", 1), "it is neither YAML nor JSON"),
-            (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is no kubeconfig"),
+            (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is not a kubeconfig"),
             (
                 lambda _: base64.b64encode(b"clusters: []\nusers: [{user: {token: s3cr3t}}]").decode(),
-                "it is no kubeconfig",
+                "it is not a kubeconfig",
             ),
-            (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is no kubeconfig"),
-            (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which need `as`"),
+            (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is not a kubeconfig"),
+            (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which require `as`"),
             (
                 lambda text: text.replace('"tls-', '"insecure-skip-tls-verify": "false", "tls-'),
                 "neither true nor false",
@@ -256,7 +256,7 @@ class TestInTheConfig:
         plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "args": ["--key", "s3cr3t"]}
         env = [{"name": "KEY", "value": "s3cr3t"}]
         file = kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, {"exec": {**plugin, "env": env}})
-        with pytest.raises(KubeconfigError, match="ended with status 1") as raised:
+        with pytest.raises(KubeconfigError, match="failed with exit code 1") as raised:
             await both_ways(settings(file.read_text()))
         assert "s3cr3t" not in str(raised.value)
 
@@ -367,8 +367,8 @@ class TestTokens:
         ("user", "words"),
         [
             ({"tokenFile": "none"}, "No such file"),
-            ({"tokenFile": "config.empty"}, "is empty, there should be a token in it"),
-            ({"auth-provider": {"name": "gcp"}}, "auth provider gcp, `exec` is what took its place"),
+            ({"tokenFile": "config.empty"}, "is empty; it must contain a token"),
+            ({"auth-provider": {"name": "gcp"}}, "auth provider gcp, which `exec` has replaced"),
             ({"auth-provider": {"name": "oidc", "config": {}}}, "no id-token yet"),
         ],
     )
@@ -442,8 +442,8 @@ class TestImpersonation:
     @pytest.mark.parametrize(
         ("user", "words"),
         [
-            ({"as-groups": ["dev"]}, "which need `as`"),
-            ({"as": "eve", "as-groups": "dev"}, "as-groups of its user is no list"),
+            ({"as-groups": ["dev"]}, "which require `as`"),
+            ({"as": "eve", "as-groups": "dev"}, "as-groups of its user is not a list"),
             ({"as": "eve", "as-user-extra": {"scopes": "view"}}, "no list under scopes"),
         ],
     )
@@ -595,7 +595,7 @@ class TestProxy:
 
     async def test_a_proxy_of_another_kind_is_one_sentence_without_its_password(self, tmp_path: Path) -> None:
         cluster = {"server": "https://192.0.2.1", "proxy-url": "socks4://me:secret@127.0.0.1:1080"}
-        with pytest.raises(KubeconfigError, match=r"proxy-url names a socks4:// proxy, 127\.0\.0\.1; only") as raised:
+        with pytest.raises(KubeconfigError, match=r"proxy-url has a socks4:// proxy, 127\.0\.0\.1; only") as raised:
             await both_ways(settings(kubeconfig(tmp_path / "config", cluster, {})))
         assert "secret" not in str(raised.value)
 
@@ -611,7 +611,7 @@ class TestProxy:
 class TestInCluster:
     async def test_outside_a_pod_it_is_one_sentence(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-        with pytest.raises(KubeconfigError, match="means a pod's service account, and this is no pod"):
+        with pytest.raises(KubeconfigError, match="stands for a pod's service account, but this is not a pod"):
             async with open_client(settings(tmp_path / "none", "in-cluster")):
                 pass
 

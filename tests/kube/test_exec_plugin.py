@@ -173,7 +173,7 @@ class TestRefresh:
             async with open_client(settings(file)) as kube:
                 program.does("echo 'session expired, log in' >&2; exit 3")
                 api.accepts = lambda _: False
-                with pytest.raises(CredentialPluginFailedError, match=r"status 3: session expired, log in\. "):
+                with pytest.raises(CredentialPluginFailedError, match=r"exit code 3: session expired, log in\. Fix: "):
                     await kube.get("/version")
 
 
@@ -212,14 +212,17 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("script", "words"),
         [
-            ("echo 'Unable to locate credentials.\n Run aws login' >&2; exit 255", "status 255: Unable to locate cred"),
-            ("exit 1", "ended with status 1: no word why. Fix: log in as it asks for"),
-            ("kill -9 $$", "ended with status -9"),
-            ("echo hello", f"answered no {V1BETA1} ExecCredential"),
-            ("echo '[]'", f"answered no {V1BETA1} ExecCredential"),
-            ("echo '{}'", f"answered no {V1BETA1} ExecCredential"),
-            (f"echo '{'[' * 5_000}{']' * 5_000}'", f"answered no {V1BETA1} ExecCredential"),
-            ("head -c 100 /dev/urandom", f"answered no {V1BETA1} ExecCredential"),
+            (
+                "echo 'Unable to locate credentials.\n Run aws login' >&2; exit 255",
+                "exit code 255: Unable to locate cred",
+            ),
+            ("exit 1", "failed with exit code 1: no message. Fix: log in as the plugin requires"),
+            ("kill -9 $$", "failed with exit code -9"),
+            ("echo hello", f"did not print a {V1BETA1} ExecCredential"),
+            ("echo '[]'", f"did not print a {V1BETA1} ExecCredential"),
+            ("echo '{}'", f"did not print a {V1BETA1} ExecCredential"),
+            (f"echo '{'[' * 5_000}{']' * 5_000}'", f"did not print a {V1BETA1} ExecCredential"),
+            ("head -c 100 /dev/urandom", f"did not print a {V1BETA1} ExecCredential"),
         ],
     )
     async def test_what_a_plugin_does_wrong_is_one_sentence(
@@ -234,12 +237,12 @@ class TestFailures:
         ("status", "version", "words"),
         [
             ({"token": "t"}, V1, f"it is {V1} ExecCredential"),
-            ({}, V1BETA1, "neither a token in it nor a certificate with its key"),
-            ({"clientCertificateData": "x"}, V1BETA1, "neither a token in it nor a certificate with its key"),
-            ({"token": "t", "clientKeyData": "x"}, V1BETA1, "neither a token in it nor a certificate with its key"),
-            ({"token": "t", "expirationTimestamp": "tomorrow"}, V1BETA1, "answered no"),
-            ({"token": {"a": 1}}, V1BETA1, "answered no"),
-            ([], V1BETA1, "answered no"),
+            ({}, V1BETA1, "neither a token nor a certificate with its key"),
+            ({"clientCertificateData": "x"}, V1BETA1, "neither a token nor a certificate with its key"),
+            ({"token": "t", "clientKeyData": "x"}, V1BETA1, "neither a token nor a certificate with its key"),
+            ({"token": "t", "expirationTimestamp": "tomorrow"}, V1BETA1, "did not print a"),
+            ({"token": {"a": 1}}, V1BETA1, "did not print a"),
+            ([], V1BETA1, "did not print a"),
         ],
     )
     async def test_an_answer_without_a_credential_is_one_sentence(
@@ -256,7 +259,7 @@ class TestFailures:
         monkeypatch.setattr(exec_plugin, "PLUGIN_SECONDS", 0.5)
         program.does("sleep 600 &\necho $! > child\nwait")
         error = await failure(tmp_path, user())
-        assert "did not end within 0.5 s" in str(error)
+        assert "did not finish within 0.5 s" in str(error)
         await until_gone(int((program.folder / "child").read_text()))
 
     async def test_one_that_is_given_up_is_ended_too(self, tmp_path: Path, program: Program) -> None:
@@ -281,7 +284,10 @@ class TestFailures:
     async def test_one_that_is_missing_is_named_with_the_hint_how_to_install_it(self, tmp_path: Path) -> None:
         error = await failure(tmp_path, user(command="no-such-plugin", installHint="get it\nfrom somewhere"))
         assert type(error) is CredentialPluginError
-        assert "its credential plugin no-such-plugin is missing (get it from somewhere). Fix: install it" in str(error)
+        assert (
+            "its credential plugin no-such-plugin is missing (get it from somewhere). Fix: install the plugin"
+            in str(error)
+        )
 
     async def test_one_that_may_not_be_run_is_named(self, tmp_path: Path, program: Program) -> None:
         (program.folder / "plugin").write_text("#!/bin/sh\n")
@@ -292,9 +298,9 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("wrong", "words"),
         [
-            ({"command": None}, "`exec` of its user names no command"),
-            ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "known are client.authentication.k8s.io/v1 and"),
-            ({"interactiveMode": "Always"}, "wants to ask a person, and there is none here"),
+            ({"command": None}, "`exec` of its user has no command"),
+            ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "not client.authentication.k8s.io/v1 or"),
+            ({"interactiveMode": "Always"}, "requires a terminal"),
             ({"env": ["A=1"]}, "cannot be used with kubeconfig"),
             ({"args": 1}, "cannot be used with kubeconfig"),
         ],

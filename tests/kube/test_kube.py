@@ -55,13 +55,13 @@ class TestKubeconfig:
     @pytest.mark.parametrize(
         ("damage", "kind", "words"),
         [
-            (lambda _: None, UnreachableError, "does not answer: Cannot connect to host 127.0.0.1:1"),
+            (lambda _: None, UnreachableError, "is not responding: Cannot connect to host 127.0.0.1:1"),
             (
                 with_exec_plugin,
                 CredentialPluginError,
-                "no-such-plugin is missing. Fix: install it",
+                "its credential plugin no-such-plugin is missing. Fix: install the plugin",
             ),
-            (lambda config: config.pop("contexts"), KubeconfigError, "it has no kube contexts. "),
+            (lambda config: config.pop("contexts"), KubeconfigError, "it has no kube contexts. Fix: "),
             (lambda config: config.pop("clusters"), KubeconfigError, "cannot be used with kubeconfig"),
             (
                 lambda config: config["clusters"][0]["cluster"].update({"certificate-authority": "/nowhere/ca.crt"}),
@@ -84,7 +84,7 @@ class TestKubeconfig:
     def test_a_kube_context_that_it_does_not_have_is_answered_with_those_it_has(self, tmp_path: Path) -> None:
         file = tmp_path / "config"
         file.write_text(json.dumps(kubeconfig()))
-        assert "it has no such kube context, it has here. " in str(failure(settings(file, "there")))
+        assert "it has no such kube context, only here. Fix: " in str(failure(settings(file, "there")))
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         assert f"{tmp_path}/none: there is no such file" in str(failure(settings(tmp_path / "none")))

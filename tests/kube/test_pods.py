@@ -49,7 +49,7 @@ class TestTrouble:
 
     def test_a_pod_without_a_node_says_why(self) -> None:
         conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes."}]
-        assert trouble([pod(conditions=conditions)]) == "pod registry-1 has no node: 0/2 nodes"
+        assert trouble([pod(conditions=conditions)]) == "pod registry-1 is not scheduled: 0/2 nodes"
 
     def test_a_deployment_that_may_make_no_pods_says_why(self) -> None:
         failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
@@ -71,7 +71,7 @@ class TestExplain:
         ("pods", "sentence"),
         [
             ([], "it has no pod yet"),
-            ([pod(leaving=True)], "its pod is on its way out"),
+            ([pod(leaving=True)], "its pod is terminating"),
             ([pod(ready=False, phase="Running")], "pod registry-1 is Running"),
         ],
     )

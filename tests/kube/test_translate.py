@@ -223,7 +223,7 @@ class TestRealSockets:
             await reader.read()
             writer.close()
 
-        assert "no answer within" in str(await self._failure(way, tmp_path, answer))
+        assert "no response within" in str(await self._failure(way, tmp_path, answer))
 
     async def test_html_is_no_api_server(self, tmp_path: Path) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -232,7 +232,7 @@ class TestRealSockets:
             writer.close()
 
         error = await self._failure(by_get, tmp_path, answer)
-        assert "what answers GET /version is no API server" in str(error)
+        assert "the server that answered GET /version is not an API server" in str(error)
 
     @both_ways
     @pytest.mark.parametrize("scheme", ["http", "https"])

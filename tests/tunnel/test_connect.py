@@ -113,7 +113,7 @@ class TestWhatMayPass:
         heard: list[KubeRegistryError] = []
         error = await failure(kube, heard)
         assert type(error) is UnreachableError
-        assert "no answer within" in str(error)
+        assert "no response within" in str(error)
         assert len(heard) == DIAL_TRIES - 1
 
 
@@ -158,7 +158,7 @@ class TestWhatNoWaitingMends:
         api.refusals = repeat(Refusal(403))
         error = await failure(kube)
         assert isinstance(error, TunnelProtocolError)
-        assert "the node refuses v4.channel.k8s.io" in str(error)
+        assert "the node refused v4.channel.k8s.io" in str(error)
         assert names_the_port(error)
         assert len(api.upgrades) == ONE_AND_WHY
 
@@ -193,7 +193,7 @@ class TestWaitingForAPod:
         assert (await dialling).tries == 1
         assert len(api.upgrades) == 1
         said = " ".join(str(error) for error in heard)
-        for words in ("it has no pod yet", "pod registry-1 is Running", "its pod is on its way out"):
+        for words in ("it has no pod yet", "pod registry-1 is Running", "its pod is terminating"):
             assert words in said
 
     async def test_a_pod_that_stays_is_taken_before_one_that_leaves(
@@ -241,7 +241,7 @@ class TestDeadline:
 
     async def test_a_silent_api_server_is_the_cause(self, api: FakeApi, kube: KubeClient) -> None:
         api.deaf = True
-        assert (await self.timed_out(kube)).reason == "the API server does not answer"
+        assert (await self.timed_out(kube)).reason == "the API server is not responding"
 
     async def test_the_last_cause_counts(self, api: FakeApi, kube: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dialling, "DIAL_TRIES", 1000)

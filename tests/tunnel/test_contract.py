@@ -220,7 +220,7 @@ async def test_another_protocol_is_refused_by_the_node_without_a_word(
             await reader.read()
     assert isinstance(tunnel.trouble, TunnelProtocolError)
     assert tunnel.trouble.where.namespace == site.settings.namespace
-    assert "the node refuses v5.channel.k8s.io" in str(tunnel.trouble)
+    assert "the node refused v5.channel.k8s.io" in str(tunnel.trouble)
 
 
 async def test_closing_twice_is_as_good_as_once(site: Site) -> None:

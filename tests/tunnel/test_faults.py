@@ -26,17 +26,17 @@ class TestNode:
     @pytest.mark.parametrize(
         ("node", "kind", "words"),
         [
-            (sends(DATA, greeting=False), TunnelProtocolError, "00 in place of port 5000 on channel 0"),
-            (sends(DATA + PORT[:1], greeting=False), TunnelProtocolError, "0088 in place of port 5000 on channel 0"),
-            (sends(DATA + b"\x50\x00", greeting=False), TunnelProtocolError, "005000 in place of port 5000"),
+            (sends(DATA, greeting=False), TunnelProtocolError, "00 instead of port 5000 on channel 0"),
+            (sends(DATA + PORT[:1], greeting=False), TunnelProtocolError, "0088 instead of port 5000 on channel 0"),
+            (sends(DATA + b"\x50\x00", greeting=False), TunnelProtocolError, "005000 instead of port 5000"),
             (
                 sends(DATA + PORT, DATA + b"data", greeting=False),
                 TunnelProtocolError,
-                "in place of port 5000 on channel 1",
+                "instead of port 5000 on channel 1",
             ),
-            (sends(ERROR + PORT, DATA + PORT, greeting=False), TunnelProtocolError, "018813 in place of port 5000"),
+            (sends(ERROR + PORT, DATA + PORT, greeting=False), TunnelProtocolError, "018813 instead of port 5000"),
             (sends(b""), TunnelProtocolError, "an empty message"),
-            (sends(b"\x02data"), TunnelProtocolError, "a message on channel 2, which was not asked for"),
+            (sends(b"\x02data"), TunnelProtocolError, "a message on the unknown channel 2"),
             (sends("text"), TunnelProtocolError, "a text message"),
             (sends(DATA + bytes(300 * 1024)), TunnelProtocolError, "exceeds limit"),
             (
@@ -44,10 +44,14 @@ class TestNode:
                 TunnelError,
                 "error forwarding port 5000 to",
             ),
-            (closes(1000, greeting=False), TunnelError, "the node closed before it said which port it forwards"),
+            (
+                closes(1000, greeting=False),
+                TunnelError,
+                "the node closed the connection before it sent the port number",
+            ),
             (closes(1011, "oops"), TunnelError, "closed with code 1011: oops"),
-            (fake_node.ends_without_close, TunnelError, "the connection broke off"),
-            (fake_node.resets, TunnelError, "the connection broke off"),
+            (fake_node.ends_without_close, TunnelError, "the connection was lost"),
+            (fake_node.resets, TunnelError, "the connection was lost"),
         ],
     )
     async def test_what_breaks_a_connection_is_told_and_the_program_sees_a_reset(
@@ -65,7 +69,7 @@ class TestNode:
         api.subprotocol = subprotocol
         await reset(tunnel)
         assert type(tunnel.trouble) is TunnelProtocolError
-        assert "in place of v4.channel.k8s.io" in says_where(tunnel.trouble, tunnel)
+        assert "instead of v4.channel.k8s.io" in says_where(tunnel.trouble, tunnel)
 
     async def test_a_pod_that_does_not_listen_is_in_the_nodes_words(self, api: FakeApi, tunnel: Tunnel) -> None:
         api.pods = [replace(api.pods[0], target=unused_port())]
@@ -86,7 +90,7 @@ class TestNode:
         await reset(tunnel)
         assert isinstance(tunnel.trouble, PodGoneError)
         assert tunnel.trouble.pod == "registry-1"
-        assert "its pod is on its way out" in says_where(tunnel.trouble, tunnel)
+        assert "its pod is terminating" in says_where(tunnel.trouble, tunnel)
 
     async def test_the_nodes_words_outlive_an_api_server_that_cannot_be_asked(
         self, api: FakeApi, tunnel: Tunnel

@@ -39,7 +39,7 @@ class TestFrames:
                 check_port(message, channel, port)
 
     def test_a_message_without_a_channel_is_refused(self) -> None:
-        with pytest.raises(FramingError, match="no channel"):
+        with pytest.raises(FramingError, match="empty message"):
             unwrap(b"")
 
     def test_the_port_is_little_endian(self) -> None:

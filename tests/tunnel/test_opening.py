@@ -87,7 +87,7 @@ class TestOpening:
         api.node = sends(DATA + said)
         error = await self.failure(kube, 0.2)
         assert isinstance(error, TunnelTimeoutError)
-        assert "the registry does not answer GET /v2/ with 200" in str(error)
+        assert "the registry did not answer GET /v2/ with 200" in str(error)
 
     async def test_a_node_that_says_nothing_is_waited_for_no_longer_than_that(
         self, api: FakeApi, kube: KubeClient

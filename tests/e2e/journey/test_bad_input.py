@@ -32,7 +32,7 @@ class TestReach:
         ("damage", "kind", "words"),
         [
             (wrong_token, CredentialsError, "does not accept the credentials of this kube context: Unauthorized"),
-            (no_authority, CertificateError, "shows a certificate that is not trusted"),
+            (no_authority, CertificateError, "has a certificate that is not trusted"),
         ],
     )
     def test_credentials_and_certificates_that_are_refused(
@@ -87,7 +87,7 @@ class TestOnTheEngine:
     @pytest.mark.parametrize(
         ("setting", "words"),
         [
-            ({"kubeContext": "nowhere"}, f"it has no such kube context, it has lab-{STACK}"),
+            ({"kubeContext": "nowhere"}, f"it has no such kube context, only lab-{STACK}"),
             ({"images.app.context": "./nowhere"}, "nowhere is not a folder"),
             ({"nodeprt": "30100"}, "there is no such setting; the most similar one is nodePort"),
         ],

@@ -52,7 +52,7 @@ def no_such_configuration(manifests: Manifests) -> None:
 CASES: dict[str, tuple[Callable[[Manifests], None], str]] = {
     "ready-claim": (no_such_class, "its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io"),
     "ready-quota": (no_pods_allowed, "exceeded quota: none"),
-    "ready-node": (no_such_node, "has no node: 0/2 nodes are available"),
+    "ready-node": (no_such_node, "is not scheduled: 0/2 nodes are available"),
     "ready-start": (no_such_configuration, "container read of pod"),
 }
 

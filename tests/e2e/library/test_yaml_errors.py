@@ -101,7 +101,7 @@ class TestArguments:
 class TestBeforeTheCluster:
     def test_a_kube_context_that_there_is_not(self, yaml_program: Program) -> None:
         text = refused(yaml_program, lambda given: given.update(kubeContext="nowhere"))
-        assert_one_sentence(text, f"it has no such kube context, it has lab-{CLUSTER}")
+        assert_one_sentence(text, f"it has no such kube context, only lab-{CLUSTER}")
         assert made(yaml_program) == set()
 
     def test_a_kubeconfig_that_there_is_not(self, yaml_program: Program) -> None:
