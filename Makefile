@@ -1,15 +1,15 @@
-# Thin: every target is a line or two; the work is in lab/ and tests/.
+# Every target is a line or two; the work is done in lab/ and tests/.
 
-# The virtualenv is kept outside the checkout, by what it is made of, so that a fresh clone does not build it again.
+# The virtualenv is outside of the checkout and named after its requirements, so that a fresh clone reuses it.
 REQUIREMENTS := requirements.txt requirements-dev.txt lab/constraints.txt
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kube-registry-lab
 VENV := $(CACHE)/venv-$(shell (python3 -V; cat $(REQUIREMENTS)) | cksum | cut -d' ' -f1)
 PYTHON := $(VENV)/bin/python
-# Debian keeps a part of Python's own venv module in a package of its own.
+# Debian has a separate package for a part of Python's venv module.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
 TESTS := test-journey test-rights test-images test-lab test-demo
-# Each part of the tests is folders; test-journey has all that no other part has, so a new folder is run.
+# Each part of the tests is a set of folders; test-journey runs all other folders, including new ones.
 RIGHTS := $(addprefix tests/e2e/,rights tunnel housekeeping)
 IMAGES := $(addprefix tests/e2e/,images registry fleet)
 LAB := tests/lab tests/e2e/lab
@@ -17,39 +17,40 @@ OTHERS := $(RIGHTS) $(IMAGES) $(LAB) tests/e2e/demo
 
 .PHONY: help host venv up preview down shell test $(TESTS) soak bench lint schema golden relay lock
 
-help: ## Say what each target does
+help: ## Describe the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# With KUBE_CONTEXT=NAME, which Python finds in its environment, these are about a cluster of yours: nothing is built.
-up: $(if $(KUBE_CONTEXT),,host) venv ## Build what is missing, start the lab cluster, deploy the stack and its downstream
+# With KUBE_CONTEXT=NAME, which Python reads from its environment, these targets use your own cluster and build no tools.
+up: $(if $(KUBE_CONTEXT),,host) venv ## Build missing tools, start the lab cluster, deploy the stack and its downstream
 	@$(PYTHON) -m lab.demo up
 
 preview: venv ## Show what `make up` would change
 	@$(PYTHON) -m lab.demo preview
 
-shell: venv ## Open a shell in which pulumi, kubectl, docker and registryctl work on what `make up` has deployed
+shell: venv ## Open a shell in which pulumi, kubectl, docker and registryctl use what `make up` deployed
 	@$(PYTHON) -m lab shell
 
-down: venv ## Destroy the stacks, then the lab, and leave nothing behind
+down: venv ## Destroy the stacks and remove the lab
 	@$(PYTHON) -m lab.demo down
 
-test: host venv ## Run every test, on real clusters too
+test: host venv ## Run all tests, including those on real clusters
 	@$(PYTHON) -m lab tools
 	@$(MAKE) --no-print-directory --jobs=3 $(TESTS)
 
-# Three at a time: some wait for a cluster while others compute. The demo ends the Docker engine that the rest needs.
-$(TESTS): private export MAKEFLAGS := # tests that run make take no part in this one
+# Three parts run concurrently: some wait for a cluster while others compute. The demo runs last, because it stops the
+# Docker engine that the others need.
+$(TESTS): private export MAKEFLAGS := # tests that run make must not join this one
 test-rights: private export KUBE_REGISTRY_TESTS := rights
 test-images: private export KUBE_REGISTRY_TESTS := images
 test-demo: test-journey test-rights test-images test-lab
 test-journey:
 	@$(PYTHON) -m pytest $(addprefix --ignore=,$(OTHERS))
 test-rights:
-	@said=$$($(PYTHON) -m pytest $(RIGHTS) 2>&1); status=$$?; echo "$$said"; exit $$status
+	@output=$$($(PYTHON) -m pytest $(RIGHTS) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-images:
-	@said=$$($(PYTHON) -m pytest $(IMAGES) 2>&1); status=$$?; echo "$$said"; exit $$status
+	@output=$$($(PYTHON) -m pytest $(IMAGES) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-lab:
-	@said=$$($(PYTHON) -m pytest $(LAB) 2>&1); status=$$?; echo "$$said"; exit $$status
+	@output=$$($(PYTHON) -m pytest $(LAB) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-demo:
 	@$(PYTHON) -m pytest tests/e2e/demo
 
@@ -63,33 +64,33 @@ lint: venv ## Check style, format, types, imports, sizes and workflows
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
 	@$(VENV)/bin/lint-imports --no-logo --no-cache && $(PYTHON) -m lab.sizes
 
-schema: venv ## Write settings and errors into the files that tell of them
+schema: venv ## Update the generated parts of files that describe settings and errors
 	@$(PYTHON) -m kube_registry.generate
 
-golden: venv ## Write what the program registers and its verbs print into tests/golden, which a test compares
+golden: venv ## Update tests/golden: the program's resources and the output of its commands, which a test compares
 	@$(PYTHON) -m tests.golden.frozen
 
-relay: venv ## Build the relay's programs, which are kept in the repository
+relay: venv ## Build the relay's programs, which are committed
 	@cd kube_registry/docker_daemon/relay && $(PYTHON) -m ziglang cc -target x86_64-linux-musl -static -Os -s -o relay-amd64 relay.c
 	@cd kube_registry/docker_daemon/relay && $(PYTHON) -m ziglang cc -target aarch64-linux-musl -static -Os -s -o relay-arm64 relay.c
 
-lock: venv ## Pin what the workflows install, with hashes, in requirements.lock
+lock: venv ## Pin the packages of the workflows, with hashes, in requirements.lock
 	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes \
 	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 host:
 	@python3 -m lab.host
 
-venv: $(VENV)/complete ## Make the virtualenv and link it as .venv, unless that is a folder of your own
+venv: $(VENV)/complete ## Create the virtualenv and link it as .venv, unless .venv is a folder
 	@test -d .venv -a ! -L .venv || ln -sfn $(VENV) .venv
 
 $(VENV)/complete:
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kube-registry needs Python 3.11 or newer.")'
 	@python3 -c 'import ensurepip' 2>/dev/null || test "$$(id -u)" = 0 || \
-	  { echo "python3 lacks ensurepip, which makes virtualenvs. Fix: \`sudo apt-get install python3-venv\`" >&2; exit 1; }
+	  { echo "python3 lacks ensurepip, which creates virtualenvs. Fix: \`sudo apt-get install python3-venv\`" >&2; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv: installing…"; ($(APT_VENV)) >/dev/null; }
 	@echo "Python packages: installing…"
 	@python3 -m venv --clear $(VENV)
-	@$(PYTHON) -m pip install --quiet --upgrade pip # Pulumi runs it before every command, and an old one takes twice as long
+	@$(PYTHON) -m pip install --quiet --upgrade pip # Pulumi runs pip before every command; an old one takes twice as long
 	@$(PYTHON) -m pip install --quiet --requirement requirements-dev.txt --constraint lab/constraints.txt
 	@touch $@

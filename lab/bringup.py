@@ -1,4 +1,4 @@
-"""Starting a cluster: machines, control plane and nodes, in the one order that works, whatever of it runs already."""
+"""Start a cluster: machines, control plane and nodes, in this order. Parts that already run are left alone."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +14,10 @@ READY_SECONDS = 60.0
 
 
 def start(spec: ClusterSpec, report: Progress) -> None:
-    """Start whatever does not run, and wait until the cluster can be worked with. Idempotent.
+    """Start everything that does not run, and wait until the cluster is ready for use. Idempotent.
 
     Raises:
-        LabError: something did not start or was not ready in time; what runs by then goes on running.
+        LabError: a part did not start or was not ready in time; the other parts keep running.
     """
     control_plane.issue(spec)
     steps = report.steps(3)
@@ -26,8 +26,8 @@ def start(spec: ClusterSpec, report: Progress) -> None:
     with steps.step(f"cluster {spec.name}: control plane", "starting"), ThreadPoolExecutor() as pool:
         prepared = [pool.submit(nodes.prepare, spec, node) for node in spec.nodes]
         control_plane.start(spec)
-        for one in prepared:
-            one.result()
+        for task in prepared:
+            task.result()
     with steps.step(f"cluster {spec.name}: {len(spec.nodes)} nodes", "joining"):
         for node in spec.nodes:
             nodes.start(spec, node)
@@ -52,15 +52,15 @@ def _wait_until_ready(spec: ClusterSpec) -> None:
     for node in spec.nodes:
         machine = nodes.machine_of(spec, node)
         _wait(machine, nodes.KUBELET, partial(health.is_ready, spec, node), f"{node.name} to be Ready")
-        _wait(machine, nodes.PROXY, partial(nodes.has_service_rules, node), f"{node.name} to know the services")
+        _wait(machine, nodes.PROXY, partial(nodes.has_service_rules, node), f"{node.name} to have the service rules")
     manager = control_plane.CONTROLLER_MANAGER
     account = partial(health.has_service_account, spec)
     _wait(control_plane.machine_of(spec), manager, account, "the namespace default to have a service account")
 
 
-def _wait(machine: Machine, process: str, look: Callable[[], bool], what: str) -> None:
-    def watchful() -> bool:
+def _wait(machine: Machine, process: str, check: Callable[[], bool], what: str) -> None:
+    def check_while_running() -> bool:
         machines.watch(machine, process)
-        return look()
+        return check()
 
-    wait_for(watchful, what, log=machine.log(process), seconds=READY_SECONDS)
+    wait_for(check_while_running, what, log=machine.log(process), seconds=READY_SECONDS)

@@ -1,6 +1,6 @@
-"""The control groups of the nodes: made before a kubelet starts, swept when its node is gone.
+"""Create the control group of a node before its kubelet starts, and remove it after the node is gone.
 
-Knows both versions of cgroups. Only version 1 was ever run; version 2 is written from its documentation.
+Supports both versions of cgroups. Only version 1 was tested; version 2 follows its documentation.
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from lab.waiting import wait_for
 
 ROOT = "kube-registry-lab"
 GONE_SECONDS = 10.0
-"""How long the kernel may take to let go of a group whose processes have ended."""
+"""How long the kernel may take to release a group whose processes have ended."""
 
 
 def group_of(spec: ClusterSpec, node: str) -> str:
-    """The group that all containers of a node are in, below the root of each hierarchy."""
+    """Return the group that contains all containers of a node, relative to the root of each hierarchy."""
     return f"{ROOT}/{spec.name}/{node}"
 
 
 def create(group: str) -> None:
-    """Make a group in every hierarchy, ready for processes. Idempotent."""
+    """Create a group in every hierarchy, so that processes can join it. Idempotent."""
     old = list(_mounted("cgroup"))
     for hierarchy in old or _mounted("cgroup2"):
         folder = hierarchy
@@ -33,22 +33,22 @@ def create(group: str) -> None:
             folder /= part
             folder.mkdir(exist_ok=True)
             for name in ("cpuset.cpus", "cpuset.mems"):
-                # Version 1 starts a group with no processor and no memory, and then refuses processes.
+                # In version 1 a new group has no CPUs and no memory nodes, and rejects processes.
                 if old and (folder / name).exists():
                     (folder / name).write_text((folder.parent / name).read_text())
 
 
 def remove(group: str, log: Path) -> None:
-    """Remove a group and those below it, and above it those that are empty then. Idempotent.
+    """Remove a group, the groups below it, and parents that are then empty. Idempotent.
 
     Raises:
-        LabError: a group is still in use some seconds after its last process should have ended.
+        LabError: a group is still in use after `GONE_SECONDS`.
     """
     for hierarchy in (*_mounted("cgroup"), *_mounted("cgroup2")):
         top = hierarchy / group
         below = sorted(top.rglob("*/"), reverse=True) if top.exists() else []
         for folder in (*below, top):
-            what = f"the kernel to let go of {folder}"
+            what = f"the kernel to release {folder}"
             wait_for(partial(_removed, folder), what, log=log, seconds=GONE_SECONDS)
         with suppress(OSError):
             for parent in Path(group).parents[:-1]:

@@ -1,8 +1,8 @@
-"""Clusters as a whole: up, down, which there are, and what a test wants to do to one.
+"""Create, list and remove clusters, and the operations on them that tests need.
 
-A cluster is brought up by one way only: everything that does not run is started, on what is kept of the time before.
-So the first start, the repair of a damaged cluster and the return after a reboot are the same, and where what is kept
-is no good, it is thrown away once. Taking one down needs no knowledge of it but its name.
+There is one way to bring a cluster up: start every part that does not run, with the files of the previous run. The
+first start, a repair and a start after a reboot are therefore the same. If that fails, the files are deleted and the
+cluster is created again, once. Removing a cluster requires only its name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from lab.spec import ClusterSpec, NodeSpec
 from lab.toolchain import locked
 
 BUSY_SECONDS = 600.0
-"""How long to wait for another command of the lab that is at work on clusters."""
+"""How long to wait for another command of the lab that holds the lock on clusters."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Node:
     """A node of a running cluster.
 
     Attributes:
-        name: its name to Kubernetes.
+        name: its name in Kubernetes.
         address: its IP address, reachable from the host.
         proxy_mode: kube-proxy's mode, "iptables" or "nftables".
-        pid: its init, for `nsenter --target`; another one after a repair.
+        pid: pid of its init, for `nsenter --target`; it changes with a repair.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Node:
 
     @property
     def netns(self) -> Path:
-        """Its network namespace, for `nsenter --net=`; another one after a repair."""
+        """Its network namespace, for `nsenter --net=`; it changes with a repair."""
         return Path(f"/proc/{self.pid}/ns/net")
 
 
@@ -54,9 +54,9 @@ class Cluster:
 
     Attributes:
         name: its name in the lab.
-        kubeconfig: the administrator's, with one kube context.
-        kube_context: that kube context's name.
-        host_address: where its nodes and pods reach this computer.
+        kubeconfig: the administrator's kubeconfig, with one kube context.
+        kube_context: the name of that kube context.
+        host_address: the address at which its nodes and pods reach this computer.
         nodes: in order.
     """
 
@@ -70,16 +70,16 @@ class Cluster:
 def up(
     name: str, *, nodes: int = 2, proxy_modes: Sequence[str] = ("iptables",), report: Progress | None = None
 ) -> Cluster:
-    """Bring a cluster up, or back, or leave it alone where it is well. Idempotent.
+    """Create a cluster, or repair it; a healthy one is left alone. Idempotent.
 
     Args:
-        name: what it is called.
-        nodes: how many nodes it has.
+        name: its name.
+        nodes: the number of nodes.
         proxy_modes: kube-proxy's mode, one for all nodes or one for each.
-        report: who is told about it.
+        report: where to print progress.
 
     Raises:
-        LabError: it did not come up, there is one of that name with other nodes, or there is no room for one more.
+        LabError: it did not start, a cluster of that name has other nodes, or no address range is free.
     """
     check_machine()
     report = report or Progress(Console(quiet=True))
@@ -89,8 +89,8 @@ def up(
         spec = specs.saved(name)
         if spec and spec.proxy_modes != modes:
             raise LabError(
-                f"Cluster {name} has the nodes {' '.join(spec.proxy_modes)}, not {' '.join(modes)}; "
-                f"keep to that, or take it down first: python -m lab down {name}"
+                f"Cluster {name} exists with the nodes {' '.join(spec.proxy_modes)}, not {' '.join(modes)}. "
+                f"Fix: use those, or remove it first with `python -m lab down {name}`"
             )
         if not spec:
             specs.check_folder(name)
@@ -99,16 +99,16 @@ def up(
             specs.save(spec)
             bringup.start(spec, report)
         elif trouble := health.trouble(spec):
-            report.say(f"cluster {name}: {trouble}, bringing it back")
+            report.say(f"cluster {name}: {trouble}, repairing it")
             _bring_back(spec, report)
         return _running(spec)
 
 
 def down(name: str) -> None:
-    """End a cluster and remove all that it has. Idempotent; works on what a crash left, too.
+    """Stop a cluster and remove everything that belongs to it. Idempotent; also works after a crash.
 
     Raises:
-        LabError: something that belongs to it could not be ended or removed.
+        LabError: a part of it could not be stopped or removed.
     """
     check_machine()
     specs.check_name(name)
@@ -118,13 +118,13 @@ def down(name: str) -> None:
 
 
 def clusters() -> list[Cluster]:
-    """The clusters whose machines run, in order of their names."""
+    """Return the clusters whose machines all run, sorted by name."""
     found = [spec for name in specs.names() if (spec := specs.saved(name))]
     return [_running(spec) for spec in found if all(machine.alive for machine in roster(spec))]
 
 
 def restart(name: str, machine: str, process: str) -> None:
-    """Stop one process of a cluster and start it again, without waiting until it is ready.
+    """Restart one process of a cluster, without waiting until it is ready.
 
     Args:
         name: the cluster.
@@ -132,7 +132,7 @@ def restart(name: str, machine: str, process: str) -> None:
         process: as in `lab.roster`: "kube-proxy", "kubelet", "containerd", "kube-apiserver"…
 
     Raises:
-        LabError: there is no such process, or it did not stop or start.
+        LabError: the process does not exist, or did not stop or start.
     """
     found, command = _process(name, machine, process)
     machines.stop(found, process)
@@ -140,15 +140,15 @@ def restart(name: str, machine: str, process: str) -> None:
 
 
 def kubeconfig_for(name: str, user: str, groups: Sequence[str] = ()) -> Path:
-    """A kubeconfig for a user who may do what RBAC says, and nothing if it says nothing.
+    """Create a kubeconfig for a user who has only the permissions that RBAC grants.
 
     Args:
         name: the cluster.
-        user: the user's name to Kubernetes; also part of the file's name.
-        groups: the groups that the user is in.
+        user: the user's name in Kubernetes; also part of the file's name.
+        groups: the groups of the user.
 
     Raises:
-        LabError: there is no such cluster.
+        LabError: the cluster does not exist.
     """
     spec = known(name)
     authority = pki.found(spec.pki)
@@ -163,13 +163,13 @@ def _bring_back(spec: ClusterSpec, report: Progress) -> None:
     try:
         bringup.start(spec, report)
     except LabError as error:
-        report.say(f"cluster {spec.name} does not come back, so it is built anew: {error}")
+        report.say(f"cluster {spec.name} cannot be repaired and is created again: {error}")
         _clear(spec.name, but_logs=True)
         bringup.start(spec, report)
 
 
 def _clear(name: str, *, but_logs: bool = False) -> None:
-    """End and remove all that bears a cluster's name; knows nothing else of it, so it works after any crash."""
+    """Stop and remove everything with a cluster's name; it needs no other state, so it works after any crash."""
     folder = specs.folder_of(name)
     spec = specs.saved(name)
     processes.end_marked(name)
@@ -184,23 +184,26 @@ def _free_spec(name: str, modes: tuple[str, ...]) -> ClusterSpec:
     reasons = []
     for index in specs.INDEXES:
         spec = ClusterSpec(name, index, modes)
-        busy = f"{spec.subnet} is another cluster's" if index in used else network.conflict(spec)
+        busy = f"{spec.subnet} is used by another cluster" if index in used else network.conflict(spec)
         if not busy:
             return spec
         reasons.append(busy)
-    raise LabError(f"There is no room for cluster {name}: {'; '.join(reasons)}. Take one down: python -m lab down NAME")
+    raise LabError(
+        f"No address range is free for cluster {name}: {'; '.join(reasons)}. "
+        "Fix: remove a cluster with `python -m lab down NAME`"
+    )
 
 
 def known(name: str) -> ClusterSpec:
-    """The spec of a cluster that there is, running or not.
+    """Return the spec of an existing cluster, running or not.
 
     Raises:
-        LabError: there is none of that name.
+        LabError: no cluster has that name.
     """
     spec = specs.saved(name)
     if not spec:
         there = ", ".join(specs.names()) or "none"
-        raise LabError(f"There is no cluster {name} (there is: {there}); make it with: python -m lab up {name}")
+        raise LabError(f"Cluster {name} does not exist; the clusters are: {there}. Fix: `python -m lab up {name}`")
     return spec
 
 
@@ -210,7 +213,7 @@ def _process(name: str, machine: str, process: str) -> tuple[Machine, list[str]]
         if found.name == machine and process in commands:
             return found, commands[process]
     choice = "; ".join(f"{found.name}: {', '.join(commands)}" for found, commands in there.items())
-    raise LabError(f"Cluster {name} has no {process} on {machine}. It has {choice}.")
+    raise LabError(f"Cluster {name} has no process {process} on {machine}; it has {choice}.")
 
 
 def _running(spec: ClusterSpec) -> Cluster:

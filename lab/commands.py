@@ -1,7 +1,4 @@
-"""Running a program that takes its time: bounded, logged, and ended with everything it started.
-
-For the slow programs of the lab (go, apt-get, pulumi plugin install). What their output means is the caller's business.
-"""
+"""Run slow programs (go, apt-get, pulumi plugin install) with a time limit and a log, and end their child processes."""
 
 import os
 import signal
@@ -22,21 +19,21 @@ def run_logged(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a command to its end and return its standard output; standard error goes to the end of the log.
+    """Run a command until it ends and return its standard output; standard error is appended to the log.
 
     Args:
-        command: the program and its arguments; it gets no standard input.
-        log: where it and its output are written down.
+        command: the program and its arguments; its standard input is empty.
+        log: the file to which the command and its output are appended.
         limit: seconds after which it is killed.
-        cwd: the folder it runs in.
-        env: its whole environment, else ours.
+        cwd: its working directory.
+        env: its environment; the current one if None.
 
     Raises:
-        LabError: it failed or took too long; the sentence carries its last word and the log's path.
+        LabError: it failed or took too long; the message contains its last error line and the path of the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a+") as file:
-        start = file.tell()
+        start = file.seek(0, os.SEEK_END)
         file.write(f"$ {' '.join(command)}\n")
         file.flush()
         process = subprocess.Popen(
@@ -53,23 +50,23 @@ def run_logged(
             output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             _kill(process)
-            raise LabError(f"{_brief(command)} was not done after {duration(limit)}; its log is {log}.") from None
+            raise LabError(f"{_brief(command)} timed out after {duration(limit)}; see its log {log}.") from None
         except BaseException:
             _kill(process)
             raise
         file.write(output)
         if process.returncode != 0:
             file.seek(start)
-            raise LabError(f"{_brief(command)} failed: {last_word(file.read())} Its log is {log}.")
+            raise LabError(f"{_brief(command)} failed: {last_word(file.read())} See its log {log}.")
     return output
 
 
 def last_word(output: str) -> str:
-    """The line of a failed program's output that says most: its last error, else its last line."""
+    """Return the most useful line of a failed program's output: the last line with an error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("$ ")]
-    telling = [line for line in lines if line.startswith("E: ") or "error" in line.lower()]
-    word = (telling or lines or ["it said nothing"])[-1]
-    return word if word.endswith((".", "!")) else f"{word}."
+    errors = [line for line in lines if line.startswith("E: ") or "error" in line.lower()]
+    chosen = (errors or lines or ["it printed nothing"])[-1]
+    return chosen if chosen.endswith((".", "!")) else f"{chosen}."
 
 
 def _brief(command: Sequence[str]) -> str:
@@ -77,7 +74,7 @@ def _brief(command: Sequence[str]) -> str:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """End the program and what it started: they share a process group."""
+    """Kill the program and its child processes, which share a process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

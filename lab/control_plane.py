@@ -1,7 +1,7 @@
-"""The control plane of a cluster: etcd, API server, controller manager and scheduler, on a machine of their own.
+"""The control plane of a cluster: etcd, API server, controller manager and scheduler, on a separate machine.
 
-It shares nothing with the host but the kernel: the ports are the usual ones, and the host reaches them over the
-bridge. Owns the processes' arguments and files, and the objects that a cluster starts with.
+The machine shares only the kernel with the host. The ports are the usual ones, and the host connects to them over the
+bridge. This module defines the arguments and files of the processes, and the initial objects of a cluster.
 """
 
 import ipaddress
@@ -21,17 +21,17 @@ _FOLDER = "/var/lib/kubernetes"
 _ADMIN, _ADMINS = "admin", "system:masters"
 
 _OPEN_VOLUMES = "while :; do chmod a+rwx /tmp/hostpath_pv/*; sleep 0.2; done 2>/dev/null"
-"""The host-path provisioner makes folders that only root may write to, and no kubelet changes a host path's group: what
-a storage driver does for `fsGroup` elsewhere is done here by hand."""
+"""Make volumes writable. The host-path provisioner creates folders that only root may write to, and the kubelet does
+not apply `fsGroup` to host paths as it does for storage drivers."""
 
 
 def machine_of(spec: ClusterSpec) -> Machine:
-    """The machine that the control plane runs on."""
+    """Return the machine that the control plane runs on."""
     return Machine(spec, CONTROL_PLANE)
 
 
 def commands(spec: ClusterSpec) -> dict[str, list[str]]:
-    """The arguments of each process, in the order of their start."""
+    """Return the command of each process, in start order."""
     etcd = "http://127.0.0.1:2379"
     peers = "http://127.0.0.1:2380"
     keys = f"{_FOLDER}/service-account.key"
@@ -44,7 +44,7 @@ def commands(spec: ClusterSpec) -> dict[str, list[str]]:
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
-            "--unsafe-no-fsync",  # a power cut may cost the data of a lab, which is built anew then
+            "--unsafe-no-fsync",  # after a power failure the lab's data may be lost; then the cluster is created again
             "--log-level=warn",
         ],
         API_SERVER: [
@@ -58,12 +58,12 @@ def commands(spec: ClusterSpec) -> dict[str, list[str]]:
             f"--kubelet-certificate-authority={_FOLDER}/ca.crt",
             f"--kubelet-client-certificate={_FOLDER}/kubelet-client.crt",
             f"--kubelet-client-key={_FOLDER}/kubelet-client.key",
-            "--kubelet-preferred-address-types=InternalIP",  # else it looks up the nodes' names
+            "--kubelet-preferred-address-types=InternalIP",  # otherwise it resolves the nodes' names
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
             f"--audit-policy-file={_FOLDER}/audit-policy.json",
-            "--audit-log-path=-",  # into its own log
+            "--audit-log-path=-",  # to its log
             f"--service-cluster-ip-range={SERVICES}",
             f"--service-account-key-file={keys}",
             f"--service-account-signing-key-file={keys}",
@@ -77,7 +77,7 @@ def commands(spec: ClusterSpec) -> dict[str, list[str]]:
             f"--root-ca-file={_FOLDER}/ca.crt",
             "--use-service-account-credentials=true",
             "--leader-elect=false",
-            # At the usual 20 a second it takes five seconds until the first service account is there.
+            # With the default of 20 requests per second, the first service account takes five seconds.
             "--kube-api-qps=300",
             "--kube-api-burst=600",
             "--enable-hostpath-provisioner=true",
@@ -94,7 +94,7 @@ def commands(spec: ClusterSpec) -> dict[str, list[str]]:
 
 
 def issue(spec: ClusterSpec) -> None:
-    """Make the authority and the administrator's kubeconfig, where they are not there yet. Idempotent."""
+    """Create the certificate authority and the administrator's kubeconfig, unless they exist. Idempotent."""
     authority = pki.found(spec.pki)
     if spec.kubeconfig.exists():
         return
@@ -105,7 +105,7 @@ def issue(spec: ClusterSpec) -> None:
 
 
 def start(spec: ClusterSpec) -> None:
-    """Start what does not run of the control plane, on its running machine; return when it can be worked with.
+    """Start the processes that do not run, on the running machine, and wait until the control plane is ready.
 
     Raises:
         LabError: a process ended, or the API server was not ready in time.
@@ -118,7 +118,7 @@ def start(spec: ClusterSpec) -> None:
     _wait(machine, lambda: kube_api.is_ready(spec), "the API server to be ready")
     _start(machine, missing, CONTROLLER_MANAGER, SCHEDULER, VOLUME_OPENER)
     storage = "/apis/storage.k8s.io/v1/storageclasses"
-    _wait(machine, lambda: kube_api.create(spec, storage, _STORAGE_CLASS), "the API server to take the StorageClass")
+    _wait(machine, lambda: kube_api.create(spec, storage, _STORAGE_CLASS), "the API server to create the StorageClass")
 
 
 def _start(machine: Machine, missing: dict[str, list[str]], *names: str) -> None:
@@ -127,13 +127,13 @@ def _start(machine: Machine, missing: dict[str, list[str]], *names: str) -> None
             machines.start(machine, name, missing[name])
 
 
-def _wait(machine: Machine, look: Callable[[], bool], what: str) -> None:
-    def watchful() -> bool:
+def _wait(machine: Machine, check: Callable[[], bool], what: str) -> None:
+    def check_while_running() -> bool:
         machines.watch(machine, ETCD)
         machines.watch(machine, API_SERVER)
-        return look()
+        return check()
 
-    wait_for(watchful, what, log=machine.log(API_SERVER), seconds=READY_SECONDS)
+    wait_for(check_while_running, what, log=machine.log(API_SERVER), seconds=READY_SECONDS)
 
 
 def _write_files(machine: Machine) -> None:
@@ -182,4 +182,4 @@ _AUDIT_POLICY = {
         {"level": "None"},
     ],
 }
-"""Who has asked to write, and who to get into a pod: Kubernetes' own parts aside, that is little."""
+"""Log writes, exec and port-forward, except those of Kubernetes' own components."""

@@ -1,7 +1,7 @@
-"""Programs that come as Debian packages: which are missing, and installing those.
+"""Find and install missing programs that come from Debian packages.
 
-Only what is not on the machine is installed, and nothing is ever removed. Whether a package's service starts is left
-to the machine: its policy-rc.d decides, as for every package.
+Only missing packages are installed, and none is removed. As for every package, the machine's policy-rc.d decides
+whether a service starts.
 """
 
 import os
@@ -15,14 +15,14 @@ from lab.errors import LabError
 
 INSTALL_LIMIT_SECONDS = 600.0
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
-"""Where packages put programs; root's PATH does not always name them all."""
+"""Folders where packages install programs; root's PATH does not always contain all of them."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package and the programs that the lab wants of it, by name or by absolute path.
+    """A Debian package and the programs that the lab needs from it, by name or by absolute path.
 
-    `static` says that they go into images FROM scratch, where a program that loads libraries does not start.
+    `static` means that they are copied into images FROM scratch, where only statically linked programs start.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Package:
     static: bool = False
 
     def present(self) -> bool:
-        """Whether all its programs are on the machine, whoever put them there."""
+        """Return whether all its programs are on the machine, from whatever source."""
         found = [locate(program) for program in self.programs]
         return all(path and (not self.static or _is_static(path)) for path in found)
 
@@ -55,14 +55,14 @@ PACKAGES = (
 
 
 def locate(program: str) -> Path | None:
-    """The path of a program on PATH or in a system folder, or None."""
+    """Return the path of a program on PATH or in a system folder, or None."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
     found = shutil.which(program, path=path)
     return Path(found) if found else None
 
 
 def missing(packages: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
-    """The packages of which some program is not on the machine."""
+    """Return the packages with at least one missing program."""
     return tuple(package for package in packages if not package.present())
 
 
@@ -70,13 +70,14 @@ def install(packages: Sequence[Package], log: Path) -> None:
     """Install packages with apt-get.
 
     Raises:
-        LabError: this is no Debian, apt-get failed, or a program is still not there.
+        LabError: there is no apt-get, it failed, or a program is still missing.
     """
     names = [package.name for package in packages]
     if not shutil.which("apt-get"):
         programs = ", ".join(program for package in packages for program in package.programs)
         raise LabError(
-            f"Not found: {programs}; there is no apt-get here, so install them by hand (in Debian: {' '.join(names)})."
+            f"Not found: {programs}, and there is no apt-get. "
+            f"Fix: install them; their Debian packages are {' '.join(names)}"
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run_logged(["apt-get", "update"], log=log, limit=INSTALL_LIMIT_SECONDS, env=environment)
@@ -84,11 +85,11 @@ def install(packages: Sequence[Package], log: Path) -> None:
     run_logged(command, log=log, limit=INSTALL_LIMIT_SECONDS, env=environment)
     if still := missing(packages):
         raise LabError(
-            f"apt-get installed {still[0].name}, but {', '.join(still[0].programs)} is not there; its log is {log}."
+            f"apt-get installed {still[0].name}, but {', '.join(still[0].programs)} is missing; see its log {log}."
         )
 
 
 def _is_static(program: Path) -> bool:
-    """Whether an ELF file names no loader; the name stands right behind its headers."""
+    """Return whether an ELF file names no loader; the name follows the headers."""
     with program.open("rb") as file:
         return b"/ld-" not in file.read(4096)

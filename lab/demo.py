@@ -1,7 +1,6 @@
-"""The demo: a workload that runs a fresh image, on the lab or on a cluster that is there, and back.
+"""Deploy and remove the demo, a workload that runs a freshly built image, on the lab or on an existing cluster.
 
-`python -m lab.demo up|preview|down`, which is what `make` calls; `KUBE_CONTEXT=NAME` in the environment chooses a
-cluster that is there.
+`make` runs `python -m lab.demo up|preview|down`. `KUBE_CONTEXT=NAME` in the environment selects an existing cluster.
 """
 
 import json
@@ -25,16 +24,18 @@ from lab.summary import show
 from lab.toolchain import provide, tool
 
 CLUSTER = "dev"
-"""Pulumi.dev.yaml names its kube context."""
+"""Pulumi.dev.yaml contains its kube context."""
 
 commands = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-KubeContext = Annotated[str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster that is there, instead of the lab.")]
+KubeContext = Annotated[
+    str, typer.Option(envvar="KUBE_CONTEXT", help="Kube context of an existing cluster to use instead of the lab.")
+]
 
 
 @commands.command()
 def up(kube_context: KubeContext = "") -> None:
-    """Provide tools, cluster and Docker engine, then deploy the stack and its downstream."""
+    """Start the cluster and the Docker engine, building missing tools, then deploy the stack and its downstream."""
     if kube_context:
         own_cluster.up(kube_context)
         return
@@ -55,12 +56,12 @@ def up(kube_context: KubeContext = "") -> None:
     nodes, pods = _items(running, "nodes"), _items(running, "pods", "--all-namespaces")
     show(nodes, pods, registry.outputs()["image"], progress.phases)
     print("`make shell` opens a shell in which pulumi, kubectl, docker and registryctl work on this cluster;")
-    print('`eval "$(python3 -m lab env)"` makes yours one.')
+    print('`eval "$(python3 -m lab env)"` does the same in the current shell.')
 
 
 @commands.command()
 def preview(kube_context: KubeContext = "") -> None:
-    """Show what `up` would change; nothing is built or pushed."""
+    """Show what `up` would change, without building or pushing."""
     if kube_context:
         own_cluster.preview(kube_context)
         return
@@ -71,7 +72,7 @@ def preview(kube_context: KubeContext = "") -> None:
 
 @commands.command()
 def down(kube_context: KubeContext = "") -> None:
-    """Destroy both stacks, then end every cluster and the Docker engine of the lab, and remove Pulumi's state."""
+    """Destroy both stacks, then stop all clusters and Docker engines of the lab, and remove Pulumi's state."""
     if kube_context:
         own_cluster.down(kube_context)
         return
@@ -82,18 +83,18 @@ def down(kube_context: KubeContext = "") -> None:
             stack.init()
             stack.run("destroy", "--yes", "--skip-preview")
     for name in specs.names():
-        with progress.running(f"cluster {name}", "ending"):
+        with progress.running(f"cluster {name}", "stopping"):
             cluster.down(name)
-    shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` has another cluster
+    shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` creates another cluster
     for engine in (far_engine, docker_engine):
         engine.down(progress)
 
 
 def _running_environment() -> Mapping[str, str]:
-    """The environment of the lab as it runs.
+    """Return the environment for the running lab.
 
     Raises:
-        LabError: it does not run.
+        LabError: the lab does not run.
     """
     return {**os.environ, **lab_variables(CLUSTER, Progress())}
 

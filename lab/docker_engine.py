@@ -1,9 +1,8 @@
-"""A Docker engine for the lab: the one that runs on this machine, else one of its own.
+"""The Docker engine of the lab: the machine's engine if one runs, otherwise one that the lab starts.
 
-Its own is Debian's dockerd in a PID and a mount namespace that live and die with one process: when that is killed,
-containerd, every build and every mount go too, and only files are left. It stays in the host's network, because it
-pushes to the host's loopback, and it touches no firewall; its one trace there is a bridge, which BuildKit wants for
-RUN. What is built in it is others' business.
+The lab starts Debian's dockerd in a PID and a mount namespace that belong to one process. When that process is killed,
+containerd, builds and mounts end with it, and only files are left. The engine uses the host's network, because it
+pushes to the host's loopback, and it does not change the firewall. It adds one bridge, which BuildKit needs for RUN.
 """
 
 import json
@@ -27,14 +26,14 @@ from lab.toolchain import locked, tool
 from lab.waiting import wait_for
 
 ANSWER_SECONDS = 5
-"""How long a running engine may take to tell about itself."""
+"""How long a running engine may take to respond to a request for its information."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
-"""How long dockerd may take to obey SIGTERM."""
+"""How long dockerd may take to stop after SIGTERM."""
 
 LOCK_SECONDS = START_SECONDS + STOP_SECONDS + processes.END_SECONDS
-"""How long another run may be busy with the engine."""
+"""How long another command of the lab may hold the lock on the engine."""
 
 LOAD_SECONDS = 120
 IP_SECONDS = 10.0
@@ -46,21 +45,21 @@ _FAR_SCRIPT = Path(__file__).with_name("far_engine.sh")
 
 @dataclass(frozen=True)
 class Engine:
-    """A running Docker engine and its address, such as unix:///var/run/docker.sock: a value for DOCKER_HOST."""
+    """A running Docker engine. Its address, such as unix:///var/run/docker.sock, is a value for DOCKER_HOST."""
 
     host: str
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where an engine of the lab's own lives.
+    """Paths and network of an engine that the lab starts.
 
     Attributes:
-        state: the folder of what it keeps: images, logs, the record of its process.
+        state: the folder of its images, its log and the record of its process.
         run: the folder of its sockets; its path must be short.
-        bridge: the network interface that its builds are plugged into.
-        address: that of the bridge, with the length of its network.
-        far: whether it has a network of its own, with no way out.
+        bridge: the network bridge of its builds.
+        address: the address of the bridge, with prefix length.
+        far: whether it runs in an isolated network namespace.
     """
 
     state: Path = places.STATE / "docker"
@@ -71,7 +70,7 @@ class Site:
 
     @property
     def engine(self) -> Engine:
-        """The engine that lives here when it runs."""
+        """The engine at this site."""
         return Engine(f"unix://{self.run}/docker.sock")
 
     @property
@@ -81,46 +80,47 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What dockerd and its containerd have to say."""
+        """The log of dockerd and its containerd."""
         return self.state / "logs" / "dockerd.log"
 
     @property
     def record(self) -> Path:
-        """The file that tells of its first process."""
+        """The file that records its first process."""
         return self.state / "dockerd.json"
 
     @property
     def mark(self) -> str:
-        """What its processes carry in their environment."""
+        """The mark in the environment of its processes."""
         return f"docker{self.run}"
 
     @property
     def group(self) -> str:
-        """The control group that its builds are in."""
+        """The control group of its builds."""
         return f"{cgroups.ROOT}/{self.bridge}"
 
     @property
     def interface(self) -> Path:
-        """The bridge as the kernel shows it, where there is one."""
+        """The path in /sys that exists if the bridge exists."""
         return Path("/sys/class/net", self.bridge)
 
     @property
     def lock(self) -> Path:
-        """Held by whoever starts or ends it."""
+        """The lock file for starting and stopping it."""
         return self.run.with_name(f"{self.run.name}.lock")
 
 
 LAB = Site()
-"""The lab's own."""
+"""The site of the lab's usual engine."""
 
 
 def up(progress: Progress, site: Site = LAB) -> Engine:
-    """A Docker engine that works and has the lab's images, busybox among them. Idempotent.
+    """Return a working Docker engine with the lab's images, including busybox. Idempotent.
 
-    It is the one that DOCKER_HOST names or that listens at the usual place, else the one that lives at `site`.
+    This is the engine that DOCKER_HOST names, else the one at the usual socket, else the one at `site`, which is
+    started.
 
     Raises:
-        LabError: it did not start, or does not take the images; the sentence names the log.
+        LabError: it did not start, or could not load the images; the message names the log.
     """
     hosts = [host for host in (os.environ.get("DOCKER_HOST"), USUAL_HOST) if host and host != site.engine.host]
     engine = next((Engine(host) for host in hosts if _works(host)), None) or start(progress, site)
@@ -129,10 +129,10 @@ def up(progress: Progress, site: Site = LAB) -> Engine:
 
 
 def start(progress: Progress, site: Site = LAB) -> Engine:
-    """Start the engine that lives at `site`, unless it runs. Idempotent.
+    """Start the engine at `site`, unless it runs. Idempotent.
 
     Raises:
-        LabError: it did not start; the sentence names the log.
+        LabError: it did not start; the message names the log.
     """
     with locked(site.lock, LOCK_SECONDS):
         process = processes.recorded(site.record)
@@ -147,12 +147,12 @@ def start(progress: Progress, site: Site = LAB) -> Engine:
 
 
 def down(progress: Progress, site: Site = LAB) -> None:
-    """End the engine that lives at `site`, and remove all that it made but its log. Idempotent.
+    """Stop the engine at `site` and remove everything that it created, except its log. Idempotent.
 
-    An engine that the lab did not start stays as it is.
+    An engine that the lab did not start is left alone.
 
     Raises:
-        LabError: a process outlived SIGKILL, or its control group did.
+        LabError: a process or its control group still exists after SIGKILL.
     """
     with locked(site.lock, LOCK_SECONDS):
         if not site.record.exists() and not site.interface.exists():
@@ -168,7 +168,7 @@ def down(progress: Progress, site: Site = LAB) -> None:
 
 
 def _works(host: str) -> bool:
-    """Whether an engine at this address answers, and runs Linux containers."""
+    """Return whether an engine responds at this address and runs Linux containers."""
     try:
         with closing(docker.DockerClient(base_url=host, timeout=ANSWER_SECONDS)) as client:
             return bool(client.info()["OSType"] == "linux")
@@ -177,10 +177,10 @@ def _works(host: str) -> bool:
 
 
 def load_images(engine: Engine, site: Site, progress: Progress) -> None:
-    """Give an engine the lab's images, unless it has them.
+    """Load the lab's images into an engine, unless it has them.
 
     Raises:
-        LabError: it does not take them.
+        LabError: the engine could not load them.
     """
     name = images.BUSYBOX
     try:
@@ -192,22 +192,22 @@ def load_images(engine: Engine, site: Site, progress: Progress) -> None:
                     client.images.load(archive)
     except (DockerException, requests.RequestException) as error:
         raise LabError(
-            f"The Docker engine at {engine.host} does not take {images.archive()}: {error}. "
-            f"If it is the lab's own, its log is {site.log}."
+            f"The Docker engine at {engine.host} cannot load {images.archive()}: {error}. "
+            f"If the lab started it, see its log {site.log}."
         ) from error
 
 
 def _wait_for_answer(site: Site, process: Process) -> None:
     def answers() -> bool:
         if not process.alive:
-            raise LabError(f"dockerd ended while it started: {last_word(site.log.read_text())} Its log is {site.log}.")
+            raise LabError(f"dockerd failed to start: {last_word(site.log.read_text())} See its log {site.log}.")
         return _works(site.engine.host)
 
-    wait_for(answers, "the Docker engine to answer", log=site.log, seconds=START_SECONDS)
+    wait_for(answers, "the Docker engine to respond", log=site.log, seconds=START_SECONDS)
 
 
 def _launch(site: Site) -> Process:
-    """Start dockerd in a namespace of processes and one of mounts, and in one of networks where it is far."""
+    """Start dockerd in a new PID and mount namespace, and in a new network namespace if the site is far."""
     config = site.state / "daemon.json"
     config.write_text(json.dumps(_configuration(site), indent=2))
     namespaces = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc", "--"]
@@ -218,7 +218,7 @@ def _launch(site: Site) -> Process:
 
 
 def _configuration(site: Site) -> dict[str, object]:
-    """All of it, so that the machine's own configuration, /etc/docker/daemon.json, has no say."""
+    """Return the complete configuration, which replaces the machine's /etc/docker/daemon.json."""
     return {
         "hosts": [site.engine.host],
         "data-root": str(site.data),
@@ -235,7 +235,7 @@ def _configuration(site: Site) -> dict[str, object]:
 
 
 def _end(site: Site) -> None:
-    """End what runs, and clear away its sockets and process numbers, which would mislead the next dockerd."""
+    """Stop the engine, and remove its sockets and pid files, which would prevent the next dockerd from starting."""
     process = processes.recorded(site.record)
     if process:
         processes.end(process, grace=STOP_SECONDS)

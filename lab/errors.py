@@ -1,15 +1,15 @@
-"""The lab's one error: a sentence that says what went wrong, where its log lies and what to do."""
+"""The lab's error class: its message says what failed, where the log is, and the fix."""
 
 import sys
 from collections.abc import Callable
 
 
 class LabError(Exception):
-    """Something that the lab needs is not there, did not start or did not answer in time."""
+    """A part of the lab is missing, failed or timed out."""
 
 
 def run(app: Callable[[], None]) -> None:
-    """Run a command line; an error of the lab is one sentence and exit status 1."""
+    """Run a command line; a LabError is printed and ends it with status 1."""
     try:
         app()
     except LabError as error:

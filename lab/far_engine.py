@@ -1,6 +1,6 @@
-"""A second Docker engine that does not share this machine's loopback: as one in a container or a virtual machine.
+"""A second Docker engine that does not share this machine's loopback, like one in a container or a virtual machine.
 
-It lives in a network namespace with no way out. All that leads to it is its socket.
+It runs in a network namespace without a route to other networks; only its socket is reachable.
 """
 
 from lab import docker_engine, places
@@ -12,10 +12,10 @@ FAR = Site(places.STATE / NAME, places.RUN / NAME, bridge=NAME, address="10.118.
 
 
 def up(progress: Progress, site: Site = FAR) -> Engine:
-    """Start the far engine and give it the lab's images. Idempotent.
+    """Start the far engine and load the lab's images into it. Idempotent.
 
     Raises:
-        LabError: it did not start; the sentence names the log.
+        LabError: it did not start; the message names the log.
     """
     engine = docker_engine.start(progress, site)
     docker_engine.load_images(engine, site, progress)
@@ -23,5 +23,5 @@ def up(progress: Progress, site: Site = FAR) -> Engine:
 
 
 def down(progress: Progress, site: Site = FAR) -> None:
-    """End the far engine, and remove all that it made but its log. Idempotent."""
+    """Stop the far engine and remove everything that it created, except its log. Idempotent."""
     docker_engine.down(progress, site)

@@ -1,7 +1,7 @@
-# Gives a Docker engine, in its own network namespace, a loopback of its own and a bridge for builds, and becomes the
-# engine. Nothing leads out: this machine reaches the engine by its socket, and is not reached at all.
+# Set up a loopback and a bridge for builds in a new network namespace, then run the Docker engine. The namespace has no
+# route to other networks: this machine connects to the engine through its socket, and the engine not to this machine.
 #
-# $1: the bridge   $2: its address, with the length of its network   then: the engine's command
+# $1: the bridge   $2: its address, with prefix length   then: the engine's command
 set -eu
 bridge=$1 address=$2
 shift 2

@@ -1,8 +1,8 @@
-"""Building Go programs from the module files under lab/go, into a folder of the caller's choice.
+"""Build Go programs from the modules in lab/go.
 
-A module's go.mod and go.sum pin and verify every dependency, so two machines build the same program. The checkout is
-only read: the module is copied out before it is built. What is built, where it ends up and who else might be building
-it is the toolchain's business.
+The go.mod and go.sum of a module pin and verify every dependency, so every machine builds the same program. The module
+is copied before the build, so that the checkout does not change. lab/toolchain.py decides what to build and where, and
+prevents concurrent builds.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from lab.errors import LabError
 
 MODULES = Path(__file__).parent / "go"
 GO_AT_LEAST = (1, 21)
-"""From here on the go command fetches by itself the newer Go that a module asks for."""
+"""From this version on, the go command downloads the newer Go that a module requires."""
 LIMIT_SECONDS = 3600.0
 """The slowest build takes seven minutes on two cores."""
 
 
 @dataclass(frozen=True)
 class ModuleFile:
-    """A file that a Go module carries beside its code."""
+    """A file in a Go module."""
 
     module: str
     path: str
@@ -34,16 +34,17 @@ class ModuleFile:
 
 @dataclass(frozen=True)
 class GoProgram:
-    """One program and the way it is built.
+    """A program and how to build it.
 
     Attributes:
-        name: the file it becomes.
-        module: the folder under lab/go that holds its go.mod, go.sum and, where the main is ours, main.go.
-        package: the package to build, as seen from that module.
+        name: the file name of the program.
+        module: the folder in lab/go with its go.mod, go.sum and, if it has a main of the lab, main.go.
+        package: the package to build, relative to that module.
         stamps: variables that the linker sets, as "import/path.name=value".
-        embeds: files that our main embeds; too large to keep here, so they are copied out of their module.
-        beside: files that belong next to the finished program.
-        links: further names of the program; it does what the name says.
+        embeds: files that the lab's main embeds. They are too large for this repository, so they are copied from
+            their module.
+        beside: files to copy next to the program. A new name for this field would change the key of every build.
+        links: further names of the program, which decide what it does.
     """
 
     name: str
@@ -55,7 +56,7 @@ class GoProgram:
     links: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Eight hex digits that change whenever the program would come out different."""
+        """Return eight hex digits that change whenever the result of the build would change."""
         digest = hashlib.sha256(repr(self).encode())
         for file in sorted((MODULES / self.module).iterdir()):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -63,40 +64,40 @@ class GoProgram:
 
 
 def check_go() -> None:
-    """Make sure that a Go which can build is on PATH.
+    """Check that a suitable Go is on PATH.
 
     Raises:
         LabError: there is none, or it is too old.
     """
-    wanted = "put Go 1.26 or newer on PATH (https://go.dev/dl)"
+    fix = "Fix: install Go 1.26 or newer (https://go.dev/dl) and add it to PATH"
     if not shutil.which("go"):
-        raise LabError(f"The lab has to build some of its parts and there is no go on PATH: {wanted}.")
+        raise LabError(f"The lab has to build missing parts, and there is no go on PATH. {fix}")
     answer = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, timeout=60, check=False).stdout
     version = re.search(r"go(\d+)\.(\d+)", answer)
     if not version or (int(version[1]), int(version[2])) < GO_AT_LEAST:
         raise LabError(
-            f"{shutil.which('go')} is {answer.strip() or 'no Go that answers'}, too old to build the lab: {wanted}."
+            f"{shutil.which('go')} cannot build the lab: {answer.strip() or 'it reports no version'} is too old. {fix}"
         )
 
 
 def build(program: GoProgram, work: Path, into: Path, log: Path) -> None:
-    """Build one program, its links and the files beside it into the folder `into`.
+    """Build a program, its links and its companion files into the folder `into`.
 
     Args:
-        program: what to build.
+        program: the program.
         work: an empty folder for the copy of the module.
         into: an existing folder.
-        log: the file that the Go tool's output is appended to.
+        log: the file to which the output of the go command is appended.
 
     Raises:
-        LabError: the Go tool failed or took longer than `LIMIT_SECONDS`.
+        LabError: the go command failed or took longer than `LIMIT_SECONDS`.
     """
     module = shutil.copytree(MODULES / program.module, work / program.module)
     for file in program.embeds:
         shutil.copyfile(_path_of(file, module, log), module / Path(file.path).name)
     stamps = " ".join(f"-X {stamp}" for stamp in program.stamps)
     target = into / program.name
-    # Nobody debugs these: without that information they are built faster, and Go's cache of them is smaller.
+    # Without debug information the build is faster and Go's cache smaller.
     flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {stamps}"]
     _go(["build", *flags, "-o", str(target), program.package], module, log)
     for link in program.links:
@@ -112,6 +113,6 @@ def _path_of(file: ModuleFile, module: Path, log: Path) -> Path:
 
 
 def _go(arguments: list[str], module: Path, log: Path) -> str:
-    # No cgo: the programs then run in an image FROM scratch, and no C compiler is needed.
+    # Without cgo the programs run in an image FROM scratch, and the build needs no C compiler.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     return run_logged(["go", *arguments], log=log, limit=LIMIT_SECONDS, cwd=module, env=environment)

@@ -1,4 +1,4 @@
-"""Whether a cluster is well, and if not, the first thing that is wrong with it, in words."""
+"""Check the health of a cluster."""
 
 from datetime import datetime
 from typing import Any
@@ -9,12 +9,12 @@ from lab.spec import ClusterSpec, NodeSpec
 
 
 def trouble(spec: ClusterSpec) -> str | None:
-    """The first thing that is wrong with a cluster; None when it can be worked with."""
+    """Return the first problem of a cluster, or None if it is ready for use."""
     return _not_running(spec) or _unready(spec)
 
 
 def count_ready(spec: ClusterSpec) -> int:
-    """How many of a cluster's nodes are Ready; 0 where the API server does not answer."""
+    """Return how many of a cluster's nodes are Ready; 0 if the API server does not respond."""
     known = _known_nodes(spec)
     return sum(_is_ready(spec, node, known) for node in spec.nodes)
 
@@ -31,12 +31,12 @@ def _not_running(spec: ClusterSpec) -> str | None:
 
 
 def is_ready(spec: ClusterSpec, node: NodeSpec) -> bool:
-    """Whether a node is Ready, in the words of the kubelet that runs now."""
+    """Return whether the current kubelet reports a node as Ready."""
     return _is_ready(spec, node, _known_nodes(spec))
 
 
 def has_service_account(spec: ClusterSpec) -> bool:
-    """Whether the namespace default has the account without which it takes no pod."""
+    """Return whether the namespace default has its service account, which pods require."""
     return bool(kube_api.get(spec, "/api/v1/namespaces/default/serviceaccounts/default"))
 
 
@@ -48,12 +48,12 @@ def _unready(spec: ClusterSpec) -> str | None:
         if not _is_ready(spec, node, known):
             return f"{node.name} is not Ready"
         if not nodes.has_service_rules(node):
-            return f"kube-proxy on {node.name} does not know the services"
+            return f"kube-proxy on {node.name} has no service rules"
     return None if has_service_account(spec) else "the namespace default has no service account"
 
 
 def _known_nodes(spec: ClusterSpec) -> dict[str, dict[str, Any]]:
-    """The Ready condition of each node that the API server knows."""
+    """Return the Ready condition of each registered node."""
     answer = kube_api.get(spec, "/api/v1/nodes") or {"items": []}
     return {
         node["metadata"]["name"]: condition
@@ -64,10 +64,10 @@ def _known_nodes(spec: ClusterSpec) -> dict[str, dict[str, Any]]:
 
 
 def _is_ready(spec: ClusterSpec, node: NodeSpec, known: dict[str, dict[str, Any]]) -> bool:
-    """Whether the kubelet that runs now says so; what an earlier one said stays there for most of a minute."""
+    """Return whether the current kubelet reports Ready; the condition of an earlier one stays for up to a minute."""
     condition = known.get(node.name)
     kubelet = nodes.machine_of(spec, node).process(nodes.KUBELET)
     if not condition or condition["status"] != "True" or not kubelet:
         return False
-    said = datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()
-    return said >= int(kubelet.since)  # Kubernetes cuts its times to whole seconds
+    reported = datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()
+    return reported >= int(kubelet.since)  # Kubernetes truncates times to whole seconds

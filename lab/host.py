@@ -1,23 +1,25 @@
-"""Whether this machine can run a lab at all; asked by `make` before anything is installed (`python3 -m lab.host`)."""
+"""Check whether this machine can run the lab; `make` runs this before it installs anything (`python3 -m lab.host`)."""
 
 import os
 import sys
 
 from lab.errors import LabError
 
-_INSTEAD = "on a cluster of your own, `make up KUBE_CONTEXT=NAME` needs neither"
+_INSTEAD = "use your own cluster: `make up KUBE_CONTEXT=NAME` needs neither Linux nor root"
 
 
 def check_machine() -> None:
-    """Make sure that this machine can run a lab at all.
+    """Check that this machine can run the lab.
 
     Raises:
-        LabError: it is not Linux, or we are not root.
+        LabError: it is not Linux, or the user is not root.
     """
     if sys.platform != "linux":
-        raise LabError(f"The lab runs on Linux only, because its nodes are network namespaces; {_INSTEAD}.")
+        raise LabError(f"The lab requires Linux, because its nodes are network namespaces. Fix: {_INSTEAD}")
     if os.geteuid() != 0:
-        raise LabError(f"The lab has to run as root, because it makes network namespaces and mounts; {_INSTEAD}.")
+        raise LabError(
+            f"The lab requires root, because it creates network namespaces and mounts. Fix: run as root, or {_INSTEAD}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The images that a cluster needs before it has a registry, made from files on this machine.
+"""Create the images that a cluster needs before it has a registry, from programs on this machine.
 
-They come as one archive that both `ctr images import` and `docker load` take, byte for byte the same for the same
-files. Owns their names and content; who imports them is others' business.
+The result is one archive for both `ctr images import` and `docker load`. It is reproducible: the same files give the
+same bytes.
 """
 
 import hashlib
@@ -19,33 +19,33 @@ from lab.parts import REGISTRY_VERSION
 from lab.toolchain import make, tool
 
 PAUSE = "lab.local/pause:1"
-"""What keeps a pod's namespaces; containerd asks for it by this name."""
+"""The image of a pod's pause container; containerd is configured with this name."""
 
 BUSYBOX = "docker.io/library/busybox:stable"
-"""The tag that the public image has too, so that one Dockerfile builds with the lab and without it."""
+"""The name of the public image, so that the same Dockerfile builds with and without the lab."""
 
 REGISTRY = f"docker.io/library/registry:{REGISTRY_VERSION}"
 
 PROXY = "docker.io/library/haproxy:3.2-alpine"
-"""The node proxy's default image; here it is Debian's HAProxy, which is an older one, with a shell beside it."""
+"""The node proxy's default image. In the lab it contains Debian's HAProxy, an older version, and a shell."""
 
 _FORMAT = 3
-"""Goes up when the same files become another archive."""
+"""Increase this when the same files result in another archive."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of one layer.
+    """An image with one layer.
 
     Attributes:
         name: its full name and tag.
-        programs: path in the image, without the leading slash, to the file on this machine.
-        links: path in the image to what it points at.
-        entrypoint: what is run.
-        command: its arguments, which a container may replace.
-        stop_signal: what asks it to end; SIGTERM if not said.
+        programs: path in the image, without the leading slash -> file on this machine.
+        links: path in the image of a symlink -> its target.
+        entrypoint: the program to run.
+        command: its arguments, which a container may override.
+        stop_signal: the signal that stops it; SIGTERM if None.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Image:
 
 
 def all_images() -> tuple[Image, ...]:
-    """The images, for what is on this machine.
+    """Return the images, with the programs of this machine.
 
     Raises:
         LabError: a program is missing.
@@ -85,10 +85,10 @@ def all_images() -> tuple[Image, ...]:
 
 
 def archive() -> Path:
-    """The archive of all images, made once.
+    """Return the archive of all images; it is created on the first call.
 
     Raises:
-        LabError: a program that goes into an image is missing.
+        LabError: a program for an image is missing.
     """
     images = all_images()
     files = sorted({file for image in images for file in image.programs.values()})
@@ -157,7 +157,7 @@ def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
 
 
 def _libraries(program: Path) -> dict[str, Path]:
-    """What a program loads when it starts, its loader too: path in an image -> file on this machine."""
+    """Return a program's shared libraries and loader: path in an image -> file on this machine."""
     found = re.findall(r"(/\S+) \(0x", _ask(Path("ldd"), str(program)))
     return {library.removeprefix("/"): Path(library) for library in found}
 

@@ -1,4 +1,4 @@
-"""The few words that the lab has with an API server: as the administrator, over the bridge, by no proxy."""
+"""Simple requests to an API server, as the administrator, over the bridge, without a proxy."""
 
 import http.client
 import json
@@ -12,18 +12,18 @@ OK, CREATED, CONFLICT = 200, 201, 409
 
 
 def get(spec: ClusterSpec, path: str) -> dict[str, Any] | None:
-    """What the API server has at that path; None where it has nothing or does not answer."""
+    """Return the object at a path, or None if it does not exist or the API server does not respond."""
     status, answer = _request(spec, "GET", path)
     return json.loads(answer) if status == OK else None
 
 
 def is_ready(spec: ClusterSpec) -> bool:
-    """Whether the API server says that it is ready."""
+    """Return whether the API server reports that it is ready."""
     return _request(spec, "GET", "/readyz")[0] == OK
 
 
 def create(spec: ClusterSpec, path: str, content: dict[str, Any]) -> bool:
-    """Create an object; False where the API server did not. One that is there already is fine."""
+    """Create an object unless it exists; return False if the API server did not."""
     return _request(spec, "POST", path, json.dumps(content))[0] in (CREATED, CONFLICT)
 
 

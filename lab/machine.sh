@@ -1,13 +1,13 @@
-# The first process of a machine of the lab, in its own network, mount and PID namespace: gives it a /run, a /tmp and a
-# /var of its own, then turns into an init that only reaps.
+# The first process of a machine of the lab, in its own network, mount and PID namespace: mount its /run, /tmp and /var,
+# then become an init that only reaps child processes.
 #
-# $1: the folder that becomes /var   $2: the folder of the cluster's volumes   then: NAME=PATH of programs that are to be
-# found as /run/bin/NAME
+# $1: the folder for /var   $2: the folder of the cluster's volumes   then: NAME=PATH of programs to provide as
+# /run/bin/NAME
 set -eu
 var=$1 volumes=$2
 shift 2
 
-# The programs and the volumes first: the folders they come from may be hidden by what follows.
+# Programs and volumes first, because the mounts below may hide their source folders.
 mount -t tmpfs -o mode=755 lab /run
 mkdir /run/bin
 for program; do
@@ -16,14 +16,14 @@ for program; do
     mount --bind "$path" "/run/bin/$name"
 done
 mount -t tmpfs -o mode=1777 lab /tmp
-mkdir /tmp/hostpath_pv # where the host-path provisioner keeps its volumes, whatever one tells it
+mkdir /tmp/hostpath_pv # the host-path provisioner's folder, which is not configurable
 mount --bind "$volumes" /tmp/hostpath_pv
 mkdir -p "$var/lib" "$var/log" "$var/tmp"
 ln -sfn /run "$var/run"
 mount --bind "$var" /var
-mount --make-rshared / # mounts that the kubelet makes have to be seen in the containers that ask for them
+mount --make-rshared / # containers have to see mounts of the kubelet
 
-# The kubelet insists on these and would set them for the whole computer: let it find them set.
+# The kubelet requires these settings and would set them for the whole computer. Present them as set.
 mkdir /run/kernel
 for setting in vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1; do
     name=${setting%%=*}
@@ -33,8 +33,8 @@ done
 
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
-# A pod that reaches another pod on its node through a service does so over the bridge, where only this lets the
-# kernel translate the answer back. The file is there where the kernel has bridge netfilter.
+# If a pod connects through a service to a pod on the same node, the packets use the bridge. Only this setting lets the
+# kernel translate the addresses of the replies. The file exists if the kernel supports bridge netfilter.
 bridge=/proc/sys/net/bridge/bridge-nf-call-iptables
 [ ! -e $bridge ] || echo 1 >$bridge
 

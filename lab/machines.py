@@ -1,8 +1,8 @@
-"""A machine of the lab: a network, a mount and a PID namespace that live and die with one process, their init.
+"""A machine of the lab: a network, a mount and a PID namespace that belong to one process, their init.
 
-Killing the init ends every process of the machine, and its mounts, interfaces and firewall rules go with it: a crash
-leaves nothing to clean but files. A machine has a /var of its own, which survives it, and a /run and a /tmp, which do
-not. What runs in it is for control_plane and nodes; how machines reach each other is for network.
+Killing the init ends every process of the machine and removes its mounts, interfaces and firewall rules, so a crash
+leaves only files behind. The machine's /var is kept; its /run and /tmp are removed with it. lab/control_plane.py and
+lab/nodes.py define what runs on a machine, lab/network.py connects them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from lab.waiting import wait_for
 
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
-"""How long a process may take to obey SIGTERM."""
+"""How long a process may take to stop after SIGTERM."""
 
 CONTROL_PLANE = "control-plane"
-"""The name of the machine that is no node."""
+"""The name of the control plane's machine."""
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
-"""What every machine finds in /run/bin, wherever it is on the host."""
+"""Programs that every machine has in /run/bin."""
 
 _SCRIPT = Path(__file__).with_name("machine.sh")
 
@@ -38,7 +38,7 @@ class Machine:
 
     @property
     def var(self) -> Path:
-        """What is /var to the machine."""
+        """The folder on the host that is the machine's /var."""
         return self.spec.folder / "machines" / self.name
 
     @property
@@ -48,25 +48,25 @@ class Machine:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs and has all that an init prepares."""
+        """Return whether it runs and its init has finished the setup."""
         init = self.init
         return bool(init and init.alive and Path(f"/proc/{init.pid}/root/run/ready").exists())
 
     @property
     def pid(self) -> int:
-        """Its init, by whose number its namespaces are entered.
+        """The pid of its init, to enter its namespaces.
 
         Raises:
             LabError: it does not run.
         """
         init = self.init
         if not init or not init.alive:
-            raise LabError(f"{self.name} does not run; bring it back with: python -m lab up {self.spec.name}")
+            raise LabError(f"{self.name} does not run. Fix: `python -m lab up {self.spec.name}`")
         return init.pid
 
     @property
     def run(self) -> Path:
-        """Its /run as the host sees it, gone with the machine."""
+        """The path on the host of the machine's /run, which is removed with the machine."""
         return Path(f"/proc/{self.pid}/root/run")
 
     @property
@@ -76,24 +76,24 @@ class Machine:
         return {line.partition(":")[0].strip() for line in lines}
 
     def inside(self, *command: str) -> list[str]:
-        """A command, as it has to be run to run on the machine."""
+        """Return the command that runs a command on the machine."""
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--", *command]
 
     def process(self, name: str) -> Process | None:
-        """The record of one of its processes."""
+        """Return the record of one of its processes."""
         return processes.recorded(self.record(name))
 
     def runs(self, name: str) -> bool:
-        """Whether one of its processes runs."""
+        """Return whether one of its processes runs."""
         process = self.process(name)
         return bool(process and process.alive)
 
     def log(self, name: str) -> Path:
-        """The log of one of its processes."""
+        """Return the log of one of its processes."""
         return self.spec.log(f"{self.name}.{name}")
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Write files below its /var, named as the machine sees them; for root's eyes only."""
+        """Write files below its /var, given by their paths on the machine; only root can read them."""
         for name, content in files.items():
             file = self.var / Path(name).relative_to("/var")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -101,25 +101,25 @@ class Machine:
             file.write_text(content)
 
     def mark(self, name: str) -> str:
-        """What one of its processes carries in its environment."""
+        """Return the mark in the environment of one of its processes."""
         return f"{self.spec.name}/{self.name}/{name}"
 
     def record(self, name: str) -> Path:
-        """The file that records one of its processes."""
+        """Return the file that records one of its processes."""
         return self.spec.folder / "processes" / f"{self.name}.{name}.json"
 
 
 def halt(machine: Machine) -> None:
-    """End a machine with everything that runs on it. Idempotent."""
+    """Stop a machine and everything that runs on it. Idempotent."""
     if machine.init:
         processes.end(machine.init)
 
 
 def boot(machine: Machine) -> None:
-    """Start a machine; one that still runs, or half runs, is ended first.
+    """Start a machine; if it still runs, completely or partly, stop it first.
 
     Raises:
-        LabError: it did not come up; the sentence names the log.
+        LabError: it did not start; the message names the log.
     """
     machine.var.mkdir(parents=True, exist_ok=True)
     machine.spec.volumes.mkdir(exist_ok=True)
@@ -137,17 +137,17 @@ def boot(machine: Machine) -> None:
 
     def ready() -> bool:
         if not init.alive:
-            raise LabError(f"{machine.name} ended while it was set up; see {log}.")
+            raise LabError(f"{machine.name} failed to start; see {log}.")
         return machine.alive
 
-    wait_for(ready, f"{machine.name} to set itself up", log=log, seconds=START_SECONDS)
+    wait_for(ready, f"{machine.name} to start", log=log, seconds=START_SECONDS)
 
 
 def start(machine: Machine, name: str, command: Sequence[str]) -> Process:
-    """Start one process on a machine.
+    """Start a process on a machine.
 
     Raises:
-        LabError: the machine does not run, or the process ended at once.
+        LabError: the machine does not run, or the process ended immediately.
     """
     return processes.start(
         machine.inside(*command),
@@ -159,13 +159,13 @@ def start(machine: Machine, name: str, command: Sequence[str]) -> Process:
 
 
 def stop(machine: Machine, name: str) -> None:
-    """Stop one process on a machine and wait until it is gone. Idempotent."""
+    """Stop a process on a machine and wait until it has ended. Idempotent."""
     process = machine.process(name)
     if process:
         processes.end(process, grace=STOP_SECONDS)
 
 
 def watch(machine: Machine, name: str) -> None:
-    """Raise a LabError if a process that was started has ended."""
+    """Raise a LabError if a process has ended."""
     if not machine.runs(name):
         raise LabError(f"{name} on {machine.name} has ended; see {machine.log(name)}.")

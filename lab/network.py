@@ -1,9 +1,9 @@
-"""How the machines of a cluster reach each other, and the host them: one bridge, and a cable from it to everybody.
+"""The network of a cluster: one bridge, connected with every machine and with the host.
 
-The bridge lives in the control plane's network namespace, out of reach of the host's firewall (a Docker engine makes
-the host drop what it forwards). Every cable is a veth pair, which goes with either end's namespace. A namespace may
-linger for minutes, though, while the kernel repeats what a killed process had sent, so old cables are cut here. No
-machine has a default route: nothing leaves this computer.
+The bridge is in the control plane's network namespace, where the host's firewall does not apply (a Docker engine makes
+the host drop forwarded packets). Each connection is a veth pair, which is removed with the namespace of either end. The
+kernel may keep a namespace for minutes while it retransmits data of a killed process, so stale veth pairs are removed
+here. No machine has a default route: no packet leaves this computer.
 """
 
 import ipaddress
@@ -21,10 +21,10 @@ LIMIT_SECONDS = 30.0
 
 
 def wire_control_plane(machine: Machine) -> None:
-    """Build the bridge in a machine that has just booted, and plug the host into it.
+    """Create the bridge on a machine that was just started, and connect the host with it.
 
     Raises:
-        LabError: a command failed; the sentence repeats what it said.
+        LabError: a command failed; the message contains its output.
     """
     spec = machine.spec
     unplug(spec)
@@ -41,28 +41,28 @@ def wire_control_plane(machine: Machine) -> None:
 
 
 def wire_node(machine: Machine, node: NodeSpec, control_plane: Machine) -> None:
-    """Plug a node that has just booted into the bridge.
+    """Connect a node that was just started with the bridge.
 
     Raises:
-        LabError: a command failed; the sentence repeats what it said.
+        LabError: a command failed; the message contains its output.
     """
     spec = machine.spec
     port = node.name.removeprefix(f"{spec.name}-")
     if port in control_plane.interfaces:
-        with suppress(LabError):  # the kernel may be faster
+        with suppress(LabError):  # the kernel may have removed it meanwhile
             _ip(control_plane.inside(), [f"link del {port}"])
     end = f"eth0 netns {machine.pid} address {_mac(node.address)}"
     _ip([], [f"link add {port} netns {control_plane.pid} type veth peer name {end}"])
     _ip(control_plane.inside(), [f"link set {port} master br0 up"])
     eth0 = [f"addr add {node.address}/24 dev eth0", "link set eth0 up"]
-    # kube-proxy gives a service's packets another destination, but only after the kernel has found a way to the first.
+    # kube-proxy rewrites the destination of packets to a service after the routing decision, so a route has to exist.
     services = f"route add {SERVICES} via {spec.api_address}"
     _ip(machine.inside(), [*eth0, services, *_routes([other for other in spec.nodes if other != node])])
     _wired(machine).write_text(_bridge(control_plane))
 
 
 def is_wired(machine: Machine, control_plane: Machine) -> bool:
-    """Whether a machine runs and was wired to its end, and to the bridge that there is now."""
+    """Return whether a machine runs and is completely connected with the current bridge."""
     try:
         return machine.alive and control_plane.alive and _wired(machine).read_text() == _bridge(control_plane)
     except (FileNotFoundError, ProcessLookupError):
@@ -70,9 +70,9 @@ def is_wired(machine: Machine, control_plane: Machine) -> bool:
 
 
 def conflict(spec: ClusterSpec) -> str | None:
-    """Why a cluster's address ranges cannot be used on this computer now; None where they can."""
+    """Return why a cluster's address ranges cannot be used on this computer, or None if they can."""
     if _interface(spec).exists():
-        return f"there is an interface {spec.host_interface} already"
+        return f"interface {spec.host_interface} already exists"
     wanted = [ipaddress.ip_network(spec.subnet), ipaddress.ip_network(spec.pods)]
     answer = subprocess.run(
         ["ip", "-json", "-4", "route", "show", "table", "all"],
@@ -88,16 +88,16 @@ def conflict(spec: ClusterSpec) -> str | None:
 
 
 def unplug(spec: ClusterSpec) -> None:
-    """Cut the host's cable to a cluster, if there is one. Idempotent.
+    """Remove the host's connection with a cluster. Idempotent.
 
     Raises:
-        LabError: it is still there.
+        LabError: it still exists.
     """
     try:
         if _interface(spec).exists():
             _ip([], [f"link del {spec.host_interface}"])
     except LabError:
-        if _interface(spec).exists():  # else the kernel was faster
+        if _interface(spec).exists():  # otherwise the kernel has removed it meanwhile
             raise
 
 
@@ -106,10 +106,10 @@ def _interface(spec: ClusterSpec) -> Path:
 
 
 def _mac(address: str) -> str:
-    """A hardware address that follows from the IP address.
+    """Return a MAC address derived from the IP address.
 
-    A bridge without one of its own changes it with every port, and a node would have another after each boot: either
-    way its neighbours would go on talking to the old one for most of a minute.
+    Without a fixed address, a bridge changes its MAC address with every port, and a node with every boot. Neighbours
+    would then use the stale address for up to a minute.
     """
     return "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
 
@@ -119,7 +119,7 @@ def _routes(nodes: Sequence[NodeSpec]) -> list[str]:
 
 
 def _wired(machine: Machine) -> Path:
-    """The file that says that a machine was wired since it booted, and to which bridge."""
+    """Return the file that records that a machine was connected since its start, and with which bridge."""
     return machine.run / "wired"
 
 
@@ -138,6 +138,6 @@ def _ip(enter: Sequence[str], commands: Sequence[str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise LabError(f"ip was not done with {commands[0]!r} after {LIMIT_SECONDS:.0f} s.") from None
+        raise LabError(f"ip timed out after {LIMIT_SECONDS:.0f} s at {commands[0]!r}.") from None
     if done.returncode != 0:
-        raise LabError(f"The cluster's network could not be set up: {' '.join(done.stderr.split())}")
+        raise LabError(f"Setting up the cluster's network failed: {' '.join(done.stderr.split())}")

@@ -1,6 +1,6 @@
-"""A node of a cluster: containerd, kubelet and kube-proxy on a machine of its own.
+"""A node of a cluster: containerd, kubelet and kube-proxy on one machine.
 
-Owns these processes' arguments and files, and that the lab's images are there before the kubelet asks for them.
+This module defines the arguments and files of these processes, and imports the lab's images before the kubelet starts.
 """
 
 import http.client
@@ -17,22 +17,22 @@ from lab.waiting import wait_for
 CONTAINERD_SECONDS = 30.0
 IMPORT_SECONDS = 120.0
 METRICS_PORT = 10249
-"""Where kube-proxy tells when it last put its rules in place."""
+"""Port of kube-proxy's metrics, which contain the time of its last sync."""
 
 KUBELET, PROXY, CONTAINERD = "kubelet", "kube-proxy", "containerd"
 _CNI = "/var/lib/cni"
 _LAST_SYNC = re.compile(rb"^kubeproxy_sync_proxy_rules_last_timestamp_seconds.* (\S+)$", re.MULTILINE)
 CONTAINERD_SOCKET = "containerd/containerd.sock"
-"""Within the machine's /run."""
+"""Relative to the machine's /run."""
 
 
 def machine_of(spec: ClusterSpec, node: NodeSpec) -> Machine:
-    """The machine that a node runs on."""
+    """Return the machine that a node runs on."""
     return Machine(spec, node.name)
 
 
 def commands(node: NodeSpec) -> dict[str, list[str]]:
-    """The arguments of each process, in the order of their start."""
+    """Return the command of each process, in start order."""
     return {
         CONTAINERD: ["containerd", "--config=/var/lib/containerd.toml"],
         KUBELET: [
@@ -47,10 +47,10 @@ def commands(node: NodeSpec) -> dict[str, list[str]]:
 
 
 def prepare(spec: ClusterSpec, node: NodeSpec) -> None:
-    """Start containerd on the node's running machine and give it the images; needs no control plane. Idempotent.
+    """Start containerd on the node's running machine and import the images. Needs no control plane. Idempotent.
 
     Raises:
-        LabError: containerd did not come up, or did not take the images.
+        LabError: containerd did not start, or the import failed.
     """
     machine = machine_of(spec, node)
     if not machine.runs(CONTAINERD):
@@ -67,22 +67,22 @@ def prepare(spec: ClusterSpec, node: NodeSpec) -> None:
 
 
 def start(spec: ClusterSpec, node: NodeSpec) -> None:
-    """Start what does not run of kubelet and kube-proxy, on a prepared machine.
+    """Start kubelet and kube-proxy on a prepared machine, unless they run.
 
     Raises:
-        LabError: one of them ended at once.
+        LabError: one of them ended immediately.
     """
     machine = machine_of(spec, node)
     cgroups.create(cgroups.group_of(spec, node.name))
     for name, files in ((KUBELET, _kubelet_files), (PROXY, _proxy_files)):
-        # Never under a process that runs: kube-proxy ends when its configuration is written anew.
+        # Files are written only for a stopped process: kube-proxy ends when its configuration changes.
         if not machine.runs(name):
             machine.write(files(spec, node))
             machines.start(machine, name, commands(node)[name])
 
 
 def has_service_rules(node: NodeSpec) -> bool:
-    """Whether the kube-proxy that runs on that node has put its rules in place; its /healthz is fine before that."""
+    """Return whether kube-proxy on a node has applied its rules; its /healthz reports success before that."""
     connection = http.client.HTTPConnection(node.address, METRICS_PORT, timeout=2)
     try:
         connection.request("GET", "/metrics")
@@ -131,8 +131,8 @@ def _kubeconfig(spec: ClusterSpec, identity: pki.Identity) -> str:
     return pki.kubeconfig(pki.found(spec.pki), identity, server=spec.server, kube_context=spec.kube_context)
 
 
-# No config_path for registries: this is what makes containerd pull from localhost over plain HTTP, as it does by
-# default in the versions that most clusters run.
+# Without config_path for registries, containerd pulls from localhost over plain HTTP. This is the default in the
+# versions that most clusters run.
 _CONTAINERD = f"""\
 version = 2
 disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
@@ -141,7 +141,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
   path = "/var/lib/containerd-opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{images.PAUSE}"
-  restrict_oom_score_adj = true # without CAP_SYS_RESOURCE a score can only be raised
+  restrict_oom_score_adj = true # without CAP_SYS_RESOURCE, a score can only be increased
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/usr/lib/cni"
   conf_dir = "{_CNI}/net.d"
@@ -175,8 +175,8 @@ def _kubelet(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
         "tlsPrivateKeyFile": "/var/lib/kubelet/server.key",
         "containerRuntimeEndpoint": f"unix:///run/{CONTAINERD_SOCKET}",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
-        # There is no DNS. A look-up is refused at once on a pod's own loopback, where any other address would have it
-        # wait for seconds; named here as well, it keeps every pod from an event about missing DNS.
+        # There is no DNS. A pod's loopback refuses a lookup at once, while another address would time out after
+        # seconds. clusterDNS is set to prevent an event about missing DNS for every pod.
         "resolvConf": "/var/lib/kubelet/resolv.conf",
         "clusterDNS": ["127.0.0.1"],
         "clusterDomain": "cluster.local",
@@ -185,8 +185,8 @@ def _kubelet(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "oomScoreAdj": 0,
-        "volumeStatsAggPeriod": "3s",  # how full volumes are; usually counted once a minute
-        # The disk is everybody's: a node that throws out pods or images because others fill it helps nobody.
+        "volumeStatsAggPeriod": "3s",  # interval of volume usage statistics; the default is one minute
+        # All nodes share the disk of this computer, so evicting pods or images would not free enough space.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
     }
@@ -202,7 +202,7 @@ def _proxy(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
         "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig"},
         "metricsBindAddress": f"{node.address}:{METRICS_PORT}",
         "oomScoreAdj": 0,
-        # Zero leaves the kernel's values alone, which are the whole computer's.
+        # Zero keeps the kernel's values, which apply to the whole computer.
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,

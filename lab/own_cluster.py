@@ -1,7 +1,7 @@
-"""The demo on a cluster that is there, with the Docker daemon and the `pulumi` of this computer; nothing is built.
+"""The demo on an existing cluster, with the Docker daemon and the `pulumi` of this computer; no tools are built.
 
-Daemon and cluster are asked as the program asks them, so what is missing ends in the program's own sentence, before
-Pulumi starts.
+Before Pulumi starts, the daemon and the cluster are checked with the program's own code, so that the errors are the
+same.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ WORKLOAD = "app.kubernetes.io/name=downstream"
 """The label of the pods of examples/downstream."""
 
 LOGIN_SECONDS = 60.0
-"""How long `pulumi` may take to say where it is logged in."""
+"""How long `pulumi whoami` may take."""
 
 _LONGEST = 80
-"""Letters of a kube context that go into a stack's name, of which Pulumi takes 100."""
+"""Maximum number of characters of a kube context in a stack's name; Pulumi allows 100 in total."""
 
 _LOGGED_OUT = ("requires logging in", "PULUMI_ACCESS_TOKEN must be set")
-"""Words of `pulumi whoami` without a login (pkg/backend/backenderr, and its predecessors)."""
+"""Messages of `pulumi whoami` without a login (pkg/backend/backenderr, and earlier versions)."""
 
 _PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
@@ -49,7 +49,7 @@ def up(kube_context: str) -> None:
     """Deploy the program and its downstream, and show the pods that run its image.
 
     Raises:
-        LabError: `pulumi`, the Docker daemon or the cluster is missing, or an update failed.
+        LabError: `pulumi`, the Docker daemon or the cluster is not available, or an update failed.
     """
     progress = Progress()
     nodes, registry, downstream = _prepared(kube_context, progress)
@@ -63,10 +63,10 @@ def up(kube_context: str) -> None:
 
 
 def preview(kube_context: str) -> None:
-    """Show what `up` would change; the downstream only once there is an image for it.
+    """Show what `up` would change. The downstream is included if its image exists.
 
     Raises:
-        LabError: `pulumi`, the Docker daemon or the cluster is missing, or a preview failed.
+        LabError: `pulumi`, the Docker daemon or the cluster is not available, or a preview failed.
     """
     _, registry, downstream = _prepared(kube_context, Progress())
     for stack in (registry, downstream) if registry.outputs() else (registry,):
@@ -74,10 +74,10 @@ def preview(kube_context: str) -> None:
 
 
 def down(kube_context: str) -> None:
-    """Destroy both stacks, and forget them.
+    """Destroy and remove both stacks.
 
     Raises:
-        LabError: `pulumi`, the Docker daemon or the cluster is missing, or a resource could not be deleted.
+        LabError: `pulumi`, the Docker daemon or the cluster is not available, or a resource could not be deleted.
     """
     _, registry, downstream = _prepared(kube_context, Progress())
     for stack in (downstream, registry):
@@ -87,9 +87,9 @@ def down(kube_context: str) -> None:
 
 
 def stack_name(kube_context: str) -> str:
-    """The name of both stacks of a kube context: the context's own, as far as Pulumi takes it for a stack.
+    """Return the name of both stacks of a kube context: "demo-" and the context, as far as Pulumi allows it.
 
-    It begins with "demo-", so that it is no stack of the lab's and none that a person named after the cluster.
+    The prefix avoids conflicts with stacks of the lab and with stacks that are named after the cluster.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", kube_context)[:_LONGEST]
     if name == kube_context:
@@ -98,31 +98,31 @@ def stack_name(kube_context: str) -> str:
 
 
 def variables(kube_context: str, progress: Progress) -> dict[str, str]:
-    """The variables by which `pulumi` and `registryctl` work on the stacks of a kube context.
+    """Return the variables with which `pulumi` and `registryctl` use the stacks of a kube context.
 
     Raises:
-        LabError: there is no `pulumi` that serves, or it does not say where it is logged in.
+        LabError: there is no suitable `pulumi`, or `pulumi whoami` failed.
     """
     chosen = on_path()
     if not any(name in os.environ for name in _PASSPHRASES):
-        chosen["PULUMI_CONFIG_PASSPHRASE"] = ""  # these stacks hold no secret
+        chosen["PULUMI_CONFIG_PASSPHRASE"] = ""  # these stacks contain no secrets
     name = stack_name(kube_context)
     folder = _backend(name)
     pulumi = _pulumi()
-    if (folder / ".pulumi").exists():  # what is deployed is known there, wherever Pulumi is logged in by now
-        why = "as at first"
+    if (folder / ".pulumi").exists():  # contains the deployed stacks, regardless of a later login
+        why = "as before"
     elif backend := _login(pulumi):
-        progress.say(f"The state of stack {name} is kept in {backend}, where Pulumi is logged in.")
+        progress.say(f"The state of stack {name} is stored in {backend}, where Pulumi is logged in.")
         return chosen
     else:
-        why = "because Pulumi is logged in nowhere"
+        why = "because Pulumi is not logged in"
         folder.mkdir(parents=True, exist_ok=True)
-    progress.say(f"The state of stack {name} is kept in file://{folder}, {why}.")
+    progress.say(f"The state of stack {name} is stored in file://{folder}, {why}.")
     return {**chosen, "PULUMI_BACKEND_URL": f"file://{folder}"}
 
 
 def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], DemoStack, DemoStack]:
-    """The cluster's nodes, and both stacks with their config, once all that an update needs is there."""
+    """Check the requirements of an update, and return the cluster's nodes and both configured stacks."""
     _pulumi()
     nodes = asyncio.run(_nodes(kube_context))
     env = {**os.environ, **variables(kube_context, progress)}
@@ -136,42 +136,42 @@ def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], Demo
 
 
 def _pulumi() -> Path:
-    """The `pulumi` on PATH."""
+    """Return the `pulumi` on PATH."""
     command, found = PULUMI.programs[0], shutil.which("pulumi")
     needed = ".".join(map(str, command.at_least))
     if not found:
         raise LabError(f"pulumi is not on PATH. Fix: install {needed} or newer, https://www.pulumi.com/docs/install/")
     if not command.serves(Path(found)):
         raise LabError(
-            f"{found} is not Pulumi {needed} or newer, or does not run: `pulumi version` shows it. "
-            "Fix: install a newer one, https://www.pulumi.com/docs/install/"
+            f"{found} is older than {needed} or does not run; `pulumi version` shows which. "
+            "Fix: install a newer version, https://www.pulumi.com/docs/install/"
         )
     return Path(found)
 
 
 def _login(pulumi: Path) -> str | None:
-    """The URL of the backend that Pulumi is logged in to; None if it is logged in nowhere."""
+    """Return the URL of the backend that Pulumi is logged in to, or None if it is not logged in."""
     command = [str(pulumi), "whoami", "--json", "--non-interactive"]
     try:
         asked = subprocess.run(
             command, cwd=CHECKOUT, capture_output=True, text=True, timeout=LOGIN_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise LabError(f"`pulumi whoami` has not answered within {LOGIN_SECONDS:.0f} s. Fix: `pulumi login`") from None
+        raise LabError(f"`pulumi whoami` timed out after {LOGIN_SECONDS:.0f} s. Fix: `pulumi login`") from None
     if asked.returncode == 0:
         return str(json.loads(asked.stdout)["url"])
     if any(words in asked.stderr for words in _LOGGED_OUT):
         return None
-    raise LabError(f"Pulumi does not say where it is logged in: {last_word(asked.stderr)} Fix: `pulumi login`")
+    raise LabError(f"`pulumi whoami` failed: {last_word(asked.stderr)} Fix: `pulumi login`")
 
 
 def _backend(name: str) -> Path:
-    """The folder of a stack's state where Pulumi is logged in nowhere."""
+    """Return the folder for a stack's state if Pulumi is not logged in."""
     return CACHE / "own-clusters" / name
 
 
 async def _nodes(kube_context: str) -> list[Object]:
-    """The cluster's nodes, once the Docker daemon has answered, too."""
+    """Return the cluster's nodes, after a check of the Docker daemon."""
     try:
         await prove_daemon(os.environ)
         return await _listed(kube_context, "/api/v1/nodes")
@@ -180,19 +180,19 @@ async def _nodes(kube_context: str) -> list[Object]:
 
 
 def _sentence(kube_context: str, error: KubeRegistryError) -> str:
-    """What an error says; where its fix is a setting of a stack, the one that `make` takes in its place."""
+    """Return the message of an error; a fix that changes a stack's setting is replaced by one for `make`."""
     if not isinstance(error, KubeconfigError) or type(error) not in (KubeconfigError, KubeContextError):
         return str(error)
     chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
     return (
         f"Kube context {kube_context!r} cannot be used with kubeconfig {error.kubeconfig}: {error.reason}. "
         "Fix: KUBE_CONTEXT=NAME with one of `kubectl config get-contexts`, or KUBECONFIG=FILE with another file. "
-        f"Where the cluster is gone, `make shell {chosen}` and there `pulumi stack rm --force` forgets the stack"
+        f"If the cluster no longer exists, `make shell {chosen}`, then `pulumi stack rm --force` removes the stack"
     )
 
 
 async def _listed(kube_context: str, path: str, **query: str) -> list[Object]:
-    # A second that the lab's own commands need not spend.
+    # These imports take a second that the lab's other commands do not need.
     from kube_registry.kube.client import open_client  # noqa: PLC0415
     from kube_registry.spec.settings import RegistrySettings  # noqa: PLC0415
 
@@ -202,6 +202,6 @@ async def _listed(kube_context: str, path: str, **query: str) -> list[Object]:
 
 
 def _platform(nodes: Sequence[Object]) -> str:
-    """The platform that images are built for: amd64, unless no node is."""
+    """Return the platform to build images for: amd64, unless no node has it."""
     found = [node["status"]["nodeInfo"]["architecture"] for node in nodes]
     return f"linux/{'amd64' if 'amd64' in found or not found else found[0]}"

@@ -1,7 +1,7 @@
-"""The table of the parts that the lab is made of and builds itself where they are missing.
+"""The table of the parts that the lab needs, and builds if they are missing.
 
-Each part has its version, what it is for, where it is found and how it is built. Looks things up, changes nothing.
-Debian's packages have their own table in lab/debian.py.
+Each part has a version, a purpose, a way to find it and a way to build it. This module only looks up parts. Debian's
+packages are listed in lab/debian.py.
 """
 
 import hashlib
@@ -29,7 +29,10 @@ _PROBE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Program:
-    """A program and the versions that serve: from `at_least` up to, not including, `below`; `ask` makes it tell."""
+    """A program and its accepted versions: from `at_least` up to, but not including, `below`.
+
+    `ask` are the arguments that print its version.
+    """
 
     name: str
     ask: tuple[str, ...] = ()
@@ -37,7 +40,7 @@ class Program:
     below: tuple[int, ...] = ()
 
     def serves(self, path: Path) -> bool:
-        """Whether the program at `path` runs and has an acceptable version; without `ask` its being there is enough."""
+        """Return whether the program at `path` runs and has an accepted version; without `ask` it need only exist."""
         if not self.ask:
             return True
         version = version_of(path, self.ask)
@@ -49,13 +52,13 @@ class Part:
     """Programs that are built and used together.
 
     Attributes:
-        name: as a person reads it.
-        version: what is built.
+        name: the name for people.
+        version: the version to build.
         purpose: what the lab needs it for.
-        programs: what it provides.
-        builds: how it is built.
-        disk: bytes that a build from nothing takes, with Go's caches.
-        from_path: whether programs on PATH serve as well.
+        programs: the programs that it provides.
+        builds: how to build them.
+        disk: bytes that a first build needs, including Go's caches.
+        from_path: whether programs on PATH are used.
     """
 
     name: str
@@ -73,17 +76,17 @@ class Part:
 
     @property
     def key(self) -> str:
-        """Its name in the cache; another recipe has another key."""
+        """Its name in the cache, which changes with the way it is built."""
         recipe = hashlib.sha256("".join(program.fingerprint() for program in self.builds).encode()).hexdigest()[:8]
         return f"{self.name.lower().replace(' ', '-')}-{self.version}-{recipe}"
 
     def find(self) -> dict[str, Path] | None:
-        """The paths of its programs, on PATH where all of them serve, else in the cache, else None."""
+        """Return the paths of its programs: on PATH if all are accepted, else in the cache, else None."""
         return (self.from_path and self._on_path()) or self._in_cache()
 
     def _on_path(self) -> dict[str, Path] | None:
         found = {program.name: path for program in self.programs if (path := debian.locate(program.name))}
-        complete = len(found) == len(self.programs)  # asked first, because it costs nothing
+        complete = len(found) == len(self.programs)  # checked first, because it is cheap
         return found if complete and all(program.serves(found[program.name]) for program in self.programs) else None
 
     def _in_cache(self) -> dict[str, Path] | None:
@@ -92,7 +95,7 @@ class Part:
 
 
 def version_of(program: Path, ask: tuple[str, ...]) -> tuple[int, ...] | None:
-    """The first version number in what a program answers, or None where it does not run or tells none."""
+    """Return the first version number in a program's output, or None if it fails or prints none."""
     try:
         answer = subprocess.run(
             [program, *ask],
@@ -108,7 +111,7 @@ def version_of(program: Path, ask: tuple[str, ...]) -> tuple[int, ...] | None:
     return tuple(map(int, number[0].split("."))) if number and answer.returncode == 0 else None
 
 
-# From 1.35 on the kubelet refuses cgroup v1 unless told otherwise.
+# From 1.35 on, the kubelet rejects cgroup v1 by default.
 _KUBERNETES_DAEMONS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 
 KUBERNETES = Part(
@@ -149,7 +152,7 @@ REGISTRY = Part(
         ),
     ),
     disk=2 * _GIGABYTE,
-    from_path=False,  # it goes into an image FROM scratch, where only a static one starts
+    from_path=False,  # it is copied into an image FROM scratch, where only a static program starts
 )
 
 PULUMI = Part(
@@ -172,7 +175,7 @@ PULUMI = Part(
         ),
         GoProgram(
             name="pulumi-language-python",
-            module="pulumi-language-python",  # of its own: the newest Go module that carries the host is an old one
+            module="pulumi-language-python",  # separate: the newest Go module that contains the host is an old version
             package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
             stamps=(f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{LANGUAGE_HOST_VERSION}",),
         ),
@@ -199,7 +202,7 @@ KUBERNETES_PLUGIN = Part(
         ),
     ),
     disk=5 * _GIGABYTE,
-    from_path=False,  # a plugin found on PATH costs a warning on every run
+    from_path=False,  # a plugin on PATH causes a warning in every run
 )
 
 ACTIONLINT = Part(
@@ -214,7 +217,7 @@ ACTIONLINT = Part(
 BUILDX = Part(
     name="buildx",
     version=BUILDX_VERSION,
-    purpose="`docker build` as people have it today, which tests compare builds with",
+    purpose="the current `docker build`, with which tests compare builds",
     programs=(Program("buildx"),),
     builds=(GoProgram(name="buildx", module="buildx", package="github.com/docker/buildx/cmd/buildx"),),
     disk=2 * _GIGABYTE,
@@ -223,7 +226,7 @@ BUILDX = Part(
 PULUMI_YAML = Part(
     name="Pulumi YAML",
     version=YAML_HOST_VERSION,
-    purpose="Pulumi's language host of YAML, by which a test runs examples/yaml",
+    purpose="Pulumi's language host for YAML, with which a test runs examples/yaml",
     programs=(Program("pulumi-language-yaml"),),
     builds=(
         GoProgram(

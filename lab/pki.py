@@ -1,4 +1,4 @@
-"""A cluster's certificate authority, the certificates that it signs and the kubeconfigs that carry them."""
+"""A cluster's certificate authority, the certificates that it signs, and kubeconfigs that contain them."""
 
 import base64
 import ipaddress
@@ -18,23 +18,23 @@ VALID_DAYS = 3650
 
 @dataclass(frozen=True)
 class Authority:
-    """The files of one certificate authority, and of the key that signs service account tokens."""
+    """The files of a certificate authority, and of the key that signs service account tokens."""
 
     folder: Path
 
     @property
     def certificate(self) -> Path:
-        """PEM."""
+        """The certificate, in PEM."""
         return self.folder / "ca.crt"
 
     @property
     def key(self) -> Path:
-        """PEM, for nobody else's eyes."""
+        """The private key, in PEM, readable by root only."""
         return self.folder / "ca.key"
 
     @property
     def service_account_key(self) -> Path:
-        """PEM, for nobody else's eyes."""
+        """The private key for service account tokens, in PEM, readable by root only."""
         return self.folder / "service-account.key"
 
 
@@ -47,7 +47,7 @@ class Identity:
 
 
 def found(folder: Path) -> Authority:
-    """The authority in that folder, made if it is not there. Idempotent."""
+    """Return the authority in a folder; create it if it does not exist. Idempotent."""
     authority = Authority(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not authority.certificate.exists():
@@ -61,19 +61,19 @@ def found(folder: Path) -> Authority:
             .add_extension(_CA_USAGE, critical=True)
             .sign(key, hashes.SHA256())
         )
-        # Last, because its presence says that the rest is there.
+        # Written last: if it exists, all other files exist.
         authority.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return authority
 
 
 def issue(authority: Authority, name: str, *, groups: Sequence[str] = (), addresses: Sequence[str] = ()) -> Identity:
-    """Sign a certificate for a client, and for a server where it has addresses.
+    """Issue a certificate for a client, and for a server if it has addresses.
 
     Args:
-        authority: who signs.
-        name: the user's name to Kubernetes.
-        groups: the groups that the user is in.
-        addresses: IP addresses and DNS names under which it serves.
+        authority: the authority that signs it.
+        name: the user's name in Kubernetes.
+        groups: the groups of the user.
+        addresses: IP addresses and DNS names of the server.
     """
     ca = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
     ca_key = serialization.load_pem_private_key(authority.key.read_bytes(), None)
@@ -92,7 +92,7 @@ def issue(authority: Authority, name: str, *, groups: Sequence[str] = (), addres
 
 
 def kubeconfig(authority: Authority, identity: Identity, *, server: str, kube_context: str) -> str:
-    """A kubeconfig of one kube context that needs no other file, as JSON, which is YAML too."""
+    """Return a self-contained kubeconfig with one kube context, as JSON, which is valid YAML."""
     cluster = {"server": server, "certificate-authority-data": _base64(authority.certificate.read_text())}
     user = {
         "client-certificate-data": _base64(identity.certificate),
@@ -110,7 +110,7 @@ def kubeconfig(authority: Authority, identity: Identity, *, server: str, kube_co
 
 
 def write_secret(file: Path, content: str) -> None:
-    """Write a file that only root may read."""
+    """Write a file that only root can read."""
     file.touch(mode=0o600)
     file.write_text(content)
 
@@ -136,7 +136,7 @@ def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublic
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))  # a clock may be set back a little
+        .not_valid_before(now - timedelta(hours=1))  # a clock may be slow
         .not_valid_after(now + timedelta(days=VALID_DAYS))
     )
 

@@ -1,9 +1,9 @@
-"""Processes that outlive the command that started them: started, recorded, asked for, ended.
+"""Start, find and stop processes that outlive the command that started them.
 
-A record is the process's pid, its start time and the machine's boot id, so that a number that was given to somebody
-else meanwhile is never mistaken for ours. Every process also carries a mark in its environment, which its children
-inherit: what was started but not recorded, because we were killed in between, is found by it. Nothing is ever found
-by its program's name.
+A record contains the pid, the start time and the machine's boot id, so that a process with a reused pid is never
+mistaken for a recorded one. Every process also has a mark in its environment, which its children inherit. The mark
+identifies processes that were started but not recorded because the lab was killed in between. Processes are never
+identified by their program's name.
 """
 
 import json
@@ -21,28 +21,28 @@ from lab.errors import LabError
 from lab.waiting import wait_for
 
 MARK = "KUBE_REGISTRY_LAB"
-"""The environment variable that says to what a process belongs."""
+"""The environment variable that identifies the owner of a process."""
 
 END_SECONDS = 20.0
-"""How long a process that got SIGKILL may take to be gone; a whole node's worth of children included."""
+"""How long a process and its children, which may be those of a whole node, may take to end after SIGKILL."""
 
 FORK_SECONDS = 10.0
 
 _DRAFT = "starting"
-"""What a record says before its process has a number: whoever reads it later knows that we were killed in between."""
+"""The content of a record before the process has a pid. It is left if the lab is killed in between."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process that was started at one moment.
+    """A process, identified by its pid and start time.
 
     Attributes:
-        pid: its number, as the root PID namespace sees it.
-        started: when it started, in clock ticks since boot.
-        boot: which boot that was.
-        since: the same moment by the clock, in seconds since 1970.
+        pid: its pid in the root PID namespace.
+        started: its start time, in clock ticks since boot.
+        boot: the boot id.
+        since: its start time, in seconds since 1970.
     """
 
     pid: int
@@ -52,28 +52,28 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Return whether it still runs; a zombie does not count."""
         return self.boot == _boot() and _started(self.pid) == self.started
 
 
 def start(command: Sequence[str], *, record: Path, log: Path, mark: str, forks: bool = False) -> Process:
-    """Start a program that goes on without us, in a session and with an environment of its own.
+    """Start a background program in a new session with a minimal environment.
 
-    Whatever the record told of so far is ended first.
+    A process that the record already contains is stopped first.
 
     Args:
-        command: the program, found on PATH, and its arguments.
-        record: the file that will tell of it.
-        log: where its output is appended.
-        mark: a path like "dev/dev-n0/kubelet", carried by it and its children; no other process has the same.
-        forks: the program forks once and waits (nsenter, unshare); it is the child that counts.
+        command: the program and its arguments.
+        record: the file to record it in.
+        log: the file to which its output is appended.
+        mark: a unique path such as "dev/dev-n0/kubelet", which it and its children have in their environment.
+        forks: whether the program forks once and waits (nsenter, unshare); then the child is recorded.
 
     Raises:
-        LabError: there is no such program, or it ended at once.
+        LabError: the program does not exist, or it ended immediately.
     """
     program = shutil.which(command[0], path=_PATH)
     if not program:
-        raise LabError(f"{command[0]} is not in {_PATH}; install the package that holds it.")
+        raise LabError(f"{command[0]} is not in {_PATH}. Fix: install the package that contains it")
     before = recorded(record)
     if before:
         end(before)
@@ -86,14 +86,14 @@ def start(command: Sequence[str], *, record: Path, log: Path, mark: str, forks: 
         pid = _only_child(pid, command, log)
     started = _started(pid)
     if started is None:
-        raise LabError(f"{command[0]} ended as soon as it was started; see {log}.")
+        raise LabError(f"{command[0]} ended immediately after its start; see {log}.")
     process = Process(pid, started, _boot(), time.time())
     record.write_text(json.dumps(asdict(process)))
     return process
 
 
 def recorded(file: Path) -> Process | None:
-    """The process that a record tells of, alive or not; None where there is no readable record."""
+    """Return the recorded process, alive or not, or None if there is no valid record."""
     try:
         return Process(**json.loads(file.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -101,14 +101,14 @@ def recorded(file: Path) -> Process | None:
 
 
 def end(process: Process, *, grace: float = 0.0) -> None:
-    """End a process, and return when it is gone; one that is gone already is fine.
+    """Stop a process and wait until it has ended. Idempotent.
 
     Args:
-        process: what to end, and nothing else that has its number.
-        grace: seconds between SIGTERM and SIGKILL; 0 means SIGKILL at once.
+        process: the process. Another process with the same pid is left alone.
+        grace: seconds between SIGTERM and SIGKILL; 0 sends only SIGKILL.
 
     Raises:
-        LabError: it outlived SIGKILL by `END_SECONDS`.
+        LabError: it still existed `END_SECONDS` after SIGKILL.
     """
     try:
         handle = os.pidfd_open(process.pid)
@@ -124,8 +124,8 @@ def end(process: Process, *, grace: float = 0.0) -> None:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         if not _gone(handle, END_SECONDS):
             raise LabError(
-                f"Process {process.pid} is still there {END_SECONDS:.0f} s after SIGKILL; "
-                f"see what it hangs in with: cat /proc/{process.pid}/stack"
+                f"Process {process.pid} still exists {END_SECONDS:.0f} s after SIGKILL; "
+                f"`cat /proc/{process.pid}/stack` shows where it blocks."
             )
     except ProcessLookupError:
         return
@@ -134,16 +134,15 @@ def end(process: Process, *, grace: float = 0.0) -> None:
 
 
 def end_marked(mark: str) -> None:
-    """SIGKILL every process with this mark or one below it ("dev" ends "dev/dev-n0/kubelet"), and wait for their end.
+    """Kill every process with this mark or one below it ("dev" includes "dev/dev-n0/kubelet"), and wait for their end.
 
     Raises:
-        LabError: one of them outlived SIGKILL by `END_SECONDS`.
+        LabError: one of them still existed `END_SECONDS` after SIGKILL.
     """
     while found := _marked(mark):
+        # Kill all before waiting: a machine's init is gone only after processes outside have reaped their children.
         for process in found:
-            _kill(
-                process
-            )  # all first: the init of a machine is gone only when those outside have reaped what they began
+            _kill(process)
         for process in found:
             end(process)
 
@@ -165,7 +164,7 @@ def _marked(mark: str) -> list[Process]:
         try:
             environment = (folder / "environ").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has ended, or is kept even from root: then it is not ours
+            continue  # it has ended, or not even root may read it; then the lab did not start it
         started = _started(int(folder.name))
         if started is not None and any(e == entry or e.startswith(entry + b"/") for e in environment):
             found.append(Process(int(folder.name), started, _boot(), time.time()))
@@ -174,7 +173,7 @@ def _marked(mark: str) -> list[Process]:
 
 def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Files that this process itself was given, such as the lock of `flock FILE make up`.
+    # Files that this process inherited, such as the lock of `flock FILE make up`.
     inherited = [opened for each in Path("/proc/self/fd").iterdir() if (opened := int(each.name)) not in (0, 1, 2)]
     return os.posix_spawn(
         program,
@@ -187,7 +186,7 @@ def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
             *((os.POSIX_SPAWN_CLOSE, opened) for opened in inherited),
         ],
         setsid=True,
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and that would be inherited
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and children would inherit this
     )
 
 
@@ -198,7 +197,7 @@ def _only_child(parent: int, command: Sequence[str], log: Path) -> int:
         except (FileNotFoundError, ProcessLookupError):
             children = []
         if not children and _started(parent) is None:
-            raise LabError(f"{' '.join(command)} ended as soon as it was started; see {log}.")
+            raise LabError(f"{' '.join(command)} ended immediately after its start; see {log}.")
         return int(children[0]) if children else None
 
     return wait_for(child, f"{command[0]} to fork", log=log, seconds=FORK_SECONDS)
@@ -209,9 +208,9 @@ def _is_draft(record: Path) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None if it is gone or a zombie."""
+    """Return the start time of a process in clock ticks since boot, or None if it has ended or is a zombie."""
     try:
-        # The program's name, in brackets, may itself hold spaces and brackets.
+        # The program's name is in parentheses, and may contain spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None

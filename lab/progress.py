@@ -1,8 +1,7 @@
-"""How the lab tells a person what it is doing: numbered steps and the seconds they take.
+"""Print the progress of the lab: numbered steps and their durations.
 
-On a terminal a running step is a live line with a clock; elsewhere it is one line at its start, one every
-half minute while it goes on ("still building, 90 s") and one at its end. Steps may run side by side in
-threads. What a step does, and what follows from its failure, is its caller's business.
+On a terminal a running step is a live line with a clock. Otherwise it prints one line at its start, one every half
+minute while it runs ("still building, 90 s"), and one at its end. Steps may run concurrently in threads.
 """
 
 import threading
@@ -17,31 +16,31 @@ from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
 HEARTBEAT_SECONDS = 30.0
-"""How often a step says that it still runs, where no live line shows it."""
+"""Interval of the lines of a running step, if there is no terminal."""
 
 
 @dataclass(frozen=True)
 class Took:
-    """How long one phase took, in seconds."""
+    """The duration of a phase, in seconds."""
 
     name: str
     seconds: float
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: "4.2 s", "42 s", "3 min 30 s"."""
-    if seconds < 10:  # noqa: PLR2004 - below it a tenth of a second tells something
+    """Format seconds: "4.2 s", "42 s", "3 min 30 s"."""
+    if seconds < 10:  # noqa: PLR2004 - tenths matter only for short durations
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress:
-    """What one command of the lab has to say while it works, on standard error unless told otherwise.
+    """The progress output of a command of the lab.
 
     Args:
-        console: where it is said; a `Console(quiet=True)` keeps it to itself.
-        heartbeat: seconds between two signs of life of a step, where there is no live line.
+        console: where to print; standard error by default, nothing with `Console(quiet=True)`.
+        heartbeat: seconds between two lines of a running step, if there is no terminal.
     """
 
     def __init__(self, console: Console | None = None, *, heartbeat: float = HEARTBEAT_SECONDS) -> None:
@@ -58,12 +57,12 @@ class Progress:
         self.phases: list[Took] = []
 
     def say(self, line: str) -> None:
-        """Print one line, above the live ones."""
+        """Print a line, above the live lines."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside and keep it in `phases`, also when it fails."""
+        """Measure the duration of the block and add it to `phases`, even if the block fails."""
         start = time.monotonic()
         try:
             yield
@@ -71,12 +70,12 @@ class Progress:
             self.phases.append(Took(name, time.monotonic() - start))
 
     def steps(self, total: int) -> "Steps":
-        """Steps that count from 1 to `total`."""
+        """Return steps that are numbered from 1 to `total`."""
         return Steps(self, total)
 
     @contextmanager
     def running(self, title: str, doing: str) -> Iterator[None]:
-        """Show that `title` is `doing` something ("building"), then how long it took; without a number."""
+        """Show a step without a number: what is done to `title` ("building"), then its duration."""
         start = time.monotonic()
         try:
             with self._live_line(title, doing) if self._console.is_terminal else self._plain_lines(title, doing):
@@ -129,7 +128,7 @@ class Steps:
 
     @contextmanager
     def step(self, name: str, doing: str) -> Iterator[None]:
-        """One step: what it is about and what is being done to it, as a verb in -ing."""
+        """Show a step: its subject, and what is done to it ("building")."""
         with self._lock:
             self._started += 1
             title = f"[{self._started}/{self.total}] {name}"
@@ -138,8 +137,8 @@ class Steps:
 
 
 class _Clock(ProgressColumn):
-    """The time a live line has been running."""
+    """A column with the duration of a live line."""
 
     def render(self, task: Task) -> Text:
-        """Seconds, or minutes and seconds."""
+        """Format the duration."""
         return Text(duration(task.elapsed or 0.0))

@@ -1,8 +1,7 @@
-"""The lab's side of Pulumi: its own home with plugins, its own state, and the environment that selects both.
+"""The lab's Pulumi home with plugins, its state, and the environment that selects both.
 
-Nothing of a person's own Pulumi is read or changed. Plugins are the released ones where those can be downloaded; the
-Kubernetes plugin is built where it cannot, and the Docker plugin is then the offline stand-in of
-lab/docker_provider. What runs in the environment is the caller's business.
+The user's own Pulumi home is neither read nor changed. Released plugins are downloaded. If that fails, the Kubernetes
+plugin is built, and the Docker plugin is replaced by the offline stand-in in lab/docker_provider.
 """
 
 import os
@@ -36,23 +35,23 @@ exec "${KUBE_REGISTRY_LAB_PYTHON:?is set by the lab only}" -P -m lab.docker_prov
 
 @dataclass(frozen=True)
 class Plugin:
-    """A resource plugin at the version that agrees with the SDK in lab/constraints.txt."""
+    """A resource plugin in the version of the SDK in lab/constraints.txt."""
 
     name: str
     version: str
 
     @property
     def folder(self) -> Path:
-        """Where Pulumi keeps it once it is installed."""
+        """The folder that Pulumi installs it to."""
         return HOME / "plugins" / f"resource-{self.name}-v{self.version}"
 
     @property
     def refusal(self) -> Path:
-        """The file that remembers that this version could not be downloaded, and why."""
+        """The file that records that this version could not be downloaded, and why."""
         return HOME / f"no-download-of-{self.name}-{self.version}"
 
     def installed(self) -> bool:
-        """Whether it is installed and complete."""
+        """Return whether it is completely installed."""
         return self.folder.is_dir() and not self.folder.with_name(f"{self.folder.name}.partial").exists()
 
 
@@ -61,10 +60,10 @@ DOCKER = Plugin("docker", DOCKER_PLUGIN_VERSION)
 
 
 def provide_plugins(progress: Progress) -> None:
-    """Install the plugins that are missing in the lab's Pulumi home; says nothing where none is.
+    """Install missing plugins in the lab's Pulumi home; print nothing if none is missing.
 
     Raises:
-        LabError: a plugin can be neither downloaded nor built, or Pulumi does not take it.
+        LabError: a plugin can be neither downloaded nor built, or Pulumi cannot install it.
     """
     BACKEND.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / "locks" / "pulumi-home"):
@@ -77,17 +76,17 @@ def provide_plugins(progress: Progress) -> None:
             launcher.chmod(0o755)
             install(DOCKER, launcher)
             progress.say(
-                "The lab's stand-in takes the place of Pulumi's Docker plugin, which cannot be downloaded here "
+                "Pulumi's Docker plugin cannot be downloaded; the lab uses its stand-in instead "
                 f"(remove {DOCKER.refusal} and {DOCKER.folder} to try again)."
             )
 
 
 def download(plugin: Plugin, progress: Progress) -> bool:
-    """Try to install the released plugin; a failure is remembered, so that only the first run waits for it."""
+    """Try to download the released plugin. A failure is recorded, so that only the first run waits for it."""
     if plugin.refusal.exists():
         return False
     HOME.mkdir(parents=True, exist_ok=True)
-    with progress.running(f"Pulumi plugin {plugin.name} {plugin.version}", "asking for the released one"):
+    with progress.running(f"Pulumi plugin {plugin.name} {plugin.version}", "downloading"):
         try:
             _pulumi_plugin_install(plugin, limit=DOWNLOAD_LIMIT_SECONDS)
         except LabError as error:
@@ -100,33 +99,33 @@ def install(plugin: Plugin, program: Path) -> None:
     """Register a program as the plugin.
 
     Raises:
-        LabError: Pulumi does not take it.
+        LabError: Pulumi cannot install it.
     """
     _pulumi_plugin_install(plugin, "--reinstall", "--file", str(program), limit=INSTALL_LIMIT_SECONDS)
 
 
 def environment(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
-    """The whole environment in which `pulumi` uses the lab: ours, and `variables` over it."""
+    """Return the environment in which `pulumi` uses the lab: the current one, overridden by `variables`."""
     return {**os.environ, **variables(kubeconfig=kubeconfig, docker_host=docker_host)}
 
 
 def variables(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
-    """The variables by which `pulumi` uses the lab's home, state, virtualenv, cluster and Docker engine.
+    """Return the variables with which `pulumi` uses the lab's home, state, virtualenv, cluster and Docker engine.
 
     Args:
-        kubeconfig: the lab's kubeconfig, where a cluster runs.
-        docker_host: the address of the engine that the lab runs, where it runs one.
+        kubeconfig: the kubeconfig of a running cluster, if any.
+        docker_host: the address of the lab's Docker engine, if any.
 
     Raises:
-        LabError: there is no Pulumi yet.
+        LabError: Pulumi is not built yet.
     """
     chosen = {
         **_our_home(),
         **on_path(tool("pulumi").parent, tool("kubectl").parent),
         "PULUMI_BACKEND_URL": f"file://{BACKEND}",
         "PULUMI_CONFIG_PASSPHRASE": "",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # Pulumi asks pip for its packages before every command
-        "PYTHONDONTWRITEBYTECODE": "",  # what is compiled once need not be compiled by every command
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # Pulumi runs pip before every command
+        "PYTHONDONTWRITEBYTECODE": "",  # keep compiled modules for the next command
         "KUBE_REGISTRY_LAB_PYTHON": sys.executable,
         "KUBE_REGISTRY_LAB_CHECKOUT": str(CHECKOUT),
     }
@@ -138,14 +137,14 @@ def variables(*, kubeconfig: Path | None = None, docker_host: str | None = None)
 
 
 def on_path(*folders: Path) -> dict[str, str]:
-    """The variables that put virtualenv, `registryctl` of this checkout and these folders before all else on PATH."""
+    """Return the variables that put the virtualenv, `registryctl` and some folders at the start of PATH."""
     first = [str(folder) for folder in (Path(sys.prefix) / "bin", CHECKOUT / "lab" / "bin", *folders)]
     rest = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder not in first]
     return {"PATH": os.pathsep.join([*first, *rest]), "VIRTUAL_ENV": sys.prefix}
 
 
 def _docker_plugin_ready() -> bool:
-    """Whether the released plugin is installed, or the stand-in's launcher as it is today."""
+    """Return whether the released plugin or the stand-in's current launcher is installed."""
     stand_in = DOCKER.refusal.exists()
     return DOCKER.installed() and (not stand_in or (DOCKER.folder / _LAUNCHER).read_text() == _STAND_IN)
 

@@ -1,4 +1,4 @@
-"""What runs where in a cluster: its machines, and on each its processes with their arguments."""
+"""The machines of a cluster, with the processes that run on each."""
 
 from lab import control_plane, nodes
 from lab.machines import Machine
@@ -8,7 +8,7 @@ Roster = dict[Machine, dict[str, list[str]]]
 
 
 def roster(spec: ClusterSpec) -> Roster:
-    """The machines of a cluster, the control plane's first, each with its processes in the order of their start."""
+    """Return the machines of a cluster, the control plane first, each with its processes in start order."""
     return {
         control_plane.machine_of(spec): control_plane.commands(spec),
         **{nodes.machine_of(spec, node): nodes.commands(node) for node in spec.nodes},

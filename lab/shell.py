@@ -1,7 +1,7 @@
-"""A shell in which the tools work on a cluster: the lines that make a person's own one so, and a new one that is.
+"""Open a shell in which the tools use a cluster, or print the exports that set up the current shell.
 
-The new one is the person's, with their startup files. These run first, because one that sets PATH or KUBECONFIG would
-take the cluster away again.
+The new shell reads the user's startup files first, because a file that sets PATH or KUBECONFIG would otherwise override
+the lab's variables.
 """
 
 import os
@@ -17,11 +17,11 @@ from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT, variables
 
 _OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MAKE_TERMERR", "MAKE_TERMOUT", "MFLAGS")
-"""What `make` leaves to its children; another `make` in the shell would take part in the first one."""
+"""Variables that `make` passes to its children; with them, another `make` in the shell would join the first one."""
 
 
 def lab_variables(name: str, progress: Progress) -> dict[str, str]:
-    """The variables by which tools use a cluster of the lab, and its Docker engine.
+    """Return the variables with which tools use a cluster of the lab and its Docker engine.
 
     Raises:
         LabError: the cluster does not run.
@@ -35,19 +35,19 @@ def lab_variables(name: str, progress: Progress) -> dict[str, str]:
 
 
 def exports(chosen: Mapping[str, str]) -> list[str]:
-    """The lines of a shell that set these variables."""
+    """Return the shell commands that set these variables."""
     return [f"export {name}={shlex.quote(value)}" for name, value in chosen.items()]
 
 
 def open_shell(chosen: Mapping[str, str], label: str) -> None:
-    """Run the shell that SHELL names in the checkout's folder until the person leaves it.
+    """Run the shell that SHELL names in the checkout's folder until the user leaves it.
 
     Args:
-        chosen: variables that it has.
-        label: what its prompt begins with; letters, digits, ".", "_" and "-" only, because prompts are expanded.
+        chosen: variables to set.
+        label: prefix of its prompt; letters, digits, ".", "_" and "-" only, because prompts are expanded.
 
     Raises:
-        LabError: SHELL names no program.
+        LabError: SHELL does not name a program.
     """
     shell = os.environ.get("SHELL") or "/bin/sh"
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
@@ -56,18 +56,18 @@ def open_shell(chosen: Mapping[str, str], label: str) -> None:
         try:
             subprocess.run(command, cwd=CHECKOUT, env={**inherited, **chosen, **own}, check=False)
         except OSError as error:
-            raise LabError(f"{shell}, which SHELL names, cannot be run: {error.strerror}. Fix: set SHELL") from None
+            raise LabError(f"SHELL is {shell}, which cannot be run: {error.strerror}. Fix: set SHELL") from None
 
 
 def _start(shell: str, lines: Sequence[str], label: str, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The command that starts a shell with these lines after its own startup files, and the variables for that."""
+    """Return the command that runs a shell with these lines after its startup files, and the variables for that."""
     after = [*lines, f'PS1={shlex.quote(label)}"$PS1"', ""]
     match Path(shell).name:
         case "bash":
             startup = _write(folder / "bashrc", _unless_missing("~/.bashrc"), *after)
             return [shell, "--rcfile", str(startup)], {}
         case "zsh":
-            # The person's .zshenv may say where the other files are.
+            # The user's .zshenv may set the folder of the other files.
             theirs = f"ZDOTDIR={shlex.quote(os.environ.get('ZDOTDIR') or str(Path.home()))}"
             ours = f"theirs=$ZDOTDIR ZDOTDIR={shlex.quote(str(folder))}"
             _write(folder / ".zshenv", theirs, _unless_missing('"$ZDOTDIR/.zshenv"'), ours, "")
@@ -77,7 +77,7 @@ def _start(shell: str, lines: Sequence[str], label: str, folder: Path) -> tuple[
             label_first = f"function fish_prompt; printf %s {shlex.quote(label)}; _prompt_without_label; end"
             prompt = ["functions --copy fish_prompt _prompt_without_label", label_first]
             return [shell, "--init-command", "\n".join([*lines, *prompt])], {}
-        case _:  # POSIX: an interactive shell reads the file that ENV names
+        case _:  # POSIX: an interactive shell reads the file in ENV
             theirs = os.environ.get("ENV", "")
             startup = _write(folder / "env", *([_unless_missing(f'"{theirs}"')] if theirs else []), *after)
             return [shell], {"ENV": str(startup)}

@@ -13,7 +13,7 @@ PRODUCT = ("__main__.py", "registryctl.py", "components", "kube_registry", "poli
 
 
 def too_long(checkout: Path) -> list[str]:
-    """A line for each file and function that is too long."""
+    """Return a line for each file and function that is too long."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PRODUCT]
     names = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.splitlines()
     sizes = [size for name in names if name.endswith(".py") for size in sizes_of(name, (checkout / name).read_text())]
@@ -21,7 +21,7 @@ def too_long(checkout: Path) -> list[str]:
 
 
 def sizes_of(name: str, text: str) -> Iterator[tuple[str, int, int]]:
-    """A file and each of its functions: which, how many lines, how many at most."""
+    """Return a file and each of its functions: which, how many lines, how many at most."""
     yield name, len(text.splitlines()), FILE
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,8 +1,4 @@
-"""What a cluster is to be, in names and numbers: pure values, and the file that remembers them.
-
-Owns names, addresses and folders. What is done with them is for the modules of the machines, the network and the
-components.
-"""
+"""The specification of a cluster: its names, addresses and folders, and the file that stores it."""
 
 import json
 import os
@@ -16,17 +12,17 @@ from lab import places
 from lab.errors import LabError
 
 LAYOUT = 1
-"""Goes up when a cluster that an older lab left behind can no longer be picked up by this one."""
+"""Increase this when the lab can no longer use clusters of its older versions."""
 
 INDEXES = range(1, 9)
-"""At most this many clusters at once."""
+"""The numbers of clusters, and so the limit of concurrent clusters."""
 
 MOST_NODES = 20
 
 PROXY_MODES = ("iptables", "nftables")
 
 SERVICES = "10.96.0.0/16"
-"""The service range: the same in every cluster, because it never leaves its nodes."""
+"""The service range, which is the same in every cluster, because it is not used outside of its nodes."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
 _FILE = "cluster.json"
@@ -35,7 +31,7 @@ _LOGS = "logs"
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node: its name, its kube-proxy mode, its address and the range of its pods."""
+    """A node: its name, kube-proxy mode, address and pod range."""
 
     name: str
     proxy_mode: str
@@ -45,7 +41,7 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """One cluster: everything else follows from these three."""
+    """A cluster: everything else is derived from these three fields."""
 
     name: str
     index: int
@@ -53,7 +49,7 @@ class ClusterSpec:
 
     @property
     def folder(self) -> Path:
-        """All that the cluster keeps."""
+        """The folder of the cluster's files."""
         return folder_of(self.name)
 
     @property
@@ -63,12 +59,12 @@ class ClusterSpec:
 
     @property
     def volumes(self) -> Path:
-        """What the persistent volumes hold."""
+        """The folder of the persistent volumes."""
         return self.folder / "volumes"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The administrator's kubeconfig."""
         return self.folder / "kubeconfig.json"
 
     @property
@@ -83,12 +79,12 @@ class ClusterSpec:
 
     @property
     def api_address(self) -> str:
-        """Where the control plane listens, for the nodes and for the host."""
+        """The address of the control plane, for the nodes and the host."""
         return self._host(1)
 
     @property
     def host_address(self) -> str:
-        """Where machines and pods reach the host."""
+        """The address of the host, for machines and pods."""
         return self._host(2)
 
     @property
@@ -115,7 +111,7 @@ class ClusterSpec:
         )
 
     def log(self, name: str) -> Path:
-        """The log of a process or of a step."""
+        """Return the log of a process or of a step."""
         return self.folder / _LOGS / f"{name}.log"
 
     def _host(self, number: int) -> str:
@@ -123,49 +119,52 @@ class ClusterSpec:
 
 
 def folder_of(name: str) -> Path:
-    """Where a cluster of that name keeps everything, whether it exists or not."""
+    """Return the folder of a cluster, whether it exists or not."""
     return places.STATE / name
 
 
 def check_name(name: str) -> None:
-    """Raise a LabError unless a cluster may be called that."""
+    """Raise a LabError unless a name is valid for a cluster."""
     if not _NAME.fullmatch(name):
         raise LabError(
-            f"A cluster cannot be called {name!r}: use at most 20 lower-case letters, digits and '-', a letter first."
+            f"Cluster name {name!r} is not valid: it must consist of at most 20 lower-case letters, digits and '-', "
+            "and start with a letter."
         )
 
 
 def check_folder(name: str) -> None:
-    """Raise a LabError if the folder that a cluster of that name would have is something else's."""
+    """Raise a LabError if the folder for a cluster is used by another part of the lab."""
     folder = folder_of(name)
     if folder.exists() and any(folder.iterdir()) and name not in names():
-        raise LabError(f"A cluster cannot be called {name}: {folder} is another part of the lab; choose another name.")
+        raise LabError(f"Cluster name {name} is reserved: {folder} is another part of the lab. Fix: use another name")
 
 
 def modes_for(nodes: int, proxy_modes: Sequence[str]) -> tuple[str, ...]:
-    """One proxy mode for each of so many nodes.
+    """Return the proxy mode of each node.
 
     Args:
-        nodes: how many nodes.
-        proxy_modes: one for all of them, or one for each.
+        nodes: the number of nodes.
+        proxy_modes: one mode for all nodes, or one for each.
 
     Raises:
-        LabError: a number or a mode that cannot be.
+        LabError: the number of nodes or a mode is not valid.
     """
     if not 1 <= nodes <= MOST_NODES:
-        raise LabError(f"A cluster cannot have {nodes} nodes: ask for 1 to {MOST_NODES}.")
+        raise LabError(f"A cluster cannot have {nodes} nodes: the number must be from 1 to {MOST_NODES}.")
     for mode in proxy_modes:
         if mode not in PROXY_MODES:
-            raise LabError(f"kube-proxy has no mode {mode!r} here: ask for {' or '.join(PROXY_MODES)}.")
+            raise LabError(f"kube-proxy mode {mode!r} is not supported: it must be {' or '.join(PROXY_MODES)}.")
     if len(proxy_modes) == 1:
         return tuple(proxy_modes) * nodes
     if len(proxy_modes) != nodes:
-        raise LabError(f"{len(proxy_modes)} proxy modes do not fit {nodes} nodes: name one for all or one for each.")
+        raise LabError(
+            f"{len(proxy_modes)} proxy modes do not match {nodes} nodes. Fix: give one for all, or one for each"
+        )
     return tuple(proxy_modes)
 
 
 def saved(name: str) -> ClusterSpec | None:
-    """The spec of a cluster that was asked for earlier; None if there is none, or none of this layout."""
+    """Return the stored spec of a cluster, or None if there is none of this layout."""
     try:
         kept = json.loads((folder_of(name) / _FILE).read_text())
         if kept.pop("layout") != LAYOUT:
@@ -176,7 +175,7 @@ def saved(name: str) -> ClusterSpec | None:
 
 
 def save(spec: ClusterSpec) -> None:
-    """Remember a spec; written in one go, so that a crash leaves all of it or nothing."""
+    """Store a spec atomically, so that a crash leaves either all of it or nothing."""
     spec.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
     kept = {"layout": LAYOUT, "name": spec.name, "index": spec.index, "proxy_modes": spec.proxy_modes}
     draft = spec.folder / f"{_FILE}.new"
@@ -188,7 +187,7 @@ def save(spec: ClusterSpec) -> None:
 
 
 def remove(name: str, *, but_logs: bool = False) -> None:
-    """Remove a cluster's folder, the spec last: as long as a crash leaves anything, `names` knows of it. Idempotent."""
+    """Remove a cluster's folder, and the spec last, so that `names` lists the cluster until then. Idempotent."""
     folder = folder_of(name)
     for entry in folder.iterdir() if folder.exists() else ():
         if entry.is_dir() and not (but_logs and entry.name == _LOGS):
@@ -200,5 +199,5 @@ def remove(name: str, *, but_logs: bool = False) -> None:
 
 
 def names() -> list[str]:
-    """The clusters that have a folder of their own, in order; also those that never came up."""
+    """Return the sorted names of clusters that have a folder, including those that never started."""
     return sorted({file.parent.name for file in places.STATE.glob(f"*/{_FILE}*")})

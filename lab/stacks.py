@@ -1,4 +1,4 @@
-"""The two Pulumi stacks of the demo, deployed and destroyed by the `pulumi` command as a person would do it."""
+"""The two Pulumi stacks of the demo, deployed and destroyed with the `pulumi` command."""
 
 import json
 import subprocess
@@ -14,10 +14,10 @@ from lab.places import CACHE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAB_STACK = "dev"
-"""Both stacks of the lab are called that; Pulumi.dev.yaml of each project, which is committed, holds its config."""
+"""The name of both stacks of the lab. Their config is in Pulumi.dev.yaml of each project, which is committed."""
 
 QUICK_SECONDS = 60.0
-"""For commands that only read or write Pulumi's state."""
+"""The time limit of commands that only read or write Pulumi's state."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class DemoStack:
     """A stack of one Pulumi project.
 
     Args:
-        project: folder with its Pulumi.yaml.
-        name: what it is called.
-        env: environment that selects backend, plugins, cluster and Docker engine.
+        project: the folder with its Pulumi.yaml.
+        name: its name.
+        env: the environment, which selects the backend, plugins, cluster and Docker engine.
     """
 
     project: Path
@@ -35,19 +35,19 @@ class DemoStack:
     env: Mapping[str, str]
 
     def init(self) -> None:
-        """Make the stack unless it exists."""
+        """Create the stack unless it exists."""
         self._quick("stack", "select", "--create")
 
     def configure(self, config: Mapping[str, str]) -> None:
-        """Set config keys, which are paths."""
+        """Set config values; the keys are property paths."""
         pairs = [f"--plaintext={key}={value}" for key, value in config.items()]
         self._quick("config", "set-all", "--path", *pairs)
 
     def run(self, verb: str, *options: str) -> None:
-        """Run `pulumi VERB`, its output straight to the terminal, live where there is one.
+        """Run `pulumi VERB` with its output on the terminal.
 
         Raises:
-            LabError: it failed; what went wrong stands above.
+            LabError: it failed; its output contains the reason.
         """
         watched = sys.stdout.isatty()
         display = [] if watched else ["--non-interactive", "--suppress-progress"]
@@ -55,15 +55,17 @@ class DemoStack:
         stdin = None if watched else subprocess.DEVNULL
         ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=stdin, check=False)
         if ended.returncode != 0:
-            raise LabError(f"pulumi {verb} in {self.project} failed with status {ended.returncode}; it says why above.")
+            raise LabError(
+                f"pulumi {verb} in {self.project} failed with status {ended.returncode}; see its output above."
+            )
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs."""
+        """Return the outputs of the stack."""
         found: dict[str, Any] = json.loads(self._quick("stack", "output", "--json"))
         return found
 
     def remove(self) -> None:
-        """Forget the stack and its config, once it is destroyed."""
+        """Remove the destroyed stack and its config."""
         self._quick("stack", "rm", "--yes")
 
     def _quick(self, *words: str) -> str:
@@ -73,10 +75,10 @@ class DemoStack:
 
 
 def registry_stack(name: str, env: Mapping[str, str]) -> DemoStack:
-    """The program itself."""
+    """Return the stack of the program."""
     return DemoStack(CHECKOUT, name, env)
 
 
 def downstream_stack(name: str, env: Mapping[str, str]) -> DemoStack:
-    """The workload that takes the image's reference from the program's stack of the same name."""
+    """Return the stack of the workload, which reads the image's reference from the program's stack of the same name."""
     return DemoStack(CHECKOUT / "examples" / "downstream", name, env)

@@ -1,4 +1,4 @@
-"""What a person wants to see at the end of the demo: that it runs, by which reference, and how long it took."""
+"""Print the summary of the demo: nodes, pods, the pull reference and durations."""
 
 import sys
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from rich.table import Table
 from lab.progress import Took, duration
 
 PLAIN_WIDTH = 160
-"""Letters in a line where no terminal says how many fit."""
+"""Characters per line, if there is no terminal."""
 
 
 def show(
     nodes: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]], reference: str, phases: Sequence[Took]
 ) -> None:
-    """Print nodes, pods with their image, the pull reference and the seconds of each phase.
+    """Print the nodes, the pods with their image, the pull reference and the duration of each phase.
 
     Args:
-        nodes: as the API server lists them.
-        pods: as the API server lists them.
-        reference: what the pods should run.
-        phases: what has been timed.
+        nodes: Node objects from the API server.
+        pods: Pod objects from the API server.
+        reference: the image reference that the pods should run.
+        phases: the measured phases.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print()
@@ -39,7 +39,7 @@ def _node(node: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _pod(pod: dict[str, Any], reference: str) -> tuple[str, ...]:
-    """A pod's row; a pod runs the reference if the digest that its node pulled is the one of the reference."""
+    """Return a pod's row. It runs the reference if its node pulled the digest of the reference."""
     digest = reference.partition("@")[2]
     pulled = [status.get("imageID", "") for status in pod["status"].get("containerStatuses", [])]
     images = {container["image"] for container in pod["spec"]["containers"]}

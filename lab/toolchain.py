@@ -1,8 +1,8 @@
-"""Everything that must be on the machine before a cluster can start: found, installed or built, once.
+"""Find, install or build the programs that a cluster needs.
 
-What works on PATH is used; the rest comes from the cache outside the checkout, and is built into it where it is
-missing. A build appears in the cache whole or not at all, and two runs never build the same thing twice. Which parts
-there are is said in lab/parts.py and lab/debian.py; starting them is others' business.
+Suitable programs on PATH are used. The others come from a cache outside of the checkout, and are built if they are
+missing there. A build is added to the cache completely or not at all, and concurrent runs never build the same part
+twice. lab/parts.py and lab/debian.py list the parts.
 """
 
 import fcntl
@@ -21,14 +21,14 @@ from lab.progress import Progress
 from lab.waiting import wait_for
 
 LOCK_LIMIT_SECONDS = 3600.0
-"""How long to wait for another run that is building; as long as a build may take."""
+"""How long to wait for another run that is building: as long as a build may take."""
 
 
 def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
-    """Install and build whatever of the Debian packages and `parts` is missing; says nothing where nothing is.
+    """Install missing Debian packages and build missing parts; print nothing if none is missing.
 
     Raises:
-        LabError: this machine cannot run a lab, or a package or a part cannot be had.
+        LabError: this machine cannot run the lab, or a package or part cannot be installed or built.
     """
     check_machine()
     packages = debian.missing()
@@ -46,7 +46,7 @@ def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
 
 
 def build(part: Part) -> None:
-    """Build one part where it is missing; that takes Go and no more.
+    """Build a part if it is missing; this requires only Go.
 
     Raises:
         LabError: it cannot be built.
@@ -57,30 +57,30 @@ def build(part: Part) -> None:
 
 
 def tool(name: str) -> Path:
-    """The path of a program that `provide` has provided.
+    """Return the path of a program that `provide` has installed or built.
 
     Raises:
-        LabError: it is nowhere to be found; `make up` installs or builds it.
+        LabError: it was not found; `make up` installs or builds it.
     """
     for part in (*PARTS, KUBERNETES_PLUGIN, ACTIONLINT, BUILDX, PULUMI_YAML, PACKAGE_SDK):
         if name in {program.name for program in part.programs}:
             found = part.find()
             if found:
                 return found[name]
-            raise LabError(f"{name} ({part.title}) is neither on PATH nor in {CACHE}; `make up` builds it.")
+            raise LabError(f"{name} ({part.title}) is neither on PATH nor in {CACHE}. Fix: `make up` builds it")
     path = debian.locate(name)
     if not path:
-        raise LabError(f"{name} is not on PATH; `make up` installs what the lab needs.")
+        raise LabError(f"{name} is not on PATH. Fix: `make up` installs it")
     return path
 
 
 def make(key: str, build: Callable[[Path, Path, Path], None], cache: Path = CACHE) -> Path:
-    """The folder `key` of the cache, filled by `build` where it is not there yet; whole or not at all.
+    """Return a folder of the cache; if it does not exist, create it completely with `build`, or not at all.
 
     Args:
         key: the folder's name.
-        build: called with an empty folder to work in, an empty one to fill, and the log to write to.
-        cache: where folders, logs and locks are.
+        build: called with an empty work folder, an empty result folder, and the log file.
+        cache: the folder of results, logs and locks.
 
     Raises:
         LabError: the build failed, or another run did not finish the same build in time.
@@ -103,7 +103,7 @@ def make(key: str, build: Callable[[Path, Path, Path], None], cache: Path = CACH
 
 @contextmanager
 def locked(path: Path, limit: float = LOCK_LIMIT_SECONDS) -> Iterator[None]:
-    """Hold a lock file; it is let go even if we are killed.
+    """Hold a lock on a file; the kernel releases it if the process is killed.
 
     Raises:
         LabError: another run held it for longer than `limit` seconds.
@@ -120,7 +120,7 @@ def locked(path: Path, limit: float = LOCK_LIMIT_SECONDS) -> Iterator[None]:
 
         wait_for(
             ours,
-            f"another run to let go of {path}",
+            f"another run to release {path}",
             log=path.parent.parent / "logs" / f"{path.name}.log",
             seconds=limit,
         )
@@ -138,7 +138,7 @@ def _build_part(part: Part, work: Path, result: Path, log: Path) -> None:
         gobuild.build(program, work, result, log)
     absent = [program.name for program in part.programs if not (result / program.name).exists()]
     if absent:
-        raise LabError(f"The build of {part.title} made no {', '.join(absent)}; its log is {log}.")
+        raise LabError(f"The build of {part.title} did not create {', '.join(absent)}; see its log {log}.")
 
 
 def _check_disk(needed: int) -> None:
@@ -146,6 +146,6 @@ def _check_disk(needed: int) -> None:
     free = shutil.disk_usage(CACHE).free
     if free < needed:
         raise LabError(
-            f"Building what is missing takes {needed / 1e9:.0f} GB and {CACHE} has {free / 1e9:.1f} GB left; "
-            "make room or set XDG_CACHE_HOME to a larger disk."
+            f"Building the missing parts requires {needed / 1e9:.0f} GB, and {CACHE} has {free / 1e9:.1f} GB left. "
+            "Fix: free disk space, or set XDG_CACHE_HOME to a folder on a larger disk"
         )

@@ -1,4 +1,4 @@
-"""The lab's command line: clusters up, down and listed, and a shell in which their tools work."""
+"""The lab's command line: create, remove and list clusters, and open a shell for them."""
 
 from typing import Annotated
 
@@ -22,14 +22,17 @@ app = typer.Typer(
 )
 
 KubeContext = Annotated[
-    str, typer.Option(envvar="KUBE_CONTEXT", help="A cluster of yours instead of the lab's, with the demo on it.")
+    str,
+    typer.Option(
+        envvar="KUBE_CONTEXT", help="Kube context of a cluster of your own with the demo, instead of the lab."
+    ),
 ]
-Name = Annotated[str, typer.Argument(help="The cluster's name.")]
+Name = Annotated[str, typer.Argument(help="Name of the cluster.")]
 
 
 @app.command()
 def tools() -> None:
-    """Install and build what is missing, and start nothing."""
+    """Install and build missing tools, without starting anything."""
     report = Progress()
     provide(report)
     provide_plugins(report)
@@ -38,12 +41,12 @@ def tools() -> None:
 @app.command()
 def up(
     name: Name = "dev",
-    nodes: Annotated[int, typer.Option(help="How many nodes.")] = 2,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 2,
     proxy_mode: Annotated[
-        str, typer.Option(help="iptables or nftables: one for all nodes, or one for each, with commas.")
+        str, typer.Option(help="iptables or nftables: one for all nodes, or a comma-separated list with one for each.")
     ] = "iptables",
 ) -> None:
-    """Bring a cluster up, or back; leaves one that is well alone."""
+    """Create a cluster, or repair it. A healthy cluster is left alone."""
     report = Progress()
     provide(report, (KUBERNETES, REGISTRY))
     found = cluster.up(name, nodes=nodes, proxy_modes=proxy_mode.split(","), report=report)
@@ -54,31 +57,31 @@ def up(
 
 @app.command()
 def down(
-    name: Annotated[str, typer.Argument(help="The cluster's name.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the cluster.")] = "",
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Every cluster.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all clusters.")] = False,
 ) -> None:
-    """End a cluster and remove all that it has."""
+    """Stop a cluster and remove all its data."""
     if bool(name) == everything:
-        raise LabError("Say which cluster is to go down, or --all.")
+        raise LabError("No cluster to remove. Fix: give the name of a cluster, or --all")
     report = Progress()
     for each in specs.names() if everything else [name]:
-        with report.running(f"cluster {each}", "ending"):
+        with report.running(f"cluster {each}", "stopping"):
             cluster.down(each)
 
 
 @app.command()
 def status() -> None:
-    """Show the clusters."""
+    """List the clusters and their state."""
     table = Table("cluster", "nodes", "ready", "kube-proxy", "kube context", "kubeconfig", "state", box=None)
     for name in specs.names():
         spec = specs.saved(name)
         if not spec:
-            table.add_row(name, "", "", "", "", "", "left by another version of the lab")
+            table.add_row(name, "", "", "", "", "", "created by another version of the lab")
             continue
         modes = ", ".join(dict.fromkeys(spec.proxy_modes))
         ready = f"{health.count_ready(spec)}/{len(spec.nodes)}"
-        state = health.trouble(spec) or "well"
+        state = health.trouble(spec) or "healthy"
         table.add_row(name, str(len(spec.nodes)), ready, modes, spec.kube_context, str(spec.kubeconfig), state)
     Console(width=200).print(table)
 
@@ -91,13 +94,13 @@ def kubeconfig(name: Name = "dev") -> None:
 
 @app.command("env")
 def print_exports(name: Name = "dev", kube_context: KubeContext = "") -> None:
-    """Print the lines of a shell after which pulumi, kubectl, docker and registryctl work on a cluster."""
+    """Print shell commands after which pulumi, kubectl, docker and registryctl use a cluster."""
     print("\n".join(shell.exports(_variables(name, kube_context))))
 
 
 @app.command("shell")
 def open_shell(name: Name = "dev", kube_context: KubeContext = "") -> None:
-    """Open a shell of yours in which pulumi, kubectl, docker and registryctl work on a cluster."""
+    """Open your shell, in which pulumi, kubectl, docker and registryctl use a cluster."""
     chosen = _variables(name, kube_context)
     label = own_cluster.stack_name(kube_context) if kube_context else name
     tools = "pulumi and registryctl" if kube_context else "pulumi, kubectl, docker and registryctl"

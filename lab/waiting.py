@@ -1,4 +1,4 @@
-"""The one way in which the lab waits: for something named, for so long, with the log that tells why it did not come."""
+"""Wait for a condition, with a time limit and an error that names the log."""
 
 import time
 from collections.abc import Callable
@@ -10,30 +10,30 @@ from lab.errors import LabError
 T = TypeVar("T")
 
 PAUSE_SECONDS = 0.03
-"""Between two looks."""
+"""Between two checks."""
 
 
 class TooLateError(LabError):
-    """Something did not happen in time."""
+    """A wait timed out."""
 
 
-def wait_for(look: Callable[[], T | None], what: str, *, log: Path, seconds: float) -> T:
-    """Look again and again until there is something to return.
+def wait_for(check: Callable[[], T | None], what: str, *, log: Path, seconds: float) -> T:
+    """Call a check until it returns a result.
 
     Args:
-        look: returns what is waited for, or None or False while it is not there; may raise to give up at once.
-        what: completes the sentence "waited for …".
-        log: the file that says why it takes so long.
-        seconds: how long to wait.
+        check: returns the result, or None or False to be called again; an exception ends the wait.
+        what: what is waited for, as in "waited for …".
+        log: the log file that the error names.
+        seconds: the time limit.
 
     Raises:
-        TooLateError: the time is over.
+        TooLateError: there was no result in time.
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = look()
-        if found:
-            return found
+        result = check()
+        if result:
+            return result
         if time.monotonic() > deadline:
-            raise TooLateError(f"Waited {seconds:.0f} s for {what}, in vain; see {log}.")
+            raise TooLateError(f"Timed out after {seconds:.0f} s waiting for {what}; see {log}.")
         time.sleep(PAUSE_SECONDS)

@@ -37,7 +37,7 @@ LEFT_OUT = ("tests/", "CHANGELOG.md", "requirements")
 
 
 def refused_in(name: str, text: str) -> Iterator[str]:
-    """A line for each word of a file that is refused.
+    """Return a line for each word of a file that is refused.
 
     Args:
         name: the file's path in the checkout.
@@ -50,7 +50,7 @@ def refused_in(name: str, text: str) -> Iterator[str]:
 
 
 def check(checkout: Path, paths: Sequence[str]) -> list[str]:
-    """The lines of all .py and .md files, or of those below some paths."""
+    """Return the lines of all .py and .md files, or of those below some paths."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *(paths or ["."])]
     names = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.splitlines()
     read = [name for name in names if name.endswith((".py", ".md")) and not name.startswith(LEFT_OUT)]

@@ -1,4 +1,4 @@
-"""`python -m lab.workflows`: actionlint over .github/workflows, which is built where it is missing."""
+"""Run actionlint over .github/workflows (`python -m lab.workflows`); it is built if it is missing."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ CHECK_SECONDS = 60.0
 
 
 def check(checkout: Path) -> int:
-    """Exit status of actionlint; what it finds goes to the terminal. Shell and Python in steps are not its business.
+    """Run actionlint and return its exit status; it does not check shell or Python code in steps.
 
     Raises:
         LabError: it cannot be built.

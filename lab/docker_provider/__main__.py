@@ -1,4 +1,4 @@
-"""Runs the plugin: prints its port, and serves until it is told to stop or whoever started it is gone."""
+"""Run the plugin: print its port, and serve until it receives a signal or its parent process ends."""
 
 import os
 import select
@@ -13,13 +13,13 @@ from pulumi.runtime.proto.provider_pb2_grpc import add_ResourceProviderServicer_
 from lab.docker_provider.service import DockerProvider
 
 PARALLEL_CALLS = 64
-"""More than Pulumi makes at once by default, so that Cancel never waits behind builds."""
+"""More than Pulumi's default, so that Cancel never has to wait for builds."""
 
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 def main() -> None:
-    """Serve; the first argument that is no option is the address of Pulumi's engine."""
+    """Serve; the first argument that is not an option is the address of Pulumi's engine."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = os.pidfd_open(os.getppid())
     engine = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
@@ -28,9 +28,9 @@ def main() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    import_module("lab.docker_provider.build")  # takes its time, which is there while Pulumi starts the program
+    import_module("lab.docker_provider.build")  # slow import, done while Pulumi starts the program
     select.select([parent], [], [])
-    os._exit(0)  # with no goodbye: a build ends as its connection to the Docker engine does
+    os._exit(0)  # exit at once: builds end with their connection to the Docker engine
 
 
 main()

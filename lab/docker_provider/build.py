@@ -1,6 +1,6 @@
-"""Building an image and having the Docker engine push it, with every line that the engine says on the way.
+"""Build an image and push it with the Docker engine, and pass on the engine's progress lines.
 
-As with the real provider, all logins are collected before a build, and one that fails to be had stops it.
+Like the real provider, it collects all logins before a build and fails if one cannot be read.
 """
 
 import base64
@@ -22,7 +22,7 @@ from lab.docker_provider.logins import Logins
 from lab.docker_provider.session import build_session
 
 LAST_LINES = 20
-"""How many of a failed build's own lines its error carries."""
+"""Number of output lines of a failed build in its error."""
 
 _TRACE = "moby.buildkit.trace"
 _BUILDKIT = "2"
@@ -32,16 +32,16 @@ _Message = dict[str, Any]
 
 
 def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> dict[str, str]:
-    """Build an image, push it unless told otherwise, and return the resource's outputs.
+    """Build an image, push it if `push` is set, and return the resource's outputs.
 
     Args:
-        daemon: the engine that does it.
-        image: what to build.
-        say: gets each line of the engine's progress.
-        push: whether to push; if not, `repoDigest` is the local image's id.
+        daemon: the Docker engine.
+        image: the image to build.
+        say: called with each progress line of the engine.
+        push: whether to push; if not, `repoDigest` is the id of the local image.
 
     Raises:
-        ProviderError: a login cannot be had, the build failed (it carries the build's last lines), or the push did.
+        ProviderError: a login cannot be read, or the build failed (with the build's last lines), or the push failed.
     """
     logins, host = Logins.read(), Name.parse(image.name).repository.partition("/")[0]
     every = {name: login.as_auth(name) for name, login in logins.every().items()}
@@ -61,7 +61,7 @@ def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> di
 
 
 def _encoded(logins: Mapping[str, object]) -> str:
-    """Logins as the Docker engine's headers carry them."""
+    """Encode logins for the headers of the Docker engine's API."""
     return base64.urlsafe_b64encode(json.dumps(logins).encode()).decode()
 
 
@@ -100,7 +100,7 @@ def _build(daemon: Daemon, image: Image, say: _Say, logins: str, session: str) -
 
 
 def _push(daemon: Daemon, image_name: str, say: _Say, login: str) -> str:
-    """Have the engine push an image, and return its repository with the digest that the registry has it under."""
+    """Push an image with the engine, and return its repository with its digest in the registry."""
     say("Pushing Image to the registry")
     name = Name.parse(image_name)
     path = f"/images/{quote(name.repository)}/push?{urlencode({'tag': name.tag})}"
@@ -118,13 +118,13 @@ def _push(daemon: Daemon, image_name: str, say: _Say, login: str) -> str:
 
 
 def _report(message: _Message, say: _Say, result: str, sentence: str) -> str:
-    """Say what a message of the engine says.
+    """Print a message of the engine.
 
     Returns:
-        The value of `result`, if the message carries it.
+        The value of `result`, if the message contains it.
 
     Raises:
-        ProviderError: the message is that of a failure.
+        ProviderError: the message reports an error.
     """
     if message.get("errorDetail") or message.get("error"):
         raise ProviderError((message.get("errorDetail") or {}).get("message") or message["error"])
@@ -143,14 +143,14 @@ def _report(message: _Message, say: _Say, result: str, sentence: str) -> str:
 
 
 def _own_lines(message: _Message) -> list[str]:
-    """What the programs of a build print, without most of the engine's own words."""
+    """Return the output of a build's programs, without most of the engine's own messages."""
     traced = message.get("id") == _TRACE
     texts = _logs(base64.b64decode(message["aux"])) if traced else [message.get("stream", "")]
     return [line for text in texts for line in text.strip().splitlines()]
 
 
 def _trace(aux: str) -> Iterator[str]:
-    """The words in BuildKit's progress: steps with their errors, what each is at, output, warnings."""
+    """Yield the texts in BuildKit's progress: steps with their errors, their status, output and warnings."""
     status = base64.b64decode(aux)
     for step in _texts(status, 1):
         yield from (f"digest: {digest.decode()}" for digest in _texts(step, 1))
@@ -164,11 +164,11 @@ def _trace(aux: str) -> Iterator[str]:
 
 
 def _logs(status: bytes) -> list[str]:
-    """What the steps of a BuildKit build print."""
+    """Return the output of the steps of a BuildKit build."""
     return [text.decode(errors="replace") for log in _texts(status, 3) for text in _texts(log, 4)]
 
 
 def _texts(message: bytes, number: int) -> list[bytes]:
-    """The fields of a number in a protobuf message of BuildKit's control API (StatusResponse and what is in it)."""
+    """Return the fields with a number in a protobuf message of BuildKit's control API (StatusResponse and nested)."""
     fields = UnknownFieldSet(Empty.FromString(message))
     return [field.data for field in fields if field.field_number == number and isinstance(field.data, bytes)]

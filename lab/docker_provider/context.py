@@ -1,6 +1,7 @@
-"""A build context: which of its files count, their digest, and the archive that the Docker engine gets.
+"""The build context: its files without ignored ones, their digest, and the archive for the Docker engine.
 
-The digest is the real provider's to the bit, so that a stack's state fits both; it hashes names, modes and contents.
+The digest is identical to the real provider's, so that both can use the same stack state. It covers names, modes and
+contents.
 """
 
 import hashlib
@@ -24,11 +25,11 @@ _GO_TYPES = {stat.S_IFLNK: "L", stat.S_IFIFO: "p", stat.S_IFBLK: "D", stat.S_IFC
 
 @dataclass(frozen=True)
 class Archive:
-    """A build context as the engine gets it.
+    """The archive of a build context for the engine.
 
     Attributes:
-        file: the tar archive, at its start.
-        dockerfile: the Dockerfile's name in it.
+        file: the tar archive, positioned at its start.
+        dockerfile: the name of the Dockerfile in it.
     """
 
     file: IO[bytes]
@@ -36,7 +37,7 @@ class Archive:
 
 
 def digest(context: str, dockerfile: str) -> str:
-    """The digest of a build context and its Dockerfile.
+    """Return the digest of a build context and its Dockerfile.
 
     Raises:
         ProviderError: a file cannot be read.
@@ -56,12 +57,12 @@ def digest(context: str, dockerfile: str) -> str:
 
 
 def relative_dockerfile(context: str, dockerfile: str) -> str:
-    """The Dockerfile's path as seen from the build context; starts with "../" where it lies outside."""
+    """Return the Dockerfile's path relative to the build context; it starts with "../" if it is outside of it."""
     return os.path.relpath(os.path.realpath(dockerfile), os.path.realpath(context))
 
 
 def archive(context: str, dockerfile: str) -> Archive:
-    """Pack a build context; a Dockerfile from outside of it comes along under a name of its own.
+    """Pack a build context; a Dockerfile outside of it is added under a generated name.
 
     Raises:
         ProviderError: a file cannot be read.
@@ -71,7 +72,7 @@ def archive(context: str, dockerfile: str) -> Archive:
     rules = IgnoreRules.parse(text)
     needed = [file for file in (".dockerignore", name) if rules.exclude(file)]
     rules = IgnoreRules.parse("\n".join([text, *(f"!{file}" for file in needed)]))
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked for the archive closes it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with tarfile.open(fileobj=file, mode="w") as tar:
             for member in _walk(context, rules, partial(_enters, rules)):
@@ -86,7 +87,7 @@ def archive(context: str, dockerfile: str) -> Archive:
 
 
 def _walk(context: str, rules: IgnoreRules, enter: Callable[[str], bool], folder: str = "") -> Iterator[str]:
-    """Relative paths that are not ignored, a folder before what is in it, neighbours by name."""
+    """Yield relative paths that are not ignored, sorted by name, a folder before its contents."""
     with os.scandir(posixpath.join(context, folder)) as scan:
         entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
     for entry in entries:
@@ -99,16 +100,16 @@ def _walk(context: str, rules: IgnoreRules, enter: Callable[[str], bool], folder
 
 
 def _enters(rules: IgnoreRules, folder: str) -> bool:
-    """Whether the archive searches an excluded folder: only where a pattern that re-includes begins with its name.
+    """Return whether the archive searches an excluded folder: if a re-including pattern starts with its name.
 
-    The digest, and a build by the docker command, search more (github.com/moby/go-archive beside
+    The digest, and a build with the docker command, search more folders (github.com/moby/go-archive compared with
     github.com/tonistiigi/fsutil).
     """
     return any(rule.reincludes and f"{rule.pattern}/".startswith(f"{folder}/") for rule in rules.rules)
 
 
 def _ignore_file(context: str, dockerfile: str) -> str:
-    """The text of the .dockerignore that belongs to this Dockerfile, else of the build context's."""
+    """Return the text of the Dockerfile's own .dockerignore, else of the build context's."""
     for file in (Path(f"{dockerfile}.dockerignore"), Path(context, ".dockerignore")):
         if file.exists():
             return file.read_text("utf-8-sig")
@@ -126,14 +127,14 @@ def _add(total: "hashlib._Hash", path: str, name: str, mode: int) -> None:
 
 
 def _link_target(path: str) -> str:
-    """Where a symlink ends: relative to here unless the way there is absolute, as in Go."""
+    """Return the target of a symlink, relative to the working directory unless a path is absolute, as in Go."""
     target = os.path.realpath(path)
     absolute = posixpath.isabs(path) or Path(path).readlink().is_absolute()
     return target if absolute else os.path.relpath(target)
 
 
 def _go_mode(mode: int) -> str:
-    """A file's mode as Go writes it, such as -rw-r--r-- or Lrwxrwxrwx."""
+    """Format a file's mode like Go, such as -rw-r--r-- or Lrwxrwxrwx."""
     flags = ((stat.S_ISUID, "u"), (stat.S_ISGID, "g"), (stat.S_ISVTX, "t"))
     letters = _GO_TYPES.get(stat.S_IFMT(mode), "") + "".join(letter for bit, letter in flags if mode & bit)
     return (letters or "-") + "".join(
@@ -157,7 +158,7 @@ def _pack(tar: tarfile.TarFile, path: str, name: str) -> None:
 
 
 def _pack_outsider(tar: tarfile.TarFile, dockerfile: str, ignore: str) -> str:
-    """Pack a Dockerfile from outside so that no COPY takes it along, and return its name."""
+    """Pack a Dockerfile from outside such that COPY ignores it, and return its name."""
     content = Path(dockerfile).read_bytes()
     name = f".dockerfile.{hashlib.sha256(content).hexdigest()[:20]}"
     rules = "\n".join([ignore or ".dockerignore", name, ""]).encode()

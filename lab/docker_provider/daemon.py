@@ -1,6 +1,6 @@
-"""The Docker engine's HTTP API, as much of it as an image needs on its way to a registry.
+"""The parts of the Docker engine's HTTP API that building and pushing an image needs.
 
-Speaks HTTP itself because the Docker SDK can neither ask for a BuildKit build nor break off one that is silent.
+It does not use the Docker SDK, which supports neither BuildKit builds nor the cancellation of a build without output.
 """
 
 import io
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from lab.docker_provider.errors import ProviderError, RefusedError
 
 PING_SECONDS = 5.0
-"""How long an engine may take to say that it is there. What it builds may take as long as it wants."""
+"""How long an engine may take to respond to a ping. Builds have no time limit."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Daemon:
     _connections: set[HTTPConnection] = field(default_factory=set, compare=False, repr=False)
 
     def answers(self) -> bool:
-        """Whether it is there."""
+        """Return whether it responds."""
         try:
             with self._connection(PING_SECONDS) as connection:
                 connection.request("GET", "/_ping")
-                return connection.getresponse().status == 200  # noqa: PLR2004 - HTTP's own word for yes
+                return connection.getresponse().status == 200  # noqa: PLR2004 - HTTP's OK
         except (OSError, HTTPException):
             return False
 
     def post(self, path: str, headers: Mapping[str, str], body: IO[bytes] | None = None) -> Iterator[dict[str, Any]]:
-        """The messages of a build or a push, as they come.
+        """Yield the messages of a build or a push as they arrive.
 
         Raises:
-            RefusedError: it does not even begin.
-            ProviderError: it went away, or `cancel` was called.
+            RefusedError: the engine rejected the request.
+            ProviderError: the connection broke, or `cancel` was called.
         """
         with self._talking(), self._connection() as connection:
-            # An engine that refuses early does not read the body to its end; its answer says why.
+            # An engine that rejects a request early does not read the whole body; its response has the reason.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request("POST", path, body=body, headers=dict(headers))
             for line in _lines(_accepted(connection)):
@@ -56,20 +56,20 @@ class Daemon:
     def hijacked(
         self, path: str, protocol: str, headers: Mapping[str, str]
     ) -> Iterator[tuple[io.BufferedReader, socket.socket]]:
-        """A connection that the engine hands over to another protocol: what to read from, and what to write to.
+        """Open a connection that switches to another protocol; yield the ends to read from and to write to.
 
         Raises:
-            RefusedError: it does not.
-            ProviderError: it went away.
+            RefusedError: the engine rejected the request.
+            ProviderError: the connection broke.
         """
         with self._talking(), self._connection() as connection:
             connection.request("POST", path, headers={**headers, "Connection": "Upgrade", "Upgrade": protocol})
             yield _accepted(connection).fp, connection.sock
 
     def cancel(self) -> None:
-        """Break off everything under way; the engine ends a build whose client is gone."""
+        """Cancel all requests by closing their connections; the engine then ends the builds."""
         for connection in list(self._connections):
-            with suppress(OSError, AttributeError):  # AttributeError: it is just being closed
+            with suppress(OSError, AttributeError):  # AttributeError: it is being closed
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
@@ -87,14 +87,14 @@ class Daemon:
         try:
             yield
         except (OSError, HTTPException, json.JSONDecodeError) as error:
-            raise ProviderError(f"the Docker engine at {self.host} broke off: {error}") from error
+            raise ProviderError(f"the connection to the Docker engine at {self.host} broke: {error}") from error
 
 
 def find(host: str | None) -> Daemon:
-    """The engine that answers at `host`, else at Docker's usual sockets.
+    """Return the engine that responds at `host`, or at Docker's usual sockets if `host` is None.
 
     Raises:
-        ProviderError: none answers, or `host` needs what the stand-in does not speak (TLS, ssh).
+        ProviderError: no engine responds, or `host` uses TLS or ssh, which the stand-in does not support.
     """
     usual = ["unix:///var/run/docker.sock"]
     usual += [f"unix://{Path.home()}/.docker/{folder}/docker.sock" for folder in ("run", "desktop")]
@@ -106,17 +106,17 @@ def find(host: str | None) -> Daemon:
 
 
 def configured_host(variables: Mapping[str, str]) -> str | None:
-    """The host from the provider's configuration, else from the environment.
+    """Return the host from the provider's configuration, else from the environment.
 
     Raises:
-        ProviderError: the configuration asks for a connection that the stand-in does not speak.
+        ProviderError: the configuration uses an option that the stand-in does not support.
     """
     config = {name.removeprefix("docker:config:"): value for name, value in variables.items()}
     for name in ("caMaterial", "certMaterial", "keyMaterial", "certPath", "registryAuth"):
         if config.get(name):
             raise ProviderError(
-                f"the offline stand-in for the Docker provider does not know docker:{name}; "
-                "remove it from the configuration or install the real plugin"
+                f"the offline stand-in for the Docker provider does not support docker:{name}. "
+                "Fix: remove it from the configuration, or install the real plugin"
             )
     return config.get("host") or os.environ.get("DOCKER_HOST") or None
 
@@ -132,14 +132,14 @@ def _connect(host: str, timeout: float | None) -> HTTPConnection:
     if url.scheme in ("tcp", "http") and url.hostname:
         return HTTPConnection(url.hostname, url.port or 2375, timeout=timeout)
     raise ProviderError(
-        f"the offline stand-in for the Docker provider reaches an engine at unix:// or tcp:// only, not at {host!r}; "
-        "set docker:host or DOCKER_HOST, or install the real plugin"
+        f"the offline stand-in for the Docker provider supports unix:// and tcp:// addresses only, not {host!r}. "
+        "Fix: set docker:host or DOCKER_HOST, or install the real plugin"
     )
 
 
 def _accepted(connection: HTTPConnection) -> HTTPResponse:
     response = connection.getresponse()
-    if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+    if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
         text = response.read().decode(errors="replace")
         with suppress(json.JSONDecodeError, KeyError, TypeError):
             text = json.loads(text)["message"]
@@ -148,7 +148,7 @@ def _accepted(connection: HTTPConnection) -> HTTPResponse:
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:
-    """The lines of an answer; unlike the answer's own iterator, it notices when the end is missing."""
+    """Yield the lines of a response; unlike the response's own iterator, raise an error if its end is missing."""
     begun = b""
     while piece := response.read1():
         *lines, begun = (begun + piece).split(b"\n")

@@ -1,13 +1,13 @@
-"""What can go wrong in the stand-in: a sentence that Pulumi shows on the resource.
+"""The errors of the stand-in, whose message Pulumi shows for the resource.
 
-ProviderError       the provider cannot do what was asked of it
-└── RefusedError    the Docker engine answered no, before it began
+ProviderError       an operation of the provider failed
+└── RefusedError    the Docker engine rejected the request
 """
 
 
 class ProviderError(Exception):
-    """The provider cannot do what was asked of it."""
+    """An operation of the provider failed."""
 
 
 class RefusedError(ProviderError):
-    """The Docker engine answered no, before it began."""
+    """The Docker engine rejected the request."""

@@ -1,4 +1,4 @@
-"""An Image's inputs: what they mean, which are wrong, what changed. Knows files, no engine and no protocol."""
+"""Parse, check and compare the inputs of an Image. This module reads files, but connects to no engine."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 from lab.docker_provider.errors import ProviderError
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What stands on the wire for a value that is not known before the update."""
+"""The protocol's value for an input that is unknown before the update."""
 
 _BUILDERS = {"BuilderV1": "1", "BuilderBuildKit": "2"}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -27,7 +27,7 @@ _Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Image:
-    """What is built and pushed, with the provider's defaults filled in."""
+    """An image to build and push, with the provider's defaults."""
 
     name: str
     context: str
@@ -43,7 +43,7 @@ class Image:
 
     @classmethod
     def parse(cls, inputs: _Json) -> "Image":
-        """The image that checked inputs describe."""
+        """Create the image from checked inputs."""
         build = inputs["build"]
         return cls(
             name=inputs["imageName"],
@@ -62,12 +62,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Name:
-    """An image's name in its parts, as the Docker engine reads it.
+    """A parsed image name, by the Docker engine's rules.
 
     Attributes:
-        repository: host and path; Docker Hub's where the name has no host.
-        tag: "latest" where the name has none.
-        full: whether the name said all of its repository.
+        repository: host and path; Docker Hub's host if the name has none.
+        tag: "latest" if the name has none.
+        full: whether the name contains its complete repository.
     """
 
     repository: str
@@ -76,10 +76,10 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> "Name":
-        """Split a name.
+        """Parse a name.
 
         Raises:
-            ProviderError: it is no image name.
+            ProviderError: it is not a valid image name.
         """
         given, _, _ = text.partition("@")
         repository, colon, tag = given.rpartition(":")
@@ -98,14 +98,14 @@ class Name:
 
 
 def check(news: _Json, announce: Callable[[str], None]) -> _Json:
-    """The inputs with everything that the provider adds: defaults, platform, digest of the build context.
+    """Check the inputs and add the provider's values: defaults, platform, digest of the build context.
 
     Args:
         news: the program's inputs; unknown values are `UNKNOWN`.
-        announce: gets what a person should know besides.
+        announce: called with notes for the user.
 
     Raises:
-        ProviderError: an input cannot be used, or is one that the stand-in leaves out.
+        ProviderError: an input is not valid, or the stand-in does not support it.
     """
     on_preview = news.get("buildOnPreview")
     inputs = {**news, "buildOnPreview": on_preview is True}
@@ -124,17 +124,17 @@ def check(news: _Json, announce: Callable[[str], None]) -> _Json:
 
 
 def check_destination(inputs: _Json) -> None:
-    """Whether the image can go where it is to go, as far as that is known.
+    """Check that the image can be pushed, as far as its inputs are known.
 
     Raises:
-        ProviderError: the name does not say which registry, or the registry wants credentials.
+        ProviderError: the name contains no registry, or the inputs contain credentials.
     """
     given = inputs.get("registry")
     registry = given if isinstance(given, dict) else {}
     if registry.get("username") or registry.get("password"):
         raise ProviderError(
-            "the offline stand-in for the Docker provider does not log in to registries; "
-            "leave out registry.username and registry.password or install the real plugin"
+            "the offline stand-in for the Docker provider does not log in to registries. "
+            "Fix: remove registry.username and registry.password, or install the real plugin"
         )
     name = inputs.get("imageName", UNKNOWN)
     if inputs.get("skipPush") or registry.get("server") or name == UNKNOWN:
@@ -153,7 +153,7 @@ def check_destination(inputs: _Json) -> None:
 
 
 def diff(olds: _Json, news: _Json) -> dict[str, str]:
-    """Which inputs differ, and how: ADD, DELETE or UPDATE. None of it ever asks for a replacement."""
+    """Return the inputs that differ, and how: ADD, DELETE or UPDATE. No difference requires a replacement."""
     changes = dict.fromkeys(olds.keys() - news.keys(), "DELETE")
     changes |= dict.fromkeys(news.keys() - olds.keys(), "ADD")
     changes |= {key: "UPDATE" for key in olds.keys() & news.keys() if olds[key] != news[key]}
@@ -163,7 +163,7 @@ def diff(olds: _Json, news: _Json) -> dict[str, str]:
 
 
 def can_preview(inputs: _Json) -> bool:
-    """Whether enough is known to build before the update."""
+    """Return whether the inputs that a build needs are known in a preview."""
     build = inputs.get("build")
     needed = [inputs.get("imageName"), *(build.get(key) for key in ("dockerfile", "context", "args"))] if build else []
     return isinstance(build, dict) and UNKNOWN not in json.dumps(needed)
@@ -173,11 +173,11 @@ def _check_build(given: _Json) -> _Json:
     _builder(given)
     if "cacheFrom" in given:
         raise ProviderError(
-            "the offline stand-in for the Docker provider does not know build.cacheFrom; "
-            "leave it out or install the real plugin"
+            "the offline stand-in for the Docker provider does not support build.cacheFrom. "
+            "Fix: remove it, or install the real plugin"
         )
     build = {"context": ".", **given}
-    # For want of a better one the real plugin, too, takes the program's folder for an unknown build context.
+    # Like the real plugin, use the program's folder if the build context is unknown.
     context = "." if build["context"] == UNKNOWN else build["context"]
     build.setdefault("dockerfile", posixpath.normpath(posixpath.join(context, "Dockerfile")))
     if build["dockerfile"] != UNKNOWN:
@@ -186,10 +186,10 @@ def _check_build(given: _Json) -> _Json:
 
 
 def _context_digest(context: str, dockerfile: str) -> str:
-    from lab.docker_provider.context import digest  # noqa: PLC0415 - the plugin is to listen at once
+    from lab.docker_provider.context import digest  # noqa: PLC0415 - lets the plugin listen sooner
 
     try:
-        os.stat(dockerfile)  # noqa: PTH116 - its error names the path as it was given
+        os.stat(dockerfile)  # noqa: PTH116 - its error contains the path as it was given
     except OSError as error:
         raise ProviderError(_no_dockerfile(context, dockerfile, error)) from error
     return digest(context, dockerfile)
@@ -207,7 +207,7 @@ def _no_dockerfile(context: str, dockerfile: str, error: OSError) -> str:
 
 
 def _registry_moved(old: Any, new: Any) -> bool:  # noqa: ANN401 - JSON
-    """Credentials change often and build nothing anew: only another server counts."""
+    """Return whether the server changed. Credentials change often and do not require a build."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return True
     return "server" in old and "server" in new and old["server"] != new["server"]

@@ -1,4 +1,4 @@
-"""The logins of Docker's configuration, as the real provider collects them before a build.
+"""Read the logins of Docker's configuration like the real provider, which collects them before a build.
 
 Source: pulumi-docker provider/image.go (getDefaultDockerConfig, GetAllCredentials, getRegistryAuth) and docker/cli
 28.5, cli/config/configfile and cli/config/credentials. DOCKER_AUTH_CONFIG is not read.
@@ -18,28 +18,28 @@ from urllib.parse import urlsplit
 from lab.docker_provider.errors import ProviderError
 
 HUB = "https://index.docker.io/v1/"
-"""What Docker's configuration calls Docker Hub."""
+"""The key of Docker Hub in Docker's configuration."""
 
 _NOT_FOUND = "credentials not found in native keychain"
-_TOKEN = "<token>"  # noqa: S105 - the user's name of an identity token
+_TOKEN = "<token>"  # noqa: S105 - the user name for an identity token
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a registry is given; empty where there is no login."""
+    """The credentials for a registry; empty if there is no login."""
 
     username: str = ""
     secret: str = ""
 
     def as_auth(self, host: str) -> dict[str, str]:
-        """The login as the Docker engine's API takes it (AuthConfig)."""
+        """Return the login for the Docker engine's API (AuthConfig)."""
         named = {"username": self.username, "password": self.secret}
         return {**({"identitytoken": self.secret} if self.username == _TOKEN else named), "serveraddress": host}
 
 
 @dataclass(frozen=True)
 class Logins:
-    """Docker's config.json as far as it is about logins."""
+    """The logins in Docker's config.json."""
 
     store: str
     helpers: dict[str, str]
@@ -47,10 +47,10 @@ class Logins:
 
     @classmethod
     def read(cls) -> "Logins":
-        """Read what DOCKER_CONFIG names, else ~/.docker.
+        """Read config.json in the folder DOCKER_CONFIG, else in ~/.docker.
 
         Raises:
-            ProviderError: it is not as Docker wants it.
+            ProviderError: it is not valid.
         """
         file = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "config.json")
         try:
@@ -62,10 +62,10 @@ class Logins:
             raise ProviderError(f"parsing config file ({file}): {error}") from error
 
     def every(self) -> dict[str, Login]:
-        """All logins: those that the store lists, or those in the file; and those of single registries' helpers.
+        """Return all logins: those of the store, or else of the file, and those of the helpers of single registries.
 
         Raises:
-            ProviderError: the store failed. A helper that fails is remarked on standard error.
+            ProviderError: the store failed. The failure of a helper is printed to standard error.
         """
         logins = self.file
         if self.store:
@@ -79,7 +79,7 @@ class Logins:
         return logins
 
     def of(self, host: str) -> Login:
-        """The login for one registry.
+        """Return the login for a registry.
 
         Raises:
             ProviderError: its helper or the store failed.
@@ -101,7 +101,7 @@ class Logins:
 
 
 def _usual_store() -> str:
-    """The platform's store where the configuration names none and its program is there (DetectDefaultStore)."""
+    """Return the platform's store where the configuration names none and its program is there (DetectDefaultStore)."""
     usual = "pass" if shutil.which("pass") else "secretservice"
     return usual if shutil.which(f"docker-credential-{usual}") else ""
 
@@ -112,7 +112,7 @@ def _decoded(auth: str | None) -> Login:
 
 
 def _ask(helper: str, verb: str, question: str) -> str:
-    """What a helper answers, or that it knows nothing of a registry."""
+    """Run a credential helper and return its output, or `_NOT_FOUND` if it has no login for a registry."""
     program, doing = f"docker-credential-{helper}", {"list": "listing", "get": "getting"}[verb]
     try:
         done = subprocess.run([program, verb], input=question, stdout=subprocess.PIPE, text=True, check=False)

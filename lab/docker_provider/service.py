@@ -1,9 +1,9 @@
-"""The resource provider's protocol: what Pulumi's engine calls, in terms of inputs and builds.
+"""The methods of the resource provider protocol, which Pulumi's engine calls.
 
-As with the real plugin, a handshake is not implemented (the engine then configures in the older way), secrets are not
-asked for, and Read and Delete touch nothing.
+As in the real plugin, Handshake is not implemented (the engine then uses the older configuration), secrets are not
+requested, and Read and Delete have no effect.
 """
-# ruff: noqa: N802, D102 - the methods bear the names that the protocol gives and explains
+# ruff: noqa: N802, D102 - the protocol defines the names of the methods, and documents them
 
 import json
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ IMAGE = "docker:index/image:Image"
 
 _CONFIGURABLE = {"host", "version", "caMaterial", "certMaterial", "certPath", "keyMaterial", "registryAuth", "sshOpts"}
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the wire's mark for a secret, itself none
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark of a secret, not a secret itself
 
 
 class DockerProvider(ResourceProviderServicer):
-    """The provider; its methods bear the names of the protocol.
+    """The provider; its methods are those of the protocol.
 
     Args:
-        engine: the engine's address, for lines on the resources' rows; without it they are not said.
+        engine: the engine's address, for progress lines of resources; without it, none are sent.
     """
 
     def __init__(self, engine: str | None) -> None:
@@ -125,8 +125,8 @@ class DockerProvider(ResourceProviderServicer):
         return Empty()
 
     def _build(self, urn: str, inputs: dict[str, Any], *, preview: bool) -> dict[str, Any] | None:
-        """Build the image and push it; None if that has to wait until after the preview."""
-        from lab.docker_provider.build import build_and_push  # noqa: PLC0415 - the plugin is to listen at once
+        """Build the image and push it; return None if this is a preview that does not build."""
+        from lab.docker_provider.build import build_and_push  # noqa: PLC0415 - lets the plugin listen sooner
 
         _refuse_other_resources(urn)
         if preview and not self._can_preview(urn, inputs):
@@ -180,13 +180,13 @@ def _refuse_other_resources(urn: str) -> None:
 
 def _refuse(token: str) -> None:
     raise ProviderError(
-        f"the offline stand-in for the Docker provider knows {IMAGE} only, not {token}; install the real plugin with: "
-        f"pulumi plugin install resource docker {_version()}"
+        f"the offline stand-in for the Docker provider supports {IMAGE} only, not {token}. "
+        f"Fix: install the real plugin with `pulumi plugin install resource docker {_version()}`"
     )
 
 
 def _version() -> str:
-    """That of the SDK, so that the two agree."""
+    """Return the version of the SDK, which the plugin has to match."""
     return version("pulumi-docker")
 
 
@@ -207,7 +207,7 @@ def _diff_response(changes: dict[str, str], *, of_inputs: bool = False) -> provi
 
 
 def _plain(struct: Struct) -> dict[str, Any]:
-    """A message's properties without nulls and without the marks of secrets."""
+    """Return a message's properties, without nulls and without the marks of secrets."""
     return {key: _reveal(value) for key, value in MessageToDict(struct).items() if value is not None}
 
 

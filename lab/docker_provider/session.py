@@ -1,7 +1,8 @@
-"""A BuildKit session: while it runs, the build asks this side for the login of each registry that it pulls from.
+"""A BuildKit session, through which a build requests the login of each registry that it pulls from.
 
-The Docker engine hands over the connection of `POST /session`, and speaks gRPC on it as the client. Source: BuildKit,
-session/session.go (headers), session/auth/auth.proto, and grpc.health.v1, which the engine asks every few seconds.
+The Docker engine turns the connection of `POST /session` into a gRPC connection, in which it is the client. Source:
+BuildKit, session/session.go (headers), session/auth/auth.proto, and grpc.health.v1, which the engine calls every few
+seconds.
 """
 
 import socket
@@ -27,17 +28,17 @@ _PIECE = 65536
 
 @contextmanager
 def build_session(daemon: Daemon, logins: Logins) -> Iterator[str]:
-    """A block in which a build finds logins.
+    """Run a session that serves logins to a build.
 
     Args:
         daemon: the engine that builds.
-        logins: what it is given.
+        logins: the logins to serve.
 
     Yields:
         The session's id, for the build.
 
     Raises:
-        ProviderError: the engine does not take a session.
+        ProviderError: the engine rejected the session.
     """
 
     def credentials(request: bytes, context: grpc.ServicerContext) -> bytes:
@@ -86,13 +87,13 @@ def _service(name: str, method: str, answer: Callable[[bytes, grpc.ServicerConte
 
 
 def _field(number: int, text: str) -> bytes:
-    """A text as a field of a protobuf message: that of StringValue, under another number."""
+    """Encode a text as a field of a protobuf message: the field of StringValue with another number."""
     encoded: bytes = StringValue(value=text).SerializeToString()
     return bytes([number << 3 | 2]) + encoded[1:] if text else b""
 
 
 def _text(message: bytes) -> str:
-    """The first field of a protobuf message, which is a text."""
+    """Return the first field of a protobuf message, which has to be a text."""
     text: bytes = next(iter(UnknownFieldSet(Empty.FromString(message)))).data
     return text.decode()
 

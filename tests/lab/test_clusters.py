@@ -176,7 +176,7 @@ def test_up_again_is_quick_and_changes_nothing(found: Cluster) -> None:
 
 
 def test_up_with_other_nodes_is_refused_in_one_sentence(found: Cluster) -> None:
-    with pytest.raises(LabError, match="Cluster labtest has the nodes iptables nftables, not iptables; keep to that"):
+    with pytest.raises(LabError, match=r"exists with the nodes iptables nftables, not iptables\. Fix: "):
         cluster.up(found.name, nodes=1)
 
 

@@ -251,11 +251,11 @@ class TestProtocol:
     @pytest.mark.parametrize("setting", ["certPath", "caMaterial"])
     def test_a_connection_that_it_does_not_speak_is_refused(self, plugin: Plugin, setting: str) -> None:
         variables = {"docker:config:host": "unix:///x", f"docker:config:{setting}": "x"}
-        with refused(f"does not know docker:{setting}"):
+        with refused(f"does not support docker:{setting}"):
             plugin.stub.Configure(provider_pb2.ConfigureRequest(variables=variables))
 
     def test_other_resources_and_functions_are_refused_by_name(self, plugin: Plugin) -> None:
-        with refused("not docker:index/container:Container; install the real plugin"):
+        with refused("not docker:index/container:Container. Fix: install the real plugin"):
             plugin.check({}, urn="urn:pulumi:dev::project::a:b:C$docker:index/container:Container::app")
         with refused("not docker:index/getNetwork:getNetwork"):
             plugin.stub.Invoke(provider_pb2.InvokeRequest(tok="docker:index/getNetwork:getNetwork"))
@@ -304,7 +304,7 @@ class TestCheck:
             ({"context": "app", "dockerfile": "Dockerfile"}, 'Try setting `dockerfile` to "app/Dockerfile"'),
             ({"context": "app", "dockerfile": "/x"}, 'expected a relative Dockerfile path; got "/x" instead'),
             ({"context": "app", "builderVersion": "3"}, "invalid Docker Builder version"),
-            ({"context": "app", "cacheFrom": {"images": ["a"]}}, "does not know build.cacheFrom"),
+            ({"context": "app", "cacheFrom": {"images": ["a"]}}, "does not support build.cacheFrom"),
         ],
     )
     def test_a_build_that_cannot_be_says_why(self, plugin: Plugin, build: Json, text: str) -> None:

@@ -79,7 +79,7 @@ def test_a_program_that_is_nowhere_is_named(tmp_path: Path) -> None:
 
 
 def test_a_program_that_ends_before_it_forks_is_named_with_its_log(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"false ended as soon as it was started; see .*/sleeper\.log"):
+    with pytest.raises(LabError, match=r"false ended immediately after its start; see .*/sleeper\.log"):
         start(tmp_path, "false", forks=True)
 
 

@@ -162,7 +162,7 @@ class TestAnyPython:
     def test_it_hands_over_to_that_of_the_virtualenv(self) -> None:
         done = self.run(CHECKOUT)
         assert done.returncode == 0, done.stderr
-        assert "Print the lines of a shell" in done.stdout
+        assert "Print shell commands" in done.stdout
 
     def test_without_a_virtualenv_it_says_how_to_make_it(self, tmp_path: Path) -> None:
         shutil.copytree(CHECKOUT / "lab", tmp_path / "lab", ignore=shutil.ignore_patterns("__pycache__", "go"))

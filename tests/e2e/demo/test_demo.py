@@ -118,6 +118,6 @@ class TestWhereTheLabCannotRun:
         command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "make", "up"]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
         sentence, makes_own = done.stderr.splitlines()
-        assert sentence.startswith("The lab has to run as root")
+        assert sentence.startswith("The lab requires root")
         assert "`make up KUBE_CONTEXT=NAME`" in sentence
         assert "*** [" in makes_own, "the last word is that of make itself"
