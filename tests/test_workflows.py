@@ -135,7 +135,7 @@ class TestComment:
             command, cwd=tmp_path, env=with_gh(tmp_path), capture_output=True, text=True, timeout=20, check=False
         )
         assert (done.returncode, comments(tmp_path)) == (1, others)
-        assert "no comment is made of it" in done.stderr
+        assert "it is not added" in done.stderr
 
     def test_a_gh_that_fails_fails_the_step(self, tmp_path: Path) -> None:
         (tmp_path / "preview.md").write_text(MARK)
