@@ -1,4 +1,4 @@
-"""The package for other languages: its schema from a copied folder, and the examples of docs/packages.md against it."""
+"""The package for other languages: its schema from a copied folder, and the examples of docs/your-program.md against it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from lab.parts import PACKAGE_SDK, PULUMI
 from lab.toolchain import build, tool
 from tests.e2e.conftest import CHECKOUT
 
-PAGE = (CHECKOUT / "docs" / "packages.md").read_text()
+PAGE = (CHECKOUT / "docs" / "your-program.md").read_text()
 GOLDEN = CHECKOUT / "tests" / "golden" / "package-schema.json"
 NPM = ("@pulumi/pulumi@3.276.0", "typescript@5.9.3", "@types/node@20")
 GO_MODULE = "example.com/pulumi-kube-registry/sdk/go"
@@ -36,7 +36,7 @@ def run(command: Sequence[object], folder: Path, **env: str) -> str:
 
 
 def example(language: str) -> str:
-    """The one code block of a language in docs/packages.md."""
+    """The one code block of a language in docs/your-program.md."""
     (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     return str(found)
 
