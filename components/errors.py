@@ -26,9 +26,9 @@ class VolumeMovedError(
     ClusterError,
     sentence=(
         "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
-        "one, and all its images would be lost; nothing was changed. Fix: `pulumi config set --path {key} {before}` "
-        "keeps the volume; {commands} in this order start with an empty one"
+        "one, and all its images would be lost; nothing was changed"
     ),
+    fix="`pulumi config set --path {key} {before}` keeps the volume; {commands} in this order start with an empty one",
     example={
         "where": replace(HERE, cluster="cluster not known"),
         "key": "claim.storageClass",
@@ -62,9 +62,11 @@ class OtherClusterError(
     ClusterError,
     sentence=(
         "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}; the "
-        "stack would lose sight of that registry, its volume and all its images, so nothing was changed. Fix: set "
-        "kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or leave "
-        "that registry behind with `pulumi up --run-program --replace '{urn}'`"
+        "stack would lose sight of that registry, its volume and all its images, so nothing was changed"
+    ),
+    fix=(
+        "set kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or "
+        "leave that registry behind with `pulumi up --run-program --replace '{urn}'`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),

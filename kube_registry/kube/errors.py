@@ -9,10 +9,8 @@ from kube_registry.names import rbac_name
 
 class KubeconfigError(
     ClusterError,
-    sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
-        "Fix: correct the kubeconfig, or name another file with `pulumi config set kubeconfig FILE`"
-    ),
+    sentence="{where} cannot be used with kubeconfig {kubeconfig}: {reason}",
+    fix="correct the kubeconfig, or name another file with `pulumi config set kubeconfig FILE`",
     example={
         "where": replace(HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/confg",
@@ -27,10 +25,10 @@ class KubeconfigError(
 
 class KubeContextError(
     KubeconfigError,
-    sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: {reason}. "
-        "Fix: choose one of them with `pulumi config set kubeContext NAME`, or with `--kube-context NAME` on the "
-        "command line; if the stack is already deployed, run `pulumi up --run-program` once after that"
+    sentence="{where} cannot be used with kubeconfig {kubeconfig}: {reason}",
+    fix=(
+        "choose one of them with `pulumi config set kubeContext NAME`, or with `--kube-context NAME` on the command "
+        "line; if the stack is already deployed, run `pulumi up --run-program` once after that"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -43,10 +41,8 @@ class KubeContextError(
 
 class CredentialPluginError(
     KubeconfigError,
-    sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
-        "Fix: install the plugin, or correct `exec` of the kube context's user in the kubeconfig"
-    ),
+    sentence="{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}",
+    fix="install the plugin, or correct `exec` of the kube context's user in the kubeconfig",
     example={
         "where": replace(HERE, cluster="cluster not known"),
         "kubeconfig": "/home/me/.kube/config",
@@ -58,10 +54,8 @@ class CredentialPluginError(
 
 class CredentialPluginFailedError(
     KubeconfigError,
-    sentence=(
-        "{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}. "
-        "Fix: log in as the plugin requires, then `{where.kubectl} auth whoami` shows who you are"
-    ),
+    sentence="{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}",
+    fix="log in as the plugin requires, then `{where.kubectl} auth whoami` shows who you are",
     example={
         "where": HERE,
         "kubeconfig": "/home/me/.kube/config",
@@ -73,7 +67,8 @@ class CredentialPluginFailedError(
 
 class UnreachableError(
     ClusterError,
-    sentence="{where} is not responding: {reason}. Fix: check the network, and that the cluster is running",
+    sentence="{where} is not responding: {reason}",
+    fix="check the network, and that the cluster is running",
     example={"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"},
 ):
     """The API server is not responding."""
@@ -83,10 +78,8 @@ class UnreachableError(
 
 class CertificateError(
     UnreachableError,
-    sentence=(
-        "{where} has a certificate that is not trusted: {reason}. "
-        "Fix: correct `certificate-authority` of this cluster in the kubeconfig"
-    ),
+    sentence="{where} has a certificate that is not trusted: {reason}",
+    fix="correct `certificate-authority` of this cluster in the kubeconfig",
     example={
         "where": HERE,
         "reason": "certificate verify failed: unable to get local issuer certificate",
@@ -122,10 +115,8 @@ class RefusedError(
 
 class CredentialsError(
     RefusedError,
-    sentence=(
-        "{where} does not accept the credentials of this kube context: {reason}. "
-        "Fix: log in again, then `{where.kubectl} auth whoami` shows who you are"
-    ),
+    sentence="{where} does not accept the credentials of this kube context: {reason}",
+    fix="log in again, then `{where.kubectl} auth whoami` shows who you are",
     example={
         "where": HERE,
         "request": "GET /api/v1/namespaces",
@@ -138,11 +129,11 @@ class CredentialsError(
 
 class ForbiddenError(
     RefusedError,
-    sentence=(
-        "{where} does not let {user} {verb} {resource}{inside}. Fix: an administrator grants this permission with "
-        "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
-        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`; docs/rbac.md lists "
-        "all permissions that are needed"
+    sentence="{where} does not let {user} {verb} {resource}{inside}",
+    fix=(
+        "an administrator grants this permission with `kubectl create {kind} {role} --verb={verb} "
+        "--resource={resource}{only}` and `kubectl create {kind}binding {role} --{kind}={role} "
+        "--user={quoted_user}{option}`; docs/rbac.md lists all permissions that are needed"
     ),
     example={
         "where": HERE,

@@ -7,6 +7,7 @@ from kube_registry.kube.errors import ForbiddenError
 class TunnelForbiddenError(
     ForbiddenError,
     sentence="cannot open a tunnel from port {push_port} of this machine: " + ForbiddenError.sentence,
+    fix=ForbiddenError.correction,
     example={**ForbiddenError.example, "push_port": 23286},
 ):
     """The user who pushes lacks the permission to open the tunnel."""
@@ -16,10 +17,8 @@ class TunnelForbiddenError(
 
 class TunnelError(
     ClusterError,
-    sentence=(
-        "the tunnel from port {push_port} of this machine to the registry in {where} failed: {reason}. Fix: "
-        "{where.examination}"
-    ),
+    sentence="the tunnel from port {push_port} of this machine to the registry in {where} failed: {reason}",
+    fix="{where.examination}",
     example={
         "where": HERE,
         "push_port": 23286,
@@ -34,10 +33,10 @@ class TunnelError(
 
 class PushPortBusyError(
     TunnelError,
-    sentence=(
-        "the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}. "
-        "Fix: stop the program that uses the port, or choose another port with "
-        "`pulumi config set pushPort {other_port}`, or with `--push-port {other_port}` on the command line"
+    sentence="the tunnel to the registry in {where} cannot listen on port {push_port} of this machine: {reason}",
+    fix=(
+        "stop the program that uses the port, or choose another port with `pulumi config set pushPort {other_port}`, "
+        "or with `--push-port {other_port}` on the command line"
     ),
     example={"where": HERE, "push_port": 23286, "reason": "Address already in use"},
 ):
@@ -51,10 +50,8 @@ class PushPortBusyError(
 
 class PodGoneError(
     TunnelError,
-    sentence=(
-        "the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}. "
-        "Fix: push again; the tunnel connects to the pod that replaces it"
-    ),
+    sentence="the tunnel from port {push_port} of this machine to the registry in {where} lost pod {pod}: {reason}",
+    fix="push again; the tunnel connects to the pod that replaces it",
     example={
         "where": HERE,
         "push_port": 23286,
@@ -71,8 +68,9 @@ class TunnelTimeoutError(
     TunnelError,
     sentence=(
         "the tunnel from port {push_port} of this machine to the registry in {where} reached no pod within "
-        "{seconds:.0f} s: {reason}. Fix: {where.examination}; correct that, then push again"
+        "{seconds:.0f} s: {reason}"
     ),
+    fix="{where.examination}; correct that, then push again",
     example={
         "where": HERE,
         "push_port": 23286,
@@ -89,8 +87,9 @@ class TunnelProtocolError(
     TunnelError,
     sentence=(
         "the tunnel from port {push_port} of this machine to the registry in {where} requires the protocol "
-        "v4.channel.k8s.io: {reason}. Fix: let every proxy between this machine and the API server pass WebSockets"
+        "v4.channel.k8s.io: {reason}"
     ),
+    fix="let every proxy between this machine and the API server pass WebSockets",
     example={
         "where": HERE,
         "push_port": 23286,
