@@ -50,10 +50,12 @@ def test_what_is_no_map_of_arguments_is_refused(program: Callable[[], object], k
     assert f"setting {key}: " in refusal(program)
 
 
-@pytest.mark.parametrize("empty", [output(""), output(None), output(" "), output({}), " ", {}])
-def test_an_empty_kubeconfig_is_refused(empty: Any) -> None:  # noqa: ANN401 - an output that turns out to be empty
+@pytest.mark.parametrize(
+    "empty", [lambda: output(""), lambda: output(None), lambda: output(" "), lambda: output({}), lambda: " ", dict]
+)
+def test_an_empty_kubeconfig_is_refused(empty: Callable[[], Any]) -> None:
     """Another one would be found where kubectl looks for it, such as production's."""
-    assert "a kubeconfig" in refusal(lambda: ClusterRegistry("registry", kubeconfig=empty))
+    assert "a kubeconfig" in refusal(lambda: ClusterRegistry("registry", kubeconfig=empty()))
 
 
 def test_a_folder_may_be_a_path() -> None:
