@@ -64,7 +64,7 @@ class OtherClusterError(
         "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}; the "
         "stack would lose sight of that registry, its volume and all its images, so nothing was changed. Fix: set "
         "kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or leave "
-        "that registry behind with `pulumi up --run-program --replace '{urn}'`"
+        "that registry behind with `pulumi up --refresh --run-program --replace '{urn}'`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),

@@ -6,7 +6,7 @@ from pathlib import Path
 _LONGEST_PATH = 512
 """Letters. What is longer is no path but a kubeconfig in base64, say, or a token, which no error may repeat."""
 
-_IN_NO_PATH = '\n{"'
+_IN_NO_PATH = '\r\n{"'
 """Letters that a path has as good as never, and a kubeconfig always, even a damaged one."""
 
 
@@ -21,7 +21,7 @@ def is_contents(setting: str) -> bool:
     path with a spelling mistake would be a kubeconfig, and no error could name it.
     """
     text = setting.strip()
-    return len(text) > _LONGEST_PATH or any(letter in text for letter in _IN_NO_PATH) or _is_encoded(text)
+    return len(text) > _LONGEST_PATH or any(letter in text for letter in _IN_NO_PATH) or is_encoded(text)
 
 
 def with_home(setting: str) -> str:
@@ -34,9 +34,9 @@ def with_home(setting: str) -> str:
         return setting
 
 
-def _is_encoded(text: str) -> bool:
-    """Whether it is a kubeconfig in base64, as a CI's variables often hold it."""
+def is_encoded(text: str) -> bool:
+    """Whether it is a kubeconfig in base64, as a CI's variables and outputs of some clouds' clusters hold it."""
     try:
-        return b"clusters" in base64.b64decode(text.translate(_URL_SAFE), validate=True)
+        return b"clusters" in base64.b64decode("".join(text.split()).translate(_URL_SAFE), validate=True)
     except ValueError:
         return False

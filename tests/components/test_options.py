@@ -44,9 +44,10 @@ def test_names_of_other_languages_are_refused(program: Callable[[], object], nam
         (lambda: ClusterRegistry("registry", pulumi.ResourceOptions()), "args"),  # type: ignore[arg-type]
         (lambda: RegistryImage("app", pulumi.ResourceOptions(), registry=registry()), "args"),  # type: ignore[arg-type]
         (lambda: registry(images={"app": "./app"}), "images.app"),
+        (lambda: RegistryImage("app", registry=pulumi.ComponentResource("mine:index:Other", "o")), "registry"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_map_of_arguments_is_refused(program: Callable[[], object], key: str) -> None:
+def test_what_is_of_another_type_is_refused(program: Callable[[], object], key: str) -> None:
     assert f"setting {key}: " in refusal(program)
 
 
