@@ -229,7 +229,7 @@ class TestInTheConfig:
                 "it is in base64",
             ),
             (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is in base64"),
-            (lambda _: "users: [{user: {token: czNjcjN0}}]\rcontexts: [{name: mine}]", "it has mine"),
+            (lambda _: "contexts:\r- name: mine\rusers:\r- user:\r    token: czNjcjN0", "it has mine"),
             (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which need `as`"),
             (
                 lambda text: text.replace('"tls-', '"insecure-skip-tls-verify": "false", "tls-'),
