@@ -25,6 +25,10 @@ _HOMES = {
 __all__ = ["ClusterRegistry", "ClusterRegistryArgs", "ImageArgs", "RegistryImage"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

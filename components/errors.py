@@ -66,7 +66,7 @@ class OtherClusterError(
     ),
     fix=(
         "set kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or "
-        "leave that registry behind with `pulumi up --run-program --replace '{urn}'`"
+        "leave that registry behind with `pulumi up --refresh --run-program --replace '{urn}'`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),

@@ -6,7 +6,7 @@ stands there meanwhile. Repository and tag are plain values and known in review;
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pulumi
 import pulumi_docker as docker
@@ -111,10 +111,12 @@ class RegistryImage(pulumi.ComponentResource):
 
 
 def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - what a program without types gives
-    if not isinstance(given, pulumi.ComponentResource):
+    from .cluster_registry import ClusterRegistry  # noqa: PLC0415 - that makes images, too
+
+    if not isinstance(given, ClusterRegistry):
         fix = f"give the ClusterRegistry where RegistryImage {name!r} is made"
         raise SettingsError(key="registry", problem="it is missing, it takes a ClusterRegistry", fix=fix)
-    return cast("ClusterRegistry", given)
+    return given
 
 
 def report_differences(build: Build) -> None:

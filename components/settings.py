@@ -24,7 +24,7 @@ def own_name(name: str, usual: str) -> str:
 
 
 def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a component by their names, less those that are None.
+    """Return the arguments of a component by their names, less those that are None; a path is a text in settings.
 
     Args:
         kind: which there are (args.py).
@@ -37,7 +37,11 @@ def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, 
     if args is not None and not isinstance(args, Mapping):
         problem = f"{type(args).__name__} is not allowed, it takes a map of arguments"
         raise SettingsError(key="args", problem=problem, fix="give what it is by name, as in opts=…")
-    given = {key: each for key, each in {**(args or {}), **inputs}.items() if each is not None}
+    given = {
+        key: os.fspath(each) if isinstance(each, os.PathLike) else each
+        for key, each in {**(args or {}), **inputs}.items()
+        if each is not None
+    }
     for key in given:
         if key != (name := to_snake(key)) and name in kind.__annotations__:
             raise SettingsError(key=key, problem=f"its name in Python is {name}", fix=f"write {name}")
@@ -134,8 +138,8 @@ def _of_image(args: object) -> Any:  # noqa: ANN401 - what is no map of argument
 
 
 def _image(args: Mapping[str, Any]) -> dict[str, Any]:
-    """How the config has an image, where all its build arguments are secret or none is; a path is a text there."""
-    given = {to_camel(key): os.fspath(each) if isinstance(each, os.PathLike) else each for key, each in args.items()}
+    """How the config has an image, where all its build arguments are secret or none is."""
+    given = {to_camel(key): value for key, value in args.items()}
     secret = given.pop("secretBuildArgs", {})
     plain = given.get("buildArgs") or {}
     if secret or plain:
@@ -157,7 +161,10 @@ def _prove_plain(value: object, *path: str) -> None:
         SettingsError: one is.
     """
     if isinstance(value, pulumi.Output):
-        problem = "an output of a resource is not allowed, it takes a value that is known before anything is made"
+        problem = (
+            "an output, of a resource or of config.require_secret, is not allowed, it takes a value that is known "
+            "before anything is made, such as config.require returns"
+        )
         raise SettingsError(key=".".join(path), problem=problem, fix="")
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, each in parts:

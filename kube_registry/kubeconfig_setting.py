@@ -7,8 +7,9 @@ _LONGEST_PATH = 512
 """In characters. A longer value is not a path but, for example, a base64 kubeconfig or a token: errors must not print
 it."""
 
-_IN_NO_PATH = '\n{"'
+_IN_NO_PATH = '\r\n{"'
 """Characters that hardly any path contains, and that every kubeconfig contains, even a damaged one."""
+
 
 _URL_SAFE = str.maketrans("-_", "+/")
 """Translate URL-safe base64 to standard base64 (RFC 4648)."""
@@ -21,7 +22,7 @@ def is_contents(setting: str) -> bool:
     parseKubeconfigString). A misspelt path would then count as contents, and no error could print it.
     """
     text = setting.strip()
-    return len(text) > _LONGEST_PATH or any(character in text for character in _IN_NO_PATH) or _is_encoded(text)
+    return len(text) > _LONGEST_PATH or any(character in text for character in _IN_NO_PATH) or is_encoded(text)
 
 
 def with_home(setting: str) -> str:
@@ -34,9 +35,9 @@ def with_home(setting: str) -> str:
         return setting
 
 
-def _is_encoded(text: str) -> bool:
-    """Return whether a text is a base64 kubeconfig, as CI variables often contain it."""
+def is_encoded(text: str) -> bool:
+    """Return whether a text is a base64 kubeconfig, as CI variables and outputs of cloud clusters often contain it."""
     try:
-        return b"clusters" in base64.b64decode(text.translate(_URL_SAFE), validate=True)
+        return b"clusters" in base64.b64decode("".join(text.split()).translate(_URL_SAFE), validate=True)
     except ValueError:
         return False

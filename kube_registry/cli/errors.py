@@ -5,7 +5,8 @@ from kube_registry.errors import KubeRegistryError
 
 class StackError(
     KubeRegistryError,
-    sentence="the settings of {stack} in {folder} cannot be had: {reason}; {fix}",
+    sentence="the settings of {stack} in {folder} are not known: {reason}",
+    fix="{fix}",
     example={
         "stack": "stack prod",
         "folder": "/home/me/kube-registry",
@@ -13,7 +14,7 @@ class StackError(
         "fix": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
     },
 ):
-    """Pulumi does not tell the settings of a stack."""
+    """Pulumi does not return the settings of a stack, or the stack has no such registry."""
 
     stack: str
     folder: str

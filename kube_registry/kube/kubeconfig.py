@@ -19,7 +19,7 @@ from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
 from kube_registry.kube.errors import KubeconfigError, KubeContextError
 from kube_registry.kube.translate import LOWER, in_words
-from kube_registry.kubeconfig_setting import is_contents, with_home
+from kube_registry.kubeconfig_setting import is_contents, is_encoded, with_home
 from kube_registry.spec.settings import ClusterAddress
 
 Fields = dict[str, Any]
@@ -121,6 +121,8 @@ def read(setting: str | None) -> Kubeconfig:
         ConfigException: a file is not a kubeconfig.
         OSError: a file cannot be read.
     """
+    if setting and is_encoded(setting.strip()):
+        raise ConfigException("it is in base64 and has to be decoded")
     if setting and is_contents(setting):
         return _read_one(setting.encode(), "it", Path.cwd())
     parts = filter(None, named(setting).split(os.pathsep))

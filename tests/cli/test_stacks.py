@@ -97,7 +97,7 @@ class TestRefusals:
         self, folder: Path, pulumi: Pulumi, words: str, fix: str
     ) -> None:
         pulumi(f'echo "error: {words}" >&2; exit 1')
-        assert f"settings of stack nope in {folder} cannot be had: {words}; {fix}" in refusal(folder)
+        assert f"settings of stack nope in {folder} are not known: {words}. Fix: {fix}" in refusal(folder)
 
     def test_no_stack_is_selected(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi("echo 'error: no stack selected; please use `pulumi stack select`' >&2; exit 1")
@@ -107,7 +107,7 @@ class TestRefusals:
 
     def test_there_is_no_pulumi(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(folder))
-        assert "`pulumi` cannot be run: No such file or directory; install it" in refusal(folder)
+        assert "`pulumi` cannot be run: No such file or directory. Fix: install it" in refusal(folder)
 
     def test_it_never_answers(self, folder: Path, pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kube_registry.cli.stacks.PULUMI_SECONDS", 0.2)

@@ -66,16 +66,18 @@ def test_arguments_that_are_none_are_not_given() -> None:
 @pytest.mark.parametrize(
     ("given", "key"),
     [
-        ({"namespace": output("x")}, "namespace"),
-        ({"kube_context": output("x")}, "kubeContext"),
-        ({"claim": {"size": output("1Gi")}}, "claim.size"),
-        ({"images": output({"app": {"context": "./app"}})}, "images"),
-        ({"images": {"app": {"build_args": {"VERSION": output("1")}}}}, "images.app.buildArgs.VERSION"),
-        ({"images": {"app": {"secret_build_args": {"TOKEN": output("s")}}}}, "images.app.buildArgs.TOKEN"),
+        (lambda: {"namespace": output("x")}, "namespace"),
+        (lambda: {"kube_context": output("x")}, "kubeContext"),
+        (lambda: {"claim": {"size": output("1Gi")}}, "claim.size"),
+        (lambda: {"images": output({"app": {"context": "./app"}})}, "images"),
+        (lambda: {"images": {"app": {"build_args": {"VERSION": output("1")}}}}, "images.app.buildArgs.VERSION"),
+        (lambda: {"images": {"app": {"secret_build_args": {"TOKEN": output("s")}}}}, "images.app.buildArgs.TOKEN"),
     ],
 )
-def test_an_output_where_a_plain_value_is_needed_is_refused_by_name(given: dict[str, Any], key: str) -> None:
-    assert f"setting {key}: an output" in refusal(lambda: registry(**given))
+def test_an_output_where_a_plain_value_is_needed_is_refused_by_name(
+    given: Callable[[], dict[str, Any]], key: str
+) -> None:
+    assert f"setting {key}: an output" in refusal(lambda: registry(**given()))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +87,16 @@ def test_an_output_where_a_plain_value_is_needed_is_refused_by_name(given: dict[
         ({"repository": "Not/Ok"}, "repository"),
         ({"build_arg": {"A": "1"}}, "buildArg"),
         ({"build_args": {"A": ["1"]}}, "buildArgs.A"),
-        ({"secret_build_args": {"A": output("1")}}, "buildArgs.A"),
     ],
 )
 def test_a_wrong_argument_of_an_image_is_named(given: dict[str, Any], key: str) -> None:
     text = refusal(lambda: RegistryImage("app", registry=registry(), **{"context": "./app", **given}))
     assert f"setting {key}: " in text
+
+
+def test_an_output_in_an_image_is_refused_by_name() -> None:
+    text = refusal(lambda: RegistryImage("app", registry=registry(), secret_build_args={"A": output("1")}))  # type: ignore[dict-item]
+    assert "setting buildArgs.A: an output" in text
 
 
 @pytest.mark.parametrize("wrong", [None, "registry"])

@@ -44,16 +44,19 @@ def test_names_of_other_languages_are_refused(program: Callable[[], object], nam
         (lambda: ClusterRegistry("registry", pulumi.ResourceOptions()), "args"),  # type: ignore[arg-type]
         (lambda: RegistryImage("app", pulumi.ResourceOptions(), registry=registry()), "args"),  # type: ignore[arg-type]
         (lambda: registry(images={"app": "./app"}), "images.app"),
+        (lambda: RegistryImage("app", registry=pulumi.ComponentResource("mine:index:Other", "o")), "registry"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_map_of_arguments_is_refused(program: Callable[[], object], key: str) -> None:
+def test_what_is_of_another_type_is_refused(program: Callable[[], object], key: str) -> None:
     assert f"setting {key}: " in refusal(program)
 
 
-@pytest.mark.parametrize("empty", [output(""), output(None), output(" "), output({}), " ", {}])
-def test_an_empty_kubeconfig_is_refused(empty: Any) -> None:  # noqa: ANN401 - an output that turns out to be empty
+@pytest.mark.parametrize(
+    "empty", [lambda: output(""), lambda: output(None), lambda: output(" "), lambda: output({}), lambda: " ", dict]
+)
+def test_an_empty_kubeconfig_is_refused(empty: Callable[[], Any]) -> None:
     """Another one would be found where kubectl looks for it, such as production's."""
-    assert "a kubeconfig" in refusal(lambda: ClusterRegistry("registry", kubeconfig=empty))
+    assert "a kubeconfig" in refusal(lambda: ClusterRegistry("registry", kubeconfig=empty()))
 
 
 def test_a_folder_may_be_a_path() -> None:

@@ -222,12 +222,14 @@ class TestInTheConfig:
             (lambda text: text.replace('"user": "u"', '"user": "x"'), "its user 'x' is missing"),
             (lambda text: text.replace('"server"', '"sever"'), "its cluster has no server"),
             (lambda text: text.replace("{", "", 1), "it is neither YAML nor JSON"),
-            (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is not a kubeconfig"),
+            (lambda text: base64.b64encode(text.encode() * 9).decode(), "it is in base64"),
+            (lambda text: base64.encodebytes(text.encode() * 9).decode(), "it is in base64"),
             (
                 lambda _: base64.b64encode(b"clusters: []\nusers: [{user: {token: s3cr3t}}]").decode(),
-                "it is not a kubeconfig",
+                "it is in base64",
             ),
-            (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is not a kubeconfig"),
+            (lambda _: base64.urlsafe_b64encode(b"{clusters: [\xff\xfe>>>???~~~]}").decode(), "it is in base64"),
+            (lambda _: "contexts:\r- name: mine\rusers:\r- user:\r    token: czNjcjN0", "only mine"),
             (lambda text: text.replace('"token":', '"as-groups": ["g"], "token":'), "which require `as`"),
             (
                 lambda text: text.replace('"tls-', '"insecure-skip-tls-verify": "false", "tls-'),
