@@ -1,4 +1,4 @@
-"""`python -m registryctl VERB` from the checkout; the command line is kube_registry/cli/."""
+"""`python -m registryctl COMMAND` from the checkout; the command line is in kube_registry/cli/."""
 
 from kube_registry.cli.app import main
 

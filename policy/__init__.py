@@ -1,1 +1,1 @@
-"""The policy pack: hands kube_registry/rules/ on to Pulumi."""
+"""The policy pack: registers the rules of kube_registry/rules/ with Pulumi."""

@@ -1,4 +1,4 @@
-"""The rules of kube_registry/rules/ as policies of Pulumi, each of which can be set to another level."""
+"""The rules of kube_registry/rules/ as Pulumi policies, each with an enforcement level that can be changed."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,18 +16,18 @@ from pulumi_policy.proxy import UnknownValueError
 
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
-from kube_registry.rules.rules import NOT_LOOKED_AT, RULES, Allowed, Rule
+from kube_registry.rules.rules import NOT_CHECKED, RULES, Allowed, Rule
 from kube_registry.spec.settings import RegistrySettings, described
 
 _SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
-"""The settings that the rules go by; their defaults are the program's."""
+"""The settings that the rules use; their defaults are the program's."""
 
 _REGISTRIES = "allowedRegistries"
 """The other registries and repositories whose images workloads may run, by digest."""
 
 
 def policies() -> list[Policy]:
-    """One policy for each rule, mandatory if nothing else is set."""
+    """Return one policy for each rule, mandatory by default."""
     known = described()
     schema: dict[str, dict[str, Any]] = {
         key: {"type": "integer" if key == "nodePort" else "string", "default": known[key].default} for key in _SETTINGS
@@ -36,7 +36,7 @@ def policies() -> list[Policy]:
     return [
         ResourceValidationPolicy(
             name=name,
-            description=f"{rule.__doc__} {NOT_LOOKED_AT}",
+            description=f"{rule.__doc__} {NOT_CHECKED}",
             validate=partial(_validate, rule),
             enforcement_level=EnforcementLevel.MANDATORY,
             config_schema=PolicyConfigSchema(properties=schema),
@@ -54,8 +54,8 @@ def _validate(rule: Rule, args: ResourceValidationArgs, report: ReportViolation)
         report(text, None)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a resource has
-    """Inputs without the proxies that refuse to show what is not known yet."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any input of a resource
+    """Return inputs without the proxies that raise an error for values that are not known yet."""
     if isinstance(value, Mapping):
         return {key: _plain_at(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a resource has
     return value
 
 
-def _plain_at(held: Any, key: str | int) -> Any:  # noqa: ANN401 - likewise
+def _plain_at(held: Any, key: str | int) -> Any:  # noqa: ANN401 - as above
     try:
         return _plain(held[key])
     except UnknownValueError:

@@ -1,1 +1,1 @@
-"""What a build reads: the files of a build context, their hash, and the snapshot that is built."""
+"""The files of a build: read the build context, hash it, and make the snapshot that is built."""

@@ -1,4 +1,4 @@
-"""What a build reads: the files of a build context as `docker build` would send them, each with its hash."""
+"""Read the files of a build context, as `docker build` would send them, with their hashes."""
 
 import os
 import stat
@@ -12,30 +12,30 @@ from kube_registry.build.dockerignore import context_paths, ignore_file
 from kube_registry.build.hash_cache import Hashes
 
 UNSENT_DOCKERFILE = ".kube-registry.Dockerfile"
-"""Name in the build context of a Dockerfile that lies outside of it or is ignored; the builder needs it there."""
+"""Name in the build context for a Dockerfile that is outside of it or ignored; the builder needs it there."""
 
 _FILE, _FOLDER = 0o666, 0o777
-"""What programs ask for when they make a file or an executable, and a folder; the umask takes bits away."""
+"""Modes that programs request for a new file, and for a new executable or folder; the umask clears bits of them."""
 
 _STATUS = Path("/proc/self/status")
 
 _MOST_HOPS = 40
-"""How many links one path may go through (Linux, path_resolution(7))."""
+"""Maximum number of links in the resolution of one path (Linux, path_resolution(7))."""
 
 
 @dataclass(frozen=True)
 class ContextEntry:
-    """Something that a build reads.
+    """A file, folder or link that a build reads.
 
     Attributes:
-        path: where it is in the build context, with forward slashes.
+        path: path in the build context, with forward slashes.
         kind: what it is.
-        source: where it is on this machine.
-        mode: permission bits that the build gets; those of a link say nothing.
-        time: when it was modified, in nanoseconds since 1970, which no build knows a time before; no part of the tag.
-        value: a file's sha256 in hex, a link's target, nothing of a folder.
-        size: of a file, in bytes.
-        widened: whether the umask hid it from others, who may read it in the image.
+        source: path on this machine.
+        mode: permission bits in the build; meaningless for a link.
+        time: modification time in nanoseconds since 1970, not negative; not part of the tag.
+        value: a file's sha256 in hex, or a link's target; empty for a folder.
+        size: size of a file in bytes.
+        widened: whether other users can read it in the image, but not here because of the umask.
     """
 
     path: str
@@ -49,26 +49,26 @@ class ContextEntry:
 
 
 def read_entries(context: Path, dockerfile: Path, hashes: Hashes) -> tuple[tuple[ContextEntry, ...], tuple[Path, ...]]:
-    """Read what is sent, sorted by path, and return with it the links that are not.
+    """Return the entries that are sent, sorted by path, and the links that are not sent.
 
-    Dockerfile and ignore file are read through a link that leads elsewhere. A Dockerfile that is not sent by itself
-    gets a name of its own, always the same: the docker provider would give it another one in every build.
+    If Dockerfile or ignore file is a link to a target that is not sent, the target is sent in its place. A Dockerfile
+    that is not part of the context gets a fixed name: the docker provider would choose another one in every build.
 
     Args:
-        context: the build context, every link followed.
-        dockerfile: the Dockerfile, in it or not.
-        hashes: what is known of the files, and what becomes known.
+        context: the build context, with all links resolved.
+        dockerfile: the Dockerfile, inside or outside of the context.
+        hashes: the hash cache.
 
     Raises:
-        ValueError: the ignore file has a pattern that is none.
-        OSError: something cannot be read.
+        ValueError: the ignore file has an invalid pattern.
+        OSError: a file or folder cannot be read.
     """
     read = _Reading(hashes, _read_umask())
     seen = [read.entry(path, context / path) for path in context_paths(context, dockerfile)]
     found = {entry.path: entry for entry in seen if entry}
     links = {path: entry.value for path, entry in found.items() if entry.kind == "link"}
     kinds = {path: entry.kind for path, entry in found.items()}
-    # The docker provider follows every link, and fails at one that leads to nothing.
+    # The docker provider follows every link, and fails if a target is missing.
     left_out = {found[path].source: path for path in links if not _leads_inside(path, links, kinds)}
     sent = {path: entry for path, entry in found.items() if entry.source not in left_out}
     for file in (dockerfile, ignore_file(context, dockerfile)):
@@ -82,17 +82,17 @@ def read_entries(context: Path, dockerfile: Path, hashes: Hashes) -> tuple[tuple
 
 @dataclass(frozen=True)
 class _Reading:
-    """How files become entries: with the hashes that are known, under this umask."""
+    """Creates entries from files, with a hash cache and a umask."""
 
     hashes: Hashes
     umask: int
 
     def entry(self, path: str, source: Path) -> ContextEntry | None:
-        """What is there; None for a socket and the like, or for what has gone meanwhile."""
+        """Return the entry of a path; None for special files such as sockets, or if it was deleted meanwhile."""
         try:
             found = source.lstat()
             if stat.S_ISLNK(found.st_mode):
-                target = os.readlink(source)  # noqa: PTH115 - a Path drops a slash at the end, which counts
+                target = os.readlink(source)  # noqa: PTH115 - a Path would drop a slash at the end
                 return ContextEntry(path, "link", source, 0, _time(found), target)
             if stat.S_ISDIR(found.st_mode):
                 return ContextEntry(path, "folder", source, _sent_mode(found.st_mode, self.umask), _time(found))
@@ -101,21 +101,25 @@ class _Reading:
             return None
 
     def file(self, path: str, source: Path, found: os.stat_result) -> ContextEntry:
-        """A file; `found` is what was found of it just now."""
+        """Return the entry of a file; `found` is its current stat result."""
         mode, value = _sent_mode(found.st_mode, self.umask), self.hashes.of(path, source, found)
         widened = bool(mode & ~found.st_mode)
         return ContextEntry(path, "file", source, mode, _time(found), value, found.st_size, widened=widened)
 
 
 def _time(found: os.stat_result) -> int:
-    """The daemon takes a time before 1970 for 1970, and an archive that begins with one for a Dockerfile's text."""
+    """Return the modification time, at least 1970.
+
+    The daemon replaces earlier times with 1970, and would mistake an archive that starts with one for a Dockerfile's
+    text.
+    """
     return max(found.st_mtime_ns, 0)
 
 
 def _read_umask() -> int:
-    """The umask of this process.
+    """Return the umask of this process.
 
-    Linux reports it. Elsewhere it is known only by setting another one for an instant, for every thread.
+    Linux reports it. Other systems return it only when it is changed, so it is changed for an instant, for all threads.
     """
     try:
         fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
@@ -127,13 +131,13 @@ def _read_umask() -> int:
 
 
 def _sent_mode(mode: int, umask: int) -> int:
-    """The permission bits that a build gets of a file or folder.
+    """Return the permission bits of a file or folder in the build.
 
-    A mode that is exactly what the umask leaves of 0666 or 0777 counts as 0644 or 0755, so that a checkout under
-    another umask is no change. Every other mode was set on purpose and stays.
+    A mode that is exactly 0666 or 0777 without the umask's bits becomes 0644 or 0755, so that a checkout with another
+    umask is the same build. Any other mode was set on purpose and is kept.
 
     Args:
-        mode: `st_mode`, with the kind of file.
+        mode: `st_mode`, with the file type.
         umask: the umask of this process.
     """
     bits = stat.S_IMODE(mode)
@@ -145,15 +149,14 @@ def _sent_mode(mode: int, umask: int) -> int:
 
 
 def _leads_inside(link: str, links: Mapping[str, str], kinds: Mapping[str, str]) -> bool:
-    """Whether a link leads, inside of what is sent, to something that is sent.
+    """Return whether a link's target is sent, and reached through sent entries only.
 
-    Every part of the way counts: a link that leaves the build context and comes back leads elsewhere on another
-    machine.
+    Every step counts: a link that leaves the build context and comes back has another target on another machine.
 
     Args:
-        link: its path in the build context, with forward slashes.
-        links: path -> target of every link there.
-        kinds: path -> "folder", "file" or "link" of all that is sent.
+        link: path of the link in the build context, with forward slashes.
+        links: path -> target, of every link in the build context.
+        kinds: path -> "folder", "file" or "link", of every entry.
     """
     place: list[str] = []
     ahead, hops = deque(link.split("/")), 0

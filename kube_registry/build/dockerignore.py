@@ -1,7 +1,7 @@
-"""Which files of a build context `docker build` sends: the rules of .dockerignore as BuildKit reads them.
+"""Find the files of a build context that `docker build` sends, by .dockerignore as BuildKit interprets it.
 
 The last pattern that matches a path or one of its parents decides (github.com/moby/patternmatcher). An excluded folder
-is searched where a pattern that re-includes may match something in it (github.com/tonistiigi/fsutil, filter.go).
+is searched only if a re-including pattern may match something in it (github.com/tonistiigi/fsutil, filter.go).
 """
 
 import os
@@ -16,25 +16,26 @@ from pathlib import Path
 from kube_registry.build.hash_cache import OWN_FOLDER
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-"""What Go takes for space (unicode.IsSpace); Python's own list is longer."""
+"""Go's white space (unicode.IsSpace); Python has more."""
 
 _IN_BRACKETS = r"(?:\\.|[^\\\]-])"
 _WELL_FORMED = re.compile(rf"(?:\\.|\[\^?(?:{_IN_BRACKETS}(?:-{_IN_BRACKETS})?)+\]|[^\\\[])*")
-"""Go's filepath.Match, which Docker asks whether a pattern is one."""
+"""The syntax of Go's filepath.Match, by which Docker validates patterns."""
 
 _WILDCARDS = set("*[]?^\\")
-"""What makes BuildKit search every excluded folder if it stands in a pattern that re-includes."""
+"""Characters that make BuildKit search every excluded folder, if a re-including pattern has one."""
 
 _REGEX_ONLY = re.compile(r"\\[A-Za-z0-9]|\[:")
-"""What Docker hands on to Go's regular expressions, which give it a meaning that Python's do not know."""
+"""Syntax that Docker passes to Go's regular expressions, and that Python's do not support."""
 
-_REGEX_BESIDE_WILDCARDS = re.compile(r"\||\{[0-9]")
-"""What it hands on beside a wildcard: a choice, a repetition (github.com/moby/patternmatcher, escapeBytes)."""
+_REGEX_WITH_WILDCARDS = re.compile(r"\||\{[0-9]")
+"""Syntax that Docker passes on only from patterns with wildcards: alternatives and repetitions
+(github.com/moby/patternmatcher, escapeBytes)."""
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """One pattern; one that re-includes started with "!"."""
+    """One pattern; it re-includes if it started with "!"."""
 
     pattern: str
     regex: re.Pattern[str]
@@ -43,11 +44,11 @@ class _Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the rules say of a path.
+    """The rules' decision about a path.
 
     Attributes:
-        excluded: whether it is left out.
-        matched: the rules that matched it, for what is in it.
+        excluded: whether it is excluded.
+        matched: for each rule whether it matched, needed for the content of a folder.
     """
 
     excluded: bool
@@ -62,34 +63,34 @@ class IgnoreRules:
 
     @classmethod
     def read(cls, file: Path | None) -> "IgnoreRules":
-        """The rules of a file; none without one.
+        """Return the rules of a file; no rules for None.
 
         Raises:
-            ValueError: it has a pattern that is none.
-            OSError: it cannot be read.
+            ValueError: a pattern is invalid.
+            OSError: the file cannot be read.
         """
         return cls.parse(file.read_bytes().decode(errors="surrogateescape") if file else "")
 
     @classmethod
     def parse(cls, text: str) -> "IgnoreRules":
-        """The rules that a .dockerignore file's text stands for.
+        """Return the rules of a .dockerignore file's text.
 
         Raises:
-            ValueError: a pattern is none.
+            ValueError: a pattern is invalid.
         """
         lines = text.removeprefix("\ufeff").split("\n")
         patterns = [line.strip(_SPACE) for line in lines if not line.startswith("#")]
         return cls(tuple(rule for pattern in patterns if pattern and (rule := _rule(pattern))))
 
     def judge(self, path: str, parent: Decision | None = None) -> Decision:
-        """What the rules say of a relative path.
+        """Return the decision about a relative path.
 
-        A rule that matched a folder matches all in it; a rule that re-includes is asked only while the path is
-        excluded, the others only while it is not.
+        A rule that matched a folder matches everything in it. A re-including rule is applied only while the path is
+        excluded, other rules only while it is not.
 
         Args:
-            path: with forward slashes.
-            parent: what they say of the folder that it is in; None at the top.
+            path: the path, with forward slashes.
+            parent: the decision about its folder; None at the top.
         """
         matched = list(parent.matched) if parent else [False] * len(self.rules)
         excluded = False
@@ -100,35 +101,35 @@ class IgnoreRules:
         return Decision(excluded, tuple(matched))
 
     def exclude(self, path: str) -> bool:
-        """Whether a relative path is left out."""
+        """Return whether a relative path is excluded."""
         decision, parts = None, path.split("/")
         for length in range(1, len(parts) + 1):
             decision = self.judge("/".join(parts[:length]), decision)
         return bool(decision and decision.excluded)
 
     def enter(self, folder: str) -> bool:
-        """Whether BuildKit searches an excluded folder for something to re-include."""
+        """Return whether BuildKit searches an excluded folder for entries to re-include."""
         back = [rule.pattern.removesuffix("/**").removesuffix("/*") for rule in self.rules if rule.reincludes]
         return any(set(pattern) & _WILDCARDS or f"{pattern}/".startswith(f"{folder}/") for pattern in back)
 
 
 def ignore_file(context: Path, dockerfile: Path) -> Path | None:
-    """The ignore file in force: the Dockerfile's own, else the build context's."""
+    """Return the effective ignore file: the Dockerfile's own, otherwise the build context's."""
     candidates = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
     return next((file for file in candidates if file.is_file()), None)
 
 
 def context_paths(context: Path, dockerfile: Path) -> list[str]:
-    """Relative paths with forward slashes, sorted; a folder that something sent is in among them.
+    """Return the relative paths that are sent, sorted, with forward slashes, including the folders of sent files.
 
-    The folder that programs of this kind keep between runs is no part of any build context.
+    This program's own folder for data between runs is never part of a build context.
 
     Args:
         context: the build context.
-        dockerfile: the Dockerfile, in it or not.
+        dockerfile: the Dockerfile, inside or outside of the context.
 
     Raises:
-        ValueError: the ignore file has a pattern that is none.
+        ValueError: the ignore file has an invalid pattern.
         OSError: a folder or the ignore file cannot be read.
     """
     paths = set(_walk(context, IgnoreRules.read(ignore_file(context, dockerfile)), "", None))
@@ -148,7 +149,7 @@ def _walk(context: Path, rules: IgnoreRules, folder: str, above: Decision | None
 
 
 def _scan(folder: Path, *, ignored: bool) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing of one that has gone meanwhile, or that is ignored and not readable."""
+    """Return the entries of a folder; none if it was deleted meanwhile, or if it is ignored and not readable."""
     passed_over = (FileNotFoundError, NotADirectoryError, *((PermissionError,) if ignored else ()))
     with suppress(*passed_over), os.scandir(folder) as entries:
         return list(entries)
@@ -166,35 +167,37 @@ def _rule(given: str) -> _Rule | None:
     if reincludes and not pattern:
         raise ValueError(f"{given!r} re-includes nothing")
     if not _WELL_FORMED.fullmatch(pattern):
-        raise ValueError(f"{given!r} has a bracket or a backslash that is not complete")
+        raise ValueError(f"{given!r} has an incomplete bracket expression or escape")
     if _REGEX_ONLY.search(pattern):
-        raise ValueError(f"{given!r} has a letter or a digit behind a backslash, or a class of characters by name")
+        raise ValueError(f"{given!r} has a letter or digit after a backslash, or a named character class")
     return _Rule(pattern, _compiled(pattern), reincludes) if pattern not in ("", ".") else None
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Docker's wildcards as a regular expression: `*` and `?` stay within a folder, `**` crosses folders.
+    """Translate Docker's wildcards to a regular expression: `*` and `?` stay within a folder, `**` crosses folders.
 
-    Plain text is taken as it is, also behind a leading `**`, which then means "ends with", so that `**.pyc` leaves out
-    every file of that kind, and before a trailing one.
+    Text without wildcards matches literally, also between a leading and a trailing `**`. After a leading `**` it means
+    "ends with", so that `**.pyc` excludes every such file.
     """
     if not re.search(r"[*?\[\]\\]", pattern.removeprefix("**").removesuffix("**")):
         return _compiled_plain(pattern)
-    if _REGEX_BESIDE_WILDCARDS.search(pattern):
-        raise ValueError(f"{pattern!r} has | or a number in braces beside a wildcard, a regular expression for Docker")
+    if _REGEX_WITH_WILDCARDS.search(pattern):
+        raise ValueError(
+            f"{pattern!r} has a wildcard with | or {{number}}, which Docker treats as a regular expression"
+        )
     pieces = re.findall(r"\*\*/?|\\.|.", pattern)
     last = len(pieces) - 1
     translated = [_translated(piece, is_last=number == last) for number, piece in enumerate(pieces)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of brackets within brackets, which are as plain as in Go
+        warnings.simplefilter("ignore", FutureWarning)  # about nested brackets, which are literal as in Go
         try:
             return re.compile("".join(translated))
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no pattern: {error}") from error
+            raise ValueError(f"{pattern!r} is not a valid pattern: {error}") from error
 
 
 def _compiled_plain(pattern: str) -> re.Pattern[str]:
-    """A pattern without wildcards, but for a `**` before or behind it."""
+    """Translate a pattern that has no wildcards except a leading or trailing `**`."""
     text = pattern.removeprefix("**")
     anywhere, inside = text != pattern, text.endswith("**")
     plain = re.escape((text.removeprefix("/") if anywhere else text).removesuffix("**"))
@@ -205,7 +208,7 @@ def _compiled_plain(pattern: str) -> re.Pattern[str]:
 
 
 def _translated(piece: str, *, is_last: bool) -> str:
-    """A piece of a pattern; within brackets `-` and `^` keep their meaning, as in Docker's matcher."""
+    """Translate one piece of a pattern; `-` and `^` keep their meaning in brackets, as in Docker's matcher."""
     if piece.startswith("**"):
         return ".*" if is_last else "(.*/)?"
     if piece in "[]-^":

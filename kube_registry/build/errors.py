@@ -1,14 +1,15 @@
-"""What can go wrong with the files of a build."""
+"""Errors of the files of a build."""
 
 from kube_registry.errors import KubeRegistryError
 
 
 class BuildContextError(
     KubeRegistryError,
-    sentence="image {image}: {path} {problem}. Fix: {fix}",
+    sentence="image {image}: {path} {problem}",
+    fix="{fix}",
     example={"image": "app", "path": "app/Dockerfile", "problem": "is not a file"},
 ):
-    """The files of an image are not as its settings say, or not as a build can use them."""
+    """The files of an image are missing, or cannot be built."""
 
     image: str
     path: str

@@ -1,4 +1,4 @@
-"""Hashes of files, remembered between runs, so that a file that did not change is not read again."""
+"""Cache the hashes of files between runs, so that unchanged files are not read again."""
 
 import hashlib
 import json
@@ -11,37 +11,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 OWN_FOLDER = ".kube-registry"
-"""What is kept in the program's folder between runs; no part of any build context, and of no use to git."""
+"""Folder for data between runs, in the program's folder; not part of any build context, and ignored by git."""
 
 SETTLED_NS = 2_000_000_000
-"""How long, in nanoseconds, a file must have been left alone before its hash is believed: the coarsest clock of a file
-system in use has ticks of 2 s, and a second change within one would not be noticed."""
+"""How long, in nanoseconds, a file must have been unchanged before its hash is cached: file system clocks have ticks of
+up to 2 s, and a second change within one tick would not be noticed."""
 
 _Facts = list[int | str]
 
 
 @dataclass(frozen=True)
 class Hashes:
-    """What is known of files, by a name that each keeps between runs.
+    """The cached facts of files, by a name that is stable between runs.
 
     Attributes:
-        known: what an earlier run has left: size, times, inode, mode, hash.
-        current: what this run leaves to the next one.
+        known: facts from an earlier run: size, times, inode, mode, hash.
+        current: facts for the next run.
     """
 
     known: dict[str, _Facts]
     current: dict[str, _Facts] = field(default_factory=dict)
 
     def of(self, name: str, file: Path, found: os.stat_result) -> str:
-        """A file's sha256 in hex.
+        """Return a file's sha256 in hex.
 
         Args:
-            name: the file's name between runs.
-            file: where it is.
-            found: what was found of it just now.
+            name: the file's stable name.
+            file: path of the file.
+            found: its current stat result.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         facts = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode]
         *before, value = self.known.get(name) or [""]
@@ -55,7 +55,7 @@ class Hashes:
 
 @contextmanager
 def remembered_hashes(program: Path, image: str) -> Iterator[Hashes]:
-    """Hashes of an image's files; what was learned is kept at the end, where something can be written."""
+    """Yield the hashes of an image's files, and store the new ones at the end, if the cache is writable."""
     cache = _cache(program, image)
     hashes = Hashes(_read(cache))
     yield hashes
@@ -64,29 +64,29 @@ def remembered_hashes(program: Path, image: str) -> Iterator[Hashes]:
 
 
 def forget_hashes(program: Path, image: str) -> None:
-    """Have all of an image's files read anew by the next run.
+    """Delete the cached hashes of an image, so that the next run reads all files again.
 
     Raises:
-        OSError: the folder cannot be written to.
+        OSError: the folder is not writable.
     """
     _cache(program, image).unlink(missing_ok=True)
 
 
 def make_own_folder(program: Path) -> None:
-    """Make the folder that is kept between runs, so that git does not see it.
+    """Create the folder for data between runs, with a .gitignore.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     folder = program / OWN_FOLDER
     ignored = folder / ".gitignore"
-    if not ignored.exists() or not ignored.stat().st_size:  # a full disk leaves an empty one
+    if not ignored.exists() or not ignored.stat().st_size:  # a full disk may have left an empty file
         folder.mkdir(exist_ok=True)
         ignored.write_text("*\n")
 
 
 def flat(image: str) -> str:
-    """An image's name as a file's; no repository has a plus in its name."""
+    """Return an image's name as a file name; repository names contain no plus sign."""
     return image.replace("/", "+")
 
 
@@ -95,7 +95,7 @@ def _cache(program: Path, image: str) -> Path:
 
 
 def _read(cache: Path) -> dict[str, _Facts]:
-    """What an earlier run has left; nothing if it cannot be read."""
+    """Return the facts from an earlier run; empty if they cannot be read."""
     try:
         known = json.loads(cache.read_text())
     except (OSError, ValueError):
@@ -105,7 +105,7 @@ def _read(cache: Path) -> dict[str, _Facts]:
 
 
 def _write(cache: Path, hashes: dict[str, _Facts]) -> None:
-    """Write all or nothing."""
+    """Write the cache atomically."""
     with suppress(OSError):
         make_own_folder(cache.parent.parent)
         with tempfile.NamedTemporaryFile("w", dir=cache.parent, prefix="cache-", delete=False) as file:

@@ -1,12 +1,12 @@
-"""The build context as the docker provider gets it: a snapshot of what the build reads, under a relative path.
+"""Stage a build for the docker provider: a snapshot of the files that the build reads, under a relative path.
 
-The provider compares paths, applies ignore rules of its own and asks for the files a second time when it builds: from a
-snapshot every checkout gives it the same, and what was hashed is what is built. The path holds the tag, so that several
-runs from one folder do not touch each other's. A stage holds:
+The provider compares paths, applies its own ignore rules, and reads the files a second time when it builds. With a
+snapshot, every checkout gives it the same input, and it builds exactly what was hashed. The path contains the tag, so
+that concurrent runs in one folder do not interfere. A stage contains:
 
-context/                   what is sent, each file with its own time and mode
-Dockerfile                 a link to the Dockerfile in there
-Dockerfile.dockerignore    empty; the docker provider takes it before any in there, so it leaves out nothing more
+context/                   the entries that are sent, each with its own time and mode
+Dockerfile                 a link to the Dockerfile in context/
+Dockerfile.dockerignore    empty; the docker provider prefers it to one in context/, so it excludes nothing more
 hashes.json                the hash of every file in context/, by its path there
 """
 
@@ -26,30 +26,30 @@ from kube_registry.build.errors import BuildContextError
 from kube_registry.build.hash_cache import forget_hashes, make_own_folder
 
 UNUSED_SECONDS = 24 * 3600
-"""How long a stage is kept that no run uses."""
+"""How long an unused stage is kept."""
 
 IGNORE = "Dockerfile.dockerignore"
 HASHES = "hashes.json"
 
 _Facts = tuple[int, int | str]
-"""What something in a stage is: kind and mode, and a file's size or a link's target."""
+"""Facts of an entry in a stage: file type and mode, and a file's size or a link's target."""
 
 _CHUNK = 1 << 20
 
 
 class _ChangedError(Exception):
-    """A file is not what it was when it was hashed."""
+    """A file has changed since it was hashed."""
 
 
 def stage(build: Build, program: Path) -> Build:
-    """Stage what an image's build reads, and return the build; a stage of an earlier run gets the files' times of now.
+    """Stage the files of an image's build, and return the build; reuse an earlier stage with updated times.
 
     Args:
-        build: an image's, as its files are now.
+        build: the build, with its current files.
         program: the program's folder.
 
     Raises:
-        BuildContextError: a file changed since its hash was taken, or nothing can be written.
+        BuildContextError: a file has changed since it was hashed, or the stage cannot be written.
     """
     folder = program / build.stage
     try:
@@ -61,9 +61,9 @@ def stage(build: Build, program: Path) -> Build:
     except OSError as error:
         raise BuildContextError(
             image=build.image,
-            path=str(error.filename or folder),  # a full disk names no file
+            path=str(error.filename or folder),  # the error of a full disk has no file name
             problem=f"cannot be staged: {error.strerror}",
-            fix="make room and rights for that folder beside Pulumi.yaml",
+            fix="make sure that this folder next to Pulumi.yaml is writable and has free space",
         ) from error
     except _ChangedError as error:
         with suppress(OSError):
@@ -72,13 +72,13 @@ def stage(build: Build, program: Path) -> Build:
             image=build.image,
             path=str(error),
             problem="changed while it was read",
-            fix="run it again once nothing writes there any more",
+            fix="run this again when no other program writes to it",
         ) from error
     return build
 
 
 def _use_again(build: Build, folder: Path) -> bool:
-    """Bring a whole stage to the files' times of now; False if there is none that can be."""
+    """Update the times of a complete stage; return False if there is none, or it cannot be updated."""
     if not folder.is_dir() or _found(folder) != _expected(build):
         return False
     os.utime(folder)
@@ -91,7 +91,7 @@ def _use_again(build: Build, folder: Path) -> bool:
 
 
 def _is_only(folder: Path, entry: ContextEntry) -> bool:
-    """Whether a file is this stage's alone, so that its time may change, and still what it was."""
+    """Return whether a file is unchanged, and no other stage links to it, so that its time may be changed."""
     with (folder / CONTEXT / entry.path).open("rb") as file:
         return os.fstat(file.fileno()).st_nlink == 1 and hashlib.file_digest(file, "sha256").hexdigest() == entry.value
 
@@ -101,14 +101,14 @@ def _set_time(path: Path, entry: ContextEntry) -> None:
 
 
 def _make(build: Build, folder: Path) -> None:
-    """Make a stage and put it in its place whole; another run may have been faster."""
+    """Create a stage, and rename it to its final path when it is complete; another run may have created it first."""
     earlier = _earlier_files(folder.parent)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
     try:
         (making / CONTEXT).mkdir()
         for entry in build.entries:
             _put(entry, making / CONTEXT / entry.path, earlier)
-        for entry in reversed(build.entries):  # a folder after what is in it, which changes its time
+        for entry in reversed(build.entries):  # a folder after its content, which changes its time
             if entry.kind == "folder":
                 (making / CONTEXT / entry.path).chmod(entry.mode)
                 _set_time(making / CONTEXT / entry.path, entry)
@@ -133,7 +133,7 @@ def _put_in_place(making: Path, folder: Path, build: Build) -> None:
 
 
 def _put(entry: ContextEntry, target: Path, earlier: dict[str, tuple[str, Path]]) -> None:
-    """Put something into a stage; a file that is the same in an earlier stage is not written again."""
+    """Add an entry to a stage; link to the same file in an earlier stage instead of copying it."""
     if entry.kind == "folder":
         target.mkdir()
     elif entry.kind == "link":
@@ -146,12 +146,12 @@ def _put(entry: ContextEntry, target: Path, earlier: dict[str, tuple[str, Path]]
 
 
 def _linked(entry: ContextEntry, target: Path, earlier: dict[str, tuple[str, Path]]) -> bool:
-    """Whether a file could be had from an earlier stage, as a hard link.
+    """Add a file as a hard link to an earlier stage; return whether that was possible.
 
-    Only the file of the same path serves: two names of one file in a stage would be hard links in the image.
+    Only the file with the same path is used: two links to one file in a stage would become hard links in the image.
     """
     value, file = earlier.get(entry.path, ("", target))
-    with suppress(OSError):  # the stage was removed just now, or this file system has no such links: it is copied
+    with suppress(OSError):  # the stage was just removed, or the file system has no hard links: then it is copied
         there = file.lstat()
         if (value, _facts(there, file), there.st_mtime_ns) == (entry.value, _facts_of(entry), entry.time):
             target.hardlink_to(file)
@@ -174,26 +174,26 @@ def _copy(entry: ContextEntry, target: Path) -> None:
 
 
 def _earlier_files(stages: Path) -> dict[str, tuple[str, Path]]:
-    """The files of the stage that was used last: path -> hash, and where it is."""
+    """Return the files of the stage that was used last: path -> hash and location."""
     try:
         record = max(stages.glob(f"*/{HASHES}"), key=lambda each: each.parent.stat().st_mtime)
         hashes = json.loads(record.read_text())
-    except (OSError, ValueError):  # there is none, it is being removed, or it is not whole
+    except (OSError, ValueError):  # there is none, it is being removed, or it is incomplete
         return {}
     context = record.parent / CONTEXT
     return {path: (value, context / path) for path, value in hashes.items()} if isinstance(hashes, dict) else {}
 
 
 def _remove_unused(current: Path) -> None:
-    """Remove the image's stages that no run has used for long, and what a run that was ended has left of one."""
+    """Remove the image's stages that were not used for UNUSED_SECONDS, and incomplete ones of interrupted runs."""
     for folder in current.parent.iterdir():
-        with suppress(OSError):  # another run does the same
+        with suppress(OSError):  # another run may remove it at the same time
             if folder != current and folder.stat().st_mtime < time.time() - UNUSED_SECONDS:
                 _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a stage so that it is never there in part."""
+    """Remove a stage atomically, so that it is never incomplete."""
     removing = Path(tempfile.mkdtemp(prefix="removing-", dir=folder.parent))
     try:
         folder.rename(removing / folder.name)
@@ -202,7 +202,7 @@ def _remove(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a folder of ours; one that its owner may not write to, as some are sent, is made writable first."""
+    """Remove a folder that this program created; make read-only folders in it writable first."""
     for parent, folders, _ in os.walk(folder):
         for name in folders:
             with suppress(OSError):
@@ -212,28 +212,28 @@ def _clear(folder: Path) -> None:
 
 
 def _expected(build: Build) -> dict[str, _Facts]:
-    """What a whole stage holds."""
+    """Return the facts of a complete stage."""
     entries = {f"{CONTEXT}/{entry.path}": _facts_of(entry) for entry in build.entries}
     dockerfile = (stat.S_IFLNK, f"{CONTEXT}/{build.sent_dockerfile}")
     return {**entries, DOCKERFILE: dockerfile, IGNORE: (stat.S_IFREG | 0o644, 0)}
 
 
 def _facts_of(entry: ContextEntry) -> _Facts:
-    """What an entry is once it is staged."""
+    """Return the facts of an entry in a stage."""
     if entry.kind == "link":
         return stat.S_IFLNK, entry.value
     return entry.mode | (stat.S_IFDIR if entry.kind == "folder" else stat.S_IFREG), entry.size
 
 
 def _facts(found: os.stat_result, path: Path) -> _Facts:
-    """What something in a stage is; `found` is its lstat."""
+    """Return the facts of a path in a stage; `found` is its lstat result."""
     if stat.S_ISLNK(found.st_mode):
-        return stat.S_IFLNK, os.readlink(path)  # noqa: PTH115 - a Path drops a slash at the end
+        return stat.S_IFLNK, os.readlink(path)  # noqa: PTH115 - a Path would drop a slash at the end
     return found.st_mode, found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _found(folder: Path) -> dict[str, _Facts]:
-    """What a stage holds."""
+    """Return the facts of an existing stage."""
     paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: _facts(path.lstat(), path) for name, path in names.items() if name not in (CONTEXT, HASHES)}

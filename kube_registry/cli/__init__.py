@@ -1,1 +1,1 @@
-"""The command line `registryctl`: a file for each verb, and the text that a person sees."""
+"""The command line `registryctl`: a file for each command, and everything that it prints."""

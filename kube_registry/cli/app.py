@@ -1,17 +1,17 @@
-"""`registryctl VERB`: what a person does with a registry beside `pulumi up`."""
+"""`registryctl COMMAND`: everything to do with a registry apart from `pulumi up`."""
 
 import signal
 import sys
 
 
 def main(name: str = "registryctl") -> None:
-    """Run the command line; what goes wrong is one sentence, and Ctrl-C has no traceback.
+    """Run the command line. An error is printed as one sentence; Ctrl-C prints no traceback.
 
     Args:
-        name: what its help calls it.
+        name: name of the program in its help.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # These take a second, in which a Ctrl-C may come.
+    # These imports take a second, in which Ctrl-C may be pressed.
     from kube_registry.cli.verbs import app  # noqa: PLC0415
     from kube_registry.errors import KubeRegistryError  # noqa: PLC0415
     from kube_registry.text import shown  # noqa: PLC0415

@@ -1,9 +1,9 @@
-"""`registryctl doctor`: one page on whether all is well with a stack, and what to do where it is not."""
+"""`registryctl doctor`: one page about the health of a stack, and how to fix what is wrong."""
 
 import os
 import shlex
 
-from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
 from kube_registry.cli.stack_registry import deployed_images, find_registry
 from kube_registry.cli.stacks import pulumi_version
 from kube_registry.housekeeping.checks import judge_version
@@ -13,14 +13,14 @@ from kube_registry.housekeeping.node_checks import Finding
 _STATES = {True: "ok", False: "fix", None: "?"}
 
 
-@judged
+@exit_by_result
 async def doctor(stack: StackName = None, registry: RegistryName = None) -> bool:
-    """Look at everything, change nothing; exit status 1 if something is to be mended."""
+    """Check a stack, its cluster and its nodes; exit status 1 if something needs fixing."""
     found = await find_registry(stack, registry)
     references = await deployed_images(found)
     findings = [judge_version("pulumi", "Pulumi", await pulumi_version())]
     if references is None:
-        words = f"it has no image in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.stack)}`"
+        words = f"has no images in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.stack)}`"
         findings.append(Finding(f"stack {found.stack}", well=False, words=words))
     findings += await run_all_checks(found.settings, references or {}, os.environ, found.push_command)
     page = table()

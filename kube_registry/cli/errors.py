@@ -1,17 +1,17 @@
-"""What can go wrong with the stack that a verb is about."""
+"""What can go wrong with the stack that a command works on."""
 
 from kube_registry.errors import KubeRegistryError
 
 
 class StackError(
     KubeRegistryError,
-    sentence="the settings of {stack} in {folder} are not known: {reason}",
+    sentence="the settings of {stack} in {folder} cannot be read: {reason}",
     fix="{fix}",
     example={
         "stack": "stack prod",
         "folder": "/home/me/kube-registry",
         "reason": "no stack named 'prod' found",
-        "fix": "`pulumi stack ls` lists the stacks, `pulumi stack init prod` makes this one",
+        "fix": "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init prod`",
     },
 ):
     """Pulumi does not return the settings of a stack, or the stack has no such registry."""

@@ -1,4 +1,4 @@
-"""How a stack of a fleet is: before it is left alone, and after its update."""
+"""The health of a stack of a fleet: before it is skipped, and after its update."""
 
 from collections.abc import Mapping
 
@@ -12,27 +12,27 @@ from kube_registry.text import first_line
 
 
 async def settled(member: Member, images: Mapping[str, str]) -> Health:
-    """Look whether a stack can be left alone; one with nodes that are to be asked for a proof cannot.
+    """Check whether a stack can be skipped; it cannot while nodes have to prove that they can pull.
 
     Args:
         member: the stack.
-        images: name -> pull reference, as its outputs have them.
+        images: name -> pull reference, from its outputs.
     """
     found = await examine(member.settings, images)
     wrong = found.sentences
     if found.proofs.to_ask and not wrong:
-        wrong = [f"no answer yet of {', '.join(found.proofs.to_ask)}"]
+        wrong = [f"no proof yet that {', '.join(found.proofs.to_ask)} can pull"]
     return Health("; ".join(wrong) or None, tuple(found.remarks))
 
 
 async def well(member: Member, images: Mapping[str, str]) -> Health:
-    """Look whether all is well after an update, and ask the nodes for a proof that it has not asked.
+    """Check a stack after its update, and let the nodes prove that they can pull if they have not yet.
 
-    Only an update that pushes asks nodes by itself.
+    Only an update that pushes includes that proof.
 
     Args:
         member: the stack.
-        images: name -> pull reference, as its outputs have them.
+        images: name -> pull reference, from its outputs.
     """
     found = await examine(member.settings, images)
     wrong = found.sentences
@@ -43,5 +43,5 @@ async def well(member: Member, images: Mapping[str, str]) -> Health:
         except KubeRegistryError as error:
             return Health(first_line(str(error)))
         found = await examine(member.settings, images)
-        wrong = found.faults  # a node without a proof by now has joined meanwhile
+        wrong = found.faults  # a node that has no proof now has joined in the meantime
     return Health("; ".join(wrong) or None, tuple(found.remarks))

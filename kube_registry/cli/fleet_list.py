@@ -1,4 +1,4 @@
-"""`registryctl fleet init`, `list` and `status`: which stacks there are, and how they are."""
+"""`registryctl fleet init`, `list` and `status`: the stacks of a fleet, and their health."""
 
 import json
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 import yaml
 
-from kube_registry.cli.session import UNBROKEN, console, judged, table
-from kube_registry.cli.stacks import PULUMI_SECONDS, asked
+from kube_registry.cli.session import UNBROKEN, console, exit_by_result, table
+from kube_registry.cli.stacks import PULUMI_SECONDS, pulumi_program
 from kube_registry.concurrency import map_limited
 from kube_registry.engine.program import Program
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
-from kube_registry.fleet.fleet_file import FILE, Fleet, Member, chosen, project_name, prove_own_program, read_fleet
+from kube_registry.fleet.fleet_file import FILE, Fleet, Member, project_name, prove_own_program, read_fleet, select
 from kube_registry.housekeeping.health import examine
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
@@ -23,63 +23,65 @@ from kube_registry.names import REGISTRYCTL
 from kube_registry.review.stack_preview import read_secrets
 
 AT_ONCE = 8
-"""How many stacks are looked at at once."""
+"""How many stacks are checked at once."""
 
-Stacks = Annotated[str | None, typer.Option(help="Glob of the names of the stacks that are meant.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="Label that they have, as key=value; repeatable.")]
+Stacks = Annotated[str | None, typer.Option(help="Only stacks whose name matches this glob.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="Only stacks with this label, as key=value; repeatable.")
+]
 
 WELL = "well"
 
 
-def meant(stacks: str | None, label: Sequence[str] | None) -> Fleet:
-    """The part of the fleet of the program in this folder that options ask for.
+def selected_fleet(stacks: str | None, label: Sequence[str] | None) -> Fleet:
+    """Return the part of the fleet in this folder that the options select.
 
     Args:
         stacks: value of --stacks.
         label: values of --label.
 
     Raises:
-        FleetError: there is no fleet, or no such stack in it.
+        FleetError: there is no fleet, or no stack of it matches.
     """
     pairs = [each.partition("=") for each in label or ()]
     if stacks == "" or not all(key and is_there for key, is_there, _ in pairs):
         raise typer.BadParameter("--stacks takes a glob, --label takes key=value.")
-    return chosen(with_notes(read_fleet(Path.cwd())), stacks, {key: value for key, _, value in pairs})
+    return select(with_notes(read_fleet(Path.cwd())), stacks, {key: value for key, _, value in pairs})
 
 
 def with_notes(fleet: Fleet) -> Fleet:
-    """The fleet, once its notes are printed."""
+    """Print the notes of a fleet, then return the fleet."""
     for note in fleet.notes:
         typer.echo(note, err=True)
     return fleet
 
 
 def init() -> None:
-    """Write a fleet.yaml with a stack for each kube context of this machine."""
+    """Write a fleet.yaml with one stack for each kube context of the kubeconfig."""
     file = Path.cwd() / FILE
     if file.exists():
-        raise FleetError(str(file), "", "the file exists already", "edit it, or move it away")
+        raise FleetError(str(file), "", "the file already exists", "edit it, or move it away")
     prove_own_program(Path.cwd())
     kubeconfig = named(None)
     try:
         names = list(read(None).entries["contexts"])
     except (*LOWER, yaml.YAMLError, ValueError) as error:
-        fix = "correct the file until `kubectl config get-contexts` lists them"
-        raise FleetError(kubeconfig, "its kube contexts", in_words(error), fix) from error
+        fix = "correct the file, then check it with `kubectl config get-contexts`"
+        raise FleetError(kubeconfig, "contexts", in_words(error), fix) from error
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
-    typer.echo(f"{FILE} lists {len(names)} stacks; `{REGISTRYCTL} fleet list` shows them")
+    typer.echo(f"wrote {FILE} with {len(names)} stacks; `{REGISTRYCTL} fleet list` shows them")
 
 
 def list_stacks(
     *,
     stacks: Stacks = None,
     label: Labels = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, as a CI matrix takes it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for a CI matrix.")] = False,
 ) -> None:
-    """Print the stacks of fleet.yaml, in the order in which they are rolled out."""
-    members = meant(stacks, label).members
+    """List the stacks of fleet.yaml, in the order of the rollout."""
+    members = selected_fleet(stacks, label).members
     if as_json:
         plain = [
             {
@@ -100,10 +102,10 @@ def list_stacks(
     console(width=UNBROKEN).print(listed)
 
 
-@judged
+@exit_by_result
 async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
-    """Look whether all is well with every stack: cluster, registry, images, nodes; exit status 1 if it is not."""
-    fleet = meant(stacks, label)
+    """Check cluster, registry, images and nodes of every stack; exit status 1 if anything is wrong."""
+    fleet = selected_fleet(stacks, label)
     program = Program(Path.cwd())
     await program.prove_version()
     found = await map_limited(lambda member: _look(program, member), fleet.members, at_once=AT_ONCE)
@@ -118,15 +120,14 @@ async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
 
 
 async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]:
-    """What is wrong with a stack, and what is no fault; one sentence each."""
+    """Return what is wrong with a stack, and its remarks, one sentence each."""
     try:
-        with asked(f"stack {member.name}") as asking:
-            references = await asking.images(member.name)
+        with pulumi_program(f"stack {member.name}") as queried:
+            references = await queried.images(member.name)
         known = await read_secrets(program, member, seconds=PULUMI_SECONDS)
     except KubeRegistryError as error:
         return [str(error)], []
     if references is None:
-        line = f"`{REGISTRYCTL} fleet up --stacks {member.name}`"
-        return [f"it has no image in its outputs yet. Fix: {line}"], []
+        return [f"has no images in its outputs yet. Fix: `{REGISTRYCTL} fleet up --stacks {member.name}`"], []
     seen = await examine(known.settings, references)
     return seen.sentences, seen.remarks

@@ -1,4 +1,4 @@
-"""What a person or a machine sees of a run while it goes on."""
+"""The progress of a run, shown to a person or to a program."""
 
 import json
 import time
@@ -14,11 +14,11 @@ from rich.text import Text
 
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.outcome import Event, Result
-from kube_registry.fleet.progress import Tell
+from kube_registry.fleet.progress import OnEvent
 from kube_registry.spec.phases import Phase
 
 REFRESHES = 4
-"""How often a second the table is drawn anew."""
+"""How often per second the table is redrawn."""
 
 _COLOURS = {
     Result.SUCCEEDED: "green",
@@ -31,53 +31,53 @@ _COLOURS = {
 
 
 @contextmanager
-def shown(members: Sequence[Member], console: Console, *, as_json: bool) -> Iterator[Tell]:
-    """Show a run while it goes on.
+def shown(members: Sequence[Member], console: Console, *, as_json: bool) -> Iterator[OnEvent]:
+    """Show the progress of a run while the block runs.
 
     Args:
         members: the stacks.
-        console: where a person sees it: a table that is kept true on a terminal, lines elsewhere.
-        as_json: whether a machine reads it instead: each event as a JSON object, on a line of standard output.
+        console: where a person reads it: a live table on a terminal, lines elsewhere.
+        as_json: whether to print it for a program instead: each event as a JSON object, on a line of standard output.
     """
     if as_json:
         yield lambda event: typer.echo(json.dumps(asdict(event)))
     elif console.is_terminal:
         rows = Rows(members)
         with Live(console=console, get_renderable=rows.table, refresh_per_second=REFRESHES, transient=True):
-            yield rows.tell
+            yield rows.update
     else:
         yield _lines(console)
 
 
-def _lines(console: Console) -> Tell:
-    """Print a line for every phase of a stack and for its end; what comes in between is for those who watch."""
+def _lines(console: Console) -> OnEvent:
+    """Return a function that prints a line for each phase of a stack and for its end; only a live table shows more."""
     phases: dict[str, str] = {}
 
-    def tell(event: Event) -> None:
+    def print_phase(event: Event) -> None:
         if event.result or phases.get(event.stack, Phase.WAITING) != event.phase:
             phases[event.stack] = event.phase
             console.print(f"{event.at:7.1f} s  {event.stack}  {event.phase}: {event.text}")
 
-    return tell
+    return print_phase
 
 
 class Rows:
-    """The table: what every stack is at, for how long, and what it has to say."""
+    """The live table: the phase of each stack, how long it has been running, and its latest line."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
         self._last: dict[str, tuple[Event, float]] = {}
         self._begun: dict[str, float] = {}
 
-    def tell(self, event: Event) -> None:
-        """Take note of an event."""
+    def update(self, event: Event) -> None:
+        """Record an event."""
         now = time.monotonic()
         self._last[event.stack] = event, now
         if event.phase != Phase.WAITING:
             self._begun.setdefault(event.stack, now)
 
     def table(self) -> Table:
-        """Return the table as it is now."""
+        """Return the current table."""
         columns = [Column(name, no_wrap=True) for name in ("stack", "phase", "elapsed")]
         text = Column("", ratio=1, no_wrap=True, overflow="ellipsis")
         table = Table(*columns, text, box=None, pad_edge=False, expand=True)

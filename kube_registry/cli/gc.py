@@ -1,4 +1,4 @@
-"""`registryctl gc`: free the room of images that nobody uses, shown first, while pulls go on."""
+"""`registryctl gc`: show the images that nothing uses, then remove them and free their space, while pulls continue."""
 
 import re
 from collections.abc import Iterator
@@ -27,35 +27,35 @@ from kube_registry.kube.client import open_client
 from kube_registry.names import REGISTRYCTL
 
 NEWEST = 3
-"""How many tagged images of a repository stay, whoever uses them: what somebody may want to go back to."""
+"""How many tagged images of each repository are kept even if unused: a person may want to go back to one of them."""
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def gc(
     stack: StackName = None,
-    keep: Annotated[  # at least one: an update has pushed it, perhaps, and is about to put it out
-        int, typer.Option(help="How many of the newest tagged images of a repository stay all the same.", min=1)
+    keep: Annotated[  # at least one: an update may have pushed it and not yet written it to the stack's outputs
+        int, typer.Option(help="Newest tagged images to keep per repository, even if unused.", min=1)
     ] = NEWEST,
     *,
-    older_than: Annotated[str, typer.Option(help="Only what was pushed longer ago, as 90m, 12h, 7d or 2w.")] = "0m",
+    older_than: Annotated[str, typer.Option(help="Only images pushed longer ago: 90m, 12h, 7d or 2w.")] = "0m",
     protect: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Images that stay: app, app:v1, team/*; repeatable.")
+        list[str] | None, typer.Option(metavar="PATTERN", help="Images to keep: app, app:v1, team/*; repeatable.")
     ] = None,
     helm: Annotated[
-        bool, typer.Option("--helm", help="Read Helm's releases too, which are Secrets, in all namespaces.")
+        bool, typer.Option("--helm", help="Also read Helm releases, which are Secrets, in all namespaces.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     registry: RegistryName = None,
 ) -> None:
-    """Remove images that nobody uses, and free their room on the volume."""
+    """Remove unused images, and free their space on the volume."""
     given = [protections(each, "--protect") for each in protect or ()]
     if not all(given):
-        raise typer.BadParameter("--protect takes a pattern.")
-    asked = _Asked(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
-    out, seen = console(width=UNBROKEN), run(_look(stack, registry, asked))
-    if seen is None:  # told to end
+        raise typer.BadParameter("--protect must not be empty.")
+    wishes = _Wishes(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
+    out, seen = console(width=UNBROKEN), run(_look(stack, registry, wishes))
+    if seen is None:  # interrupted
         raise typer.Exit(1)
     for line in _going(seen):
         out.print(line)
@@ -65,17 +65,17 @@ def gc(
     if yes and silent:
         raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
-        typer.confirm(f"Remove them from the registry of {seen.of.stack}?", abort=True, err=True)
-    told = run(_collect(out, seen, asked))
+        typer.confirm(f"Remove them from the registry of {seen.target.stack}?", abort=True, err=True)
+    result = run(_collect(out, seen, wishes))
     again = f"{REGISTRYCTL} gc{seen.where.stack_option}"
-    out.print(told or f"broken off; nothing that is used was touched. Fix: `{again}` finishes it")
-    if told is None:
+    out.print(result or f"interrupted; no image in use was removed. Fix: finish it with `{again}`")
+    if result is None:
         raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a person wants to stay."""
+class _Wishes:
+    """What the user wants to keep."""
 
     rule: Keep
     protect: tuple[Protection, ...]
@@ -84,67 +84,67 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A registry as it was before anybody was asked."""
+    """A registry as it was before the confirmation."""
 
     where: Where
-    of: StackRegistry
+    target: StackRegistry
     outputs: list[Use]
     inventory: Inventory
     plan: Plan
 
 
 def duration(text: str) -> timedelta:
-    """A time as people write it.
+    """Parse a duration.
 
     Args:
         text: a number and m, h, d or w.
 
     Raises:
-        typer.BadParameter: it is something else.
+        typer.BadParameter: the text is something else.
     """
     found = re.fullmatch(r"(?P<number>\d{1,6})(?P<unit>[mhdw])", text)
     if not found:
-        raise typer.BadParameter(f"{text!r} is no time; write it as 90m, 12h, 7d or 2w.")
+        raise typer.BadParameter(f"{text!r} is not a duration. Write it as 90m, 12h, 7d or 2w.")
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
 
 
 def _going(seen: _Seen) -> Iterator[str | Table]:
-    """What a person sees before they are asked: what is not known, what would go, and how much that frees."""
+    """Yield what to show before the confirmation: what is unknown, what would be removed, how much that frees."""
     yield from remarks(seen.inventory)
     going, images = seen.plan.doomed, seen.inventory.images
     if not seen.plan.frees:
-        yield f"nothing goes: all {len(images)} images are in use or kept"
+        yield f"nothing to remove: all {len(images)} images are in use or kept"
         return
     if going:
         yield image_table(going, unique_bytes(images))
     freed = decimal(sum(seen.plan.freed.values()))
-    yield f"{len(going)} images go and {freed}; {len(images) - len(going)} images stay"
+    yield f"{len(going)} images to remove, {freed} to free, {len(images) - len(going)} images to keep"
 
 
-async def _look(stack: str | None, registry: str | None, asked: _Asked) -> _Seen:
-    of = await find_registry(stack, registry)
-    outputs = await stack_uses(of)
-    owned = await deployed_namespaces(of)
-    async with open_client(of.settings) as kube:
+async def _look(stack: str | None, registry: str | None, wishes: _Wishes) -> _Seen:
+    target = await find_registry(stack, registry)
+    outputs = await stack_uses(target)
+    owned = await deployed_namespaces(target)
+    async with open_client(target.settings) as kube:
         if kube.where.namespace not in owned:
-            raise OtherStackError(where=kube.where, asked=of.stack)
-        found = await take_inventory(kube, outputs, protect=asked.protect, helm=asked.helm)
-        return _Seen(kube.where, of, outputs, found, plan_gc(kube.where, found, asked.rule))
+            raise OtherStackError(where=kube.where, asked=target.stack)
+        found = await take_inventory(kube, outputs, protect=wishes.protect, helm=wishes.helm)
+        return _Seen(kube.where, target, outputs, found, plan_gc(kube.where, found, wishes.rule))
 
 
-async def _collect(out: Console, seen: _Seen, asked: _Asked) -> str:
-    async with open_client(seen.of.settings) as kube:
+async def _collect(out: Console, seen: _Seen, wishes: _Wishes) -> str:
+    async with open_client(seen.target.settings) as kube:
         done = await collect(
             kube,
             seen.outputs,
-            asked.rule,
+            wishes.rule,
             seen.plan,
             out.print,
-            protect=asked.protect,
-            helm=asked.helm,
+            protect=wishes.protect,
+            helm=wishes.helm,
             unlisted=seen.inventory.unlisted,
         )
         return (
-            f"{len(done.images)} images are gone, {decimal(done.freed)} were freed on the volume, "
-            f"{decimal(done.free)} are free in {kube.where}"
+            f"removed {len(done.images)} images and freed {decimal(done.freed)}; "
+            f"{decimal(done.free)} are free on the volume in {kube.where}"
         )

@@ -1,4 +1,4 @@
-"""`registryctl images`: what lies in a registry, how much room it takes, and who uses it."""
+"""`registryctl images`: the images of a registry, their sizes, and what uses them."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ import typer
 from rich.filesize import decimal
 from rich.table import Column, Table
 
-from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
 from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
 from kube_registry.housekeeping.inventory import Image, Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
@@ -18,26 +18,26 @@ from kube_registry.kube.client import open_client
 from kube_registry.text import first_of
 
 LISTED = 2
-"""How many workloads or nodes a row names; --json names all."""
+"""How many workloads or nodes a row lists; --json lists all."""
 
 GRANT = "kubectl apply --filename docs/rbac/uses.yaml"
-"""What lets a housekeeper see what other objects than workloads name."""
+"""Grants the rights to list objects other than workloads, which may name images, too."""
 
 DIGEST_LETTERS = 19
-"""Of a digest, as other tools shorten it."""
+"""Characters of a digest in the table; other tools shorten it to as many."""
 
 
-@judged  # no script may take a list that was broken off for an empty registry
+@exit_by_result  # or a script would take an interrupted list for an empty registry
 async def images(
     stack: StackName = None,
     registry: RegistryName = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> bool:
-    """List the images of a registry: bytes, age, and the workloads and nodes that use them."""
-    out, of = console(width=UNBROKEN), await find_registry(stack, registry)
-    outputs = await stack_uses(of)
-    async with open_client(of.settings) as kube:
+    """List the images of a registry: size, age, and the workloads and nodes that use them."""
+    out, target = console(width=UNBROKEN), await find_registry(stack, registry)
+    outputs = await stack_uses(target)
+    async with open_client(target.settings) as kube:
         seen = await take_inventory(kube, outputs)
     if as_json:
         typer.echo(json.dumps(as_object(seen), indent=2))
@@ -49,17 +49,17 @@ async def images(
     return True
 
 
-async def stack_uses(of: StackRegistry) -> list[Use]:
-    """What the outputs of a registry's stack use, whether or not a workload does."""
-    return output_uses(of.stack, await deployed_images(of) or {})
+async def stack_uses(target: StackRegistry) -> list[Use]:
+    """Return the images in the outputs of a registry's stack as uses, whether or not a workload runs them."""
+    return output_uses(target.stack, await deployed_images(target) or {})
 
 
 def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
-    """A row for each image.
+    """Return a table with a row for each image.
 
     Args:
         images: in the order of the rows.
-        unique: as `unique_bytes` of all images of the registry has it.
+        unique: `unique_bytes` of all images of the registry.
     """
     numbers = (Column(title, justify="right") for title in ("bytes", "unique"))
     shown = table("image", "digest", "platform", *numbers, "pushed", "in use by", "nodes")
@@ -78,25 +78,26 @@ def image_table(images: Iterable[Image], unique: Mapping[str, int]) -> Table:
 
 
 def remarks(seen: Inventory) -> Iterator[str]:
-    """The patterns that protect nothing, the kinds of objects whose uses are not known, and what to do about it."""
+    """Yield the patterns that protect nothing, the kinds of objects that were not checked, and the fix."""
     yield from (f"{each.title} matches no image" for each in seen.idle)
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for each in seen.unlisted:
         reasons[each.reason].append(each.resource)
     for reason, resources in sorted(reasons.items()):
-        yield f"not looked at ({reason}), so what only these name counts as unused: {', '.join(sorted(resources))}"
+        listed = ", ".join(sorted(resources))
+        yield f"not checked ({reason}), so an image that only these objects name counts as unused: {listed}"
     if FORBIDDEN in reasons:
-        yield f"Fix: `{GRANT}`, with your custom resources in it, or protect images by `--protect PATTERN`"
+        yield f"Fix: `{GRANT}` with your custom resources added to it, or keep images with `--protect PATTERN`"
 
 
 def totals(seen: Inventory) -> str:
-    """How much there is, and how much room for more."""
+    """Return how many images there are, their size, and the free space."""
     stored = sum(seen.storage.blobs.values())
     return f"{len(seen.images)} images, {decimal(stored)} stored, {decimal(seen.storage.room.free)} free on the volume"
 
 
 def as_object(seen: Inventory) -> dict[str, object]:
-    """Everything that was seen, for programs; sizes are bytes."""
+    """Return the inventory as a JSON object for programs; sizes are in bytes."""
     unique = unique_bytes(seen.images)
     return {
         "images": [

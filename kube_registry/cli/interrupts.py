@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the end of the terminal as the usual ways to end a verb that goes on until it is told."""
+"""Ctrl-C, SIGTERM and a closed terminal as the usual ways to end a command that runs until then."""
 
 import asyncio
 import signal
@@ -10,32 +10,32 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @asynccontextmanager
 async def until_interrupted() -> AsyncIterator[None]:
-    """A block that the first Ctrl-C, SIGTERM or SIGHUP leaves at once, closing what was opened in it.
+    """Run a block that the first Ctrl-C, SIGTERM or SIGHUP leaves at once, closing what was opened in it.
 
-    Later ones are not heard, so that nothing is left half closed: all that closes has a bound of its own. After a block
-    that ended by itself they have their meaning of before, for a question that follows. A SIGHUP that is ignored from
-    the start stays so: that is what nohup is for.
+    Later signals are ignored, so that nothing is left half closed; closing has its own time limits. After a block that
+    ended by itself, the previous signal handlers are restored, for a prompt that may follow. A SIGHUP that was ignored
+    from the start stays ignored: that is how nohup works.
     """
-    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), False
+    loop, task, interrupted = asyncio.get_running_loop(), asyncio.current_task(), False
     assert task is not None  # noqa: S101 - a coroutine runs in a task
 
-    def tell() -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def interrupt() -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
             task.cancel()
 
-    heard = [each for each in _ENDS if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.getsignal(each) for each in heard}
-    for each in heard:
-        loop.add_signal_handler(each, tell)  # which wakes the loop; signal.signal() may leave it asleep
+    handled = [each for each in _ENDS if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.getsignal(each) for each in handled}
+    for each in handled:
+        loop.add_signal_handler(each, interrupt)  # wakes the loop, which signal.signal() may not
     try:
         yield
     except asyncio.CancelledError:
-        if not told:
+        if not interrupted:
             raise
         task.uncancel()
     finally:
         for each, handler in before.items():
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_IGN if told else handler)
+            signal.signal(each, signal.SIG_IGN if interrupted else handler)

@@ -1,4 +1,4 @@
-"""The names that verbs had before, for one release: each prints its new name, and does what that does."""
+"""The old names of commands, for one release: each prints its new name, then runs the new command."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from kube_registry.cli.doctor import doctor
-from kube_registry.cli.fleet_list import Labels, Stacks, meant
+from kube_registry.cli.fleet_list import Labels, Stacks, selected_fleet
 from kube_registry.cli.review import DEADLINE_SECONDS, PARALLEL, review
 
 Verb = Callable[..., None]
 
 
 def _renamed(verb: Verb, old: str, new: str) -> Verb:
-    """Return a verb for its old name, which prints the new one first."""
+    """Return a command for its old name, which prints the new name first."""
 
     @wraps(verb)
     def under_its_old_name(*args: object, **options: object) -> None:
@@ -32,10 +32,10 @@ def _review_of_part(
     deadline: Annotated[float, typer.Option(min=1)] = DEADLINE_SECONDS,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Do what `registryctl review` does, by the options of its old name."""
+    """Run `registryctl review` with the options of `registryctl fleet preview`."""
     if json:
-        raise typer.BadParameter("`registryctl review` has no --json; it has --markdown.")
-    review(stack=[each.name for each in meant(stacks, label).members], parallel=parallel, deadline=deadline)
+        raise typer.BadParameter("`registryctl review` has no --json. Use --markdown.")
+    review(stack=[each.name for each in selected_fleet(stacks, label).members], parallel=parallel, deadline=deadline)
 
 
 status = _renamed(doctor, "status", "doctor")

@@ -1,10 +1,10 @@
-"""`registryctl preflight`: every node asked by hand, whatever it has proven before."""
+"""`registryctl preflight`: every node proves again that it can pull."""
 
 import asyncio
 
 from rich.table import Table
 
-from kube_registry.cli.session import RegistryName, StackName, console, judged, table
+from kube_registry.cli.session import RegistryName, StackName, console, exit_by_result, table
 from kube_registry.cli.stack_registry import find_registry
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
@@ -15,9 +15,9 @@ from kube_registry.preflight.probe_pod import PULLED
 from kube_registry.registry.door import open_write_door
 
 
-@judged
+@exit_by_result
 async def preflight(stack: StackName = None, registry: RegistryName = None) -> bool:
-    """Have every node prove that it can pull; exit status 1 if one cannot."""
+    """Check that every node can pull from the registry; exit status 1 if one cannot."""
     out, settings = console(), (await find_registry(stack, registry)).settings
     async with open_write_door(settings, "registryctl preflight", out.print) as (kube, tunnel):
         verdicts = await examine_nodes(kube, settings, tunnel.address, afresh=True)

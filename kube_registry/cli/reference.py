@@ -1,4 +1,4 @@
-"""`registryctl reference`: what the files on disk would be deployed as."""
+"""`registryctl reference`: the references under which the files on disk would be deployed."""
 
 import asyncio
 from pathlib import Path
@@ -12,17 +12,17 @@ from kube_registry.cli.stack_registry import find_registry, image_builds
 
 
 def reference(
-    name: Annotated[str | None, typer.Argument(help="Name of an image in the settings; all if not set.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Image in the settings; all images if not set.")] = None,
     stack: StackName = None,
     registry: RegistryName = None,
 ) -> None:
-    """Print the tagged reference that the current files would get; asks no Docker and no cluster."""
+    """Print the tagged reference of the current files; needs neither Docker nor a cluster."""
     if name == "":
-        raise typer.BadParameter("NAME takes a name.")
+        raise typer.BadParameter("NAME must not be empty.")
     found = asyncio.run(find_registry(stack, registry))
     builds = image_builds(found)
     if name and name not in builds:
-        raise typer.BadParameter(f"there is no image {name}, the settings have {', '.join(builds)}.")
+        raise typer.BadParameter(f"there is no image {name}; the settings have {', '.join(builds)}.")
     for each in [name] if name else builds:
         build = read_build(*builds[each], Path.cwd())
         typer.echo(found.settings.endpoints.tagged_reference(build.image, build.tag))

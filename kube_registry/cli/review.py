@@ -1,4 +1,4 @@
-"""`registryctl review`: what `pulumi up` would do to each stack, for the person who reviews it."""
+"""`registryctl review`: what `pulumi up` would change in each stack, for the reviewer of a change."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kube_registry.cli.fleet_list import with_notes
-from kube_registry.cli.session import console, judged
+from kube_registry.cli.session import console, exit_by_result
 from kube_registry.cli.stacks import find_stack
 from kube_registry.engine.program import Program
 from kube_registry.fleet.fleet_file import FILE, Member, read_fleet
@@ -18,7 +18,7 @@ from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.rules import NODE_PORTS
 
 PARALLEL = 4
-"""How many stacks are asked at once: each has a Python program and two plugins."""
+"""How many stacks are previewed at once: each runs a Python program and two plugins."""
 
 DEADLINE_SECONDS = 300.0
 """How long the preview of one stack may take."""
@@ -26,34 +26,34 @@ DEADLINE_SECONDS = 300.0
 USUAL_NODE_PORTS = f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
 
 
-@judged
+@exit_by_result
 async def review(
     *,
     stack: Annotated[
-        list[str] | None, typer.Option(help="Stack to review; repeatable. All of fleet.yaml if not set.")
+        list[str] | None, typer.Option(help="Stack to review; all stacks of fleet.yaml if not set; repeatable.")
     ] = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it for a comment on a pull request.")] = False,
-    base: Annotated[str, typer.Option(help="What changed files are compared with.")] = "origin/HEAD",
-    node_ports: Annotated[str, typer.Option(help="Node ports that the clusters have.")] = USUAL_NODE_PORTS,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request comment.")] = False,
+    base: Annotated[str, typer.Option(help="Branch that changed files are compared with.")] = "origin/HEAD",
+    node_ports: Annotated[str, typer.Option(help="Node port range of the clusters.")] = USUAL_NODE_PORTS,
     allow_registry: Annotated[
         list[str] | None,
-        typer.Option(help="Other registry or repository whose images are allowed by digest, such as quay.io/team."),
+        typer.Option(help="Registry or repository whose images are also allowed, by digest: quay.io/team; repeatable."),
     ] = None,
-    parallel: Annotated[int, typer.Option(help="How many stacks are asked at once.", min=1)] = PARALLEL,
-    deadline: Annotated[float, typer.Option(help="Seconds that one stack may take.", min=1)] = DEADLINE_SECONDS,
+    parallel: Annotated[int, typer.Option(help="Stacks to preview at once.", min=1)] = PARALLEL,
+    deadline: Annotated[float, typer.Option(help="Seconds for the preview of one stack.", min=1)] = DEADLINE_SECONDS,
 ) -> bool:
-    """Show what an update would change, and what speaks against it; exit status 1 if anything does."""
+    """Show what an update would change; exit status 1 if a policy is violated or a stack cannot be previewed."""
     if "" in (*(stack or ()), base):
-        raise typer.BadParameter("--stack and --base take a name.")
+        raise typer.BadParameter("--stack and --base must not be empty.")
     program, ports, registries = Program(Path.cwd()), _range(node_ports), _registries(allow_registry or ())
-    members, of_fleet = await _members(program.folder, stack)
+    members, from_fleet = await _members(program.folder, stack)
     await program.prove_version()
     options = ReviewOptions(
         program,
         base=base,
         node_ports=ports,
         registries=registries,
-        configure=of_fleet,
+        configure=from_fleet,
         seconds=deadline,
         parallel=parallel,
     )
@@ -66,7 +66,7 @@ async def review(
 
 
 async def _members(folder: Path, stacks: list[str] | None) -> tuple[list[Member], bool]:
-    """The stacks that are meant, and whether their config is the fleet's."""
+    """Return the stacks to review, and whether their config comes from fleet.yaml."""
     if (folder / FILE).exists():
         fleet = with_notes(read_fleet(folder))
         members = [member for member in fleet.members if not stacks or member.name in stacks]

@@ -1,4 +1,4 @@
-"""What the verbs share: the option that names a stack, the console, and work that Ctrl-C ends."""
+"""What the commands share: the option --stack, the console, and work that Ctrl-C ends."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,32 +12,32 @@ from rich.table import Column, Table
 from kube_registry.cli.interrupts import until_interrupted
 
 UNBROKEN = 1000
-"""Columns of a table whose references and digests stay in one piece, to be copied."""
+"""Columns of a table whose references and digests are not wrapped, so that they can be copied."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def _a_name(given: str | None) -> str | None:
-    """Refuse an empty name: an unset variable of a script must not lead to another stack."""
+    """Reject an empty name: an unset variable in a script must not select another stack."""
     if given == "":
-        raise typer.BadParameter("it takes a name.")
+        raise typer.BadParameter("it must not be empty.")
     return given
 
 
 StackName = Annotated[
-    str | None, typer.Option(help="Stack of the registry; the selected one if not set.", callback=_a_name)
+    str | None, typer.Option(help="Stack of the registry; the selected stack if not set.", callback=_a_name)
 ]
 
 
 RegistryName = Annotated[
     str | None,
-    typer.Option("--registry", help="ClusterRegistry that is meant, where the program has several.", callback=_a_name),
+    typer.Option("--registry", help="ClusterRegistry of the stack; required if it has several.", callback=_a_name),
 ]
 
 
 def console(*, width: int | None = None, stderr: bool = False) -> Console:
-    """Return a console that prints what it is given as it is.
+    """Return a console that prints text unchanged.
 
     Args:
         width: columns of its tables; those of the terminal if None.
@@ -47,25 +47,25 @@ def console(*, width: int | None = None, stderr: bool = False) -> Console:
 
 
 def table(*titles: str | Column) -> Table:
-    """Return a table without lines; without a head if there are no titles."""
+    """Return a table without lines, and without a header if there are no titles."""
     return Table(*titles, box=None, pad_edge=False, show_header=bool(titles))
 
 
 def run(work: Coroutine[None, None, _T]) -> _T | None:
-    """Do some work, and return what it gives; None if Ctrl-C or SIGTERM has ended it."""
+    """Do some work and return its result; None if Ctrl-C or SIGTERM interrupted it."""
 
     async def until_it_ends() -> _T | None:
-        async with until_interrupted():  # which a Ctrl-C leaves for what follows: nothing
+        async with until_interrupted():  # after Ctrl-C this block is left without a result
             return await work
 
     return asyncio.run(until_it_ends())
 
 
-def judged(work: Callable[_P, Coroutine[None, None, bool]]) -> Callable[_P, None]:
-    """Return a verb that does some work, and exits with status 0 if that gives True, else 1, also where it was ended.
+def exit_by_result(work: Callable[_P, Coroutine[None, None, bool]]) -> Callable[_P, None]:
+    """Return a command that does some work, then exits: with status 0 if it returns True, else or if interrupted 1.
 
     Args:
-        work: its arguments are the verb's options.
+        work: a coroutine function whose arguments are the command's options.
     """
 
     @wraps(work)

@@ -1,7 +1,7 @@
-"""The registry of a stack that a verb is about, whichever Pulumi program has made it.
+"""The registry of a stack that a command works on, deployed by any Pulumi program.
 
-Settings and images are those of the stack's config in this repository's program, and those in the stack's state in any
-other: there they are arguments of a ClusterRegistry, which the config does not have.
+For this repository's program, settings and images come from the stack's config. For any other program they come from
+the stack's state, because there they are arguments of a ClusterRegistry, which are not in the config.
 """
 
 import shlex
@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import asked, find_stack, from_outside
+from kube_registry.cli.stacks import find_stack, for_command_line, pulumi_program
 from kube_registry.cli.state import DeployedRegistry, registries
 from kube_registry.fleet.fleet_file import has_settings_in_config, project_name
 from kube_registry.names import REGISTRY, image_urn, short_name
@@ -27,9 +27,9 @@ class StackRegistry:
 
     Args:
         project: name of the Pulumi project.
-        stack: name of the stack, as Pulumi takes it.
-        settings: of the registry.
-        deployed: what the stack's state has of it; None where the settings are the stack's config.
+        stack: name of the stack for Pulumi.
+        settings: settings of the registry.
+        deployed: the registry in the stack's state; None if the settings come from the stack's config.
     """
 
     project: str
@@ -38,7 +38,7 @@ class StackRegistry:
     deployed: DeployedRegistry | None = None
 
     def push_command(self, images: Iterable[str]) -> str:
-        """The command that builds and pushes images again, whatever Pulumi believes of them."""
+        """Return the command that builds and pushes images again, even if they have not changed."""
         urns = [shlex.quote(self._urn(image)) for image in images]
         return " ".join(["pulumi", "up", "--stack", shlex.quote(self.stack), *(f"--replace {urn}" for urn in urns)])
 
@@ -54,17 +54,17 @@ async def find_registry(
     """Find the registry of a stack.
 
     Args:
-        stack: its name; the selected one if None.
+        stack: name of the stack; the selected one if None.
         registry: name of its component; None for the only one.
-        given: settings that take the place of the stack's own.
+        given: settings that override the stack's own.
         folder: the program's folder; the current one if None.
 
     Raises:
         StackError: Pulumi does not return its settings, or the stack has no such registry.
-        SettingsError: the settings of the config, or those given, are not right.
-        KubeconfigError: no kube context was given, and the kubeconfig names none as its current one.
+        SettingsError: settings in the config, or given ones, are invalid.
+        KubeconfigError: no kube context was given, and the kubeconfig has no current one.
     """
-    with asked(_words(stack), folder) as program:
+    with pulumi_program(_words(stack), folder) as program:
         if has_settings_in_config(program.folder):
             found = await find_stack(stack, given, folder=folder)
             if registry not in (None, REGISTRY):
@@ -73,61 +73,61 @@ async def find_registry(
         project = project_name(program.folder)
         name = stack or await program.selected()
         deployed = registries(await program.resources(name, secrets=True))
-    chosen = _chosen(name, program.folder, registry, deployed)
-    settings = _settings(chosen, project, name, given, program.folder)
-    return StackRegistry(project, name, settings, chosen)
+    one = _select(name, program.folder, registry, deployed)
+    settings = _settings(one, project, name, given, program.folder)
+    return StackRegistry(project, name, settings, one)
 
 
-async def deployed_images(of: StackRegistry) -> dict[str, str] | None:
-    """The pull references of a registry's images after the last update, by name; None if there was none yet.
+async def deployed_images(target: StackRegistry) -> dict[str, str] | None:
+    """Return the pull references of a registry's images after the last update, by name; None if there was no update.
 
     Raises:
         StackError: Pulumi does not return them.
     """
-    if of.deployed:
-        return {name: image.reference for name, image in of.deployed.images.items()}
-    with asked(_words(of.stack)) as program:
-        return await program.images(of.stack)
+    if target.deployed:
+        return {name: image.reference for name, image in target.deployed.images.items()}
+    with pulumi_program(_words(target.stack)) as program:
+        return await program.images(target.stack)
 
 
-async def deployed_namespaces(of: StackRegistry) -> frozenset[str]:
-    """The names of the namespaces that a registry, or its whole stack, has in the state.
+async def deployed_namespaces(target: StackRegistry) -> frozenset[str]:
+    """Return the names of the namespaces that a registry, or its whole stack, has in the state.
 
     Raises:
         StackError: Pulumi does not return the state.
     """
-    if of.deployed:
-        return of.deployed.namespaces
-    with asked(_words(of.stack)) as program:
-        resources = await program.resources(of.stack)
+    if target.deployed:
+        return target.deployed.namespaces
+    with pulumi_program(_words(target.stack)) as program:
+        resources = await program.resources(target.stack)
     return frozenset(str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace")
 
 
-def image_builds(of: StackRegistry) -> dict[str, tuple[str, ImageSettings, str]]:
-    """How a registry's images are built: name -> repository, settings, platform.
+def image_builds(target: StackRegistry) -> dict[str, tuple[str, ImageSettings, str]]:
+    """Return how a registry's images are built: name -> repository, settings, platform.
 
     Raises:
-        StackError: another version has written them.
+        StackError: the state was written by an incompatible version.
     """
-    if isinstance(of.settings, Settings):
-        return {name: (name, image, of.settings.platform) for name, image in of.settings.images.items()}
+    if isinstance(target.settings, Settings):
+        return {name: (name, image, target.settings.platform) for name, image in target.settings.images.items()}
     builds = {}
-    for name, image in of.deployed.images.items() if of.deployed else ():
+    for name, image in target.deployed.images.items() if target.deployed else ():
         build = dict(image.build)
-        platform = str(build.pop("platform", of.settings.platform))
+        platform = str(build.pop("platform", target.settings.platform))
         try:
             builds[name] = image.repository, ImageSettings.model_validate(build), platform
         except ValidationError as error:
-            reason = f"its state has a build of {name} that this version cannot read: {error.errors()[0]['msg']}"
-            raise _refusal(of.stack, Path.cwd(), reason, _update(of.stack)) from None
+            reason = f"this version cannot read the build of {name} in the state: {error.errors()[0]['msg']}"
+            raise _refusal(target.stack, Path.cwd(), reason, _update(target.stack)) from None
     return builds
 
 
-def _chosen(stack: str, folder: Path, registry: str | None, deployed: list[DeployedRegistry]) -> DeployedRegistry:
+def _select(stack: str, folder: Path, registry: str | None, deployed: list[DeployedRegistry]) -> DeployedRegistry:
     names = [each.name for each in deployed]
     if not deployed:
         reason = "there is no ClusterRegistry in its state, and Pulumi.yaml does not declare kubeContext and images"
-        raise _refusal(stack, folder, reason, f"run this in the folder of the program that has one, after {_up(stack)}")
+        raise _refusal(stack, folder, reason, f"{_up(stack)} in the folder of a program that has one, then try again")
     if registry is None and len(deployed) > 1:
         reason = f"it has {len(deployed)} registries: {', '.join(names)}"
         raise _refusal(stack, folder, reason, f"choose one with `--registry {shlex.quote(names[0])}`")
@@ -140,10 +140,11 @@ def _chosen(stack: str, folder: Path, registry: str | None, deployed: list[Deplo
 def _settings(
     deployed: DeployedRegistry, project: str, stack: str, given: Mapping[str, object], folder: Path
 ) -> RegistrySettings:
-    """The settings in the state; without a kube context it is the kubeconfig's current one."""
+    """Return the settings in the state; if they have no kube context, it is the kubeconfig's current one."""
     if not deployed.settings:
         reason = (
-            f"ClusterRegistry {deployed.name!r} has none in the state: no update got that far, or an old version did"
+            f"ClusterRegistry {deployed.name!r} has none in the state: no update has written them, or an old version "
+            "has run the last one"
         )
         raise _refusal(stack, folder, reason, _update(stack))
     current = "kubeContext" not in deployed.settings
@@ -153,8 +154,8 @@ def _settings(
         settings = RegistrySettings.parse(config, project=project, stack=stack, secret=secret, component=component)
     except SettingsError as error:
         if error.key in given:
-            raise from_outside(error, given, stack) from None
-        reason = f"its state has {error.key}, which this version cannot read: {error.problem}"
+            raise for_command_line(error, given, stack) from None
+        reason = f"this version cannot read {error.key} in the state: {error.problem}"
         raise _refusal(stack, folder, reason, _update(stack)) from None
     if current:
         from kube_registry.kube.kubeconfig import current_context  # noqa: PLC0415 - most programs name the kube context
@@ -165,7 +166,7 @@ def _settings(
 
 def _unknown(stack: str, folder: Path, registry: str | None, names: list[str]) -> StackError:
     reason = f"it has no registry {registry}"
-    return _refusal(stack, folder, reason, f"choose another --registry; it has {', '.join(names)}")
+    return _refusal(stack, folder, reason, f"use --registry with one of {', '.join(names)}")
 
 
 def _refusal(stack: str, folder: Path, reason: str, fix: str) -> StackError:
@@ -173,7 +174,7 @@ def _refusal(stack: str, folder: Path, reason: str, fix: str) -> StackError:
 
 
 def _update(stack: str) -> str:
-    return f"{_up(stack)} writes them with the version that is installed"
+    return f"write them with this version: {_up(stack)}"
 
 
 def _up(stack: str) -> str:

@@ -1,4 +1,4 @@
-"""Which registry a verb is about: that of a stack, as the `pulumi` program knows it, or that of a kube context."""
+"""The registry that a command works on: that of a stack, whose settings `pulumi` returns, or that of a kube context."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -21,40 +21,40 @@ from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
 
 PULUMI_SECONDS = 60.0
-"""How long `pulumi` may take to tell about a stack; its state may be far away."""
+"""How long `pulumi` may take to read a stack; its state may be remote."""
 
 _FIXES = {
-    "no stack named": "`pulumi stack ls` lists the stacks, `pulumi stack init {name}` makes this one",
-    "no stack selected": "`pulumi stack ls` lists the stacks for --stack, `pulumi stack select NAME` chooses one",
-    "PULUMI_ACCESS_TOKEN": "`pulumi login` logs in",
-    "passphrase must be set": "`export PULUMI_CONFIG_PASSPHRASE=TEXT` gives it",
+    "no stack named": "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init {name}`",
+    "no stack selected": "choose a stack of `pulumi stack ls` with --stack, or with `pulumi stack select NAME`",
+    "PULUMI_ACCESS_TOKEN": "`pulumi login`",
+    "passphrase must be set": "`export PULUMI_CONFIG_PASSPHRASE=TEXT`",
     "took longer than": "check the network, then try again",
 }
-"""Words of Pulumi's errors -> what mends them."""
+"""Text in Pulumi's errors -> the fix."""
 
-_NEEDS_NONE = f"`{REGISTRYCTL} tunnel --kube-context NAME` needs none"
+_WITHOUT_PULUMI = f"use `{REGISTRYCTL} tunnel --kube-context NAME`, which works without Pulumi"
 
 
 async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, folder: Path | None = None) -> Member:
-    """A stack of this repository's program with its settings, as its config has them: one of no fleet.
+    """Return a stack of this repository's program with the settings in its config; it belongs to no fleet.
 
     Args:
         stack: its name; the selected one if None.
-        given: settings that take the place of the stack's own.
+        given: settings that override the stack's own.
         folder: the program's folder; the current one if None.
 
     Raises:
-        StackError: Pulumi does not return them, or the folder has another program.
-        SettingsError: they are not right.
+        StackError: Pulumi does not return the settings, or the folder has another program.
+        SettingsError: the settings are invalid.
     """
-    with asked(f"stack {stack}" if stack else "the selected stack", folder) as program:
+    with pulumi_program(f"stack {stack}" if stack else "the selected stack", folder) as program:
         project = project_name(program.folder)
         if not has_settings_in_config(program.folder):
             raise StackError(
                 stack=f"stack {stack}" if stack else "the selected stack",
                 folder=str(program.folder),
                 reason="Pulumi.yaml does not declare kubeContext and images, so its config is not kube-registry's",
-                fix="run this in a checkout of kube-registry; `pulumi preview --diff` shows what this program changes",
+                fix="run this in a checkout of kube-registry, or `pulumi preview --diff` for this program",
             )
         name = stack or await program.selected()
         config = await program.config(name)
@@ -63,43 +63,43 @@ async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, fol
     try:
         settings = Settings.parse(values, project=project, stack=name, secret=secret)
     except SettingsError as error:
-        raise from_outside(error, given, stack) from None
+        raise for_command_line(error, given, stack) from None
     return Member(name, 1, {}, {}, settings, project)
 
 
 async def pulumi_version() -> str:
-    """The version of the `pulumi` program.
+    """Return the version of the `pulumi` program.
 
     Raises:
         StackError: it cannot be run.
     """
-    with asked("any stack") as program:
+    with pulumi_program("any stack") as program:
         return await program.version()
 
 
 def kube_context_settings(kube_context: str, given: Mapping[str, object]) -> RegistrySettings:
-    """The settings of a registry of which only the kube context is known; all else is the defaults'.
+    """Return the settings of a registry of which only the kube context is known; all others have their defaults.
 
     Args:
         kube_context: name of the kube context; the push port is derived from it.
-        given: settings that are known all the same.
+        given: other settings that are known.
 
     Raises:
-        SettingsError: they are not right.
+        SettingsError: the settings are invalid.
     """
     push_port = derive_push_port("kube-registry", kube_context)
     config = {"kubeContext": kube_context, "pushPort": push_port, **given}
     try:
         return RegistrySettings.parse(config, project="kube-registry", stack="")
     except SettingsError as error:
-        raise from_outside(error, given, None) from None
+        raise for_command_line(error, given, None) from None
 
 
-def from_outside(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
-    """The same error at a command line, where an option was wrong, or the stack is not the selected one.
+def for_command_line(error: SettingsError, given: Mapping[str, object], stack: str | None) -> SettingsError:
+    """Return the same error with a fix for the command line: another option, or a command that names the stack.
 
     Args:
-        error: about one setting.
+        error: error of one setting.
         given: settings that were given as options.
         stack: name of the stack; None for the selected one.
     """
@@ -109,27 +109,28 @@ def from_outside(error: SettingsError, given: Mapping[str, object], stack: str |
 
 
 @contextmanager
-def asked(stack: str, folder: Path | None = None) -> Iterator[Program]:
-    """A block in which the program of a folder is asked about a stack.
+def pulumi_program(stack: str, folder: Path | None = None) -> Iterator[Program]:
+    """Yield the Pulumi program in a folder, and translate its errors in the block.
 
     Args:
-        stack: the words for it.
-        folder: the program's; the current one if None.
+        stack: the stack in words, for errors.
+        folder: folder of the program; the current one if None.
 
     Raises:
-        StackError: it does not answer.
+        StackError: a command of `pulumi` fails.
     """
     program = Program(folder or Path.cwd(), PULUMI_SECONDS)
     failed = partial(StackError, stack=stack, folder=str(program.folder))
     try:
         yield program
     except FleetError as error:
-        fix = f"run this in the folder of the program; {_NEEDS_NONE}"
-        raise failed(reason="no Pulumi.yaml with a name is there", fix=fix) from error
+        fix = f"run this in the folder of the program, or {_WITHOUT_PULUMI}"
+        raise failed(reason="there is no Pulumi.yaml with a name", fix=fix) from error
     except ProgramError as error:
-        fix = f"install it (https://www.pulumi.com/docs/install/); {_NEEDS_NONE}"
+        fix = f"install it (https://www.pulumi.com/docs/install/), or {_WITHOUT_PULUMI}"
         raise failed(reason=f"`pulumi` cannot be run: {error.reason}", fix=fix) from error
     except CommandError as error:
         name = shlex.quote(stack.removeprefix("stack "))
-        fixes = [fix.format(name=name) for words, fix in _FIXES.items() if words in error.reason]
-        raise failed(reason=error.reason, fix=[*fixes, f"`{error.command}` tells when it is right"][0]) from error
+        fixes = [fix.format(name=name) for text, fix in _FIXES.items() if text in error.reason]
+        fixes.append(f"correct that, then check it with `{error.command}`")
+        raise failed(reason=error.reason, fix=fixes[0]) from error

@@ -1,6 +1,6 @@
-"""The registries in a stack's state, as `pulumi stack export --show-secrets` prints it.
+"""The registries in a stack's state, from the output of `pulumi stack export --show-secrets`.
 
-components/kept.py writes what is read here.
+components/kept.py writes what this module reads.
 """
 
 import json
@@ -13,19 +13,21 @@ REGISTRY_TYPE = "kube-registry:index:ClusterRegistry"
 IMAGE_TYPE = "kube-registry:index:RegistryImage"
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-"""Key of what is no plain value in a state; beside it a secret has its value as JSON (pulumi sdk/go/common/resource,
-`SigKey`, and apitype, `SecretV1`)."""
+"""Key that marks a special value in a state; a secret also has its value as JSON.
+
+Source: pulumi/pulumi sdk/go/common/resource, `SigKey`, and apitype, `SecretV1`.
+"""
 
 
 @dataclass(frozen=True)
 class DeployedImage:
-    """An image, as the last update has left it.
+    """An image after the last update.
 
     Args:
-        urn: of its build and push.
+        urn: URN of the resource that builds and pushes it.
         repository: its repository in the registry.
         reference: its pull reference.
-        build: how it is built, by the keys of a config, and its platform.
+        build: how it is built, with the keys of a config, and its platform.
     """
 
     urn: str
@@ -36,13 +38,13 @@ class DeployedImage:
 
 @dataclass(frozen=True)
 class DeployedRegistry:
-    """A registry, as the last update has left it.
+    """A registry after the last update.
 
     Args:
-        name: of its component.
-        settings: by their keys in a config; empty if no update has got that far.
-        namespaces: names of the namespaces that it made.
-        images: by the names of their components; by the whole URN where two have the same.
+        name: name of its component.
+        settings: its settings, with the keys of a config; empty if no update has written them.
+        namespaces: names of the namespaces that it created.
+        images: name of the component -> image; the whole URN -> image if two components have the same name.
     """
 
     name: str
@@ -55,9 +57,9 @@ def registries(resources: Sequence[Mapping[str, Any]]) -> list[DeployedRegistry]
     """Return the registries in a state, by name.
 
     Args:
-        resources: those of the state, with secrets as plain text.
+        resources: the resources in the state, with secrets as plain text.
     """
-    present = [each for each in resources if not each.get("delete")]  # what a replacement has yet to delete
+    present = [each for each in resources if not each.get("delete")]  # without what a replacement has not deleted yet
     found = [_registry(each, present) for each in present if each["type"] == REGISTRY_TYPE]
     return sorted(found, key=lambda each: each.name)
 
@@ -86,7 +88,7 @@ def _registry(component: Mapping[str, Any], resources: Sequence[Mapping[str, Any
 
 
 def _images(registry: str, resources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, DeployedImage]]:
-    """The URN of each image's component, and the image, if it has been pushed."""
+    """Yield each pushed image, after the URN of its component."""
     built = {each.get("parent"): each["urn"] for each in resources if each["type"] == "docker:index/image:Image"}
     for component in resources:
         outputs = plain(component.get("outputs") or {})

@@ -1,4 +1,4 @@
-"""`registryctl tunnel`: hold a tunnel open for `docker push`, crane, skopeo or a browser."""
+"""`registryctl tunnel`: keep a tunnel open for `docker push`, crane, skopeo or a browser."""
 
 import asyncio
 from dataclasses import replace
@@ -12,7 +12,7 @@ from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import RegistryName, StackName, console
 from kube_registry.cli.stack_registry import find_registry
 from kube_registry.cli.stacks import kube_context_settings
-from kube_registry.cli.tunnel_progress import keep_true, totals, watched
+from kube_registry.cli.tunnel_progress import keep_current, totals, watched
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError
@@ -27,21 +27,21 @@ from kube_registry.tunnel.listener import Tunnel, open_tunnel
 def tunnel(
     stack: StackName = None,
     kube_context: Annotated[
-        str | None, typer.Option(help="Kube context of the registry's cluster, in place of a stack: asks no Pulumi.")
+        str | None, typer.Option(help="Kube context of the cluster, instead of a stack; works without Pulumi.")
     ] = None,
-    namespace: Annotated[str | None, typer.Option(help="Namespace of the registry, in place of the setting.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Namespace of the registry, instead of the setting.")] = None,
     push_port: Annotated[
-        int | None, typer.Option(help="Port on this machine, in place of the setting.", min=1024, max=65535)
+        int | None, typer.Option(help="Port on this machine, instead of the setting.", min=1024, max=65535)
     ] = None,
     registry: RegistryName = None,
 ) -> None:
-    """Hold a tunnel to the registry open, to push by hand; Ctrl-C closes it."""
-    if "" in (stack, kube_context):  # an unset variable of a script must not lead to another cluster
-        raise typer.BadParameter("--stack and --kube-context take a name.")
+    """Keep a tunnel to the registry open, to push with other tools; Ctrl-C closes it."""
+    if "" in (stack, kube_context):  # an unset variable in a script must not select another cluster
+        raise typer.BadParameter("--stack and --kube-context must not be empty.")
     if stack and kube_context:
-        raise typer.BadParameter("--stack names a kube context already; give it or --kube-context, not both.")
+        raise typer.BadParameter("--stack already has a kube context. Use --stack or --kube-context, not both.")
     if registry and kube_context:
-        raise typer.BadParameter("--registry names one of a stack; give it or --kube-context, not both.")
+        raise typer.BadParameter("--registry belongs to a stack. Use --registry or --kube-context, not both.")
     given: dict[str, object] = {
         key: each for key, each in (("namespace", namespace), ("pushPort", push_port)) if each is not None
     }
@@ -67,14 +67,14 @@ async def _tunnel(stack: str | None, registry: str | None, kube_context: str | N
                 waits = f"waiting for an answer on {settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}"
                 live.update(waits, refresh=True)
                 async with open_tunnel(kube, settings.push_port, lease) as opened:
-                    _say_open(out, kube.where, settings.endpoints, node_port)
-                    await keep_true(live, opened)
+                    _print_open(out, kube.where, settings.endpoints, node_port)
+                    await keep_current(live, opened)
     if opened is not None:
         out.print(f"closed: {totals(opened)}")
 
 
 async def _node_port(kube: KubeClient) -> int | None:
-    """The node port as the cluster has it; None where that may not be read."""
+    """Return the node port of the registry's Service; None without the right to read it."""
     try:
         service = await kube.get(kube.path("services", REGISTRY))
     except RefusedError:
@@ -82,11 +82,11 @@ async def _node_port(kube: KubeClient) -> int | None:
     return int(service["spec"]["ports"][0]["nodePort"])
 
 
-def _say_open(out: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
-    """One line; a person at a terminal gets lines to copy, too."""
+def _print_open(out: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:
+    """Print one line; on a terminal, also lines to copy."""
     endpoints = replace(chosen, node_port=node_port or chosen.node_port)
     push, pull = endpoints.push_address, endpoints.pull_host
-    assumed = "" if node_port else " (assumed: the registry's Service may not be read)"
+    assumed = "" if node_port else " (assumed: no permission to read the registry's Service)"
     out.print(f"open: push address {push}, pull host {pull}{assumed}, registry in {where}")
     if out.is_terminal:
         out.print(f"  docker push {push}/NAME:TAG")

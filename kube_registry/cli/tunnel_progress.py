@@ -1,4 +1,4 @@
-"""What a person sees of an open tunnel: lines that stay and, on a terminal, a last one that is kept true."""
+"""The progress of an open tunnel: lines that stay and, on a terminal, a last line that is kept current."""
 
 import asyncio
 import logging
@@ -17,30 +17,30 @@ from kube_registry.tunnel.forward import Traffic
 from kube_registry.tunnel.listener import Tunnel
 
 REFRESH_SECONDS = 0.5
-"""How often the live line is written anew."""
+"""Seconds between two updates of the live line."""
 
 RATE_SAMPLES = 5
-"""Over how many of its states the live line counts bytes a second."""
+"""Over how many of its updates the live line averages the bytes per second."""
 
 QUIET_SECONDS = 5.0
-"""A wait gives the same reason five times a second; so long it must have been silent to be shown again."""
+"""A wait logs the same reason five times a second; after so many seconds without it, it is shown again."""
 
 _LOG = logging.getLogger("kube_registry.tunnel")
 
 Sample = tuple[float, Traffic]
-"""A time in seconds, and the bytes that had been carried then."""
+"""A time in seconds, and the bytes carried until then."""
 
 
 @contextmanager
 def watched(console: Console) -> Iterator[Live]:
-    """The live line, and above it what the tunnel has to say; both are gone at the end."""
+    """Show a live line, and above it the tunnel's log messages, until the block ends."""
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        handler = logging.StreamHandler(sys.stdout)  # which Live keeps above its line
+        handler = logging.StreamHandler(sys.stdout)  # Live keeps standard output above its line
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        handler.addFilter(_only_news())
+        handler.addFilter(_no_repeats())
         level, shows_errors = _LOG.level, logging.raiseExceptions
         _LOG.setLevel(logging.INFO)
-        logging.raiseExceptions = False  # a reader that has gone, as in `| head -1`, gets no line more
+        logging.raiseExceptions = False  # the reader may have exited, as in `| head -1`
         _LOG.addHandler(handler)
         try:
             yield live
@@ -50,11 +50,11 @@ def watched(console: Console) -> Iterator[Live]:
             logging.raiseExceptions = shows_errors
 
 
-async def keep_true(live: Live, tunnel: Tunnel) -> None:
-    """Write on the live line what the tunnel carries, until it is broken off.
+async def keep_current(live: Live, tunnel: Tunnel) -> None:
+    """Update the live line with what the tunnel carries, until the tunnel breaks.
 
     Raises:
-        KubeRegistryError: why it was.
+        KubeRegistryError: why it broke.
     """
     opened = time.monotonic()
     samples = deque([(opened, tunnel.traffic)], maxlen=RATE_SAMPLES)
@@ -62,12 +62,12 @@ async def keep_true(live: Live, tunnel: Tunnel) -> None:
         await asyncio.sleep(REFRESH_SECONDS)
         samples.append((time.monotonic(), tunnel.traffic))
         live.update(progress(samples, tunnel.reconnects, since=opened), refresh=True)
-    assert tunnel.broken  # noqa: S101 - by what it holds, its lease among that
+    assert tunnel.broken  # noqa: S101 - closed by an error, such as the loss of its lease
     raise tunnel.broken
 
 
 def progress(samples: Sequence[Sample], reconnects: int, *, since: float) -> str:
-    """The live line: bytes each way in all, and a second from the first sample to the last."""
+    """Return the live line: the total bytes each way, and bytes per second from the first sample to the last."""
     (first, before), (last, now) = samples[0], samples[-1]
     sent, received = (now.sent - before.sent) / (last - first), (now.received - before.received) / (last - first)
     return (
@@ -77,18 +77,18 @@ def progress(samples: Sequence[Sample], reconnects: int, *, since: float) -> str
 
 
 def totals(tunnel: Tunnel) -> str:
-    """What a tunnel has carried."""
+    """Return the bytes that a tunnel has carried, and how often it reconnected."""
     traffic = tunnel.traffic
     return f"sent {decimal(traffic.sent)}, received {decimal(traffic.received)}, reconnects {tunnel.reconnects}"
 
 
-def _only_news() -> Callable[[logging.LogRecord], bool]:
-    said, when = "", 0.0
+def _no_repeats() -> Callable[[logging.LogRecord], bool]:
+    last, when = "", 0.0
 
-    def is_news(record: logging.LogRecord) -> bool:
-        nonlocal said, when
-        again = record.getMessage() == said and record.created - when < QUIET_SECONDS
-        said, when = record.getMessage(), record.created
-        return not again
+    def is_new(record: logging.LogRecord) -> bool:
+        nonlocal last, when
+        repeated = record.getMessage() == last and record.created - when < QUIET_SECONDS
+        last, when = record.getMessage(), record.created
+        return not repeated
 
-    return is_news
+    return is_new

@@ -1,4 +1,4 @@
-"""The verbs, each a file of its own, which is imported when the verb is run: what it needs takes a second to import."""
+"""The commands, a file for each. A file is imported only when its command runs, as its imports take a second."""
 
 import ast
 import textwrap
@@ -12,27 +12,27 @@ from typer.core import TyperGroup
 
 
 class _Lazy(TyperGroup):
-    """A group of verbs, whose own help is made of the docstrings in their files.
+    """A group of commands; its help is made from the docstrings in their files.
 
     Attributes:
         homes: name -> file in this folder and function in it, in the order of the help.
-        old: the same, of names that no help shows.
+        old: the same for names that the help does not show.
     """
 
     homes: ClassVar[Mapping[str, str]]
     old: ClassVar[Mapping[str, str]]
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer has click within itself
-        """Return the names of the verbs that the help shows."""
+        """Return the names of the commands that the help shows."""
         return [*self.homes, *super().list_commands(ctx)]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - likewise
-        """Return a verb, whose file is imported for it; None if there is none."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
+        """Import the file of a command and return the command; None if there is none."""
         home = {**self.homes, **self.old}.get(cmd_name)
         return _command(home, cmd_name) if home else super().get_command(ctx, cmd_name)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - likewise
-        """Write a line for each verb."""
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Write a line for each command."""
         names = self.list_commands(ctx)
         width = formatter.width - 6 - max(map(len, names))
         with formatter.section("Commands"):
@@ -40,7 +40,7 @@ class _Lazy(TyperGroup):
                 [(name, textwrap.shorten(self._summary(ctx, name), width, placeholder="...")) for name in names]
             )
 
-    def _summary(self, ctx: Any, name: str) -> str:  # noqa: ANN401 - likewise
+    def _summary(self, ctx: Any, name: str) -> str:  # noqa: ANN401 - as above
         if name not in self.homes:
             return str(getattr(super().get_command(ctx, name), "help", ""))
         file, _, function = self.homes[name].partition(".")
@@ -67,7 +67,7 @@ class _FleetVerbs(_Lazy):
     old: ClassVar = {"preview": "old_names.fleet_preview"}
 
 
-def _command(home: str, name: str) -> Any:  # noqa: ANN401 - likewise
+def _command(home: str, name: str) -> Any:  # noqa: ANN401 - as above
     file, _, function = home.partition(".")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(name)(getattr(import_module(f"kube_registry.cli.{file}"), function))
@@ -83,9 +83,9 @@ app.add_typer(fleet, name="fleet")
 
 @app.callback()
 def about() -> None:
-    """Work with the registry of one cluster, or with those of a fleet."""
+    """Manage the registry of a cluster, or the registries of a fleet of clusters."""
 
 
 @fleet.callback()
 def about_fleet() -> None:
-    """Work with all stacks of fleet.yaml."""
+    """Manage all stacks of fleet.yaml."""

@@ -1,4 +1,4 @@
-"""`registryctl verify`: read all that a registry holds, and say what is damaged and what mends it."""
+"""`registryctl verify`: read everything that a registry stores, and list what is damaged and how to fix it."""
 
 import shlex
 import time
@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, judged, table
+from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
 from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
@@ -22,12 +22,12 @@ from kube_registry.names import IN_CLUSTER, REGISTRY, REGISTRYCTL
 from kube_registry.spec.endpoints import parse_reference
 
 
-@judged
+@exit_by_result
 async def verify(stack: StackName = None, registry: RegistryName = None) -> bool:
-    """Read every manifest and blob through the read door, and check its sha256; exit status 1 if one is damaged."""
-    out, of = console(width=UNBROKEN), await find_registry(stack, registry)
-    references = await deployed_images(of) or {}
-    async with open_client(of.settings) as kube:
+    """Read every manifest and blob and check its sha256; exit status 1 if one is damaged."""
+    out, target = console(width=UNBROKEN), await find_registry(stack, registry)
+    references = await deployed_images(target) or {}
+    async with open_client(target.settings) as kube:
         start = time.monotonic()
         with _bar() as begin:
             found = await verification.verify(kube, begin)
@@ -36,15 +36,19 @@ async def verify(stack: StackName = None, registry: RegistryName = None) -> bool
         out.print(f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
     if found.damage:
         out.print(_table(found))
-    lines = list(_fixes(of, references, found))
-    for line in lines or ["every byte is what its digest says"]:
+    lines = list(_fixes(target, references, found))
+    for line in lines or ["all content matches its digests"]:
         out.print(line)
     return not lines
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int], Callable[[Part], None]]]:
-    """A bar of bytes on a terminal; what it gives is told what is to be read, and that is told what was."""
+    """Show a progress bar on a terminal.
+
+    Yields:
+        A function that takes the number of bytes to read, and returns a function to call with each part that was read.
+    """
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     there = Console(stderr=True)
     with Progress(*columns, console=there, transient=True, disable=not there.is_terminal) as progress:
@@ -66,38 +70,39 @@ def _table(found: Verified) -> Table:
     return shown
 
 
-def _fixes(of: StackRegistry, references: Mapping[str, str], found: Verified) -> Iterator[str]:
-    """Return the commands that repair it. The registry does not accept data that it has already, so that is removed."""
+def _fixes(target: StackRegistry, references: Mapping[str, str], found: Verified) -> Iterator[str]:
+    """Yield the fixes. Damaged files are removed first: the registry does not store again what it already has."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
     if files:
-        yield f"what takes it away, so that it can be pushed again, is {in_pod(of, ['rm', '-rf', *files])}"
+        yield f"Fix: remove the damaged files first: `{in_pod(target, ['rm', '-rf', *files])}`"
     damaged = {image.key: image.name for damage in found.damage for image in found.images[damage.part]}
     outputs = {name: parse_reference(text) for name, text in references.items()}
     keys = {name: f"{image.repository}@{image.digest}" for name, image in outputs.items()}
     if forgotten := [references[name] for name, key in keys.items() if key not in found.known]:
-        yield f"the registry does not know {', '.join(forgotten)} any more, which the stack's outputs name"
+        yield f"the registry no longer has {', '.join(forgotten)}, which the stack's outputs name"
     if lacking := [name for name, key in keys.items() if key in damaged or key not in found.known]:
-        yield f"what pushes again is {of.push_command(lacking)}"
+        yield f"Fix: push again: `{target.push_command(lacking)}`"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
-        names, collects = ", ".join(others), f"{REGISTRYCTL} gc{of.settings.where.stack_option}"
-        yield f"no output of the stack names {names}: push again what is needed, or let `{collects}` take it"
+        names, collects = ", ".join(others), f"{REGISTRYCTL} gc{target.settings.where.stack_option}"
+        yield f"no output of the stack names {names}. Fix: push again what you need, or remove it with `{collects}`"
 
 
-def in_pod(of: StackRegistry, command: list[str]) -> str:
-    """The command that runs another next to the write door; a kubeconfig of the config is in a file meanwhile.
+def in_pod(target: StackRegistry, command: list[str]) -> str:
+    """Return the command that runs another one in the pod.
 
-    One in the state of another program's stack has to be written into FILE first.
+    A kubeconfig in the stack's config goes to a temporary file. One in the state of another program's stack has to be
+    written to FILE first.
     """
-    settings, kubeconfig = of.settings, of.settings.kubeconfig
-    if kubeconfig and is_contents(kubeconfig) and of.deployed:
+    settings, kubeconfig = target.settings, target.settings.kubeconfig
+    if kubeconfig and is_contents(kubeconfig) and target.deployed:
         kubeconfig = "FILE"
-    of_config = kubeconfig is not None and is_contents(kubeconfig)
+    in_config = kubeconfig is not None and is_contents(kubeconfig)
     where = [] if settings.kube_context == IN_CLUSTER else ["--context", settings.kube_context]
     where += ["--namespace", settings.namespace]
-    if kubeconfig and not of_config:
+    if kubeconfig and not in_config:
         where = ["--kubeconfig", kubeconfig, *where]
     words = ["kubectl", "exec", *where, f"deployment/{REGISTRY}", "--container", "write", "--", *command]
-    if not of_config:
+    if not in_config:
         return shlex.join(words)
-    get = shlex.join(["pulumi", "config", "get", "kubeconfig", "--stack", of.stack])
+    get = shlex.join(["pulumi", "config", "get", "kubeconfig", "--stack", target.stack])
     return f"(export KUBECONFIG=$(mktemp); {get} > $KUBECONFIG && {shlex.join(words)}; rm $KUBECONFIG)"

@@ -1,1 +1,1 @@
-"""The Docker daemon that builds and pushes: which one, whether it is there and reaches the registry."""
+"""The Docker daemon that builds and pushes: find it, check that it runs, and connect it to the registry."""

@@ -1,7 +1,7 @@
-"""The address of a Docker daemon, in the form that Docker's client and its libraries take alike.
+"""Check the address of a Docker daemon: Docker's client and its libraries must both accept it.
 
-The client adds a missing scheme and port and trims blanks (docker/cli 28.5, opts/hosts.go); its libraries, the docker
-provider's too, do not (docker/docker 28.5, client.ParseHostURL).
+The client adds a missing scheme and port and trims whitespace (docker/cli 28.5, opts/hosts.go). Its libraries, which
+the docker provider uses, do not (docker/docker 28.5, client.ParseHostURL).
 """
 
 import re
@@ -10,23 +10,23 @@ from urllib.parse import urlsplit
 from kube_registry.docker_daemon.errors import DaemonAddressError
 
 USUAL_ADDRESS = "unix:///var/run/docker.sock"
-"""Where Docker's client looks first."""
+"""The address that Docker's client tries first."""
 
 _PASSWORD = re.compile(r"(://[^:@/]*):.*@")
 
 DOCKER_PORT = 2375
-"""Docker's own, where an address names none."""
+"""Docker's default port."""
 
 
 def daemon_address(text: str, source: str) -> str:
-    """Return an address that was given.
+    """Check and return an address.
 
     Args:
         text: the address.
-        source: what names it.
+        source: where it was set, for errors.
 
     Raises:
-        DaemonAddressError: it is none; the error has the one that Docker's client makes of it.
+        DaemonAddressError: it is not valid; the error has the address that Docker's client would use.
     """
     try:
         meant = _completed(text.strip())
@@ -38,21 +38,21 @@ def daemon_address(text: str, source: str) -> str:
 
 
 def _completed(text: str) -> str:
-    """Return the address that Docker's client makes of a text.
+    """Return the address that Docker's client would use.
 
     Raises:
-        ValueError: it makes none.
+        ValueError: Docker's client does not accept the text.
     """
     scheme, found, rest = text.partition("://")
     scheme = scheme.lower()
-    if text.startswith("/"):  # Docker's client makes a place on localhost of it, which is never meant
+    if text.startswith("/"):  # Docker's client would read a path on localhost, which is never intended
         return f"unix://{text}"
     if scheme == "unix" and found:
         return f"unix://{rest}" if rest else USUAL_ADDRESS
     if scheme == "ssh" and found:
         return _completed_ssh(f"ssh://{rest}")
     if found and scheme not in ("tcp", "http", "https"):
-        raise ValueError(f"a scheme that Docker does not know: {scheme}")
+        raise ValueError(f"Docker does not support the scheme {scheme}")
     return _completed_tcp(f"tcp://{rest if found else text}")
 
 
@@ -60,7 +60,7 @@ def _completed_tcp(text: str) -> str:
     place = urlsplit(text)
     host, port = place.hostname, place.port
     if port == 0:
-        raise ValueError("no port has the number 0")
+        raise ValueError("0 is not a valid port")
     if host and port and place.username is None:
         return text
     there = place.netloc.rpartition("@")[2].rstrip(":") if host else "localhost"
@@ -70,9 +70,9 @@ def _completed_tcp(text: str) -> str:
 def _completed_ssh(text: str) -> str:
     """Return ssh://[USER@]HOST[:PORT][/PATH], without a password (docker/cli, connhelper/ssh.NewSpec)."""
     place = urlsplit(text)
-    _ = place.port  # raises ValueError where it is none
+    _ = place.port  # raises ValueError if it is not valid
     if not place.hostname or place.query or place.fragment:
-        raise ValueError("no host, or more than a host")
+        raise ValueError("the host is missing, or there is a query or fragment")
     if place.password is None:
         return text
     return f"ssh://{place.username}@{place.netloc.rpartition('@')[2]}{place.path}"

@@ -1,7 +1,7 @@
-"""What Docker's own configuration says of this machine: which daemon is meant, and whether its credential store works.
+"""Read Docker's own configuration: the address of the daemon, and whether the credential store works.
 
-Read by hand: Docker's SDK 7.2 takes a broken config.json for an empty one and completes addresses in its own way
-(docker.context), and it waits for a credential store without a bound (docker.credentials).
+Docker's SDK 7.2 is not used here: it treats a broken config.json as empty, completes addresses in its own way
+(docker.context), and waits for a credential store without a timeout (docker.credentials).
 
 Source: docker/cli 28.5, cli/config (config.json), cli/context/store (meta.json below the SHA-256 of a context's name),
 cli/config/credentials (the program docker-credential-NAME).
@@ -21,10 +21,10 @@ from kube_registry.docker_daemon.errors import DaemonError, DaemonTlsError, Dock
 from kube_registry.foreign_json import read_json
 
 USUAL_HOSTS = (USUAL_ADDRESS, f"unix://{Path.home()}/.docker/run/docker.sock")
-"""Where a daemon listens that nothing names."""
+"""The addresses to try if no daemon is configured."""
 
 STORE_SECONDS = 60.0
-"""How long a credential store may take for one answer; a slower one is left to Docker, which waits without a bound."""
+"""Timeout of a credential store; a slower one is assumed to work, because Docker waits without a timeout."""
 
 _KINDS: dict[str, type[str | dict[str, Any]]] = {
     "credsStore": str,
@@ -46,9 +46,9 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
         unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT][/PATH]; None for Docker's usual sockets.
 
     Raises:
-        DaemonAddressError: what names it is no such address.
+        DaemonAddressError: the configured address is not valid.
         DaemonError: the docker context does not exist.
-        DaemonTlsError: the docker context has TLS certificates.
+        DaemonTlsError: the docker context uses TLS certificates.
         DockerConfigError: Docker's config.json cannot be read.
     """
     if host := environment.get("DOCKER_HOST"):
@@ -63,7 +63,7 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
         host, verify = str(endpoint["Host"]), "" if endpoint.get("SkipTLSVerify") else "1"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DaemonError(
-            host=f"docker context {name!r}", reason="there is no such docker context, `docker context ls` lists them"
+            host=f"docker context {name!r}", reason="there is no such docker context; `docker context ls` lists them"
         ) from error
     certificates = contexts / "tls" / key / "docker"
     if certificates.is_dir():
@@ -72,18 +72,18 @@ def chosen_daemon(environment: Mapping[str, str]) -> str | None:
 
 
 def usual_daemon() -> str:
-    """Return the address of the daemon where nothing names one: the first of Docker's usual sockets that exists."""
+    """Return the address of the daemon if none is configured: the first of Docker's usual sockets that exists."""
     return next((host for host in USUAL_HOSTS if Path(urlsplit(host).path).exists()), USUAL_HOSTS[0])
 
 
 def docker_config(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return Docker's config.json; empty where there is none.
+    """Return Docker's config.json; empty if there is none.
 
     Args:
         environment: the process's environment.
 
     Raises:
-        DockerConfigError: it cannot be read, or Docker does not take it.
+        DockerConfigError: it cannot be read, or Docker would not accept it.
     """
     file = config_folder(environment) / "config.json"
     try:
@@ -94,7 +94,7 @@ def docker_config(environment: Mapping[str, str]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DockerConfigError(file=str(file), reason=getattr(error, "strerror", None) or str(error)) from error
     if not isinstance(config, dict | None):
-        raise DockerConfigError(file=str(file), reason="it is no JSON object")
+        raise DockerConfigError(file=str(file), reason="it is not a JSON object")
     given = {name: value for name, value in (config or {}).items() if value is not None}
     for name, kind in _KINDS.items():
         if not isinstance(given.get(name, kind()), kind):
@@ -113,11 +113,11 @@ def config_folder(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class BrokenStore:
-    """A credential store that does not list its logins, so that every build of the docker provider would fail.
+    """A credential store that cannot list its logins, so that every build of the docker provider would fail.
 
     Attributes:
-        program: its program.
-        config: Docker's config.json without it, with every other login.
+        program: name of its program.
+        config: Docker's config.json without the store, with every other login.
     """
 
     program: str
@@ -127,8 +127,8 @@ class BrokenStore:
 def broken_store(environment: Mapping[str, str]) -> BrokenStore | None:
     """Return Docker's credential store if it does not work.
 
-    Only `credsStore` is asked. A program of `credHelpers` that fails costs its own registry's login, no build
-    (docker/cli, configfile.GetAllCredentials).
+    Only `credsStore` is checked. If a program of `credHelpers` fails, builds still work, without the login of its own
+    registry (docker/cli, configfile.GetAllCredentials).
 
     Args:
         environment: the process's environment.
@@ -144,10 +144,10 @@ def broken_store(environment: Mapping[str, str]) -> BrokenStore | None:
 
 
 def _without_store(config: Mapping[str, Any], store: str) -> dict[str, Any]:
-    """Return a config.json without its credential store, and with every login that can be had without `list`.
+    """Return a config.json without its credential store, and with every login that is available without `list`.
 
-    A store may give single logins though it lists none: then it becomes the helper of each registry that
-    `docker login` has noted in `auths`.
+    A store may return single logins although it cannot list them. Then it becomes the credential helper of each
+    registry that `docker login` has recorded in `auths`.
     """
     noted = [host for host, login in config.get("auths", {}).items() if not (login or {}).get("auth")]
     helpers = {host: store for host in noted if _answers(store, "get", host)}
@@ -160,7 +160,7 @@ def _program(store: str) -> str:
 
 
 def _answers(store: str, verb: str, question: str) -> bool:
-    """Whether a credential store answers as Docker expects it; one that is slow does."""
+    """Return whether a credential store answers as Docker expects; a slow one is assumed to do so."""
     program = shutil.which(_program(store))
     if not program:
         return False

@@ -1,8 +1,8 @@
-"""A copy of Docker's config.json for the docker provider, in the home folder, while images are pushed.
+"""Provide a copy of Docker's config.json for the docker provider, in the home folder, while images are pushed.
 
-The provider reads `config.json` in the folder that its variable DOCKER_CONFIG names, and Pulumi can give that variable
-the value of another one only, so the folder is HOME (ADR 0013). Runs side by side share the file: each holds a lock on
-it, and the last removes it. What a run leaves that was killed, the next takes away.
+The provider reads `config.json` in the folder that its variable DOCKER_CONFIG names. Pulumi can only set that variable
+to the value of another one, so the folder is HOME (ADR 0013). Concurrent runs share the file: each holds a lock on it,
+and the last one removes it. If a run was killed, the next one removes its file.
 """
 
 import fcntl
@@ -17,21 +17,21 @@ from typing import IO, Any
 from kube_registry.foreign_json import read_json
 
 _MARK = {"kube-registry": "a copy for the docker provider; it is removed when the push ends"}
-"""Docker ignores names that it does not know (docker/cli, configfile.LoadFromReader)."""
+"""Identifies the copy. Docker ignores unknown names (docker/cli, configfile.LoadFromReader)."""
 
 
 @contextmanager
 def config_copy(folder: Path, config: Mapping[str, Any]) -> Iterator[bool]:
-    """A block in which a folder holds a configuration as `config.json`.
+    """Write a configuration to a folder as `config.json`, and remove it at the end.
 
-    The file may hold logins; only its owner reads it.
+    The file may contain logins; only its owner can read it.
 
     Args:
-        folder: where the docker provider looks.
-        config: what it is to find.
+        folder: the folder that the docker provider reads.
+        config: the configuration.
 
     Yields:
-        Whether it finds it; not where the folder holds another config.json, or cannot be written to.
+        Whether the file was written; False if the folder has another config.json, or is not writable.
     """
     file = folder / "config.json"
     held = _held(file, json.dumps({**_MARK, **config}, sort_keys=True))
@@ -52,7 +52,7 @@ def remove_left_copy(folder: Path) -> None:
 
 
 def _held(file: Path, text: str) -> IO[str] | None:
-    """Return the file with the text in it, locked; None if it is not ours to write."""
+    """Return the file with the text in it, locked; None if it belongs to someone else or cannot be written."""
     try:
         while True:
             held = _made(file, text) or _opened(file)
@@ -63,13 +63,13 @@ def _held(file: Path, text: str) -> IO[str] | None:
                 return held
             if not _is_ours(found) or not _let_go(file, held):
                 held.close()
-                return None  # it is a person's, or another run's with another configuration
+                return None  # the file of a person, or of a run with another configuration
     except OSError:
         return None
 
 
 def _made(file: Path, text: str) -> IO[str] | None:
-    """Return the file that was made, whole and locked before it has its name; None if there is one."""
+    """Create the file, complete and locked before it gets its name, and return it; None if it already exists."""
     with tempfile.TemporaryDirectory(prefix=".kube-registry-", dir=file.parent) as folder:
         made = Path(folder, file.name)
         made.touch(mode=0o600)
@@ -86,7 +86,7 @@ def _made(file: Path, text: str) -> IO[str] | None:
 
 
 def _opened(file: Path) -> IO[str] | None:
-    """Return the file that is there, locked; None if it is not there any more."""
+    """Return the existing file, locked; None if it no longer exists."""
     try:
         held = file.open()
         fcntl.flock(held, fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""The Docker daemon that builds and pushes: whether it is there, asked before anything is made."""
+"""Check that the Docker daemon responds, before anything is created."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ from kube_registry.docker_daemon.config import USUAL_HOSTS, chosen_daemon
 from kube_registry.docker_daemon.errors import DaemonError
 
 PING_SECONDS = 5.0
-"""How long a daemon may take to say that it is there."""
+"""Timeout of the check."""
 
 _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 
 
 async def prove_daemon(environment: Mapping[str, str]) -> None:
-    """Return once a Docker daemon has answered where the docker provider will look for it.
+    """Check that a Docker daemon responds at the address that the docker provider will use.
 
-    It looks at DOCKER_HOST, else at the current docker context, else at the two usual sockets. A daemon behind ssh or
+    The address is DOCKER_HOST, or the current docker context, or one of the two usual sockets. A daemon behind ssh or
     TLS is left to the provider.
 
     Args:
         environment: the process's environment.
 
     Raises:
-        DaemonError: none answers.
+        DaemonError: no daemon responds.
     """
     named = chosen_daemon(environment)
     problems = []
@@ -33,18 +33,18 @@ async def prove_daemon(environment: Mapping[str, str]) -> None:
             async with asyncio.timeout(PING_SECONDS):
                 await _ping(host)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            problems.append(DaemonError(host=host, reason=str(error) or f"no answer within {PING_SECONDS:.0f} s"))
+            problems.append(DaemonError(host=host, reason=str(error) or f"no response within {PING_SECONDS:.0f} s"))
         else:
             return
     raise problems[0]
 
 
 async def _ping(host: str) -> None:
-    """Ask a daemon for a sign of life.
+    """Ping a daemon.
 
     Raises:
-        OSError: nobody listens there.
-        IncompleteReadError: whoever does is no Docker daemon.
+        OSError: nothing listens there.
+        IncompleteReadError: the program that listens there is not a Docker daemon.
     """
     place = urlsplit(host)
     if place.scheme == "unix":

@@ -1,20 +1,18 @@
-"""What can go wrong with the Docker daemon: its address, its configuration, its way here."""
+"""Errors of the Docker daemon: its address, its configuration, its connection to the push address."""
 
 from kube_registry.errors import KubeRegistryError, Where, on_stack, other_port
 
 
 class DaemonError(
     KubeRegistryError,
-    sentence=(
-        "no Docker daemon answers at {host}: {reason}. Fix: start Docker or name another daemon in DOCKER_HOST, "
-        "`docker info` tells when it is right"
-    ),
+    sentence="cannot connect to the Docker daemon at {host}: {reason}",
+    fix="start Docker, or set DOCKER_HOST to another daemon; check it with `docker info`",
     example={
         "host": "unix:///var/run/docker.sock",
         "reason": "[Errno 2] No such file or directory",
     },
 ):
-    """No Docker daemon answers."""
+    """The Docker daemon is not responding."""
 
     host: str
     reason: str
@@ -22,17 +20,15 @@ class DaemonError(
 
 class DaemonAddressError(
     KubeRegistryError,
-    sentence=(
-        "{source} is {host!r}, which is not of the form unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. "
-        "Fix: `export DOCKER_HOST={meant!r}`"
-    ),
+    sentence="{source} is {host!r}, which is not of the form unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]",
+    fix="`export DOCKER_HOST={meant!r}`",
     example={
         "source": "DOCKER_HOST",
         "host": "docker",
         "meant": "tcp://docker:2375",
     },
 ):
-    """DOCKER_HOST or the docker context does not name a daemon's address."""
+    """DOCKER_HOST or the docker context is not a valid address of a daemon."""
 
     source: str
     host: str
@@ -42,9 +38,10 @@ class DaemonAddressError(
 class DaemonTlsError(
     KubeRegistryError,
     sentence=(
-        "docker context {context!r} reaches {host} with TLS certificates, which the docker provider takes from the "
-        "environment only. Fix: `export DOCKER_HOST={host!r} DOCKER_TLS_VERIFY={verify} DOCKER_CERT_PATH={folder!r}`"
+        "docker context {context!r} uses TLS certificates for {host}, but the docker provider reads them from the "
+        "environment only"
     ),
+    fix="`export DOCKER_HOST={host!r} DOCKER_TLS_VERIFY={verify} DOCKER_CERT_PATH={folder!r}`",
     example={
         "context": "build",
         "host": "tcp://build.example:2376",
@@ -52,7 +49,7 @@ class DaemonTlsError(
         "verify": "1",
     },
 ):
-    """The docker context has TLS certificates, which the docker provider takes from the environment only."""
+    """The docker context uses TLS certificates, but the docker provider reads them from the environment only."""
 
     context: str
     host: str
@@ -62,11 +59,9 @@ class DaemonTlsError(
 
 class DockerConfigError(
     KubeRegistryError,
-    sentence=(
-        "Docker's configuration {file} cannot be used: {reason}. "
-        "Fix: correct the file until `docker context ls` shows no warning"
-    ),
-    example={"file": "/home/me/.docker/config.json", "reason": "it is no JSON object"},
+    sentence="Docker's configuration {file} cannot be used: {reason}",
+    fix="correct the file until `docker context ls` shows no warning",
+    example={"file": "/home/me/.docker/config.json", "reason": "it is not a JSON object"},
 ):
     """Docker's config.json cannot be used."""
 
@@ -77,17 +72,17 @@ class DockerConfigError(
 class DaemonReachError(
     KubeRegistryError,
     sentence=(
-        "the Docker daemon at {host} does not reach {push_address} of this machine: {reason}. A relay in the daemon's "
-        "network needs containers with `--network host`, and this port free on its loopback. "
-        "Fix: if the port is taken there, `pulumi config set pushPort {other_port}`"
+        "the Docker daemon at {host} cannot connect to {push_address} of this machine: {reason}. A relay in the "
+        "daemon's network requires containers with `--network host`, and a free port on its loopback"
     ),
+    fix="if the port is in use there, `pulumi config set pushPort {other_port}`",
     example={
         "host": "tcp://docker:2375",
         "push_address": "localhost:21000",
         "reason": "relay: cannot listen on 127.0.0.1:21000: Address in use",
     },
 ):
-    """The Docker daemon does not reach the push address of this machine, and no relay carries it there."""
+    """The Docker daemon cannot connect to the push address of this machine, not even through a relay."""
 
     host: str
     push_address: str
@@ -95,10 +90,10 @@ class DaemonReachError(
     where: Where | None = None
 
     def __str__(self) -> str:
-        """The sentence, with a command for the stack that pushes."""
+        """Return the message; its commands select the stack."""
         return on_stack(super().__str__(), self.where.stack, self.where.component) if self.where else super().__str__()
 
     @property
     def other_port(self) -> int:
-        """Another push port."""
+        """A push port to use instead."""
         return other_port(int(self.push_address.rpartition(":")[2]))

@@ -1,8 +1,8 @@
-"""The Docker daemon's way to the push address: proven by the daemon, carried by a relay where there is none.
+"""Check that the Docker daemon can connect to the push address, and start a relay if it cannot.
 
-A daemon in a container, in a virtual machine, on another machine or without root has a loopback of its own. No name and
-no version says which case it is: the daemon is asked to look up the preflight's image at the push address (ADR 0014). A
-relay takes nothing but the daemon's API (ADR 0016).
+A daemon in a container, in a virtual machine, on another machine or without root has its own loopback. Neither its name
+nor its version shows that, so the daemon is asked to look up the preflight's image at the push address (ADR 0014). A
+relay requires only the daemon's API (ADR 0016).
 """
 
 import asyncio
@@ -35,22 +35,22 @@ async def daemon_reaching(
     recovered: Callable[[], Awaitable[bool]],
     where: Where | None = None,
 ) -> AsyncIterator[None]:
-    """A block in which the Docker daemon reaches the push address of this machine.
+    """Let the Docker daemon connect to the push address of this machine while the block runs.
 
     Args:
         environment: the process's environment, which names the daemon.
-        push_address: where the open tunnel listens.
-        digest: of the preflight's image, which is in the registry.
-        say: is called with a line about the relay, where there has to be one.
+        push_address: address of the open tunnel.
+        digest: digest of the preflight's image, which is in the registry.
+        say: prints a line about the relay, if one is needed.
         lost: is called if the relay ends before the block does.
-        recovered: returns whether a connection through the tunnel has failed, once it carries again; False at once if
-            none has.
-        where: the registry, whose settings errors name; None for none in particular.
+        recovered: returns whether a connection through the tunnel has failed, after the tunnel works again; False at
+            once if none has failed.
+        where: the registry, whose settings errors name; None if there is none.
 
     Raises:
-        DaemonError: the daemon does not answer.
-        DaemonReachError: it does not reach it, by way of a relay neither.
-        ClusterError: the tunnel does not carry again.
+        DaemonError: the daemon does not respond.
+        DaemonReachError: the daemon cannot connect to the push address, not even through a relay.
+        ClusterError: the tunnel does not work again.
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
     reference = f"{push_address}/{PROBE_REPOSITORY}@{digest}"
@@ -61,23 +61,23 @@ async def daemon_reaching(
             if refusal is None:
                 yield
                 return
-            say(f"the Docker daemon has a loopback of its own; a relay there carries {push_address} to this machine")
+            say(f"the Docker daemon has its own loopback; a relay there forwards {push_address} to this machine")
             async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
                 if relayed := await _last_refusal(client, reference, recovered):
-                    raise failed(reason=f"{refusal}; by way of a relay: {relayed}")
+                    raise failed(reason=f"{refusal}; through a relay: {relayed}")
                 yield
     except (DockerException, requests.RequestException, OSError) as error:
         raise failed(reason=last_words(str(error))) from error
 
 
 async def daemon_version(environment: Mapping[str, str]) -> str:
-    """The Docker daemon's version.
+    """Return the Docker daemon's version.
 
     Args:
         environment: the process's environment, which names the daemon.
 
     Raises:
-        DaemonError: it does not answer.
+        DaemonError: the daemon does not respond.
     """
     async with _client(environment, chosen_daemon(environment) or usual_daemon()) as (client, _):
         return str((await asyncio.to_thread(client.version))["Version"])
@@ -85,10 +85,10 @@ async def daemon_version(environment: Mapping[str, str]) -> str:
 
 @asynccontextmanager
 async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tuple[docker.DockerClient, str]]:
-    """A block with the daemon, and its address without ssh.
+    """Open a client of the daemon, and yield it with the daemon's address, a local socket instead of ssh.
 
     Raises:
-        DaemonError: it does not answer.
+        DaemonError: the daemon does not respond.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -107,7 +107,7 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
 async def _last_refusal(
     client: docker.DockerClient, reference: str, recovered: Callable[[], Awaitable[bool]]
 ) -> str | None:
-    """Why the daemon cannot look up an image, asked again where that says nothing of its way here; None if it can."""
+    """Return why the daemon cannot look up an image, with retries after tunnel failures; None if it can."""
     for _ in range(DAEMON_TRIES):
         refusal = await asyncio.to_thread(_refusal, client, reference)
         if refusal is None or not await recovered():
@@ -116,9 +116,9 @@ async def _last_refusal(
 
 
 def _refusal(client: docker.DockerClient, reference: str) -> str | None:
-    """Why the daemon cannot look up an image where it is; None if it can."""
+    """Return why the daemon cannot look up an image in its registry; None if it can."""
     try:
-        client.images.get_registry_data(reference, auth_config={})  # asks no credential helper
+        client.images.get_registry_data(reference, auth_config={})  # without a credential helper
     except DockerException as error:
         return str(getattr(error, "explanation", None) or error)
     return None

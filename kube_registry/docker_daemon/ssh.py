@@ -1,6 +1,6 @@
-"""A Docker daemon behind ssh, as a socket of this machine: by the person's own ssh, with its configuration and agent.
+"""Forward the socket of a Docker daemon behind ssh to this machine, by the user's own ssh, configuration and agent.
 
-The docker SDK's own way takes a second implementation of ssh, which knows neither.
+The docker SDK would use another implementation of ssh, which supports neither.
 """
 
 import asyncio
@@ -19,30 +19,30 @@ from kube_registry.text import one_line
 
 _PAUSE = 0.05
 _SOCKET_OF_DOCKER = shlex.join(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
-"""What Docker's client on the other machine talks to: /var/run/docker.sock, or that of a daemon without root."""
+"""Prints the address that Docker's client on the other machine uses: /var/run/docker.sock, or a rootless daemon's."""
 
 
 @asynccontextmanager
 async def near_socket(host: str) -> AsyncIterator[str]:
-    """A block in which a Unix socket leads to a daemon that is reached by ssh.
+    """Forward a daemon's socket by ssh while the block runs.
 
     Args:
-        host: ssh://[USER@]HOST[:PORT][/PATH], PATH being the socket's on that machine.
+        host: ssh://[USER@]HOST[:PORT][/PATH]; PATH is the socket on that machine.
 
     Yields:
-        The socket's address, unix://PATH.
+        The address of the local socket, unix://PATH.
 
     Raises:
-        OSError: it cannot be reached so, in ssh's own words.
+        OSError: the connection failed; has ssh's message.
     """
     place = urlsplit(host)
-    whom = _ssh_words(place)
+    destination = _ssh_words(place)
     ssh = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-    name = f"`ssh {shlex.join(whom)}`"
-    far = place.path.rstrip("/") or await _far_socket([*ssh, *whom, _SOCKET_OF_DOCKER], name)
+    name = f"`ssh {shlex.join(destination)}`"
+    far = place.path.rstrip("/") or await _far_socket([*ssh, *destination, _SOCKET_OF_DOCKER], name)
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as folder:
         near = Path(folder, "docker.sock")
-        forward = [*ssh, "-N", "-L", f"{near}:{far}", *whom]
+        forward = [*ssh, "-N", "-L", f"{near}:{far}", *destination]
         async with started(*forward, session=False, sign=signal.SIGTERM) as forwarding:
 
             async def settled() -> bool | None:
@@ -50,27 +50,27 @@ async def near_socket(host: str) -> AsyncIterator[str]:
 
             await poll(settled, seconds=SSH_SECONDS, pause=_PAUSE)
             if forwarding.returncode is not None:
-                _, said = await forwarding.communicate()
-                raise _error(name, one_line(said.decode(errors="replace")))
+                _, message = await forwarding.communicate()
+                raise _error(name, one_line(message.decode(errors="replace")))
             yield f"unix://{near}"
 
 
 async def _far_socket(command: Sequence[str], name: str) -> str:
-    """Where the daemon listens on its own machine."""
+    """Return the path of the daemon's socket on its own machine."""
     try:
         ended = await run(*command, seconds=SSH_SECONDS, session=False)
     except TimeoutError:
-        raise OSError(f"{name} took longer than {SSH_SECONDS:.0f} s") from None
+        raise OSError(f"{name} timed out after {SSH_SECONDS:.0f} s") from None
     if path := urlsplit(ended.out.decode().strip()).path:
         return path
     raise _error(name, ended.words)
 
 
-def _error(name: str, said: str) -> OSError:
-    return OSError(f"{name}: {said or 'no answer'}")
+def _error(name: str, message: str) -> OSError:
+    return OSError(f"{name}: {message or 'no response'}")
 
 
 def _ssh_words(place: SplitResult) -> list[str]:
-    """Return the arguments of `ssh` for an address's port, user and host, which is never taken for an option."""
+    """Return the arguments of `ssh` for an address's port, user and host; `--` keeps the host from being an option."""
     at = f"{place.username}@{place.hostname}" if place.username else str(place.hostname)
     return [*(["-p", str(place.port)] if place.port else []), "--", at]

@@ -1,6 +1,6 @@
-"""A stream that the Docker daemon's API hands over: an attached container's, both ways at once.
+"""Attach to a container through the Docker daemon's API, as a stream in both directions at once.
 
-The docker SDK gives it as a blocking socket, over TLS one that asyncio does not take.
+The docker SDK returns a blocking socket, which asyncio cannot use over TLS.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ _READ_AHEAD = 1024 * 1024
 async def attached(
     environment: Mapping[str, str], host: str, container: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A block in which this process holds a container's standard input, output and error (ContainerAttach).
+    """Attach to a container's standard input, output and error while the block runs (ContainerAttach).
 
     Args:
         environment: the process's environment, which names TLS certificates as for Docker's client.
         host: unix://PATH or tcp://HOST:PORT.
-        container: its id.
+        container: id of the container.
 
     Raises:
-        OSError: the daemon is not there, or does not hand it over.
+        OSError: the daemon cannot be reached, or refused to attach.
     """
     place = urlsplit(host)
     if place.scheme == "unix":
@@ -40,16 +40,16 @@ async def attached(
         writer.write(f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         if head.split()[1] not in ("101", "200"):
-            raise OSError(f"the Docker daemon does not attach: {head.splitlines()[0]}")
+            raise OSError(f"the Docker daemon refused to attach: {head.splitlines()[0]}")
         yield reader, writer
     except asyncio.IncompleteReadError as error:
-        raise ConnectionResetError("the Docker daemon broke off") from error
+        raise ConnectionResetError("the Docker daemon closed the connection") from error
     finally:
-        writer.transport.abort()  # nothing that is left to be sent matters
+        writer.transport.abort()  # unsent data does not matter
 
 
 def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
-    """Return what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for, as the docker SDK reads them; None for plain TCP."""
+    """Return TLS settings for DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as in the docker SDK; None for plain TCP."""
     wanted = kwargs_from_env(environment=environment).get("tls")
     if not wanted:
         return None

@@ -1,6 +1,6 @@
 """The engine's events, as `pulumi --json` prints them (pulumi/pulumi sdk/go/common/apitype, EngineEvent).
 
-They are read as the JSON that they are: the Automation API's classes would be half of what this program imports.
+They are read as plain JSON: the Automation API's classes would make up half of this program's imports.
 """
 
 import re
@@ -15,11 +15,11 @@ EngineEvent: TypeAlias = Mapping[str, Any]
 
 _IMAGE = "docker:index/image:Image"
 _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
-_SAYS_NOTHING = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
+_UNINFORMATIVE = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
 
 
 def read_event(line: str) -> EngineEvent | None:
-    """The event that `pulumi --json` has printed as a line; None if the line is something else."""
+    """Return the event in a line that `pulumi --json` has printed; None if the line is something else."""
     try:
         event = read_json(line)
     except ValueError:
@@ -28,40 +28,40 @@ def read_event(line: str) -> EngineEvent | None:
 
 
 def step_of(event: EngineEvent) -> Mapping[str, Any]:
-    """The step that is about to be taken with a resource; empty if the event is none."""
+    """Return the step that an event announces for a resource; empty if it announces none."""
     return dict(event.get("resourcePreEvent", {}).get("metadata", {}))
 
 
 def phase_of(event: EngineEvent) -> tuple[Phase, str] | None:
-    """The phase that an event belongs to, and what it says in one line; None if it is of no interest."""
+    """Return the phase of an event, and its text in one line; None if it is not worth showing."""
     diagnostic, step = event.get("diagnosticEvent", {}), step_of(event)
     if diagnostic.get("severity", "").startswith("info"):
         text = first_line(diagnostic.get("message", ""))
-        of_build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in diagnostic.get("urn", "") else None
-        return read_mark(text) or of_build
+        build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in diagnostic.get("urn", "") else None
+        return read_mark(text) or build
     if step.get("op", "same") != "same":
         return Phase.REGISTRY, f"{step['op']} {step.get('type', '').split(':')[-1]}"
     return None
 
 
 def error_of(event: EngineEvent) -> str | None:
-    """The sentence of an error, if an event is one."""
+    """Return the sentence of an error event; None for other events, and for errors that explain nothing."""
     diagnostic = event.get("diagnosticEvent", {})
     if diagnostic.get("severity") != "error":
         return None
     text = _HOOK.sub("", first_line(diagnostic.get("message", "")))
-    return None if text.startswith(_SAYS_NOTHING) else text
+    return None if text.startswith(_UNINFORMATIVE) else text
 
 
 def changes_of(event: EngineEvent) -> dict[str, int]:
-    """Operation -> number of resources; empty if the event is no summary of a run."""
+    """Return operation -> number of resources; empty if the event is not the summary of a run."""
     counts = event.get("summaryEvent", {}).get("resourceChanges") or {}
     return {kind: count for kind, count in counts.items() if kind != "same"}
 
 
 def images_of(event: EngineEvent) -> dict[str, str]:
-    """The pull references by the images' names; empty if the event has no outputs of the stack."""
+    """Return the pull references by image name; empty if the event has no outputs of the stack."""
     done = event.get("resOutputsEvent", {}).get("metadata", {})
     outputs = (done.get("new") or {}).get("outputs") if done.get("type") == "pulumi:pulumi:Stack" else None
     images = (outputs or {}).get("images")
-    return dict(images) if isinstance(images, Mapping) else {}  # secret outputs are a text
+    return dict(images) if isinstance(images, Mapping) else {}  # secret outputs are a string

@@ -1,4 +1,4 @@
-"""What can go wrong with `pulumi` itself, and how one of its commands fails."""
+"""What can go wrong with `pulumi` itself, and the failure of one of its commands."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,26 @@ from kube_registry.errors import KubeRegistryError
 
 class ProgramError(
     KubeRegistryError,
-    sentence="`pulumi` cannot be run: {reason}. Fix: install it (https://www.pulumi.com/docs/install/)",
+    sentence="`pulumi` cannot be run: {reason}",
+    fix="install it (https://www.pulumi.com/docs/install/)",
     example={"reason": "No such file or directory"},
 ):
-    """There is no `pulumi` that could run the program."""
+    """`pulumi` is not installed, or its version is not supported."""
 
     reason: str
 
 
 class StackLockedError(
     KubeRegistryError,
-    sentence="stack {stack} is locked by {holder}. Fix: {fix}",
+    sentence="stack {stack} is locked by {holder}",
+    fix="{fix}",
     example={
         "stack": "prod",
         "holder": "alice@build-7 (pid 4711) since 2026-11-29T09:30:00Z",
-        "fix": "wait until that update has ended, then run this again",
+        "fix": "wait until that update has finished, then try again",
     },
 ):
-    """Another update holds the stack."""
+    """Another update has locked the stack."""
 
     stack: str
     holder: str
@@ -33,7 +35,7 @@ class StackLockedError(
 
 @dataclass(eq=False)
 class CommandError(Exception):
-    """A command of `pulumi` failed; the caller says for whom and what fixes it.
+    """A command of `pulumi` failed; the caller adds the context and the fix.
 
     Args:
         command: the command.
@@ -49,4 +51,4 @@ class CommandError(Exception):
 
 
 class StackMissingError(CommandError):
-    """There is no such stack."""
+    """The stack does not exist."""

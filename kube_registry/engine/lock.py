@@ -1,4 +1,4 @@
-"""Who holds a stack that `pulumi` finds locked."""
+"""The holder of a lock that `pulumi` has found."""
 
 import re
 import socket
@@ -8,25 +8,25 @@ import psutil
 from kube_registry.engine.errors import StackLockedError
 
 _HOLDER = re.compile(r"created by (?P<who>.+?)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
-"""How `pulumi` names the holder of a lock in a backend of its own (pulumi/pulumi pkg/backend/diy/lock.go)."""
+"""How `pulumi` names the holder of a lock in a self-managed backend (pulumi/pulumi pkg/backend/diy/lock.go)."""
 
-_WAIT = "wait until that update has ended, then run this again"
+_WAIT = "wait until that update has finished, then try again"
 
 
-def locked(stack: str, said: str, release: str) -> StackLockedError:
-    """The error of a stack that another update holds.
+def locked(stack: str, printed: str, release: str) -> StackLockedError:
+    """Return the error for a stack that another update has locked.
 
-    Only a lock whose process was on this machine and is gone is offered for release: any other one belongs to an update
-    that may be running.
+    The fix releases the lock only if its process was on this machine and no longer exists. The update of any other
+    lock may still be running.
 
     Args:
         stack: name of the stack.
-        said: what `pulumi` printed, in one line.
+        printed: what `pulumi` has printed, in one line.
         release: the command that releases the lock.
     """
-    found = _HOLDER.search(said)
+    found = _HOLDER.search(printed)
     if not found:
-        return StackLockedError(stack, "another update, which the backend does not name", _WAIT)
+        return StackLockedError(stack, "another update, whose owner the backend does not name", _WAIT)
     holder = f"{found['who']}@{found['host']} (pid {found['pid']}) since {found['since']}"
     gone = found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"]))
-    return StackLockedError(stack, holder, f"that process is gone; run `{release}`" if gone else _WAIT)
+    return StackLockedError(stack, holder, f"`{release}`, as that process no longer exists" if gone else _WAIT)

@@ -1,7 +1,7 @@
-"""A Pulumi program, and what `pulumi` does with it and its stacks.
+"""A Pulumi program, and the commands of `pulumi` for it and its stacks.
 
-No stack is selected: that is one file for all that run in a folder, and a person's own choice. So the Automation API's
-Stack is not used, which selects.
+No stack is selected: the selection is one file for all processes in a folder, and a choice of the user. So the
+Automation API's Stack is not used, which selects.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update i
 
 @dataclass(frozen=True)
 class Program:
-    """A Pulumi program. Each of its commands raises what `run` does; `stack` is a stack's name.
+    """A Pulumi program. All its methods raise what `run` raises; `stack` is the name of a stack.
 
     Args:
-        folder: where its Pulumi.yaml is.
-        seconds: how long a command may take; None if its caller limits it.
+        folder: folder of its Pulumi.yaml.
+        seconds: how long a command may take; None if the caller sets the limit.
         grace: seconds that `pulumi` may take to end when a command is cancelled.
     """
 
@@ -39,14 +39,14 @@ class Program:
     grace: float = GRACE_SECONDS
 
     async def version(self) -> str:
-        """The version of `pulumi`."""
+        """Return the version of `pulumi`."""
         return await self.run("version")
 
     async def prove_version(self) -> None:
         """Check that `pulumi` is new enough.
 
         Raises:
-            ProgramError: it is not, or is not there.
+            ProgramError: it is too old, or not installed.
         """
         try:
             reason = unsupported("Pulumi", await self.version())
@@ -56,11 +56,11 @@ class Program:
             raise ProgramError(reason=reason)
 
     async def selected(self) -> str:
-        """The name of the stack that is selected."""
+        """Return the name of the selected stack."""
         return await self.run("stack", "--show-name")
 
     async def creating(self, stack: str, work: Callable[[], Awaitable[_T]]) -> _T:
-        """What some work with a stack gives, which is made first if there is no such stack."""
+        """Do some work with a stack and return its result; if the stack does not exist, create it first."""
         try:
             return await work()
         except StackMissingError:
@@ -68,11 +68,11 @@ class Program:
             return await work()
 
     async def config(self, stack: str) -> dict[str, dict[str, Any]]:
-        """A stack's whole config, as `pulumi config --json` prints it, with secrets as plain text."""
+        """Return a stack's whole config, as `pulumi config --json` prints it, with secrets as plain text."""
         return dict(json.loads(await self.run("config", "--json", "--show-secrets", stack=stack)))
 
     async def set_config(self, stack: str, values: Mapping[str, Mapping[str, object]]) -> None:
-        """Set a part of a stack's config, in the form in which `config` has it."""
+        """Set a part of a stack's config, in the form that `config` returns."""
         await self.run("config", "set-all", "--json", json.dumps(values), stack=stack)
 
     async def remove_config(self, stack: str, keys: Iterable[str]) -> None:
@@ -80,18 +80,18 @@ class Program:
         await self.run("config", "rm-all", *keys, stack=stack)
 
     async def images(self, stack: str) -> dict[str, str] | None:
-        """The pull references in a stack's outputs, by the images' names; None if it has none."""
+        """Return the pull references in a stack's outputs, by image name; None if it has none."""
         outputs: dict[str, Any] = json.loads(await self.run("stack", "output", "--json", stack=stack))
         return outputs.get("images")
 
     async def resources(self, stack: str, *, secrets: bool = False) -> list[dict[str, Any]]:
-        """The resources in a stack's state; with secrets as plain text, or encrypted."""
-        shown = ["--show-secrets"] if secrets else []
-        state: dict[str, Any] = json.loads(await self.run("stack", "export", *shown, stack=stack))
+        """Return the resources in a stack's state, with secrets as plain text if `secrets`, else encrypted."""
+        options = ["--show-secrets"] if secrets else []
+        state: dict[str, Any] = json.loads(await self.run("stack", "export", *options, stack=stack))
         return (state.get("deployment") or {}).get("resources") or []
 
     async def last_message(self, stack: str) -> str | None:
-        """The message of the last that was done with a stack, if that was an update and succeeded."""
+        """Return the message of a stack's last operation if it was a successful update, else None."""
         history = json.loads(await self.run("stack", "history", "--json", "--page-size", "1", stack=stack))
         if not history or (history[0]["kind"], history[0]["result"]) != ("update", "succeeded"):
             return None
@@ -108,11 +108,11 @@ class Program:
         """Run up, preview, refresh or destroy.
 
         Args:
-            verb: which of them.
+            verb: name of the command.
             stack: name of the stack.
-            message: what the state shall remember with it.
-            on_event: called with each of the engine's events.
-            when_killed: awaited if it was cancelled and had to be killed, which leaves the stack locked.
+            message: message to keep in the state.
+            on_event: called with each event of the engine.
+            when_killed: awaited if the command was cancelled and had to be killed, which leaves the stack locked.
         """
 
         def on_line(line: str) -> None:
@@ -123,7 +123,7 @@ class Program:
         await self.run(verb, *options, stack=stack, on_line=on_line, when_killed=when_killed)
 
     async def release(self, stack: str) -> None:
-        """Release the lock that a `pulumi` which was killed has left."""
+        """Release the lock that a killed `pulumi` has left."""
         await self.run("cancel", "--yes", stack=stack)
 
     async def run(
@@ -133,12 +133,12 @@ class Program:
         on_line: Callable[[str], object] | None = None,
         when_killed: Callable[[], Awaitable[object]] | None = None,
     ) -> str:
-        """Run a command; what it prints, unless that goes to `on_line`. All other arguments are those of `run_pulumi`.
+        """Run a command and return what it prints, unless `on_line` gets that. Other arguments: see `run_pulumi`.
 
         Raises:
-            ProgramError: there is no `pulumi`.
-            StackLockedError: another update holds the stack.
-            StackMissingError: there is no such stack.
+            ProgramError: `pulumi` cannot be run.
+            StackLockedError: another update has locked the stack.
+            StackMissingError: the stack does not exist.
             CommandError: the command failed in another way, or took too long.
         """
         command = ["pulumi", *words, *(["--stack", stack] if stack else []), "--non-interactive"]
@@ -153,11 +153,11 @@ class Program:
         if ended.status == 0:
             return ended.out.decode().strip()
         reason = ended.words.partition("error: ")[2] or ended.words or f"`{line}` ended with status {ended.status}"
-        if stack and any(words in reason for words in _LOCKED):
+        if stack and any(text in reason for text in _LOCKED):
             raise locked(stack, reason, release_command(stack))
         raise (StackMissingError if "no stack named" in reason else CommandError)(line, reason)
 
 
 def release_command(stack: str) -> str:
-    """The command that releases a stack's lock."""
+    """Return the command that releases a stack's lock."""
     return f"pulumi cancel --yes --stack {stack}"

@@ -1,6 +1,6 @@
-"""How `pulumi` is run: in a session of its own, its lines as they come, and ended as Ctrl-C ends it.
+"""Runs `pulumi` in a separate session, passes on its lines as they come, and ends it as Ctrl-C does.
 
-In a session of its own, a Ctrl-C at the terminal reaches us alone: with a second one, `pulumi` would end at once and
+In a separate session, `pulumi` does not receive a Ctrl-C at the terminal: after a second one, it would end at once and
 leave a pending operation.
 """
 
@@ -22,17 +22,17 @@ from kube_registry.spec.phases import MARKS
 from kube_registry.text import one_line
 
 GRACE_SECONDS = 20.0
-"""How long `pulumi` may take to end by itself after a SIGINT; a push that hangs does not end before."""
+"""How long `pulumi` may take to end after a SIGINT before it is killed; a push that hangs takes all of it."""
 
 _ENVIRONMENT = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
     "PULUMI_AUTOMATION_API": "true",
-    "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",  # a preview, too, prints its events as they come
+    "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",  # makes a preview print its events as they come, too
     **MARKS,
 }
 
 _MOST_BYTES = 2**30
-"""Of one line: an event holds a whole resource."""
+"""The most bytes of one line: an event holds a whole resource."""
 
 
 async def run_pulumi(
@@ -45,13 +45,13 @@ async def run_pulumi(
 ) -> Ended:
     """Run `pulumi` to its end.
 
-    Where this is cancelled, or `on_line` fails, `pulumi` gets one SIGINT. If it goes on for longer than `grace`, it is
-    killed with its plugins. Its end is waited for; a further cancellation does not shorten that.
+    If this is cancelled, or `on_line` fails, `pulumi` gets one SIGINT. If it runs for longer than `grace` after that,
+    it is killed with its plugins. This returns only after it has ended, even if it is cancelled again.
 
     Args:
         command: `pulumi` and its arguments.
         folder: where it runs.
-        on_line: called with every line of its standard output as it comes, which `Ended.out` has not then.
+        on_line: called with every line of its standard output as it comes; `Ended.out` is then empty.
         grace: seconds that it may take to end after the SIGINT.
         when_killed: awaited after it was killed.
 
@@ -70,7 +70,7 @@ async def run_pulumi(
                 try:
                     out = await _read(process, on_line)
                 except BaseException:
-                    if await _is_killed(process, grace) and when_killed:
+                    if await _end(process, grace) and when_killed:
                         await when_killed()
                     raise
             errors.seek(0)
@@ -80,7 +80,7 @@ async def run_pulumi(
 
 
 async def _read(process: Process, on_line: Callable[[str], object] | None) -> bytes:
-    """All that it writes to its standard output until it ends, unless that goes to `on_line`."""
+    """Return its standard output until it ends, unless `on_line` gets that."""
     out = bytearray()
     while process.stdout and (line := await process.stdout.readline()):
         if on_line is None:
@@ -91,11 +91,11 @@ async def _read(process: Process, on_line: Callable[[str], object] | None) -> by
     return bytes(out)
 
 
-async def _is_killed(process: Process, grace: float) -> bool:
-    """End it as Ctrl-C does, after the grace by force; whether that was needed."""
+async def _end(process: Process, grace: float) -> bool:
+    """End it as Ctrl-C does, and kill it after the grace period; return whether it had to be killed."""
     with suppress(ProcessLookupError):
         if process.returncode is None:
-            os.kill(process.pid, signal.SIGINT)  # process.send_signal() takes an exit status that asyncio waits for
+            os.kill(process.pid, signal.SIGINT)  # process.send_signal() consumes the exit status that asyncio waits for
     try:
         async with asyncio.timeout(grace):
             await process.communicate()
@@ -106,7 +106,7 @@ async def _is_killed(process: Process, grace: float) -> bool:
 
 
 def _kill_session(leader: int) -> None:
-    """Kill a session, its leader first: plugins have process groups of their own and outlive the engine."""
+    """Kill a session, its leader first: plugins have their own process groups and outlive the engine."""
     for pid in (leader, *psutil.pids()):
         with suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:

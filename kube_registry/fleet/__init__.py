@@ -1,1 +1,1 @@
-"""Many stacks as one: fleet.yaml, and one rollout over all of them."""
+"""Many stacks at once: fleet.yaml, and one rollout over all of them."""

@@ -1,4 +1,4 @@
-"""A first fleet.yaml, of the kube contexts that a machine knows."""
+"""A first fleet.yaml, from the kube contexts of a kubeconfig."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,20 +11,20 @@ from kube_registry.spec.endpoints import derive_push_port
 
 _HEAD = """\
 # yaml-language-server: $schema=docs/fleet.schema.json
-# Settings in the defaults are those of every stack; those below a stack's name are its own.
-# A wave begins when every stack of the one before is well.
+# Settings in the defaults apply to every stack; a stack's own settings override them.
+# A wave starts after the previous one has succeeded.
 """
 
 _LONGEST = 95
-"""Letters of a name, with room for a number that makes it distinct; Pulumi allows 100."""
+"""Characters of a name, with room for a number that makes it unique; Pulumi allows 100."""
 
 
 def draft(kube_contexts: Sequence[str], project: str) -> str:
-    """The text of a fleet.yaml with one stack for each kube context, all in the first wave.
+    """Return a fleet.yaml with one stack for each kube context, all in the first wave.
 
     Args:
         kube_contexts: their names.
-        project: name of the Pulumi project, from which push ports follow.
+        project: name of the Pulumi project, from which push ports are derived.
     """
     names = list(_names(kube_contexts))
     derived = [derive_push_port(project, name) for name in names]
@@ -39,7 +39,7 @@ def draft(kube_contexts: Sequence[str], project: str) -> str:
 
 
 def _names(kube_contexts: Sequence[str]) -> Iterator[str]:
-    """A name for each, made of what Pulumi allows; no two differ in upper and lower case only."""
+    """Yield a unique name for each kube context, in characters that Pulumi allows; case does not make it unique."""
     taken: set[str] = set()
     for kube_context in kube_contexts:
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", kube_context).strip("-")[-_LONGEST:] or "stack"

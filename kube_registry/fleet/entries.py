@@ -1,4 +1,4 @@
-"""What stands in fleet.yaml, before it is the settings of stacks: defaults, and an entry for each stack."""
+"""The content of fleet.yaml before it becomes settings: defaults, and an entry for each stack."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,41 +14,44 @@ from kube_registry.spec.fields import Text, with_values
 
 _PART = r"[A-Za-z0-9_.-]{1,100}"
 STACK_NAME = rf"^({_PART}/){{0,2}}{_PART}$"
-"""What Pulumi takes as a stack's name (pulumi/pulumi sdk/go/common/tokens, StackName), its organization and project."""
+"""What Pulumi accepts as a stack name, including organization and project.
+
+Source: pulumi/pulumi sdk/go/common/tokens, StackName.
+"""
 
 _KNOWN = ("defaults", "stacks")
 _CORRECT = "correct it there"
-_A_MAP = "it takes a map of settings"
+_A_MAP = "it must be a map of settings"
 
 
 class Entry(BaseModel):
-    """One stack as it is written: these, and any setting."""
+    """A stack in fleet.yaml: these fields, and any setting."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: Text = Field(
         pattern=STACK_NAME,
         description="Name of the stack, with its organization if that is not your own: prod, acme/prod.",
-        json_schema_extra={"allowed": "letters, digits and _ . -, as in prod, acme/prod or acme/shop/prod"},
+        json_schema_extra={"allowed": "made of letters, digits and _ . -, as in prod, acme/prod or acme/shop/prod"},
     )
     wave: int = Field(
         default=1,
         ge=1,
-        description="A wave begins when all stacks of the one before are well.",
+        description="Number of the wave. A wave starts after the previous one has succeeded.",
         json_schema_extra={"allowed": "a number from 1"},
     )
     labels: Annotated[dict[Text, Text], BeforeValidator(with_values)] = Field(
         default={},
-        description="What --label chooses stacks by.",
-        json_schema_extra={"allowed": "a map of texts"},
+        description="Labels by which --label selects stacks.",
+        json_schema_extra={"allowed": "a map of strings"},
     )
 
 
 def read_yaml(file: Path) -> object:
-    """The content of a YAML file, whose scalars keep their own text.
+    """Return the content of a YAML file; its scalars keep their text.
 
     Raises:
-        FleetError: it cannot be read.
+        FleetError: the file cannot be read.
     """
     try:
         return load(file.read_text(encoding="utf-8"))
@@ -60,25 +63,25 @@ def read_yaml(file: Path) -> object:
 
 
 def read_entries(file: Path) -> tuple[Mapping[str, Any], list[Entry]]:
-    """The defaults of all stacks, and the stacks. Keys that begin with x- are passed over, as in a compose file.
+    """Return the defaults of all stacks, and the stacks. Keys that begin with x- are ignored, as in a Compose file.
 
     Raises:
-        FleetError: the file cannot be read, or is not of that form.
+        FleetError: the file cannot be read or has another form.
     """
     content = read_yaml(file)
     if not isinstance(content, Mapping):
-        raise FleetError(str(file), "", "it takes a map with the key stacks", _CORRECT)
+        raise FleetError(str(file), "", "it must be a map with the key stacks", _CORRECT)
     for key in map(str, content):
         if key not in _KNOWN and not key.startswith("x-"):
-            meant = nearest(key, _KNOWN)
-            hint = f"write `{meant}`" if meant else "use defaults, stacks, or a key that begins with x-"
-            raise FleetError(str(file), key, "there is no such key", hint)
+            similar = nearest(key, _KNOWN)
+            fix = f"write `{similar}`" if similar else "use defaults, stacks, or a key that begins with x-"
+            raise FleetError(str(file), key, "there is no such key", fix)
     defaults, stacks = with_values(content.get("defaults")), content.get("stacks")
     if not isinstance(defaults, Mapping):
         raise FleetError(str(file), "defaults", f"{defaults!r} is not allowed, {_A_MAP}", _CORRECT)
     if not isinstance(stacks, list) or not stacks:
-        found = "it has none" if not stacks else f"{stacks!r} is not allowed"
-        raise FleetError(str(file), "stacks", f"{found}, it takes a list of stacks, each with a name", _CORRECT)
+        found = "it is empty" if not stacks else f"{stacks!r} is not allowed"
+        raise FleetError(str(file), "stacks", f"{found}, it must be a list of stacks, each with a name", _CORRECT)
     return defaults, [_entry(file, number, each) for number, each in enumerate(stacks, start=1)]
 
 
@@ -94,6 +97,6 @@ def _entry(file: Path, number: int, written: object) -> Entry:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])
         found = "it is missing" if first["type"] == "missing" else f"{first['input']!r} is not allowed"
-        takes = dict(Entry.model_fields[key].json_schema_extra or {})["allowed"]  # type: ignore[arg-type]
+        allowed = dict(Entry.model_fields[key].json_schema_extra or {})["allowed"]  # type: ignore[arg-type]
         at = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise FleetError(str(file), place, f"{at}: {found}, it takes {takes}", _CORRECT) from None
+        raise FleetError(str(file), place, f"{at}: {found}, it must be {allowed}", _CORRECT) from None

@@ -1,23 +1,24 @@
-"""What can go wrong with a fleet: its file, and the run of one of its stacks."""
+"""What can go wrong with a fleet: with its file, or in the run of one of its stacks."""
 
 from kube_registry.errors import KubeRegistryError
 
 
 class FleetError(
     KubeRegistryError,
-    sentence="{at}: {problem}. Fix: {fix}",
+    sentence="{at}: {problem}",
+    fix="{fix}",
     example={
         "file": "/home/me/kube-registry/fleet.yaml",
         "place": "stack shop-eu",
-        "problem": "it has push port 21000, which stack shop-us has, too",
-        "fix": "write `pushPort: 20000` below it, which is free",
+        "problem": "push port 21000 is also that of stack shop-us",
+        "fix": "write `pushPort: 20000` there, which is free",
     },
 ):
-    """fleet.yaml is not there, cannot be read, or says something that is not allowed.
+    """fleet.yaml is missing, cannot be read, or has a value that is not allowed.
 
     Args:
         file: its path.
-        place: where in it, such as a stack; "" for the whole of it.
+        place: where in the file, such as a stack; "" for the whole file.
         problem: what is wrong there.
         fix: what to do, after "Fix: ".
     """
@@ -29,16 +30,14 @@ class FleetError(
 
     @property
     def at(self) -> str:
-        """The file, with the place in it unless the whole of it is meant."""
+        """The file, and the place in it if there is one."""
         return f"{self.file}, {self.place}" if self.place else self.file
 
 
 class RunCancelledError(
     KubeRegistryError,
-    sentence=(
-        "`{verb}` of stack {stack} was cancelled {why}, while it was at: {doing}. Fix: `.venv/bin/python -m "
-        "registryctl fleet {verb} --stacks {stack}` goes on where this one ended"
-    ),
+    sentence="`{verb}` of stack {stack} was cancelled {why}, during {doing}",
+    fix="run it again with `{registryctl} fleet {verb} --stacks {stack}`",
     example={
         "verb": "up",
         "stack": "shop-eu",
@@ -46,7 +45,7 @@ class RunCancelledError(
         "doing": "build (Step 3/7 : RUN make)",
     },
 ):
-    """A stack's run was ended before it was done."""
+    """The run of a stack was cancelled before it had finished."""
 
     verb: str
     stack: str

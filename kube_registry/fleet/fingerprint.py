@@ -1,7 +1,7 @@
-"""All that decides what an update does, in a few letters; the state remembers them as the update's message.
+"""A hash of everything that decides what an update does; the state keeps it in the update's message.
 
-So the next rollout knows without running anything whether the program, the files of the images or the config are others
-than at the last update. An update by hand leaves another message, and is run again.
+By that message the next rollout finds out, without running anything, whether the program, the files of the images or
+the config have changed since the last update. An update by hand leaves another message, so that stack is run again.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ PROGRAM = (
 )
 """What an update imports; tests/test_layout.py compares it with the imports."""
 
-_MADE = frozenset(("__pycache__", ".venv"))
-"""Folders that others make there; components/.venv is the one of the plugin, where an example in YAML was run."""
+_SKIPPED = frozenset(("__pycache__", ".venv"))
+"""Generated folders; components/.venv is that of the plugin, and appears when an example in YAML is run."""
 
 
 def message_of(member: Member, folder: Path, program: str) -> str:
-    """The message that an update of a stack leaves in its state.
+    """Return the message that an update of a stack leaves in its state.
 
     Args:
         member: the stack.
@@ -62,7 +62,7 @@ def message_of(member: Member, folder: Path, program: str) -> str:
 
 
 def program_hash(folder: Path) -> str:
-    """Hash of the files that the program is made of."""
+    """Return a hash of the program's files."""
     digest = hashlib.sha256()
     for file in _files(folder):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -74,4 +74,6 @@ def _files(folder: Path) -> Iterator[Path]:
     for name in PROGRAM:
         place = folder / name
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
-        yield from (file for file in found if file.is_file() and not _MADE.intersection(file.relative_to(place).parts))
+        yield from (
+            file for file in found if file.is_file() and not _SKIPPED.intersection(file.relative_to(place).parts)
+        )

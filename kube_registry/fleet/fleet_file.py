@@ -1,6 +1,6 @@
-"""The stacks of a fleet, as fleet.yaml lists them: defaults for all, and for each what is its own.
+"""The stacks of a fleet in fleet.yaml: defaults for all of them, and each stack's own settings.
 
-Every setting may stand in the defaults or below a stack's name; the JSON schema is docs/fleet.schema.json.
+Every setting may be in the defaults or in a stack; the JSON schema is docs/fleet.schema.json.
 """
 
 import fnmatch
@@ -29,11 +29,11 @@ class Member:
     """One stack of a fleet.
 
     Args:
-        name: of the stack, as Pulumi takes it.
-        wave: stacks of a lower one are rolled out before it.
-        labels: what it can be chosen by.
-        config: its config, keys as Pulumi writes them, defaults and its own.
-        settings: the same, checked.
+        name: name of the stack for Pulumi.
+        wave: number of its wave; lower ones are rolled out first.
+        labels: labels by which it can be selected.
+        config: its config with Pulumi's keys: the defaults, overridden by its own.
+        settings: the same, validated.
         project: name of the Pulumi project.
     """
 
@@ -46,7 +46,7 @@ class Member:
 
     @property
     def short_name(self) -> str:
-        """Its name within its project, which its config file has."""
+        """Its name within its project, which is also in the name of its config file."""
         return short_name(self.name)
 
 
@@ -56,8 +56,8 @@ class Fleet:
 
     Args:
         project: name of the Pulumi project.
-        members: by wave, then as they are written.
-        notes: a sentence for each place with settings under their old names, with what is to be written there.
+        members: by wave, then in the order of the file.
+        notes: a sentence for each place that has settings under old names, with the fix.
     """
 
     project: str
@@ -66,13 +66,13 @@ class Fleet:
 
 
 def read_fleet(folder: Path) -> Fleet:
-    """The fleet of a program.
+    """Read the fleet of a program.
 
     Args:
-        folder: the program's, with Pulumi.yaml and fleet.yaml.
+        folder: folder of the program, with Pulumi.yaml and fleet.yaml.
 
     Raises:
-        FleetError: one of them is missing or wrong, or two stacks have the same name, file or push port.
+        FleetError: one of the files is missing or invalid, or two stacks share a name, a config file or a push port.
     """
     project = project_name(folder)
     file = folder / FILE
@@ -82,46 +82,46 @@ def read_fleet(folder: Path) -> Fleet:
     written, entries = read_entries(file)
     defaults = _current(file, "defaults", written)
     members = [_member(file, project, defaults, entry) for entry in entries]
-    _prove_distinct(file, members)
+    _check_distinct(file, members)
     places = {"defaults": written, **{f"stack {entry.name}": entry.model_extra or {} for entry in entries}}
     notes = (_renaming(file, place, keys) for place, keys in places.items() if RENAMED.keys() & keys.keys())
     return Fleet(project, tuple(sorted(members, key=lambda member: member.wave)), tuple(notes))
 
 
-def chosen(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet:
-    """The part of a fleet that is meant.
+def select(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet:
+    """Return the part of a fleet that a glob and labels select.
 
     Args:
-        fleet: all of it.
+        fleet: the whole fleet.
         stacks: a glob of names; None for any.
-        labels: those that a stack has to have.
+        labels: labels that a stack must have.
 
     Raises:
-        FleetError: no stack is.
+        FleetError: no stack matches.
     """
     named = [member for member in fleet.members if fnmatch.fnmatchcase(member.name, stacks or "*")]
-    meant = tuple(member for member in named if labels.items() <= member.labels.items())
-    if not meant:
-        asked = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
-        fix = f"choose from what `{REGISTRYCTL} fleet list` shows"
-        raise FleetError(FILE, "its stacks", f"none has {' and '.join(asked)}", fix)
-    return replace(fleet, members=meant)
+    matching = tuple(member for member in named if labels.items() <= member.labels.items())
+    if not matching:
+        wanted = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
+        fix = f"choose a stack of `{REGISTRYCTL} fleet list`"
+        raise FleetError(FILE, "stacks", f"none has {' and '.join(wanted)}", fix)
+    return replace(fleet, members=matching)
 
 
 def project_name(folder: Path) -> str:
-    """The name of the Pulumi project in a folder.
+    """Return the name of the Pulumi project in a folder.
 
     Raises:
-        FleetError: there is none.
+        FleetError: there is no project.
     """
     return str(_project(folder)["name"])
 
 
 def has_settings_in_config(folder: Path) -> bool:
-    """Whether the Pulumi program in a folder has its settings in its stacks' config, as this repository's program has.
+    """Return whether the Pulumi program in a folder has its settings in the stacks' config, as this repository's has.
 
-    Then its Pulumi.yaml declares them. In any other program they are arguments of a ClusterRegistry, and the config is
-    its author's own, even where a key has the name of a setting.
+    Its Pulumi.yaml then declares them. In any other program they are arguments of a ClusterRegistry, and the config
+    belongs to its author, even if a key has the name of a setting.
 
     Raises:
         FleetError: there is no program.
@@ -135,10 +135,10 @@ def prove_own_program(folder: Path) -> None:
     """Check that a fleet can be rolled out from a folder.
 
     Raises:
-        FleetError: its program is another one, or there is none.
+        FleetError: it has another program than this repository's, or none.
     """
     if not has_settings_in_config(folder):
-        problem = "a fleet is made of stacks of kube-registry's own program, and this folder has another one"
+        problem = "a fleet consists of stacks of kube-registry's own program, and this folder has another one"
         raise FleetError(str(folder / "Pulumi.yaml"), "", problem, "use `pulumi up --stack NAME` for each stack")
 
 
@@ -146,16 +146,16 @@ def _project(folder: Path) -> Mapping[str, Any]:
     file = folder / "Pulumi.yaml"
     content = read_yaml(file) if file.exists() else None
     if not isinstance(content, Mapping) or not content.get("name"):
-        raise FleetError(str(file), "its name", "there is none", "run this in the folder of the program")
+        raise FleetError(str(file), "name", "it is missing", "run this in the folder of the program")
     return content
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults with what is a stack's own, map by map and key by key; a key of its own without value stays without.
+    """Override defaults with a stack's own values, map by map and key by key; its key without a value stays empty.
 
     Args:
-        defaults: what holds where the stack has nothing.
-        own: what the stack has.
+        defaults: the values that the stack does not override.
+        own: the stack's own values.
     """
     both = {**defaults, **own}
     for key, value in own.items():
@@ -168,7 +168,7 @@ def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry)
     place = f"stack {entry.name}"
     own = _current(file, place, entry.model_extra or {})
     if entry.name.count("/") == 2 and entry.name.split("/")[1] != project:  # noqa: PLR2004 - organization/project/stack
-        raise FleetError(str(file), place, f"it is of another project, this one is {project}", "take it out")
+        raise FleetError(str(file), place, f"it belongs to another project than {project}", "remove it")
     given = merged(defaults, own)
     try:
         settings = Settings.parse(given, project=project, stack=entry.name)
@@ -178,19 +178,19 @@ def _member(file: Path, project: str, defaults: Mapping[str, Any], entry: Entry)
 
 
 def _config(given: Mapping[str, object], settings: Settings) -> dict[str, object]:
-    """What is set, as Pulumi's config has it: numbers and truth values as such, texts as they are written."""
+    """Return the settings in the form of Pulumi's config: numbers and booleans as such, strings as written."""
     checked = settings.model_dump(by_alias=True, exclude_unset=True)
-    of_stack = {key: value for key, value in given.items() if key in checked and checked[key] not in (None, "", {})}
-    is_text = {key: isinstance(value, str) and isinstance(checked[key], str) for key, value in of_stack.items()}
-    return {key: value if is_text[key] else checked[key] for key, value in of_stack.items()}
+    used = {key: value for key, value in given.items() if key in checked and checked[key] not in (None, "", {})}
+    is_text = {key: isinstance(value, str) and isinstance(checked[key], str) for key, value in used.items()}
+    return {key: value if is_text[key] else checked[key] for key, value in used.items()}
 
 
 def _current(file: Path, place: str, keys: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of one place, each under its present name."""
+    """Return the settings of one place, each under its current name."""
     for key in map(str, keys):
         if key not in described() and key not in RENAMED:
-            meant = nearest(key, {**described(), **RENAMED})
-            line = _as_yaml(with_new_names({meant: keys[key]})) if meant and meant in RENAMED else meant
+            similar = nearest(key, {**described(), **RENAMED})
+            line = _as_yaml(with_new_names({similar: keys[key]})) if similar and similar in RENAMED else similar
             hint = f"write `{line}`" if line else f"use one of {', '.join(described())}"
             raise FleetError(str(file), place, f"there is no setting {key}", hint)
     try:
@@ -200,39 +200,40 @@ def _current(file: Path, place: str, keys: Mapping[str, object]) -> dict[str, An
 
 
 def _renaming(file: Path, place: str, keys: Mapping[str, object]) -> str:
-    """What is to be written in one place for its settings under old names."""
+    """Return a note on the settings under old names in one place, with the fix."""
     old = [key for key in keys if key in RENAMED]
     sections = {RENAMED[key][0] for key in old}
     current = {key: value for key, value in with_new_names(keys).items() if key in sections}
     lines = " and ".join(f"`{_as_yaml({key: value})}`" for key, value in current.items())
-    return f"{file}: {place}: {', '.join(old)}: old names of settings. Fix: write {lines} there"
+    return f"{file}, {place}: old names of settings: {', '.join(old)}. Fix: write {lines} there"
 
 
 def _as_yaml(settings: Mapping[str, object]) -> str:
     return yaml.safe_dump(settings, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
 
 
-def _prove_distinct(file: Path, members: list[Member]) -> None:
-    """Two stacks of one name have one file of config; with one push port they cannot be pushed to at once.
+def _check_distinct(file: Path, members: list[Member]) -> None:
+    """Check that no two stacks share a name, a config file or a push port.
 
-    Names that differ in upper and lower case only have one file on some machines.
+    Stacks that share a push port cannot be pushed to at once. Names that differ only in case share a config file on
+    some machines.
     """
     names: dict[str, str] = {}
     ports: dict[int, str] = {}
     for member in members:
         place, port, file_name = f"stack {member.name}", member.settings.push_port, member.short_name.lower()
         if same := names.get(file_name):
-            by_case = ", where upper and lower case are one" if short_name(same) != member.short_name else ""
-            shared = f"its config is in Pulumi.{member.short_name}.yaml, which stack {same} has, too{by_case}"
-            problem = "there are two of that name" if same == member.name else shared
-            raise FleetError(str(file), place, problem, "give one of them another name")
+            by_case = ", where file names ignore case" if short_name(same) != member.short_name else ""
+            shared = f"its config file Pulumi.{member.short_name}.yaml is also that of stack {same}{by_case}"
+            problem = "there are two stacks of that name" if same == member.name else shared
+            raise FleetError(str(file), place, problem, "rename one of them")
         if port in ports:
             free = next(free_push_ports(each.settings.push_port for each in members))
-            problem = f"it has push port {port}, which stack {ports[port]} has, too"
-            raise FleetError(str(file), place, problem, f"write `pushPort: {free}` below it, which is free")
+            problem = f"push port {port} is also that of stack {ports[port]}"
+            raise FleetError(str(file), place, problem, f"write `pushPort: {free}` there, which is free")
         names[file_name] = ports[port] = member.name
 
 
 def free_push_ports(taken: Iterable[int]) -> Iterator[int]:
-    """The push ports that are left, smallest first."""
+    """Return the push ports that are not taken, smallest first."""
     return iter(sorted(set(PUSH_PORTS).difference(taken)))

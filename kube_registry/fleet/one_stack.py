@@ -1,4 +1,4 @@
-"""One stack's part of a run over a fleet: its config, Pulumi's verb, its health, all within one deadline."""
+"""The run of one stack of a fleet: its config, the Pulumi command, its health, all within one deadline."""
 
 import asyncio
 import time
@@ -13,53 +13,54 @@ from kube_registry.fleet.errors import RunCancelledError
 from kube_registry.fleet.fingerprint import message_of
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.outcome import Outcome, Result
-from kube_registry.fleet.progress import Progress, Tell
+from kube_registry.fleet.progress import OnEvent, Progress
 from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.phases import Phase
 from kube_registry.text import first_line
 
 RELEASE_SECONDS = 10.0
-"""How long the lock of a killed `pulumi` may take to be released; with GRACE_SECONDS, the longest that an end takes."""
+"""How long releasing the lock of a killed `pulumi` may take; with GRACE_SECONDS, the longest that a cancellation takes.
+"""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How a stack is.
+    """The health of a stack.
 
     Args:
         wrong: what is wrong, in one sentence; None if nothing is.
-        remarks: what is no fault and should be known, one sentence each.
+        remarks: what the user should know although it is no fault, one sentence each.
     """
 
     wrong: str | None
     remarks: tuple[str, ...] = ()
 
 
-Look = Callable[[Member, Mapping[str, str]], Awaitable[Health]]
-"""Looks how a stack is whose images are these (name -> pull reference)."""
+HealthCheck = Callable[[Member, Mapping[str, str]], Awaitable[Health]]
+"""Checks a stack with its images (name -> pull reference)."""
 
 
 @dataclass(frozen=True)
 class StackRun:
-    """What is done with each stack of the fleet.
+    """How each stack of the fleet is run.
 
     Args:
         verb: "up", "refresh" or "destroy".
         program: the program.
-        program_hash: of its files.
-        settled: looks whether a stack can be skipped; None for other verbs than "up".
-        healthy: looks after an update; None for other verbs.
-        tell: called with everything that happens.
-        began: when the run began, as time.monotonic has it.
+        program_hash: hash of its files.
+        settled: checks whether a stack can be skipped; None for other verbs than "up".
+        healthy: checks a stack after its update; None for other verbs than "up".
+        on_event: called with every event.
+        began: when the run began, from time.monotonic.
         deadline: seconds that each stack may take.
     """
 
     verb: str
     program: Program
     program_hash: str
-    settled: Look | None
-    healthy: Look | None
-    tell: Tell
+    settled: HealthCheck | None
+    healthy: HealthCheck | None
+    on_event: OnEvent
     began: float
     deadline: float
 
@@ -68,17 +69,17 @@ class StackRun:
         return round(time.monotonic() - self.began, 3)
 
     async def message(self, known: Member) -> str:
-        """The message that the verb leaves in the state of a stack, whose settings have their secrets."""
+        """Return the message that the verb leaves in a stack's state; the settings of `known` include its secrets."""
         if self.verb != "up":
             return f"registryctl fleet {self.verb}"
         return await asyncio.to_thread(message_of, known, self.program.folder, self.program_hash)
 
 
 async def skip_if_current(run: StackRun, member: Member) -> Outcome | None:
-    """The outcome of a stack that is right already; None if it is not, or has to be run in any case."""
+    """Return the outcome of a stack that is up to date and healthy; None if it has to be run."""
     if run.settled is None:
         return None
-    program, progress = run.program, Progress(member.name, run.clock, run.tell)
+    program, progress = run.program, Progress(member.name, run.clock, run.on_event)
     try:
         async with asyncio.timeout(run.deadline):
             last, known = await program.last_message(member.name), await with_secrets(program, member)
@@ -88,43 +89,43 @@ async def skip_if_current(run: StackRun, member: Member) -> Outcome | None:
             progress.images = await program.images(member.name) or {}
             health = await run.settled(known, progress.images)
     except (TimeoutError, CommandError, KubeRegistryError):
-        return None  # its own run says what is wrong
+        return None  # its run reports the error
     if health.wrong:
-        progress.say(Phase.WAITING, f"not right any more: {health.wrong}")
+        progress.report(Phase.WAITING, f"not healthy any more: {health.wrong}")
         return None
     return _outcome(member, progress, Result.LEFT_ALONE, health)
 
 
 async def run_stack(run: StackRun, member: Member) -> Outcome:
-    """Run the verb on one stack. A deadline that is missed and a cancelled task give an outcome, too."""
-    progress = Progress(member.name, run.clock, run.tell)
+    """Run the verb on one stack. A missed deadline or a cancelled task gives an outcome, too."""
+    progress = Progress(member.name, run.clock, run.on_event)
     try:
         async with asyncio.timeout(run.deadline):
-            health = await _deploy_and_look(run, member, progress)
+            health = await _deploy_and_check(run, member, progress)
     except TimeoutError:
         return _cancelled(run, member, progress, f"after {run.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
-        return _cancelled(run, member, progress, "because the whole run was told to end")
+        return _cancelled(run, member, progress, "because the whole run was interrupted")
     except (CommandError, KubeRegistryError) as error:
-        of_event = None if isinstance(error, StackLockedError) else progress.error
-        health = Health(of_event or first_line(str(error)))
+        reported = None if isinstance(error, StackLockedError) else progress.error
+        health = Health(reported or first_line(str(error)))
     result = Result.FAILED if health.wrong else Result.SUCCEEDED if progress.changes else Result.UNCHANGED
     return _outcome(member, progress, result, health)
 
 
-async def _deploy_and_look(run: StackRun, member: Member, progress: Progress) -> Health:
-    progress.say(Phase.REGISTRY, f"pulumi {run.verb}")
+async def _deploy_and_check(run: StackRun, member: Member, progress: Progress) -> Health:
+    progress.report(Phase.REGISTRY, f"pulumi {run.verb}")
     if not run.healthy:
-        with suppress(StackMissingError):  # there is nothing yet
+        with suppress(StackMissingError):  # it was never deployed
             await _deploy(run, member, progress)
         return Health(None)
     known = await run.program.creating(member.name, lambda: _deploy(run, member, progress))
-    progress.say(Phase.HEALTH, "looking whether the registry runs, images are there and nodes can pull")
+    progress.report(Phase.HEALTH, "checking the registry, its images and the nodes")
     return await run.healthy(known, progress.images)
 
 
 async def _deploy(run: StackRun, member: Member, progress: Progress) -> Member:
-    """Configure the stack and run the verb; the stack with the secrets that it was run with."""
+    """Configure the stack and run the verb; return the stack with the secrets that it was run with."""
     known = await with_secrets(run.program, member)
     message = await run.message(known)
     await configure(run.program, member)
@@ -135,7 +136,7 @@ async def _deploy(run: StackRun, member: Member, progress: Progress) -> Member:
         except (CommandError, KubeRegistryError):
             progress.lock = release_command(member.name)
 
-    await run.program.deploy(run.verb, member.name, message, progress.hear, release)
+    await run.program.deploy(run.verb, member.name, message, progress.record, release)
     return known
 
 
@@ -146,7 +147,7 @@ def _cancelled(run: StackRun, member: Member, progress: Progress, why: str) -> O
 
 
 def _outcome(member: Member, progress: Progress, result: Result, health: Health) -> Outcome:
-    progress.say(progress.phase, f"{result}: {health.wrong}" if health.wrong else str(result), result)
+    progress.report(progress.phase, f"{result}: {health.wrong}" if health.wrong else str(result), result)
     return Outcome(
         member.name,
         member.wave,

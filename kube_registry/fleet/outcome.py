@@ -1,4 +1,4 @@
-"""The outcome of one run over a fleet: pure values, for the live table, the report and machines."""
+"""The outcome of one run over a fleet: plain values, for the live table, the report and programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,22 +9,22 @@ from kube_registry.spec.phases import Phase
 
 
 class Result(StrEnum):
-    """How a stack's part of a run has ended."""
+    """How the run of a stack ended."""
 
     SUCCEEDED = "succeeded"
     UNCHANGED = "unchanged"
-    """Pulumi ran, nothing changed."""
+    """Pulumi ran and changed nothing."""
     LEFT_ALONE = "left alone"
-    """It was right already; nothing was run."""
+    """The stack was up to date and healthy, so Pulumi did not run."""
     FAILED = "failed"
     CANCELLED = "cancelled"
     """By its deadline or by Ctrl-C."""
     SKIPPED = "skipped"
-    """Not begun, because an earlier wave failed or too many have."""
+    """Not started, because too many stacks had failed or the run was interrupted."""
 
     @property
     def good(self) -> bool:
-        """Whether the stack is as it should be."""
+        """Whether the run of the stack succeeded, or was not needed."""
         return self in (Result.SUCCEEDED, Result.UNCHANGED, Result.LEFT_ALONE)
 
     @property
@@ -34,7 +34,7 @@ class Result(StrEnum):
 
     @property
     def sign(self) -> str:
-        """A sign next to its word: colours alone do not say it to all readers."""
+        """A sign to show next to the word, as not all readers see colours."""
         return {Result.FAILED: "✕", Result.CANCELLED: "■", Result.SKIPPED: "-"}.get(self, "✓")
 
 
@@ -43,9 +43,9 @@ class Span:
     """A phase of one stack.
 
     Args:
-        phase: which.
-        began: seconds since the run began.
-        ended: in the same seconds.
+        phase: the phase.
+        began: seconds from the start of the run to its start.
+        ended: seconds from the start of the run to its end.
     """
 
     phase: Phase
@@ -54,7 +54,7 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Its duration."""
         return self.ended - self.began
 
 
@@ -65,9 +65,9 @@ class Event:
     Args:
         at: seconds since the run began.
         stack: its name.
-        phase: what it is at.
+        phase: its current phase.
         text: one line.
-        result: how its part of the run has ended; None while it goes on.
+        result: how its run ended; None while it runs.
     """
 
     at: float
@@ -79,18 +79,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of one stack.
+    """The outcome of one stack.
 
     Args:
         stack: its name.
-        wave: the wave that it belongs to.
-        result: how it ended.
-        spans: what it spent its time with, in order.
-        images: name -> pull reference with digest, as its outputs have it; empty if they are not known.
-        error: what went wrong, one line.
+        wave: its wave.
+        result: how its run ended.
+        spans: its phases, in order.
+        images: name -> pull reference with digest, from its outputs; empty if they are unknown.
+        error: what went wrong, in one line.
         lock: the command that releases a lock that is left.
-        changes: operation -> number of resources; of a preview, what an update would do.
-        remarks: what is no fault and should be known, such as a node that cannot be asked now; one sentence each.
+        changes: operation -> number of resources.
+        remarks: what the user should know although it is no fault, such as a node that cannot prove its pull now; one
+            sentence each.
     """
 
     stack: str
@@ -105,20 +106,20 @@ class Outcome:
 
     @property
     def busy_seconds(self) -> float:
-        """How long the stack took, without waiting for its turn."""
+        """Seconds that the stack took, without the wait for its turn."""
         return sum(span.seconds for span in self.spans if span.phase != Phase.WAITING)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One verb over a fleet.
+    """A run over a fleet.
 
     Args:
         verb: "up", "refresh" or "destroy".
         project: name of the Pulumi project.
-        began: when, with its time zone.
+        began: when it began, with time zone.
         seconds: how long it took.
-        outcomes: of every stack, as the fleet orders them.
+        outcomes: outcome of every stack, in the order of the fleet.
     """
 
     verb: str

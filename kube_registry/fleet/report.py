@@ -1,4 +1,4 @@
-"""What a run over a fleet leaves behind: a table for the terminal, JSON for machines, one HTML file for people."""
+"""The report of a run over a fleet: a table for the terminal, JSON for programs, one HTML file for people."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -14,24 +14,24 @@ from kube_registry.spec.phases import PHASES
 from kube_registry.text import one_line
 
 MOST_TICKS = 6
-"""How many numbers the axis of the timeline has at most; more do not fit a phone."""
+"""The most numbers on the axis of the timeline; more do not fit on a phone."""
 
 _DENSE_FROM = 25
-"""From how many clusters on rows of the timeline are low, so that a hundred fit about two screens."""
+"""Number of clusters from which the rows of the timeline are low, so that a hundred fit on about two screens."""
 
 _LABELLED = 0.09
-"""A span of that part of the axis has its phase written in it."""
+"""Spans shorter than this fraction of the axis do not show the name of their phase."""
 
 _RUN = TypeAdapter(Run)
 _STYLES = {"good": "green", "bad": "bold red", "skipped": "yellow"}
 
 
 def table(run: Run) -> Table:
-    """One line for each cluster: its wave, result, seconds without waiting, and its error."""
+    """Return a table with a line for each cluster: wave, result, seconds without waiting, and error."""
     shown = Table("cluster", "wave", "result", "seconds", "error", box=None, pad_edge=False)
     shown.columns[1].justify = shown.columns[3].justify = "right"
     for column in shown.columns[:4]:
-        column.no_wrap = True  # the error alone is folded where the terminal is narrow: its end says what mends it
+        column.no_wrap = True  # only the error wraps on a narrow terminal: it ends with the fix
     for outcome in run.outcomes:
         result = outcome.result
         shown.add_row(
@@ -45,12 +45,12 @@ def table(run: Run) -> Table:
 
 
 def as_json(run: Run) -> str:
-    """The run as JSON; its keys are the fields of Run, Outcome and Span, which docs/fleet.md explains."""
+    """Return the run as JSON; its keys are the fields of Run, Outcome and Span, which docs/fleet.md explains."""
     return _RUN.dump_json(run, indent=2).decode()
 
 
 def digests_differ(run: Run) -> Mapping[str, frozenset[str]]:
-    """The images that are not the same bytes in every cluster that has them: name -> their digests."""
+    """Return the images whose digest differs between clusters: name -> digests."""
     digests = {
         name: frozenset(reference.partition("@")[2] for reference in references) - {""}
         for name, references in _references(run).items()
@@ -59,7 +59,7 @@ def digests_differ(run: Run) -> Mapping[str, frozenset[str]]:
 
 
 def as_html(run: Run) -> str:
-    """The run as one HTML file that loads nothing else: headline, errors, timeline, references."""
+    """Return the run as one HTML file without external resources: headline, errors, timeline, references."""
     import jinja2  # noqa: PLC0415 - only where a report is written
 
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
@@ -89,10 +89,10 @@ def as_html(run: Run) -> str:
 
 
 def tick_step(length: float) -> float:
-    """Seconds from one number of the axis to the next: the finest of 1, 2, 5, 10, … that gives few enough.
+    """Return the seconds between two numbers of the axis: the smallest of 1, 2, 5, 10, … that gives few enough.
 
     Args:
-        length: of the axis, in seconds.
+        length: length of the axis in seconds.
     """
     step, factors = 1.0, cycle((2.0, 2.5, 2.0))
     while length / step > MOST_TICKS:
@@ -101,7 +101,7 @@ def tick_step(length: float) -> float:
 
 
 def _references(run: Run) -> Mapping[str, Mapping[str, list[str]]]:
-    """The stacks that have each pull reference, by the images' names."""
+    """Return image name -> pull reference -> stacks that have it."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for outcome in run.outcomes:
         for image, reference in outcome.images.items():
@@ -110,7 +110,7 @@ def _references(run: Run) -> Mapping[str, Mapping[str, list[str]]]:
 
 
 def _printable(text: str) -> str:
-    """A text without line ends and without what would steer a terminal."""
+    """Return a text without line ends and terminal control characters."""
     return one_line("".join(each if each.isprintable() else " " for each in text))
 
 

@@ -1,4 +1,4 @@
-"""Which stack runs when: wave by wave, one alone as pilot, several at once behind it, none after too many failures."""
+"""The order in which stacks run: wave by wave, a pilot alone, then several at once, none after too many failures."""
 
 import asyncio
 from collections import deque
@@ -14,11 +14,11 @@ _BUILT = (Result.SUCCEEDED, Result.UNCHANGED)
 
 @dataclass(frozen=True)
 class Order:
-    """How the stacks of a fleet follow one another.
+    """The order in which the stacks of a fleet run.
 
     Args:
-        parallel: how many of a wave run at once.
-        max_failures: how many may fail; after one more no stack is begun, be it of the same wave or of the next.
+        parallel: how many stacks of a wave run at once.
+        max_failures: how many stacks may fail. After the next failure no further stack is started, in any wave.
         pilot: whether stacks run alone until one has succeeded: it builds the images, and the others find them in the
             build cache.
     """
@@ -28,11 +28,11 @@ class Order:
     pilot: bool
 
     def stopped(self, outcomes: Mapping[str, Outcome]) -> bool:
-        """Whether too many have failed."""
+        """Return whether too many stacks have failed."""
         return sum(outcome.result.state == "bad" for outcome in outcomes.values()) > self.max_failures
 
     def piloted(self, outcomes: Mapping[str, Outcome]) -> bool:
-        """Whether stacks need not go alone any more."""
+        """Return whether stacks no longer have to run alone."""
         return not self.pilot or any(outcome.result in _BUILT for outcome in outcomes.values())
 
 
@@ -43,31 +43,31 @@ async def roll_out(
     run_stack: Callable[[Member], Awaitable[Outcome]],
     outcomes: MutableMapping[str, Outcome],
 ) -> None:
-    """Run every stack that has to be, or say why not.
+    """Run every stack that has to run.
 
     Args:
         members: the stacks, ordered by wave.
-        order: how they follow one another.
-        skip_if_current: gives the outcome of a stack that need not be run, None if it has to be. It is called for all
-            of them from the start, `order.parallel` at once; each waits for its own answer only, as that of a cluster
-            out of reach takes long.
-        run_stack: runs one of them to its end; when it is cancelled, it ends with an outcome, too.
-        outcomes: by the stack's name; is filled as they come, and complete when this ends, also by being cancelled.
+        order: the order in which they run.
+        skip_if_current: returns the outcome of a stack that does not have to run, else None. It is called for all
+            stacks from the start, `order.parallel` at once. A stack waits only for its own check, because that of an
+            unreachable cluster takes long.
+        run_stack: runs a stack to its end; if it is cancelled, it still returns an outcome.
+        outcomes: stack name -> outcome; filled during the run, and complete when this ends or is cancelled.
     """
 
     async def work(waiting: deque[Member], enough: Callable[[], bool]) -> None:
         while waiting and not order.stopped(outcomes) and not _cancelled():
             member = waiting.popleft()
-            if await looks[member.name] or order.stopped(outcomes):
+            if await checks[member.name] or order.stopped(outcomes):
                 continue
             outcomes[member.name] = await run_stack(member)
             if enough():
                 break
 
     try:
-        async with asyncio.TaskGroup() as looking:
+        async with asyncio.TaskGroup() as checking:
             free = asyncio.Semaphore(order.parallel)
-            looks = {each.name: looking.create_task(_look(each, free, skip_if_current, outcomes)) for each in members}
+            checks = {each.name: checking.create_task(_skip(each, free, skip_if_current, outcomes)) for each in members}
             for _, wave in groupby(members, key=lambda member: member.wave):
                 waiting = deque(wave)
                 if not order.piloted(outcomes):
@@ -81,13 +81,13 @@ async def roll_out(
             outcomes.setdefault(member.name, Outcome(member.name, member.wave, Result.SKIPPED))
 
 
-async def _look(
+async def _skip(
     member: Member,
     free: asyncio.Semaphore,
     skip_if_current: Callable[[Member], Awaitable[Outcome | None]],
     outcomes: MutableMapping[str, Outcome],
 ) -> bool:
-    """Whether a stack is skipped; if so, `outcomes` has its outcome."""
+    """Return whether a stack is skipped; its outcome is then in `outcomes`."""
     async with free:
         if outcome := await skip_if_current(member):
             outcomes[member.name] = outcome
@@ -95,6 +95,6 @@ async def _look(
 
 
 def _cancelled() -> bool:
-    """Whether the running task was cancelled, though what it awaited has given an outcome all the same."""
+    """Return whether the current task was cancelled, even if what it awaited returned an outcome."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

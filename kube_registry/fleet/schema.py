@@ -13,17 +13,17 @@ _YAML_TYPES = {
     "boolean": ["boolean", "integer", "string", "null"],
     "object": ["object", "null"],
 }
-"""JSON schema's types -> those that are taken for them in fleet.yaml."""
+"""JSON schema type -> types that fleet.yaml accepts for it."""
 
 
 def schema() -> str:
-    """The schema as JSON: every setting is optional, in the defaults and below a stack's name."""
+    """Return the schema as JSON: every setting is optional, in the defaults and in a stack."""
     settings, entry = Settings.model_json_schema(), Entry.model_json_schema()
-    of_settings = _as_written(settings["properties"]) | {key: _deprecated(new) for key, new in RENAMED.items()}
+    setting_properties = _as_written(settings["properties"]) | {key: _deprecated(new) for key, new in RENAMED.items()}
     stack = {
         "type": "object",
         "required": entry["required"],
-        "properties": _as_written(entry["properties"]) | of_settings,
+        "properties": _as_written(entry["properties"]) | setting_properties,
         "additionalProperties": False,
     }
     whole = {
@@ -32,7 +32,7 @@ def schema() -> str:
         "type": "object",
         "required": ["stacks"],
         "properties": {
-            "defaults": {"type": ["object", "null"], "properties": of_settings, "additionalProperties": False},
+            "defaults": {"type": ["object", "null"], "properties": setting_properties, "additionalProperties": False},
             "stacks": {"type": "array", "minItems": 1, "items": stack},
         },
         "patternProperties": {"^x-": True},
@@ -47,7 +47,7 @@ def _deprecated(new: list[str]) -> dict[str, Any]:
 
 
 def _as_written(schema: Any) -> Any:  # noqa: ANN401 - a JSON schema, a part of one, or several by name
-    """A schema that takes what YAML has for it, too: no value, and numbers and truth values for a text."""
+    """Return a schema that also accepts what YAML allows: no value, and numbers and booleans for a string."""
     if isinstance(schema, list):
         return [_as_written(each) for each in schema]
     if not isinstance(schema, dict):

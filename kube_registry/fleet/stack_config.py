@@ -1,7 +1,7 @@
-"""A stack's own config file: what a fleet sets in it, and the secrets that only it has.
+"""A stack's own config file: what the fleet sets in it, and the secrets that only this file has.
 
-A rollout keeps those secrets, and knows them where settings matter. In `Pulumi.<stack>.yaml` a secret is a map with the
-single key `secure`, which holds the encrypted text (pulumi/pulumi sdk/go/common/resource/config, object).
+A rollout keeps those secrets, and adds them to the settings. In `Pulumi.<stack>.yaml` a secret is a map with the single
+key `secure`, which holds the encrypted text (pulumi/pulumi sdk/go/common/resource/config, object).
 """
 
 import json
@@ -18,9 +18,9 @@ from kube_registry.spec.settings import Settings
 
 
 async def configure(program: Program, member: Member) -> bool:
-    """Bring a stack's file to what the fleet says; whether that changed it.
+    """Write to a stack's config file what the fleet sets; return whether that changed it.
 
-    What else is in the file stays as it is. Keys of the project that the fleet does not set go, unless they are secret.
+    Keys of the project that the fleet does not set are removed, unless they are secret. The rest of the file stays.
     """
     found = _read_config(program.folder, member)
     wanted = {key: _plain(value) for key, value in merged(kept_secrets(found, member.config), member.config).items()}
@@ -35,10 +35,10 @@ async def configure(program: Program, member: Member) -> bool:
 
 
 async def with_secrets(program: Program, member: Member) -> Member:
-    """A stack, its settings with the secrets that only its own file has; `pulumi` is run only if there are any.
+    """Return a stack whose settings include the secrets of its own file; `pulumi` is run only if there are any.
 
     Raises:
-        SettingsError: with them, its settings are not right.
+        SettingsError: the settings are invalid with these secrets.
     """
     secrets = kept_secrets(_read_config(program.folder, member), member.config)
     if not secrets:
@@ -51,25 +51,25 @@ async def with_secrets(program: Program, member: Member) -> Member:
 
 
 def _read_config(folder: Path, member: Member) -> dict[str, Any]:
-    """What a stack's file has of its project's config, keys without the project's name."""
+    """Return the config of the project in a stack's file; its keys have no project name."""
     file = folder / f"Pulumi.{short_name(member.name)}.yaml"
     content = read_yaml(file) if file.exists() else None
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping):
-        return {}  # there is none yet, or `pulumi` says what is wrong with it
+        return {}  # there is none yet, or `pulumi` reports what is wrong with it
     return {_key(key, member): value for key, value in config.items() if ":" not in _key(key, member)}
 
 
 def _key(key: str, member: Member) -> str:
-    """A key without the project's name."""
+    """Return a key without the project's name."""
     return key.removeprefix(f"{member.project}:")
 
 
 def kept_secrets(found: Mapping[str, Any], wanted: Mapping[str, object]) -> dict[str, Any]:
-    """The secrets of a stack's file that the fleet does not set: whole keys, and settings of images that it has.
+    """Return the secrets in a stack's file that the fleet does not set: whole keys, and settings of the fleet's images.
 
     Args:
-        found: what the file has, keys without the project's name.
+        found: the config in the file; its keys have no project name.
         wanted: what the fleet sets.
     """
     kept = {key: value for key, value in found.items() if _is_secret(value)}
@@ -80,7 +80,7 @@ def kept_secrets(found: Mapping[str, Any], wanted: Mapping[str, object]) -> dict
 
 
 def decrypted(kept: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The same secrets as plain text.
+    """Return the same secrets as plain text.
 
     Args:
         kept: the secrets, encrypted.
@@ -90,7 +90,7 @@ def decrypted(kept: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, An
 
 
 def _secrets(found: object, wanted: object) -> dict[str, Any]:
-    """The secrets of a map that another one does not set, at any depth."""
+    """Return the secrets in a map that another map does not set, at any depth."""
     if not isinstance(found, Mapping):
         return {}
     set_there = wanted if isinstance(wanted, Mapping) else {}
@@ -107,12 +107,12 @@ def _is_secret(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
-    """A value as Pulumi's config has it: texts, and maps of them."""
+    """Return a value in the form of Pulumi's config: strings, and maps of strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _as_pulumi_prints(value: object) -> dict[str, object]:
-    """A value as `pulumi config --json` shows it, which is what `set-all --json` reads."""
+    """Return a value in the form that `pulumi config --json` prints and `set-all --json` reads."""
     return {"value": value} if isinstance(value, str) else {"value": json.dumps(value), "objectValue": value}

@@ -1,7 +1,7 @@
-"""YAML whose scalars keep their own text: 1.10 is no 1.1, 010 no 8, `no` no false. What is meant decides who reads it.
+"""YAML whose scalars keep their text: 1.10 stays 1.10, 010 stays 010, `no` stays `no`. The reader decides their type.
 
-Empty values are none, and merge keys (<<) work; all other plain scalars are text. Every key of a map is a text, and
-there once: of two, YAML's own loader would keep the last without a word. Nothing holds itself.
+Empty values are None, and merge keys (<<) work; all other plain scalars are strings. Keys must be strings, and unique
+within a map: YAML's own loader would silently keep the last of two. A value cannot contain itself.
 """
 
 from typing import Any
@@ -13,22 +13,22 @@ _NULL, _MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
 
 class _TextLoader(yaml.SafeLoader):
-    """A SafeLoader that takes no plain scalar for a number, truth value or date."""
+    """A SafeLoader that does not convert plain scalars to numbers, booleans or dates."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - as PyYAML has it
-        """Refuse a key that is no text, or that the map has already."""
+        """Reject a key that is not a string, or that the map already has."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == _NULL:
-                raise ComposerError(None, None, "found a key that is no text", key.start_mark)
+                raise ComposerError(None, None, "found a key that is not text", key.start_mark)
             if key.value in seen and key.tag != _MERGE:
                 raise ComposerError(None, None, f"found a second key {key.value}", key.start_mark)
             seen.add(key.value)
         return node
 
-    def construct_document(self, node: yaml.Node) -> Any:  # noqa: ANN401 - whatever it holds
-        """Construct each part before what holds it, so that an anchor within itself is an error."""
+    def construct_document(self, node: yaml.Node) -> Any:  # noqa: ANN401 - any content
+        """Construct each part before the part that contains it, so that an anchor within itself is an error."""
         self.deep_construct = True
         return super().construct_document(node)
 
@@ -39,10 +39,10 @@ _TextLoader.yaml_implicit_resolvers = {
 }
 
 
-def load(text: str) -> Any:  # noqa: ANN401 - whatever it holds
-    """The content of a YAML document.
+def load(text: str) -> Any:  # noqa: ANN401 - any content
+    """Return the content of a YAML document.
 
     Raises:
-        yaml.YAMLError: it is none.
+        yaml.YAMLError: the text is not one.
     """
     return yaml.load(text, _TextLoader)  # noqa: S506 - a SafeLoader

@@ -1,1 +1,1 @@
-"""A registry that is deployed: what is in it, who uses it, what is wrong with it, what can go."""
+"""A deployed registry: what it stores, what uses it, what is wrong with it, and what can be removed."""

@@ -1,4 +1,4 @@
-"""The checks of `registryctl doctor` that look into a cluster; none writes anything."""
+"""The checks of `registryctl doctor` in a cluster; none writes anything."""
 
 import asyncio
 import shlex
@@ -36,41 +36,41 @@ RIGHTS = (
 """What docs/rbac/housekeeper.yaml grants."""
 
 MANIFESTS_NAMESPACE = "kube-registry"
-"""The namespace that it grants them in as it stands."""
+"""The namespace in docs/rbac/housekeeper.yaml."""
 
 FULL = 0.9
-"""From that part of its volume on, a registry is told to be nearly full."""
+"""The used part of a volume from which the volume counts as nearly full."""
 
 
 def judge_version(subject: str, program: str, version: str) -> Finding:
-    """Whether the version of a program is one that serves."""
+    """Return a finding on whether the version of a program is supported."""
     problem = unsupported(program, version)
     return Finding(subject, problem is None, problem or f"{program} {version}")
 
 
 async def kubernetes(kube: KubeClient) -> list[Finding]:
-    """The version of the API server."""
+    """Check the version of the API server."""
     version = str((await kube.get("/version"))["gitVersion"])
     found = judge_version("cluster", "Kubernetes", version)
-    return [replace(found, words=f"{kube.where.cluster} answers, {found.words}") if found.well else found]
+    return [replace(found, words=f"{kube.where.cluster} responds, {found.words}") if found.well else found]
 
 
 async def rights(kube: KubeClient) -> list[Finding]:
-    """What whoever asks may not do of what housekeeping takes."""
+    """Check the rights that housekeeping needs."""
     missing = await lacking(kube, RIGHTS)
     if not missing:
-        return [Finding("rights", well=True, words="all that housekeeping takes")]
+        return [Finding("rights", well=True, words="you have all rights for housekeeping")]
     listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
     commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
     return [Finding("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
 
 
 def grants(namespace: str, user: str) -> tuple[str, ...]:
-    """The commands that make a user a housekeeper.
+    """Return the commands that grant a user the rights for housekeeping.
 
     Args:
-        namespace: the registry's.
-        user: as the API server knows them.
+        namespace: namespace of the registry.
+        user: name of the user at the API server.
     """
     apply = "kubectl apply --filename docs/rbac/housekeeper.yaml"
     if namespace != MANIFESTS_NAMESPACE:
@@ -86,73 +86,74 @@ def grants(namespace: str, user: str) -> tuple[str, ...]:
 
 
 async def volume(kube: KubeClient) -> list[Finding]:
-    """How full the registry's volume is."""
+    """Check how full the registry's volume is."""
     return [judge_room(await read_room(kube), kube.where)]
 
 
 def judge_room(room: Room, where: Where) -> Finding:
-    """Whether the file system of a registry has room for a while."""
+    """Return a finding on whether the file system of a registry has enough free space."""
     size = room.used + room.free
     words = f"{room.used / size:.0%} of {size / 1e9:.1f} GB are used"
     if room.used < FULL * size:
         return Finding("volume", well=True, words=words)
     fix = (
-        f"`{REGISTRYCTL} gc{where.stack_option}` frees what nothing uses; where its storage class "
-        "lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` make room"
+        f"remove unused images with `{REGISTRYCTL} gc{where.stack_option}`, or, if the storage class can expand "
+        "volumes, `pulumi config set --path claim.size SIZE`, then `pulumi up`"
     )
     return Finding("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack, where.component))
 
 
 async def distribution(kube: KubeClient) -> list[Finding]:
-    """The version of the registry's own program."""
-    said = await run_in_pod(kube, "asking its version", ["registry", "--version"], seconds=REGISTRY_SECONDS)
-    return [judge_version("registry", "distribution", " ".join(said).rpartition(" ")[2])]
+    """Check the version of the registry's program."""
+    printed = await run_in_pod(kube, "reading its version", ["registry", "--version"], seconds=REGISTRY_SECONDS)
+    return [judge_version("registry", "distribution", " ".join(printed).rpartition(" ")[2])]
 
 
 async def read_door(kube: KubeClient, exposure: Sequence[Finding]) -> list[Finding]:
-    """Whether nodes find the registry where references say, and whether it answers.
+    """Check that nodes find the registry under its pull references, and that it responds.
 
     Args:
         kube: client of the registry's cluster.
-        exposure: what `exposed` has found.
+        exposure: the findings of `exposed`.
     """
     if not all(each.well for each in exposure):
         return list(exposure)
     async with open_tunnel(kube, 0, None):
-        return [Finding("read door", well=True, words=f"answers, on {exposure[-1].words}")]
+        return [Finding("read door", well=True, words=f"responds, on {exposure[-1].words}")]
 
 
 async def lease(kube: KubeClient) -> list[Finding]:
-    """Who holds the registry's lease, and whether they live."""
+    """Check who holds the registry's lease, and whether they are alive."""
     before = await lease_holders(kube)
     if all(_seconds_since(holder) <= DURATION_SECONDS for holder in before.values()):
         return list(_holders(before, set()))
-    await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: who lives renews meanwhile
+    await asyncio.sleep(RENEW_SECONDS + 2)  # clocks of two machines may differ: a live holder renews in this time
     holders = await lease_holders(kube)
     return list(_holders(holders, {key for key in holders if holders[key] == before.get(key)}))
 
 
 async def probes(kube: KubeClient) -> list[Finding]:
-    """Pods that a preflight has left."""
+    """Check for pods that a preflight has left."""
     left = [pod["metadata"]["name"] for pod in await left_probes(kube)]
     if not left:
-        return [Finding("probe pods", well=True, words="none is left")]
+        return [Finding("probe pods", well=True, words="none left")]
     command = f"{kube.where.kubectl} delete pod --namespace {kube.where.namespace} {' '.join(left)}"
-    return [Finding("probe pods", well=False, words=f"{len(left)} were left by a preflight. Fix: `{command}`")]
+    return [Finding("probe pods", well=False, words=f"{len(left)} left by a preflight. Fix: `{command}`")]
 
 
 def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
-    """One finding for each holder; to delete the Lease of a dead one would end the work of the others."""
+    """Yield a finding for each holder. No fix deletes the Lease: that would stop the holders that are alive."""
     for key, holder in holders.items():
-        words = f"{holder.who} holds it"
+        words = f"held by {holder.who}"
         if key in dead:
             since = age(timedelta(seconds=_seconds_since(holder)))
             words = (
-                f"{holder.who} died {since} ago; the next that waits for it removes it after {DURATION_SECONDS:.0f} s"
+                f"{holder.who} stopped {since} ago; the next one to wait for the lease takes over after "
+                f"{DURATION_SECONDS:.0f} s"
             )
         yield Finding("lease", well=True, words=words)
     if not holders:
-        yield Finding("lease", well=True, words="it has no holder")
+        yield Finding("lease", well=True, words="no holders")
 
 
 def _seconds_since(holder: Holder) -> float:

@@ -1,8 +1,8 @@
-"""What is wrong with a part of a registry that its door does not give as it should: told by its files on the volume.
+"""Finds out from the files on the volume what is wrong with a part of a registry that the read door does not serve.
 
-Only what is certainly of no use is named to be taken away: bytes that are not what their name says, links that lead
-nowhere. Bytes that are right stay, whatever is wrong around them, as other repositories may share them; so does what
-cannot be read, for that may be the disk's fault and pass.
+Only files that are certainly useless are listed for removal: bytes that do not match their digest, links that lead
+nowhere. Intact bytes are kept whatever is wrong around them, as other repositories may share them. So is what cannot be
+read, as that may be a temporary fault of the disk.
 
 Layout: distribution v3.1, registry/storage/paths.go.
 """
@@ -37,10 +37,10 @@ class Part:
     """Something that an image needs.
 
     Args:
-        repository: by which it is read.
-        digest: what it has to be.
+        repository: repository from which it is read.
+        digest: digest that it must have.
         is_manifest: whether it is a manifest or an index; a config or a layer if not.
-        size: bytes that it has by a manifest that names it, or on the volume.
+        size: its bytes, from a manifest that names it or from the volume.
     """
 
     repository: str
@@ -50,17 +50,17 @@ class Part:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Repository and digest, by which it is one of its kind."""
+        """Repository and digest, which identify it."""
         return self.repository, self.digest
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """Its kind and digest, to be printed."""
         return f"{'manifest' if self.is_manifest else 'blob'} {self.digest}"
 
     @property
     def path(self) -> str:
-        """Where the registry's API has it."""
+        """Its path in the registry's API."""
         return f"/v2/{self.repository}/{'manifests' if self.is_manifest else 'blobs'}/{self.digest}"
 
 
@@ -69,9 +69,9 @@ class Damage:
     """What is wrong with a part.
 
     Args:
-        part: which.
-        words: what it is.
-        files: what has to go from the volume, so that a push stores it anew; none where a push alone mends it.
+        part: the part.
+        words: what is wrong with it.
+        files: files to remove from the volume, so that a push stores the part again; empty if a push alone is enough.
     """
 
     part: Part
@@ -80,12 +80,12 @@ class Damage:
 
 
 async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Part]) -> list[Damage]:
-    """Look at the files of parts that the read door has not given as they should be.
+    """Examine the files of parts that the read door has not served correctly.
 
     Args:
         kube: client of the registry's cluster.
         suspect: those parts.
-        parts: all that there are; those that share a suspect's bytes are looked at, too.
+        parts: all parts; those that share the bytes of a suspect are examined, too.
 
     Raises:
         ExecError: the pod ended, or its processes do.
@@ -93,38 +93,38 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
     """
     refused, found = set(suspect), list[Damage]()
     digests = {part.digest for part in refused}
-    asked = [part for part in parts if part.digest in digests]
-    seconds = reading_seconds(asked)
-    async with process_in_pod(kube, "looking at what is damaged", ["sh", "-c", _DIAGNOSE], seconds=seconds) as process:
+    examined = [part for part in parts if part.digest in digests]
+    seconds = reading_seconds(examined)
+    async with process_in_pod(kube, "examining damaged parts", ["sh", "-c", _DIAGNOSE], seconds=seconds) as process:
         async for part, answer in process.answers(
-            asked, lambda part: f"{part.digest} {_data(part)}/data {_link(part)}/link"
+            examined, lambda part: f"{part.digest} {_data(part)}/data {_link(part)}/link"
         ):
             size, held, linked = answer.split(" ")
             damage = judge(part, int(size), held, linked)
             if damage is None and part in refused:
-                damage = Damage(part, "is whole on the volume, but the read door does not give it")
+                damage = Damage(part, "is intact on the volume, but the read door does not serve it")
             found += [damage] if damage else []
     return found
 
 
 def reading_seconds(parts: Iterable[Part]) -> float:
-    """Return how long a process may need for the largest of some parts: a minute, and a second for each MB."""
+    """Return how many seconds a process may take for the largest of some parts: a minute, and a second for each MB."""
     return 60.0 + max((part.size for part in parts), default=0) / 1e6
 
 
 def judge(part: Part, size: int, held: str, linked: str) -> Damage | None:
-    """What two files of a part tell; None if nothing is wrong.
+    """Return what is wrong with a part, judged by its two files; None if nothing is.
 
     Args:
-        part: which.
-        size: bytes of the file that holds it.
+        part: the part.
+        size: bytes of the file with its content.
         held: whether that file is right, wrong, missing or unreadable.
-        linked: the same of the link by which its repository has it.
+        linked: the same for the link from its repository.
     """
     if held == "unreadable" or linked == "unreadable":
-        return Damage(part, "cannot be read from the volume, whose node may say why")
+        return Damage(part, "cannot be read from the volume; check the disk of its node")
     broken = (f"{V2}/{_link(part)}",)
-    nowhere = broken if part.is_manifest and linked != "missing" else ()  # a collection would stop at it
+    nowhere = broken if part.is_manifest and linked != "missing" else ()  # a garbage collection would stop at it
     if held == "missing":
         return Damage(part, "is missing", nowhere)
     if held == "wrong":
@@ -132,7 +132,7 @@ def judge(part: Part, size: int, held: str, linked: str) -> Damage | None:
         return Damage(part, words, (f"{V2}/{_data(part)}", *nowhere))
     if linked == "right":
         return None
-    words = "is not known to" if linked == "missing" else "has a broken link in"
+    words = "is not linked in" if linked == "missing" else "has a broken link in"
     return Damage(part, f"{words} repository {part.repository}", broken if linked == "wrong" else ())
 
 
@@ -142,5 +142,5 @@ def _data(part: Part) -> str:
 
 
 def _link(part: Part) -> str:
-    of = "_manifests/revisions" if part.is_manifest else "_layers"
-    return f"repositories/{part.repository}/{of}/sha256/{part.digest.partition(':')[2]}"
+    folder = "_manifests/revisions" if part.is_manifest else "_layers"
+    return f"repositories/{part.repository}/{folder}/sha256/{part.digest.partition(':')[2]}"

@@ -1,4 +1,4 @@
-"""All about a stack's health on one page: what every examination finds, and the checks."""
+"""The health of a stack on one page: the findings of `examine`, and further checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,8 +24,8 @@ CHECK_SECONDS = 60.0
 
 Check = Callable[[], Awaitable[list[Finding]]]
 
-NO_CLUSTER = "not looked at, as the cluster does not answer"
-NO_REGISTRY = "not looked at, as the registry does not run"
+NO_CLUSTER = "not checked, as the cluster does not respond"
+NO_REGISTRY = "not checked, as the registry is not running"
 
 
 async def run_all_checks(
@@ -34,36 +34,36 @@ async def run_all_checks(
     environment: Mapping[str, str],
     push_again: Callable[[list[str]], str],
 ) -> list[Finding]:
-    """Look at everything; what cannot be looked at does not keep the rest from it.
+    """Run all checks; one that fails does not prevent the others.
 
     Args:
-        settings: the registry.
-        references: name -> pull reference of its images, as its outputs have them.
-        environment: the process's environment, which names the Docker daemon.
-        push_again: the command that pushes images again, by their names.
+        settings: settings of the registry.
+        references: name -> pull reference of its images, from its outputs.
+        environment: environment of the process, which selects the Docker daemon.
+        push_again: returns the command that pushes images again, by their names.
     """
     seen = await examine(settings, references)
     if seen.reach:
         return [Finding("cluster", well=False, words=seen.reach), *await _docker_alone(environment, NO_CLUSTER)]
     async with open_client(settings) as kube:
-        looks: dict[str, Check] = {
+        all_checks: dict[str, Check] = {
             "cluster": partial(checks.kubernetes, kube),
             "rights": partial(checks.rights, kube),
             **_at_the_registry(kube, seen),
             "images": _seen(*_images(seen, references, push_again)),
-            "nodes": _seen(*(seen.proofs.findings or [_unseen("nodes", "not asked, as `preflight` is off")])),
+            "nodes": _seen(*(seen.proofs.findings or [_unseen("nodes", "not checked, as `preflight` is off")])),
             "docker": partial(_docker, kube, settings, environment)
             if seen.running
             else partial(_docker_alone, environment, NO_REGISTRY),
             "lease": partial(checks.lease, kube),
             "probe pods": partial(checks.probes, kube),
         }
-        found = await map_limited(_findings, looks.items(), at_once=len(looks))
-    return [finding for of_subject in found for finding in of_subject]
+        found = await map_limited(_findings, all_checks.items(), at_once=len(all_checks))
+    return [finding for findings in found for finding in findings]
 
 
 def _at_the_registry(kube: KubeClient, seen: Findings) -> dict[str, Check]:
-    """The checks of a registry that runs; of one that does not, why."""
+    """Return the checks of a registry; if it does not run, findings that say why."""
     if not (seen.running and seen.write_door):
         unseen = {subject: _seen(_unseen(subject, NO_REGISTRY)) for subject in ("volume", "read door", "write door")}
         return {"registry": _seen(Finding("registry", well=False, words=str(seen.registry))), **unseen}
@@ -77,7 +77,7 @@ def _at_the_registry(kube: KubeClient, seen: Findings) -> dict[str, Check]:
 
 
 def _seen(*findings: Finding) -> Check:
-    """A check that the examination has made already."""
+    """Return a check with findings that are already known."""
 
     async def check() -> list[Finding]:
         return list(findings)
@@ -90,7 +90,7 @@ def _unseen(subject: str, why: str) -> Finding:
 
 
 async def _findings(named: tuple[str, Check]) -> list[Finding]:
-    """What a check finds, whatever becomes of it."""
+    """Return the findings of a check; an error or a timeout becomes a finding, too."""
     subject, check = named
     try:
         async with asyncio.timeout(CHECK_SECONDS):
@@ -98,11 +98,11 @@ async def _findings(named: tuple[str, Check]) -> list[Finding]:
     except KubeRegistryError as error:
         return [Finding(subject, well=False, words=str(error))]
     except TimeoutError:
-        return [Finding(subject, well=False, words=f"gave no answer within {CHECK_SECONDS:.0f} s; try again")]
+        return [Finding(subject, well=False, words=f"no answer within {CHECK_SECONDS:.0f} s. Fix: try again")]
 
 
 def _images(seen: Findings, references: Mapping[str, str], push_again: Callable[[list[str]], str]) -> Iterator[Finding]:
-    """Whether each image is there; one finding if they cannot be read back."""
+    """Yield a finding on whether each image is complete; a single one if the images cannot be read back."""
     if seen.registry:
         words = seen.registry if seen.running else NO_REGISTRY
         yield Finding("images", well=False if seen.running else None, words=words)
@@ -110,35 +110,35 @@ def _images(seen: Findings, references: Mapping[str, str], push_again: Callable[
     lost = [name for name in references if seen.missing[name]]
     for name, reference in references.items():
         missing = ", ".join(seen.missing[name])
-        words = f"{missing}; `{push_again(lost)}` pushes it again" if missing else f"{reference} is there"
+        words = f"{missing}. Fix: `{push_again(lost)}`" if missing else f"{reference} is complete"
         yield Finding(f"image {name}", well=not missing, words=words)
 
 
 async def _docker(kube: KubeClient, settings: RegistrySettings, environment: Mapping[str, str]) -> list[Finding]:
-    """Whether the Docker daemon reaches the push address, asked as a push asks it, but of the read door."""
+    """Check that the Docker daemon reaches the push address, as a push does, but through a tunnel to the read door."""
     (daemon,) = await _daemon(environment)
     if not daemon.well:
         return [daemon]
-    place, said = settings.endpoints.push_address, list[str]()
+    place, lines = settings.endpoints.push_address, list[str]()
     async with (
         open_tunnel(kube, settings.push_port, None) as tunnel,
         open_registry(tunnel.address, kube.where) as registry,
     ):
         probe = await registry.tagged(PROBE_REPOSITORY, TAG)
         if probe is None:
-            words = f"whether {daemon.words} reaches {place} is told by the preflight's image, which is not there yet"
+            words = f"not checked whether {daemon.words} reaches {place}: the preflight has not pushed its image yet"
             return [Finding("docker", well=None, words=words)]
         async with daemon_reaching(
-            environment, place, probe, said.append, tunnel.break_off, recovered=tunnel.recovered, where=settings.where
+            environment, place, probe, lines.append, tunnel.break_off, recovered=tunnel.recovered, where=settings.where
         ):
-            way = ", by way of a relay" if said else ""
+            way = ", through a relay" if lines else ""
             return [Finding("docker", well=True, words=f"{daemon.words} reaches {place}{way}")]
 
 
 async def _docker_alone(environment: Mapping[str, str], why: str) -> list[Finding]:
-    """The Docker daemon, while there is nothing to reach."""
+    """Check the Docker daemon while there is nothing for it to reach."""
     (daemon,) = await _findings(("docker", partial(_daemon, environment)))
-    words = f"{daemon.words} answers; whether it reaches the push address was {why}"
+    words = f"{daemon.words} responds; whether it reaches the push address was {why}"
     return [Finding("docker", well=None, words=words) if daemon.well else daemon]
 
 

@@ -6,14 +6,14 @@ from kube_registry.errors import HERE, ClusterError
 class WrittenMeanwhileError(
     ClusterError,
     sentence=(
-        "something wrote {count} files to the volume of the registry in {where} without its lease while garbage was "
-        "collected, as a push through a port-forward of kubectl does; nothing new was removed, and the space of what "
-        "was removed is not freed yet. Fix: when that push has ended, "
-        "`{registryctl} gc{where.stack_option}`"
+        "the garbage collection of the registry in {where} was stopped: {count} files were written to its volume "
+        "without its lease, as by a push through kubectl's port-forward. Nothing new was removed, and the space of "
+        "what was removed is not freed yet"
     ),
+    fix="when that push has finished, `{registryctl} gc{where.stack_option}`",
     example={"where": HERE, "count": 3},
 ):
-    """Something was written to the volume while garbage was collected, so the registry's own collection was not run.
+    """The volume was written to during a garbage collection, so the registry's own collection was not run.
 
     Args:
         count: how many files are new or changed.
@@ -24,16 +24,14 @@ class WrittenMeanwhileError(
 
 class DamagedManifestsError(
     ClusterError,
-    sentence=(
-        "{count} manifests of the registry in {where} cannot be read, so nothing is removed. "
-        "Fix: `{registryctl} verify{where.stack_option}` names them and what corrects each"
-    ),
+    sentence="nothing was removed from the registry in {where}: {count} of its manifests cannot be read",
+    fix="`{registryctl} verify{where.stack_option}`, which lists them with their fixes",
     example={"where": HERE, "count": 1},
 ):
-    """Manifests cannot be read, so that nobody knows which blobs they need.
+    """Manifests cannot be read, so the blobs that they need are unknown.
 
     Args:
-        count: how many.
+        count: how many manifests.
     """
 
     count: int
@@ -42,15 +40,15 @@ class DamagedManifestsError(
 class OtherDigestError(
     ClusterError,
     sentence=(
-        "{images} of the registry in {where} name layers by a digest other than sha256. The registry's own garbage "
-        "collection would remove these layers, so nothing is removed. Fix: push each image again to its tags, with "
-        "digests of sha256, then `{registryctl} gc{where.stack_option}`"
+        "nothing was removed from the registry in {where}: {images} name layers by a digest other than sha256, which "
+        "the registry's own garbage collection would remove"
     ),
+    fix="push each image again to its tags, with sha256 digests, then `{registryctl} gc{where.stack_option}`",
     example={"where": HERE, "images": (f"app@sha256:{'5' * 64}",)},
 ):
-    """Images that stay name a blob by a digest other than sha256, which the registry's own collection removes.
+    """Images to keep name a blob by a digest other than sha256, which the registry's own collection would remove.
 
-    The registry keeps the bytes under their sha256 and marks only what manifests name (distribution 3.1.2,
+    The registry stores bytes under their sha256 and marks only what manifests name (distribution 3.1.2,
     registry/storage/garbagecollect.go).
 
     Args:
@@ -63,16 +61,16 @@ class OtherDigestError(
 class OtherStackError(
     ClusterError,
     sentence=(
-        "the registry in {where} is not in the state of stack {asked}: another stack deployed it, whose outputs are "
-        "not known as uses, so nothing is removed. Fix: `{registryctl} gc --stack NAME` with the "
-        "name of that stack; `pulumi stack ls` lists the stacks"
+        "nothing was removed from the registry in {where}: it is not in the state of stack {asked}. Another stack "
+        "deployed it, whose outputs may name images that are in use"
     ),
+    fix="`{registryctl} gc --stack NAME` with the name of that stack, from `pulumi stack ls`",
     example={"where": HERE, "asked": "prod"},
 ):
-    """A stack is asked to collect the images of a registry that it did not deploy.
+    """The garbage collection was started for a stack that did not deploy the registry.
 
     Args:
-        asked: name of the stack.
+        asked: name of that stack.
     """
 
     asked: str
@@ -80,17 +78,17 @@ class OtherStackError(
 
 class UsesUnknownError(
     ClusterError,
-    sentence=(
-        "{kinds} in {where} could not be listed, so images that only these name are not known and nothing more is "
-        "removed. Fix: `{where.kubectl} get apiservices` shows which API does not answer; then "
+    sentence="nothing more was removed from the registry in {where}: {kinds} could not be listed, and may name images",
+    fix=(
+        "find the API that does not respond with `{where.kubectl} get apiservices`, then "
         "`{registryctl} gc{where.stack_option}`, without --yes to decide without these kinds"
     ),
     example={"where": HERE, "kinds": ("*.acme.example (status 503)",)},
 ):
-    """Kinds of objects could not be listed although they may be, so what they use is not known.
+    """Kinds of objects could not be listed, although you have the right, so the images that they use are unknown.
 
     Args:
-        kinds: resource and reason of each.
+        kinds: resource and reason of each kind.
     """
 
     kinds: tuple[str, ...]

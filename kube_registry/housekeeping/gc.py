@@ -1,7 +1,7 @@
 """A garbage collection: manifests deleted through the write door, then the registry's own sweep in its pod.
 
-Nobody pushes meanwhile, by the lease; pulls go on. It may be broken off at any moment: what is deleted is what the plan
-had named, and the next one finishes the rest.
+The lease prevents pushes meanwhile; pulls continue. A collection may be interrupted at any moment: it deletes only what
+its plan contains, and the next one finishes the rest.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from kube_registry.registry.door import open_door
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection has done.
+    """The result of a collection.
 
     Args:
-        images: that were removed.
-        freed: bytes of blobs that lie on the volume no longer, as counted before and after.
+        images: removed images.
+        freed: bytes of removed blobs, from the volume's listings before and after.
         free: bytes that are free now.
     """
 
@@ -50,25 +50,25 @@ async def collect(
     helm: bool = False,
     unlisted: Collection[Unlisted] = (),
 ) -> Collected:
-    """Remove what was agreed upon and is still of no use, and give its room back.
+    """Remove the images that were agreed upon and are still unused, and free their space.
 
     Args:
         kube: client of the registry's cluster.
-        outputs: as for `take_inventory`.
-        keep: as for `plan`.
-        agreed: the plan that a person has seen; nothing else goes.
-        say: told of every step.
-        protect: as for `take_inventory`.
-        helm: as for `take_inventory`.
-        unlisted: what could not be looked at, as that person has seen.
+        outputs: see `take_inventory`.
+        keep: see `plan`.
+        agreed: the plan that the user has confirmed; nothing else is removed.
+        say: called with a line for every step.
+        protect: see `take_inventory`.
+        helm: see `take_inventory`.
+        unlisted: what could not be listed, as the user has confirmed.
 
     Raises:
-        LeaseHeldError: somebody pushes and does not end.
-        DamagedManifestsError: as for `plan_gc`.
-        OtherDigestError: as for `plan_gc`.
-        UsesUnknownError: more cannot be looked at now.
-        LeaseLostError: the API server was not reached for too long, or this machine was asleep.
-        WrittenMeanwhileError: the volume is written to without the lease.
+        LeaseHeldError: a push is running and does not end.
+        DamagedManifestsError: see `plan_gc`.
+        OtherDigestError: see `plan_gc`.
+        UsesUnknownError: more cannot be listed now.
+        LeaseLostError: the API server was unreachable for too long, or this machine was suspended.
+        WrittenMeanwhileError: the volume was written to without the lease.
         ClusterError: something failed half-way; the next collection finishes it.
     """
     async with _lease_alone(kube, say) as lease:
@@ -79,8 +79,8 @@ async def collect(
         going = plan_gc(kube.where, before, keep, among={image.key for image in agreed.doomed})
         async with open_door(kube, lease) as registry:
             await _delete(registry, going, say)
-        if going.frees:  # or the registry may be empty, which its own collection takes for an error
-            say("the registry removes what nothing needs")
+        if going.frees:  # or the registry may be empty, which is an error for its own collection
+            say("removing unused blobs from the registry")
             if written := (await read_files(kube)).items() - files.items():
                 raise WrittenMeanwhileError(where=kube.where, count=len(written))
             await sweep(kube, lease)
@@ -91,7 +91,7 @@ async def collect(
 
 @asynccontextmanager
 async def _lease_alone(kube: KubeClient, say: Callable[[str], None]) -> AsyncIterator[Lease]:
-    """Hold the lease alone, which keeps pushes out; end the work at once when the lease is lost."""
+    """Hold the lease exclusively, which prevents pushes; end the work at once when the lease is lost."""
     try:
         async with asyncio.timeout(None) as scope:
             loop = asyncio.get_running_loop()

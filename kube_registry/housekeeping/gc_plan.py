@@ -1,4 +1,4 @@
-"""What a garbage collection would remove and free: pure values, worked out before anything is touched."""
+"""What a garbage collection would remove and free: plain values, computed before anything is changed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -13,11 +13,11 @@ from kube_registry.housekeeping.volume_listing import Storage
 
 @dataclass(frozen=True)
 class Keep:
-    """What stays though nobody uses it.
+    """What is kept although it is unused.
 
     Args:
         newest: how many tagged images of each repository.
-        younger_than: images that were pushed within that time, by the clock of the pod.
+        younger_than: images that were pushed within this time, by the clock of the pod.
     """
 
     newest: int
@@ -26,12 +26,12 @@ class Keep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes.
+    """What is to be removed.
 
     Args:
         doomed: the images.
-        tags: repository and name of tags whose manifest is no longer there; a collection broken off leaves them.
-        manifests: repository -> digests of what is removed, an index before its children.
+        tags: repository and name of tags whose manifest is missing; an interrupted collection leaves them.
+        manifests: repository -> digests of the manifests, an index before its children.
         freed: digest -> bytes of every blob that nothing needs any more.
     """
 
@@ -42,18 +42,18 @@ class Plan:
 
     @property
     def frees(self) -> bool:
-        """Whether anything goes at all."""
+        """Whether anything is to be removed."""
         return bool(self.doomed or self.tags or self.freed)
 
 
 def plan(storage: Storage, images: Sequence[Image], keep: Keep, *, among: Container[str] | None = None) -> Plan:
-    """Work out what goes: what nobody uses and no rule keeps.
+    """Plan to remove the images that nothing uses and no rule keeps.
 
     Args:
-        storage: what lies on the volume.
-        images: every image in it, with its users; those of a stack's outputs among them.
-        keep: what stays all the same.
-        among: keys of the only ones that may go; any may if None.
+        storage: what is on the volume.
+        images: every image on it, with its users, including a stack's outputs.
+        keep: what is kept although it is unused.
+        among: keys of the images that may be removed; None for all.
     """
     kept = _kept(images, keep, storage.listed)
     doomed = [image for image in images if image.key not in kept and (among is None or image.key in among)]
@@ -75,22 +75,22 @@ def plan(storage: Storage, images: Sequence[Image], keep: Keep, *, among: Contai
 
 
 def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] | None = None) -> Plan:
-    """Work out what would go of a registry.
+    """Plan a garbage collection of a registry.
 
     Args:
-        where: named in errors.
-        seen: the registry.
-        keep: as for `plan`.
-        among: as for `plan`.
+        where: place of the registry, for errors.
+        seen: inventory of the registry.
+        keep: see `plan`.
+        among: see `plan`.
 
     Raises:
-        DamagedManifestsError: manifests cannot be read, so what they need is not known.
-        OtherDigestError: the registry's own collection would harm images that stay.
+        DamagedManifestsError: manifests cannot be read, so what they need is unknown.
+        OtherDigestError: the registry's own collection would damage images that are kept.
     """
     if unreadable := list(seen.manifests.values()).count(None):
         raise DamagedManifestsError(where=where, count=unreadable)
     going = plan(seen.storage, seen.images, keep, among=among)
-    harmed = sorted(  # the registry keeps every blob by its sha256
+    harmed = sorted(  # the registry stores every blob under its sha256
         f"{repository}@{digest}"
         for (repository, digest), manifest in seen.manifests.items()
         if manifest and digest not in going.manifests.get(repository, ())
@@ -102,12 +102,12 @@ def plan_gc(where: Where, seen: Inventory, keep: Keep, *, among: Container[str] 
 
 
 def _kept(images: Iterable[Image], keep: Keep, now: datetime) -> set[str]:
-    """Keys of the images that stay."""
+    """Return the keys of the images to keep."""
     kept, tagged = set(), Counter[str]()
     for image in sorted(images, key=lambda image: image.pushed, reverse=True):
         tagged[image.repository] += bool(image.tags)
         is_new = bool(image.tags) and tagged[image.repository] <= keep.newest
-        age = max(now - image.pushed, timedelta(0))  # the pod's time has whole seconds, that of a file has not
+        age = max(now - image.pushed, timedelta(0))  # the pod's time is in whole seconds, a file's is not
         if image.users or is_new or age < keep.younger_than:
             kept.add(image.key)
     return kept

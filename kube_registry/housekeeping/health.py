@@ -1,7 +1,7 @@
-"""What is wrong with a stack that has been deployed: its cluster, its registry, its images, its nodes.
+"""What is wrong with a deployed stack: its cluster, its registry, its images, its nodes.
 
-One examination for all who ask: a rollout before its next wave, `registryctl fleet status` and `registryctl doctor`.
-It leaves nothing behind: an upload that it begins, under the lease, is given up at once.
+A rollout before its next wave, `registryctl fleet status` and `registryctl doctor` share one examination. It leaves
+nothing behind: the upload that it starts, under the lease, is cancelled at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,14 +27,13 @@ class Findings:
     """What an examination has found.
 
     Args:
-        reach: why the cluster does not answer, or does not answer us; None if it does.
-        running: whether the registry runs.
+        reach: why the cluster does not respond, or rejects our credentials; None if it responds.
+        running: whether the registry is running.
         registry: why the registry cannot be read; None if it can.
-        missing: name of each image that is deployed -> words for each part of it that is missing; empty where the
-            registry cannot be read.
-        exposure: whether nodes find the registry where references say; empty where that was not asked.
-        proofs: what there is of the nodes' proofs that they can pull.
-        write_door: whether the registry can write to its volume; None where it does not run.
+        missing: name of each deployed image -> description of each missing part; empty if the registry cannot be read.
+        exposure: whether nodes find the registry under its pull references; empty if that was not checked.
+        proofs: the nodes' proofs that they can pull.
+        write_door: whether the registry can write to its volume; None if it is not running.
     """
 
     reach: str | None = None
@@ -47,7 +46,7 @@ class Findings:
 
     @property
     def faults(self) -> list[str]:
-        """All that is wrong but for proofs that are missing, one sentence each."""
+        """All that is wrong except for missing proofs, one sentence each."""
         doors = (*self.exposure, self.write_door)
         wrong = [words for words in (self.reach, self.registry) if words]
         wrong += [door.words for door in doors if door and door.well is False]
@@ -55,21 +54,21 @@ class Findings:
 
     @property
     def sentences(self) -> list[str]:
-        """All that is wrong, one sentence each; none if all is well."""
+        """All that is wrong, one sentence each; empty if nothing is."""
         return self.faults + [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is False]
 
     @property
     def remarks(self) -> list[str]:
-        """The nodes without a proof that cannot be asked now or gave no answer, one sentence each: that is no fault."""
+        """Nodes without a proof that cannot give one now or gave no answer, one sentence each: this is no fault."""
         return [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is None]
 
 
 async def examine(settings: RegistrySettings, references: Mapping[str, str]) -> Findings:
-    """Look whether all is well with a stack.
+    """Check the health of a stack.
 
     Args:
-        settings: the registry.
-        references: name -> pull reference of its images, as its outputs have them.
+        settings: settings of the registry.
+        references: name -> pull reference of its images, from its outputs.
     """
     found = Findings(reach=await unreached(settings))
     if found.reach:
@@ -88,24 +87,24 @@ async def examine(settings: RegistrySettings, references: Mapping[str, str]) -> 
 
 
 async def _write_door(kube: KubeClient) -> Finding:
-    """Whether the registry can write; while others have it alone it is not asked."""
+    """Check that the registry can write; this is skipped while another program holds the lease exclusively."""
     try:
         await ask_write_door(kube)
     except LeaseHeldError as error:
-        return Finding("write door", well=None, words=f"not asked, as it is in use by {', '.join(error.holders)}")
+        return Finding("write door", well=None, words=f"not checked, as it is in use by {', '.join(error.holders)}")
     except KubeRegistryError as error:
         return Finding("write door", well=False, words=with_fix(error))
-    return Finding("write door", well=True, words="answers, and can write to the volume")
+    return Finding("write door", well=True, words="responds, and can write to the volume")
 
 
 async def unreached(address: ClusterAddress) -> str | None:
-    """Why a stack's cluster does not answer us, in one sentence; None if it does, whatever it lets us see.
+    """Return why a stack's cluster does not respond, in one sentence; None if it does, even without any rights.
 
     Args:
         address: the cluster and the registry's namespace.
     """
     try:
-        with suppress(ForbiddenError):  # it has answered; before the first update nobody has rights in the namespace
+        with suppress(ForbiddenError):  # it responds; before the first update there are no rights in the namespace
             await prove_reach(address)
     except KubeRegistryError as error:
         return str(error)
@@ -120,7 +119,7 @@ async def _read_all_back(kube: KubeClient, references: Mapping[str, str]) -> dic
         references: name -> pull reference.
 
     Raises:
-        KubeRegistryError: the registry cannot be asked, which is never taken for missing.
+        KubeRegistryError: the registry cannot be read; an image then does not count as missing.
     """
     found = {}
     async with open_door(kube, None) as registry:

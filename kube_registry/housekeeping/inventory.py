@@ -1,7 +1,7 @@
-"""The inventory of a registry at one moment: what lies on its volume, which images that is, and who uses them.
+"""The inventory of a registry at one moment: what is on its volume, the images in it, and what uses them.
 
-An image is a manifest with all that hangs on it. What is shared with other images is counted once for the registry and
-as "shared" for each.
+An image is a manifest with everything that belongs to it. What several images share is counted once for the registry
+and as "shared" for each image.
 """
 
 from collections import Counter, defaultdict
@@ -21,23 +21,23 @@ from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.door import open_door
 
 PREFLIGHT = "the preflight"
-"""Who uses the image that nodes prove their pull with."""
+"""The user of the image that nodes pull as a proof."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image with all that hangs on it.
+    """An image with everything that belongs to it.
 
     Args:
-        repository: its name.
-        digest: of its manifest or index.
-        tags: that name it, the newest first.
-        pushed: when it was, or its newest tag.
-        platforms: that it runs on.
-        manifests: its own manifest and all that hang on it, in any repository.
-        parts: digest of each blob that it needs, manifests too -> bytes on the volume; those that are gone are missing.
+        repository: name of its repository.
+        digest: digest of its manifest or index.
+        tags: its tags, the newest first.
+        pushed: when it, or its newest tag, was pushed.
+        platforms: its platforms.
+        manifests: its own manifest and all that belong to it, in any repository.
+        parts: digest of each blob and manifest that it needs -> bytes on the volume; without those that are missing.
         users: workloads that use it, and what protects it.
-        nodes: on which pods use it.
+        nodes: nodes on which pods use it.
     """
 
     repository: str
@@ -52,30 +52,30 @@ class Image:
 
     @property
     def name(self) -> str:
-        """Repository and newest tag, or digest where no tag names it."""
+        """Repository and newest tag, or digest if it has no tag."""
         return f"{self.repository}:{self.tags[0]}" if self.tags else self.key
 
     @property
     def key(self) -> str:
-        """Repository and digest, by which it is one of its kind."""
+        """Repository and digest, which identify it."""
         return f"{self.repository}@{self.digest}"
 
     @property
     def size(self) -> int:
-        """Bytes of all that it needs."""
+        """Bytes of everything that it needs."""
         return sum(self.parts.values())
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What there is, at one moment.
+    """The content of a registry at one moment.
 
     Args:
-        storage: what lies on the volume.
-        manifests: what its manifests say.
-        images: what it means, and who uses what.
-        unlisted: what of the cluster could not be looked at.
-        idle: what matches no image, and so protects none: it may be misspelt.
+        storage: what is on the volume.
+        manifests: the parsed manifests.
+        images: the images, with their users.
+        unlisted: kinds of objects that could not be listed.
+        idle: protections that match no image, perhaps because they are misspelt.
     """
 
     storage: Storage
@@ -86,13 +86,13 @@ class Inventory:
 
 
 async def read_contents(kube: KubeClient) -> Inventory:
-    """Read everything that is stored, through the read door; who uses it is not asked.
+    """Read everything that is stored, through the read door, but not what uses it.
 
     Args:
         kube: client of the registry's cluster.
 
     Raises:
-        ClusterError: something cannot be asked, or may not be.
+        ClusterError: something cannot be read, or a right is missing.
     """
     async with open_door(kube, None) as registry:
         storage = await read_storage(kube)
@@ -106,36 +106,36 @@ async def read_contents(kube: KubeClient) -> Inventory:
 async def take_inventory(
     kube: KubeClient, outputs: Iterable[Use], *, protect: Sequence[Protection] = (), helm: bool = False
 ) -> Inventory:
-    """Read everything that is stored and used.
+    """Read everything that is stored, and what uses it.
 
     Args:
         kube: client of the registry's cluster.
-        outputs: uses that the cluster does not know: images of a stack's outputs.
-        protect: what stays, used or not; annotations add to it.
+        outputs: uses that are not in the cluster: images in a stack's outputs.
+        protect: images to keep, used or not; annotations add to them.
         helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
-        ClusterError: something cannot be asked, or may not be.
+        ClusterError: something cannot be read, or a right is missing.
     """
     seen = await read_contents(kube)
-    usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last: it may have changed
+    usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last, as it may have changed
     protections = [*protect, *usage.protections]
     found = list_images(seen.storage, seen.manifests, [*usage.uses, *outputs], protections)
     names = [(image.repository, image.tags, image.digest) for image in found]
-    idle = tuple(each for each in protections if not any(each.covers(*of) for of in names))
+    idle = tuple(each for each in protections if not any(each.covers(*name) for name in names))
     return replace(seen, images=tuple(found), unlisted=usage.unlisted, idle=idle)
 
 
 def list_images(
     storage: Storage, manifests: Manifests, uses: Iterable[Use], protections: Iterable[Protection] = ()
 ) -> list[Image]:
-    """Every image of a registry, by repository, the newest first.
+    """Return every image of a registry, by repository, the newest first.
 
     Args:
-        storage: what lies on its volume.
-        manifests: what its manifests say.
-        uses: who uses what.
-        protections: what stays, used or not.
+        storage: what is on its volume.
+        manifests: its parsed manifests.
+        uses: all uses of its images.
+        protections: images to keep, used or not.
     """
     used: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:
@@ -148,10 +148,10 @@ def list_images(
 
 
 def unique_bytes(images: Sequence[Image]) -> Mapping[str, int]:
-    """How many bytes each image, by its key, shares with no other.
+    """Return key of each image -> bytes that it shares with no other image.
 
     Args:
-        images: all that a registry has.
+        images: all images of a registry.
     """
     holders = Counter(part for image in images for part in image.parts)
     return {image.key: sum(size for part, size in image.parts.items() if holders[part] == 1) for image in images}
@@ -179,7 +179,7 @@ def _image(
 
 
 def _protected(storage: Storage, manifests: Manifests, protections: Sequence[Protection]) -> Mapping[Key, set[str]]:
-    """What protects each manifest by its own names: of a child or a referrer as well, which goes with its image."""
+    """Return what protects each manifest by its own names; a child or a referrer then protects its whole image."""
     tags: defaultdict[Key, list[str]] = defaultdict(list)
     for (repository, name), tag in storage.tags.items():
         tags[repository, tag.digest].append(name)

@@ -1,7 +1,7 @@
 """The kinds of objects that may name an image, and where a cluster lists them.
 
-Nodes, Events and the other kinds of Kubernetes itself are left out: Nodes and Events name every image there ever was,
-the others none. Secrets are read only where a person asks for Helm's releases.
+The other kinds of Kubernetes itself are left out: Nodes and Events name every image that has ever run, the rest name
+none. Secrets are read only if the user asks for Helm releases.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ from kube_registry.kube.paging import PAGE
 from kube_registry.kube.retries import kube_patience, retried
 
 AT_ONCE = 8
-"""Requests at a time."""
+"""How many requests are sent at once."""
 
 FORBIDDEN = "forbidden"
-"""Why a kind is not listed whose listing was not granted."""
+"""The reason for a kind that was not listed because the right to list it is missing."""
 
 _BUILT_IN = frozenset(
     {
@@ -51,7 +51,7 @@ _BUILT_IN = frozenset(
         "storagemigration.k8s.io",
     }
 )
-"""API groups of Kubernetes itself, and those of its metrics; what they list that names an image stands below."""
+"""API groups of Kubernetes itself, and of its metrics; those of their kinds that name images are listed below."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Kind:
     """A kind of objects.
 
     Args:
-        name: as objects have it, such as CronJob.
-        resource: as rights have it, such as cronjobs.batch.
-        path: where all of it is listed.
-        needed: whether it is an error if it may not be listed.
-        query: which of its objects are asked for.
-        page: how many are asked for at a time.
+        name: its name in objects, such as CronJob.
+        resource: its name in RBAC rules, such as cronjobs.batch.
+        path: path that lists all its objects.
+        needed: whether it is an error if the right to list it is missing.
+        query: parameters that restrict the list.
+        page: how many objects are requested at a time.
     """
 
     name: str
@@ -77,18 +77,18 @@ class Kind:
 
 @dataclass(frozen=True)
 class Unlisted:
-    """What could not be looked at.
+    """A kind or API group that could not be listed.
 
     Args:
-        resource: as rights have it.
-        reason: why, in few words.
+        resource: its name in RBAC rules.
+        reason: why, in a few words.
     """
 
     resource: str
     reason: str
 
     def __str__(self) -> str:
-        """As errors name it."""
+        """Return it in the form in which errors name it."""
         return f"{self.resource} ({self.reason})"
 
 
@@ -104,7 +104,7 @@ WORKLOADS = (
     ),
     *_workloads("batch", "/apis/batch/v1", ("Job", "CronJob")),
 )
-"""What runs images. ReplicaSets and ControllerRevisions that exist are kept for a rollback."""
+"""Kinds that run images, and the ReplicaSets and ControllerRevisions that are kept for a rollback."""
 
 PLAIN = (
     Kind("PodTemplate", "podtemplates", "/api/v1/podtemplates"),
@@ -115,11 +115,11 @@ HELM = Kind(
     "Secret",
     "secrets",
     "/api/v1/secrets",
-    needed=True,  # it was asked for
+    needed=True,  # the user has asked for it
     query={"labelSelector": "owner=helm", "fieldSelector": "type=helm.sh/release.v1"},
     page=50,  # each has up to a megabyte
 )
-"""Helm's releases, each revision that `helm rollback` may bring back."""
+"""Helm releases: every revision that `helm rollback` may restore."""
 
 
 async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
@@ -129,11 +129,11 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
         kube: client of the cluster.
 
     Returns:
-        Those that can be listed, and the API groups that do not say what they have.
+        The kinds that can be listed, and the API groups that did not return their kinds.
 
     Raises:
-        UnreachableError: the API server does not answer.
-        RefusedError: it does not get ready.
+        UnreachableError: the API server does not respond.
+        RefusedError: the API server does not become ready.
     """
     asked = [
         (group["name"], version["groupVersion"])
@@ -145,31 +145,31 @@ async def custom_kinds(kube: KubeClient) -> tuple[list[Kind], list[Unlisted]]:
     silent: dict[str, Unlisted] = {}
     for kinds, group in await map_limited(lambda version: _kinds(kube, *version), asked, at_once=AT_ONCE):
         for kind in kinds:
-            found.setdefault(kind.resource, kind)  # the preferred version stands first
+            found.setdefault(kind.resource, kind)  # the preferred version comes first
         if group:
             silent.setdefault(group.resource, group)
     return list(found.values()), list(silent.values())
 
 
-async def _discovered(kube: KubeClient, path: str, of: str) -> list[dict[str, Any]]:
-    """What a path of discovery lists, once the API server is ready.
+async def _discovered(kube: KubeClient, path: str, field_name: str) -> list[dict[str, Any]]:
+    """Return what a discovery path lists, once the API server is ready.
 
-    Before that it answers with a part of its API groups, and with 404 for a group that it is about to have.
+    Before that, the API server returns only part of its API groups, and 404 for a group that it is still loading.
 
     Args:
         kube: client of the cluster.
-        path: /apis, or that of a group's version.
-        of: the field that has the list.
+        path: /apis, or the path of a group's version.
+        field_name: name of the field that has the list.
     """
-    once = kube.once  # or it would wait until another has just started
+    once = kube.once  # without retries: each might reach another API server that has just started
 
     async def ask() -> list[dict[str, Any]]:
         try:
             await once.text("/readyz")
         except RefusedError as error:
-            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters let nobody ask
+            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):  # some clusters hide it
                 raise
-        return (await once.get(path)).get(of) or []
+        return (await once.get(path)).get(field_name) or []
 
     return await retried(ask, kube_patience, ends=kube.ends)
 
@@ -187,9 +187,9 @@ async def _kinds(kube: KubeClient, group: str, version: str) -> tuple[list[Kind]
 
 
 def unlisted(resource: str, error: RefusedError | UnreachableError) -> Unlisted | None:
-    """Return what could not be looked at and why; None where there is nothing to list.
+    """Return a kind that could not be listed, with the reason; None if there is nothing to list.
 
-    That is so where a definition was removed, or its objects are only made, never kept.
+    There is nothing to list if the definition was removed, or if its objects are only created, never stored.
     """
     if isinstance(error, UnreachableError):
         return Unlisted(resource, "no answer")

@@ -1,8 +1,8 @@
-"""Manifests read from a registry: what each is made of, and what belongs to it.
+"""Manifests read from a registry: what each contains, and what belongs to it.
 
 Registries hold more than images: BuildKit's cache indexes list layers as "manifests", attestations have no platform,
-and some tools write null for an empty list. What is no image is read as far as it makes sense; only bytes that are
-gone, changed or no JSON object are unreadable.
+and some tools write null for an empty list. Other content than images is read as far as possible; only bytes that are
+missing, changed or not a JSON object are unreadable.
 
 Sources: OCI image specification 1.1, manifest.md and image-index.md; image manifest version 2, schema 1 and 2.
 """
@@ -18,13 +18,13 @@ from kube_registry.registry.api import RegistryClient, digest_of
 from kube_registry.registry.errors import RegistryError
 
 AT_ONCE = 16
-"""How many manifests are asked for at a time."""
+"""How many manifests are requested at once."""
 
 _MANIFESTS = ("manifest.v1+json", "manifest.v2+json", "manifest.list.v2+json", "index.v1+json", "manifest.v1+prettyjws")
-"""Ends of the media types of manifests and indexes, Docker's and OCI's."""
+"""Suffixes of the media types of manifests and indexes, Docker's and OCI's."""
 
 _RUNNABLE = ("container.image.v1+json", "oci.image.config.v1+json")
-"""Ends of the media types of a config that names a platform."""
+"""Suffixes of the media types of a config that names a platform."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Manifest:
 
     Args:
         blobs: digest -> bytes of config and layers.
-        children: digests of an index's manifests.
+        children: digests of the manifests in an index.
         subject: digest of the manifest that it refers to, as a signature does.
-        platforms: of the image, or of those in the index.
+        platforms: platforms of the image, or of the images in the index.
         config: digest of the config, by which some container runtimes name an image.
     """
 
@@ -47,32 +47,32 @@ class Manifest:
 
 
 Manifests = Mapping[Key, Manifest | None]
-"""Every manifest of a registry; None where its bytes are gone, or make no sense."""
+"""Every manifest of a registry; None if its bytes are missing or unreadable."""
 
 
 async def read_manifests(registry: RegistryClient, storage: Storage) -> Manifests:
-    """Read every manifest that lies on the volume.
+    """Read every manifest on the volume.
 
     Args:
-        registry: a door.
-        storage: what lies there.
+        registry: client of one of the doors.
+        storage: what is on the volume.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
     """
     found = await map_limited(lambda key: _read(registry, storage, *key), storage.manifests, at_once=AT_ONCE)
     return dict(zip(storage.manifests, found, strict=True))
 
 
 def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest | None:
-    """Read a manifest's JSON, whatever wrote it; None if it is no JSON object.
+    """Parse the JSON of a manifest, from any tool; None if it is not a JSON object.
 
     The platform of an image is in its config, so only an index has platforms here.
 
     Args:
         body: its bytes.
-        storage: what lies on the volume, which decides where a descriptor says too little.
-        repository: where the manifest is.
+        storage: what is on the volume, which decides if a descriptor is incomplete.
+        repository: repository of the manifest.
     """
     content = _json_object(body)
     if content is None:
@@ -80,7 +80,7 @@ def parse_manifest(body: bytes, storage: Storage, repository: str) -> Manifest |
     config, subject = (next(_listed([content.get(key)]), None) for key in ("config", "subject"))
     listed = list(_listed(content.get("manifests")))
     children = [each for each in listed if _is_manifest(each, storage, repository)]
-    layers = [each for each in listed if each not in children]  # of a build cache
+    layers = [each for each in listed if each not in children]  # those of a build cache
     layers += [each for key in ("layers", "blobs") for each in _listed(content.get(key))]
     needed = [each for each in (config, *layers) if each and not _is_elsewhere(each, storage)]
     blobs = {each["digest"]: _size(each, storage) for each in needed}
@@ -121,20 +121,20 @@ def _json_object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _listed(value: object, *, named_by: str = "digest") -> Iterator[Mapping[str, Any]]:
-    """Yield the descriptors of a list, which may be null: objects with a text by that key."""
+    """Yield the descriptors of a list, which may be null: objects that have a string under a key."""
     for each in value if isinstance(value, list) else ():
         if isinstance(each, dict) and isinstance(each.get(named_by), str):
             yield each
 
 
 def _is_manifest(descriptor: Mapping[str, Any], storage: Storage, repository: str) -> bool:
-    """Whether an entry of an index is a manifest: by its media type, or because the repository has it as one."""
+    """Return whether an entry of an index is a manifest, by its media type or by what the repository stores."""
     media_type = str(descriptor.get("mediaType"))
     return media_type.endswith(_MANIFESTS) or (repository, descriptor["digest"]) in storage.manifests
 
 
 def _is_elsewhere(descriptor: Mapping[str, Any], storage: Storage) -> bool:
-    """Whether a layer is fetched from a vendor's server, as those of Windows are, so that no registry need have it."""
+    """Return whether a layer is fetched from a vendor's server, as for Windows, so that no registry has to store it."""
     return bool(descriptor.get("urls")) and descriptor["digest"] not in storage.blobs
 
 
@@ -143,8 +143,8 @@ def _size(descriptor: Mapping[str, Any], storage: Storage) -> int:
     return size if isinstance(size, int) and size >= 0 else storage.blobs.get(descriptor["digest"], 0)
 
 
-def _platform(of: object) -> str:
-    """os/architecture/variant; empty where there is none, as of an attestation."""
-    if not isinstance(of, dict) or of.get("os") in (None, "", "unknown"):
+def _platform(found: object) -> str:
+    """Return os/architecture/variant; empty if there is none, as for an attestation."""
+    if not isinstance(found, dict) or found.get("os") in (None, "", "unknown"):
         return ""
-    return "/".join(str(of[key]) for key in ("os", "architecture", "variant") if of.get(key))
+    return "/".join(str(found[key]) for key in ("os", "architecture", "variant") if found.get(key))

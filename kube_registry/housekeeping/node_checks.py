@@ -1,4 +1,4 @@
-"""Whether nodes find the registry where references say, and have proven that they can pull from it."""
+"""Checks that nodes find the registry under its pull references, and have proven that they can pull from it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,19 +14,19 @@ from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import RegistrySettings
 
 NOW_SECONDS = 1.0
-"""How long a registry or a node proxy may take to be as it should be; what is looked at is to be well now."""
+"""How long a check waits for a registry or a node proxy, which should be ready now."""
 
-_LATER = "the next update that pushes asks it"
+_LATER = "the next update that pushes checks it"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found.
+    """The result of one check.
 
     Args:
-        subject: what was looked at.
-        well: whether all is as it should be; None if that could not be seen.
-        words: what there is, or what is wrong and how to fix it.
+        subject: what was checked.
+        well: whether it is as it should be; None if that could not be checked.
+        words: what was found, or what is wrong and how to fix it.
     """
 
     subject: str
@@ -36,11 +36,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Proofs:
-    """What there is of proofs.
+    """The proofs of a cluster's nodes that they can pull.
 
     Args:
-        findings: one for each node; well is None for a node that cannot be asked now or did not answer.
-        to_ask: names of the nodes without a proof that can be asked now.
+        findings: one for each node; well is None for a node that cannot give a proof now or did not answer.
+        to_ask: names of the nodes without a proof that can give one now.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -48,7 +48,7 @@ class Proofs:
 
 
 async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]:
-    """What is wrong with the Service and, if there is one, the node proxy; one finding that is well if nothing is."""
+    """Return what is wrong with the Service and with the node proxy, if any; a single good finding if nothing is."""
     found = list[Finding]()
     service = await kube.find(kube.path("services", REGISTRY))
     ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
@@ -64,11 +64,11 @@ async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]
 
 
 async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
-    """Look which nodes have proven that they can pull; none is looked at where `preflight` is off.
+    """Read which nodes have proven that they can pull; nothing if the setting `preflight` is off.
 
     Args:
         kube: client of the registry's cluster.
-        settings: the registry.
+        settings: settings of the registry.
     """
     if not settings.preflight:
         return Proofs()
@@ -81,40 +81,42 @@ async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
     to_ask = [node.name for node in fitting if proof_key(node) not in records.proven and not node.busy]
     found = [_proof(kube, node, records) for node in fitting]
     found += [
-        _of(node, f"no image is for it, it is {node.architecture}", well=True)
+        _of(node, f"not checked, as no image is for its architecture {node.architecture}", well=True)
         for node in nodes
         if node.architecture != architecture
     ]
     found.sort(key=lambda each: each.subject)
-    return Proofs(tuple(found) or (Finding("nodes", well=False, words="none is there that pulls"),), tuple(to_ask))
+    return Proofs(
+        tuple(found) or (Finding("nodes", well=False, words="there is no node that can pull"),), tuple(to_ask)
+    )
 
 
 def with_fix(error: KubeRegistryError) -> str:
-    """The words of an error; an object of the stack that is gone is made by its next update."""
+    """Return the sentence of an error; the fix for a missing object of the stack is the next update."""
     if isinstance(error, RefusedError) and error.status == HTTPStatus.NOT_FOUND:
         return on_stack(f"{error}. Fix: `pulumi up`", error.where.stack)
     return str(error)
 
 
-def age(of: timedelta) -> str:
-    """A time in the one unit that people would use for it."""
+def age(time: timedelta) -> str:
+    """Return a time in its largest whole unit."""
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if of.total_seconds() >= seconds:
-            return f"{of.total_seconds() // seconds:.0f} {unit}"
-    return f"{max(of.total_seconds(), 0):.0f} s"
+        if time.total_seconds() >= seconds:
+            return f"{time.total_seconds() // seconds:.0f} {unit}"
+    return f"{max(time.total_seconds(), 0):.0f} s"
 
 
 def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
     key, now = proof_key(node), datetime.now(UTC)
     command = f"`{REGISTRYCTL} preflight{kube.where.stack_option}`"
     if proven := records.proven.get(key):
-        return _of(node, f"has pulled {age(now - proven)} ago, {node.runtime}", well=True)
+        return _of(node, f"pulled {age(now - proven)} ago with {node.runtime}", well=True)
     if node.busy:
-        return _of(node, f"has no proof yet and cannot be asked now: {node.busy}; {_LATER}", well=None)
+        return _of(node, f"has not pulled yet and cannot be checked now: {node.busy}; {_LATER}", well=None)
     if silent := records.unanswered.get(key):
         words = f"gave no answer {age(now - silent.asked)} ago: {silent.why}; {_LATER}, or {command}"
         return _of(node, words, well=None)
-    words = f"has never pulled with {node.runtime}. Fix: {command} asks it, and says why if it cannot pull"
+    words = f"has never pulled with {node.runtime}. Fix: {command}"
     return _of(node, words, well=False)
 
 

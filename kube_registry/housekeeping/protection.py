@@ -1,4 +1,4 @@
-"""Images that a person protects from a collection, because no cluster shows that they are needed."""
+"""Images that a user protects from garbage collection, because no object in the cluster shows that they are needed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from fnmatch import fnmatchcase
 from kube_registry.spec.endpoints import is_host
 
 ANNOTATION = "kube-registry/protect"
-"""Annotation of the registry's Namespace, or of any object that is read for uses: patterns, separated by commas."""
+"""Annotation of the registry's Namespace, or of any object that may use images: patterns, separated by commas."""
 
 
 @dataclass(frozen=True)
 class Protection:
-    """A pattern of images that stay.
+    """A pattern of images to keep.
 
     Args:
         pattern: a glob over `repository`, `repository:tag` and `repository@digest`; `*` matches any characters. A host
-            before the repository counts for nothing, as in a use (ADR 0021), nor does a tag before a digest.
-        by: where the pattern is from.
+            before the repository is ignored, as in a use (ADR 0021), and so is a tag before a digest.
+        by: where the pattern comes from.
     """
 
     pattern: str
@@ -25,39 +25,39 @@ class Protection:
 
     @property
     def title(self) -> str:
-        """The pattern, with where it is from."""
+        """The pattern, after where it comes from."""
         return f"{self.by} {self.pattern}"
 
     def covers(self, repository: str, tags: Iterable[str], digest: str) -> bool:
-        """Whether the pattern matches an image by any of its names."""
+        """Return whether the pattern matches an image by any of its names."""
         names = (repository, f"{repository}@{digest}", *(f"{repository}:{tag}" for tag in tags))
         return any(fnmatchcase(name, pattern) for pattern in _meanings(self.pattern) for name in names)
 
 
 def protections(text: str, by: str) -> list[Protection]:
-    """The protections that a text lists, separated by commas or spaces.
+    """Return the protections in a text, which are separated by commas or spaces.
 
     Args:
         text: the value of an option or of an annotation.
-        by: where it is from.
+        by: where it comes from.
     """
     return [Protection(pattern, by) for pattern in text.replace(",", " ").split()]
 
 
-def annotated(of: str, annotations: Mapping[str, str]) -> list[Protection]:
-    """The protections that an object's annotation lists.
+def annotated(title: str, annotations: Mapping[str, str]) -> list[Protection]:
+    """Return the protections in an object's annotation.
 
     Args:
-        of: kind and name of the object.
-        annotations: all that it has.
+        title: kind and name of the object.
+        annotations: all its annotations.
     """
-    return protections(str(annotations.get(ANNOTATION, "")), f"{ANNOTATION} of {of}:")
+    return protections(str(annotations.get(ANNOTATION, "")), f"{ANNOTATION} of {title}:")
 
 
 def _meanings(pattern: str) -> Iterator[str]:
-    """A pattern as it stands, and without a host."""
+    """Yield a pattern as it is, and without its host."""
     named, at, digest = pattern.rpartition("://")[2].partition("@")
-    if at:  # which decides, wherever the tag points
+    if at:  # the digest decides, wherever the tag points
         folder, slash, last = named.rpartition("/")
         named = f"{folder}{slash}{last.partition(':')[0]}"
     yield f"{named}{at}{digest}"

@@ -1,8 +1,8 @@
-"""Which images of a registry a text names.
+"""Finds the images of a registry that a text names.
 
-A host is routing only: the same image is pulled from localhost, a node's address, a Service's name or a mirror. So a
-reference is known by what the registry has: a repository with a tag, a digest, or a content tag without its
-repository. A match too many keeps an image for longer, one too few would lose it.
+The host only routes: the same image is pulled from localhost, a node's address, a Service's name or a mirror. So a
+reference is recognised by what the registry has: a repository with a tag, a digest, or a content tag without its
+repository. A false match keeps an image for longer; a missed one would lose it.
 """
 
 import re
@@ -16,25 +16,25 @@ from kube_registry.housekeeping.volume_listing import Key, Storage
 from kube_registry.spec.endpoints import is_host
 
 _WORD = re.compile(r"[\w.\-/:@\[\]]+", re.ASCII)
-"""What a reference is made of, with its host: [::1]:30100/team/app:v1@sha256:…"""
+"""The characters of a reference, with its host: [::1]:30100/team/app:v1@sha256:…"""
 
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{64}|[0-9a-f]{16})(?![0-9A-Za-z])")
-"""A digest without its algorithm, or a content tag of ours."""
+"""A digest without its algorithm, or a content tag of this program."""
 
 _CONTENT_TAG = re.compile(r"[0-9a-f]{16}")
 _AROUND = ".:-/[]"
-"""What a text may put around a reference."""
+"""Characters that a text may have around a reference."""
 
 _LONGEST_TAG, _LONGEST_PATH = 128, 512
-"""Characters of a tag, and more than a repository has, which are 255; what is longer would take minutes to look at."""
+"""The most characters of a tag, and more than a repository's 255; searching longer text would take minutes."""
 
 _REMEMBERED, _SHORT = 50_000, 256
-"""How many texts are remembered, and up to which length: most texts of a cluster are short and repeat."""
+"""How many texts are cached, and up to which length: most texts of a cluster are short and repeat."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the images of a registry are called.
+    """The names of the images of a registry.
 
     Args:
         tags: repository -> tag -> digest.
@@ -50,9 +50,9 @@ class Found:
     """What a text names.
 
     Args:
-        images: manifests.
-        repositories: that are named by a reference without a tag; the tag may stand elsewhere in the object.
-        words: that are a tag of some repository.
+        images: the manifests that it names.
+        repositories: repositories in references without a tag; the tag may be elsewhere in the object.
+        words: words that are a tag of some repository.
     """
 
     images: frozenset[Key] = frozenset()
@@ -64,11 +64,11 @@ _NOTHING = Found()
 
 
 def names_of(storage: Storage, manifests: Manifests) -> Names:
-    """List what the images of a registry are called.
+    """Return the names of the images of a registry.
 
     Args:
-        storage: what lies on its volume.
-        manifests: what its manifests say.
+        storage: what is on its volume.
+        manifests: its parsed manifests.
     """
     numbers: defaultdict[str, set[Key]] = defaultdict(set)
     for key, manifest in manifests.items():
@@ -87,12 +87,12 @@ def names_of(storage: Storage, manifests: Manifests) -> Names:
 
 
 def finder(names: Names) -> Callable[[Iterable[str]], frozenset[Key]]:
-    """Make a function that finds the manifests that the texts of one object name.
+    """Return a function that finds the manifests that the texts of one object name.
 
     Args:
-        names: what the images of the registry are called.
+        names: the names of the registry's images.
     """
-    words = frozenset(tag for of in names.tags.values() for tag in of)
+    words = frozenset(tag for tags in names.tags.values() for tag in tags)
     remembered = lru_cache(_REMEMBERED)(partial(_find, names, words))
 
     def find(texts: Iterable[str]) -> frozenset[Key]:
@@ -104,8 +104,8 @@ def finder(names: Names) -> Callable[[Iterable[str]], frozenset[Key]]:
                 repositories |= found.repositories
                 tags |= found.words
         for repository in repositories:
-            of = names.tags[repository]
-            images |= {(repository, of[tag]) for tag in tags & of.keys()}
+            digests = names.tags[repository]
+            images |= {(repository, digests[tag]) for tag in tags & digests.keys()}
         return frozenset(images)
 
     return find
@@ -136,7 +136,7 @@ def _find(names: Names, tags: frozenset[str], text: str) -> Found:
 
 
 def _words(text: str) -> Iterator[str]:
-    """The words of a text, each also without what stands behind it, since a tag may end in a dot or hyphen itself."""
+    """Yield the words of a text, with and without trailing punctuation, as a tag may end in a dot or hyphen."""
     for each in _WORD.findall(text):
         word = each.lstrip(_AROUND)
         shortest = len(word.rstrip(_AROUND))
@@ -144,7 +144,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _repositories(names: Names, path: str) -> Iterator[str]:
-    """The repositories that a path may mean: a host comes before a repository's name, and a mirror's own words."""
+    """Yield the repositories that a path may mean: a host, and path elements of a mirror, may precede the name."""
     path = path[-_LONGEST_PATH:]
     while path:
         if path in names.tags:

@@ -1,7 +1,7 @@
-"""What belongs together in a registry: which manifests stand for themselves, and which hang on another one.
+"""What belongs together in a registry: which manifests are independent, and which belong to another one.
 
-An index holds its children, and a subject its referrers: signatures, attestations, SBOMs. A referrer belongs to its
-subject in whichever repository it is, as cosign keeps signatures where COSIGN_REPOSITORY says.
+An index has children, and a subject has referrers: signatures, attestations, SBOMs. A referrer belongs to its subject
+even from another repository, as cosign stores signatures in COSIGN_REPOSITORY.
 """
 
 import re
@@ -13,7 +13,7 @@ from kube_registry.housekeeping.manifests import Manifests
 from kube_registry.housekeeping.volume_listing import Key, Storage
 
 _REFERRERS = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\..+)?")
-"""A tag that names what belongs to a manifest, where the registry lists no referrers itself.
+"""A tag that names a referrer of a manifest, for registries that do not list referrers.
 
 Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds ".sig", ".att" and ".sbom".
 """
@@ -21,12 +21,12 @@ Source: OCI distribution specification 1.1, "Referrers Tag Schema"; cosign adds 
 
 @dataclass(frozen=True)
 class Root:
-    """A manifest that stands for itself.
+    """An independent manifest.
 
     Args:
-        key: which.
-        tags: that name it, the newest first.
-        members: itself and all that hang on it.
+        key: its key.
+        tags: its tags, the newest first.
+        members: itself and all manifests that belong to it.
     """
 
     key: Key
@@ -35,13 +35,13 @@ class Root:
 
 
 def roots(storage: Storage, manifests: Manifests) -> Iterator[Root]:
-    """Yield each manifest that stands for itself: a tag names it, or it hangs on nothing.
+    """Yield each independent manifest: it has a tag, or it belongs to no other manifest.
 
-    Of manifests that hang on each other in a ring one stands for itself, so that every manifest belongs to one.
+    Of manifests that belong to each other in a cycle, one counts as independent, so that every manifest has a root.
 
     Args:
-        storage: what lies on the volume.
-        manifests: what is there.
+        storage: what is on the volume.
+        manifests: the parsed manifests.
     """
     holders: defaultdict[str, list[Key]] = defaultdict(list)
     for key in manifests:
@@ -55,24 +55,24 @@ def roots(storage: Storage, manifests: Manifests) -> Iterator[Root]:
     }
     by_tag = [(subject, (place[0], storage.tags[place].digest)) for place, subject in referring.items()]
     direct = _direct(manifests, holders, by_tag)
-    hanging = {key for each in direct.values() for key in each}
+    belonging = {key for each in direct.values() for key in each}
     every = _names(storage, storage.tags)
     plain = _names(storage, [place for place in storage.tags if place not in referring])
-    dependent = hanging - plain.keys()
+    dependent = belonging - plain.keys()
     reached = set[Key]()
     for key in sorted(manifests, key=dependent.__contains__):
         if key in dependent and key in reached:
-            continue  # what is not reached by now hangs in a ring
+            continue  # one that is not reached by now is in a cycle
         members = _with_all(key, direct)
         reached |= members
         yield Root(key, tuple(plain.get(key) or every.get(key) or ()), members)
 
 
 def _names(storage: Storage, places: Iterable[tuple[str, str]]) -> Mapping[Key, list[str]]:
-    """The tags of each manifest, the newest first.
+    """Return the tags of each manifest, the newest first.
 
     Args:
-        storage: what lies on the volume.
+        storage: what is on the volume.
         places: repository and name of each tag.
     """
     found: defaultdict[Key, list[str]] = defaultdict(list)
@@ -84,12 +84,12 @@ def _names(storage: Storage, places: Iterable[tuple[str, str]]) -> Mapping[Key, 
 def _direct(
     manifests: Manifests, holders: Mapping[str, list[Key]], referring: Iterable[tuple[str, Key]]
 ) -> Mapping[Key, list[Key]]:
-    """Each manifest, with those that hang on it directly; none on itself.
+    """Return each manifest with those that directly belong to it; none belongs to itself.
 
     Args:
-        manifests: what is there.
-        holders: digest -> where it is.
-        referring: pairs of a subject and what refers to it by a tag.
+        manifests: the parsed manifests.
+        holders: digest -> keys of the manifests with that digest.
+        referring: pairs of a subject and a manifest that refers to it by a tag.
     """
     found: dict[Key, list[Key]] = {
         (repository, digest): [
@@ -108,7 +108,7 @@ def _direct(
 
 
 def _with_all(key: Key, direct: Mapping[Key, list[Key]]) -> frozenset[Key]:
-    """A manifest with all that hang on it, and on those."""
+    """Return a manifest with all that belong to it, directly or indirectly."""
     found, waiting = {key}, [key]
     while waiting:
         more = set(direct[waiting.pop()]) - found

@@ -1,8 +1,8 @@
-"""The registry's own garbage collection, run in its pod for no longer than the lease of who runs it is held.
+"""The registry's own garbage collection, run in its pod only while this program holds the lease.
 
-What says so reaches the pod over a network that may hold it back for minutes and then deliver it all the same. So the
-pod prints until when it may go on, by its own clock, and only an answer that repeats such a time lets it: an answer
-that was held back names a time that has passed.
+The permission to continue reaches the pod over a network that may delay it by minutes. So the pod prints a time, by its
+own clock, until which it wants to run, and only an answer that repeats this time permits that: a delayed answer names a
+time that has passed.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ SWEEP_SECONDS = 1800.0
 """How long the registry's own collection may take."""
 
 SILENT_SECONDS = 30.0
-"""How long the process in the pod may print nothing; it prints once a second. A lost lease is found out before that."""
+"""How long the process in the pod may print nothing; it prints once a second. A lost lease is detected before that."""
 
 STOP_SECONDS = 5
-"""When it is stopped at the latest after it asked: well before others enter, 10 seconds after a lease is lost."""
+"""Seconds after its last request by which it stops: well before others may enter, 10 s after a lease is lost."""
 
 _DOING = "the garbage collection"
 
@@ -45,11 +45,11 @@ while goes_on; do
 done
 wait $job
 """
-"""Its clock is in hundredths of a second and counts suspend. It waits a second for an answer, hence the second less.
+"""Its clock is in hundredths of a second and includes suspend. It waits a second for an answer, hence the second less.
 
-A read that fails sooner has found the end of standard input. The shell has to outlive a connection that broke, so that
-it can stop the collection: hence the trap. A child that has ended is a zombie until the shell waits for it; its command
-line says nothing, as a process that starts has none for a moment either.
+A read that fails sooner has reached the end of standard input. The shell has to outlive a broken connection, so that it
+can stop the collection: hence the trap. A child that has ended is a zombie until the shell waits for it; an empty
+command line proves nothing, as a starting process has none for a moment, too.
 """
 
 
@@ -58,10 +58,10 @@ async def sweep(kube: KubeClient, lease: Lease) -> None:
 
     Args:
         kube: client of the registry's cluster.
-        lease: held alone.
+        lease: the lease, held exclusively.
 
     Raises:
-        ExecError: there is no pod, or it failed, hangs or takes longer than SWEEP_SECONDS.
+        ExecError: there is no pod, or the collection failed, hangs or takes longer than SWEEP_SECONDS.
         LeaseLostError: the lease is not held any more.
         ForbiddenError: a right is missing.
     """
@@ -69,12 +69,12 @@ async def sweep(kube: KubeClient, lease: Lease) -> None:
         async with process_in_pod(kube, _DOING, ["sh", "-c", _SWEEP], seconds=SILENT_SECONDS) as process:
             await _answer(process, lease)
     except BaseException:
-        await asyncio.sleep(STOP_SECONDS)  # it may go on for that long, so the lease is kept meanwhile
+        await asyncio.sleep(STOP_SECONDS)  # it may continue for that long, so the lease is held until then
         raise
 
 
 async def _answer(process: Process, lease: Lease) -> None:
-    """Let the process go on while the lease is held, until it has ended."""
+    """Let the process continue while the lease is held, until it has ended."""
     ends = time.monotonic() + SWEEP_SECONDS
     async for until in process.lines():
         lease.check()

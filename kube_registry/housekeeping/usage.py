@@ -1,8 +1,8 @@
-"""Who in a cluster uses which image: what runs, what would run, and what any other object names.
+"""What in a cluster uses which image: what runs, what would run, and what any other object names.
 
-Every object is read whole, and each of its strings that names an image of the registry is a use, wherever in the object
-it stands: an operator passes images in environment variables, a pipeline in arguments, GitOps in custom resources. A
-use too many keeps an image for longer, one too few would lose it. ADR 0021.
+Every object is read completely, and each of its strings that names an image of the registry is a use, wherever it is:
+an operator passes images in environment variables, a pipeline in arguments, GitOps in custom resources. A false use
+keeps an image for longer; a missed one would lose it. See ADR 0021.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ from kube_registry.names import labels
 from kube_registry.spec.endpoints import parse_reference
 
 _OWNERS = 10
-"""How many owners are gone up; objects may own each other."""
+"""How many owners are followed upwards; objects may own each other."""
 
 Find = Callable[[Iterable[str]], frozenset[Key]]
 """Finds the manifests that the texts of one object name."""
@@ -42,11 +42,11 @@ class Use:
     """An image that something needs.
 
     Args:
-        repository: its name in the registry.
-        tag: by which it is pulled; of no interest if there is a digest.
-        digest: by which it is pulled, or was.
+        repository: its repository.
+        tag: tag by which it is pulled; ignored if there is a digest.
+        digest: digest by which it is or was pulled.
         user: kind, namespace and name of the workload.
-        node: on which a pod has it; None if no pod has.
+        node: node on which a pod uses it; None if no pod does.
     """
 
     repository: str
@@ -58,12 +58,12 @@ class Use:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a cluster says about the images of its registry.
+    """How a cluster uses the images of its registry.
 
     Args:
-        uses: who uses what.
-        protections: what annotations protect.
-        unlisted: kinds that could not be looked at, whose uses are not known.
+        uses: all uses.
+        protections: the protections in annotations.
+        unlisted: kinds that could not be listed, whose uses are unknown.
     """
 
     uses: tuple[Use, ...]
@@ -72,7 +72,7 @@ class Usage:
 
 
 def output_uses(stack: str, references: Mapping[str, str]) -> list[Use]:
-    """The uses of a stack's outputs, which may be deployed at any time.
+    """Return the images in a stack's outputs as uses: they may be deployed at any time.
 
     Args:
         stack: its name.
@@ -87,11 +87,11 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
 
     Args:
         kube: client of the registry's cluster.
-        names: what the images of the registry are called.
+        names: the names of the registry's images.
         helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
-        ForbiddenError: workloads may not be listed, without which nothing is known to be unused.
+        ForbiddenError: the right to list workloads is missing, without which no image is known to be unused.
     """
     custom, silent = await custom_kinds(kube)
     kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]
@@ -111,14 +111,14 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
 
 @dataclass(frozen=True)
 class _Trace:
-    """What is kept of an object.
+    """What is kept in memory of an object.
 
     Args:
         name: kind, namespace and name.
         owner: uid of its controller; None if it has none.
-        node: on which it runs, if it is a pod.
-        images: that it names.
-        protects: what its annotation protects.
+        node: node on which it runs, if it is a pod.
+        images: images that it names.
+        protects: the protections in its annotation.
     """
 
     name: str
@@ -129,7 +129,7 @@ class _Trace:
 
 
 async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] | Unlisted:
-    """The traces of all objects of a kind, by uid."""
+    """Return the traces of all objects of a kind, by uid."""
     found: dict[str, _Trace] = {}
     try:
         async for page in pages(kube, kind.path, limit=kind.page, **kind.query):
@@ -144,7 +144,7 @@ async def _read(kube: KubeClient, kind: Kind, find: Find) -> dict[str, _Trace] |
 
 
 async def _read_namespace(kube: KubeClient, find: Find) -> dict[str, _Trace] | Unlisted:
-    """The trace of the registry's own Namespace: it names no image, but may protect some."""
+    """Return the trace of the registry's own Namespace, which names no image but may protect some."""
     name = kube.where.namespace
     kind = Kind("Namespace", f"namespaces/{name}", f"/api/v1/namespaces/{name}")
     try:
@@ -154,32 +154,32 @@ async def _read_namespace(kube: KubeClient, find: Find) -> dict[str, _Trace] | U
     return {kind.resource: _trace(kind, found, (), find)}
 
 
-def _trace(kind: Kind, of: Object, texts: Iterable[str], find: Find) -> _Trace:
-    metadata = of["metadata"]
+def _trace(kind: Kind, item: Object, texts: Iterable[str], find: Find) -> _Trace:
+    metadata = item["metadata"]
     owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
     namespace = f"{metadata['namespace']}/" if "namespace" in metadata else ""
     name = f"{kind.name} {namespace}{metadata['name']}"
     return _Trace(
         name,
         owners[0] if owners else None,
-        of["spec"].get("nodeName") if kind.name == "Pod" else None,
+        item["spec"].get("nodeName") if kind.name == "Pod" else None,
         find(texts),
         tuple(annotated(name, metadata.get("annotations") or {})),
     )
 
 
-def _is_record(kube: KubeClient, kind: Kind, of: Object) -> bool:
-    """Whether it is a ConfigMap of the registry itself, which says nothing of what is needed."""
-    metadata, name = of["metadata"], "app.kubernetes.io/name"
+def _is_record(kube: KubeClient, kind: Kind, item: Object) -> bool:
+    """Return whether an object is a ConfigMap of the registry itself, which is not a use."""
+    metadata, name = item["metadata"], "app.kubernetes.io/name"
     inside = kind.name == "ConfigMap" and metadata.get("namespace") == kube.where.namespace
     return inside and (metadata.get("labels") or {}).get(name) == labels("")[name]
 
 
-def _texts(kind: Kind, of: Object) -> Iterator[str]:
-    """Strings and numbers of an object, but of `managedFields`, which repeats its fields; of a Secret the release."""
+def _texts(kind: Kind, item: Object) -> Iterator[str]:
+    """Yield strings and numbers of an object, except `managedFields`, which repeats fields; of Secrets, the release."""
     if kind is not HELM:
-        yield from _strings({**of, "metadata": {**of["metadata"], "managedFields": None}})
-    yield from release_texts(of, encoded=kind is HELM)
+        yield from _strings({**item, "metadata": {**item["metadata"], "managedFields": None}})
+    yield from release_texts(item, encoded=kind is HELM)
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -198,7 +198,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _user(uid: str, traces: Mapping[str, _Trace]) -> str:
-    """The workload that a person knows: a pod's is the Deployment of its ReplicaSet."""
+    """Return the topmost owner of an object: for a pod, the Deployment of its ReplicaSet."""
     trace = traces[uid]
     for _ in range(_OWNERS):
         if trace.owner is None or trace.owner not in traces:

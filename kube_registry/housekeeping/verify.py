@@ -1,8 +1,8 @@
-"""Whether every byte of a registry is what its name says: sha256 of all that its images need.
+"""Checks that the content of a registry matches its digests: the sha256 of everything that its images need.
 
-The bytes are read through the read door, as a node reads them, but inside the pod: what is far away is not carried
-here, and nobody's network is filled. What several repositories share is read by one and asked for by the others. What
-seems damaged is looked at once more, so that a garbage collection or a restart meanwhile is not taken for damage.
+The bytes are read through the read door, as nodes read them, but inside the pod, so that they do not cross the network.
+Content that several repositories share is read from one of them; the others are only checked to have it. What seems
+damaged is read a second time, so that a garbage collection or a restart in between is not taken for damage.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.registry.pod_exec import process_in_pod
 
 READERS = 4
-"""Processes that read at a time; two for each core that a small node has, for each also waits for the registry."""
+"""How many processes read at once: two for each core of a small node, as each also waits for the registry."""
 
 _READ = f"""\
 ask() {{
@@ -32,9 +32,9 @@ while read -r how path && [ "$how" ]; do
   esac
 done
 """
-"""Reads what it is told of on its standard input, a line each; GNU's and BusyBox's tools know these options.
+"""Reads the parts named on its standard input, one per line, with options that GNU and BusyBox have in common.
 
-What cannot be read to its end gets a word more, by which its sum is wrong whatever came: a blob may be empty.
+A word is appended to content that cannot be read to its end, so that its sum is wrong in any case: a blob may be empty.
 """
 
 
@@ -44,14 +44,14 @@ Needs = Mapping[Part, list[Image]]
 
 @dataclass(frozen=True)
 class Verified:
-    """What a verification has found.
+    """The result of a verification.
 
     Args:
-        parts: how many were read.
+        parts: how many parts were read.
         size: their bytes.
-        damage: all that is damaged.
+        damage: all damaged parts.
         images: each part -> the images that need it.
-        known: repository and digest of every manifest that the registry knows.
+        known: repository and digest of every manifest in the registry.
     """
 
     parts: int
@@ -66,10 +66,10 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
 
     Args:
         kube: client of the registry's cluster.
-        begin: told how many bytes are going to be read; what it returns is told of each part that was.
+        begin: called with the number of bytes to read; returns a function that is called with each part that was read.
 
     Raises:
-        ClusterError: the registry cannot be read at all, which is never taken for damage.
+        ClusterError: the registry cannot be read at all, which does not count as damage.
     """
     seen = await read_contents(kube)
     needed = needs(seen)
@@ -87,12 +87,12 @@ async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]
 
 
 async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[Part], None]) -> list[Part]:
-    """Ask the read door for parts, and return those whose bytes are not what they should be, or not there.
+    """Read parts through the read door, and return those that are missing or do not match their digest.
 
     Args:
         kube: client of the registry's cluster.
-        parts: what to ask for -> "read" for its bytes, "find" for whether it is there.
-        read: told of each whose bytes were read.
+        parts: part -> "read" to read its bytes, "find" to check that it is there.
+        read: called with each part whose bytes were read.
 
     Raises:
         ExecError: the pod ended, or its processes do.
@@ -102,7 +102,7 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
 
     async def read_some(_: int) -> None:
         command, seconds = ["sh", "-c", _READ], reading_seconds(parts)
-        async with process_in_pod(kube, "reading what is stored", command, seconds=seconds) as process:
+        async with process_in_pod(kube, "reading its content", command, seconds=seconds) as process:
             async for part, answer in process.answers(waiting, lambda part: f"{parts[part]} {part.path}"):
                 if parts[part] == "read":
                     read(part)
@@ -114,23 +114,23 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
 
 
 def needs(seen: Inventory) -> Needs:
-    """Everything that the images of a registry need, once for each repository, whether it is there or not.
+    """Return everything that the images of a registry need, once for each repository, even if it is missing.
 
     Args:
-        seen: the registry.
+        seen: inventory of the registry.
     """
     parts: dict[tuple[str, str], Part] = {}
     images: defaultdict[tuple[str, str], list[Image]] = defaultdict(list)
     for image in seen.images:
-        mine = {part.key: part for part in _parts(seen, image)}
-        parts |= mine
-        for key in mine:
+        needed = {part.key: part for part in _parts(seen, image)}
+        parts |= needed
+        for key in needed:
             images[key].append(image)
     return {part: images[key] for key, part in parts.items()}
 
 
 def _parts(seen: Inventory, image: Image) -> Iterator[Part]:
-    """All that an image needs, its manifests too."""
+    """Yield everything that an image needs, including its manifests."""
     for repository, digest in image.manifests:
         manifest = seen.manifests[repository, digest]
         for each in (digest, *(manifest.children if manifest else ())):

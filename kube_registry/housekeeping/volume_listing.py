@@ -1,7 +1,7 @@
-"""What lies on a registry's volume: manifests with their tags and times, blobs with their bytes, the room that is left.
+"""Lists a registry's volume: manifests with their tags and times, blobs with their bytes, and the free space.
 
-The registry's API lists neither a manifest without a tag nor when one was pushed nor how much room there is, so the
-file system is asked, in the pod.
+The registry's API lists neither manifests without a tag, nor the time of a push, nor the free space, so the files are
+listed in the pod.
 
 Layout: distribution v3.1, registry/storage/paths.go.
 """
@@ -19,7 +19,7 @@ LIST_SECONDS = 60.0
 
 _ROOT = "/var/lib/registry"
 V2 = f"{_ROOT}/docker/registry/v2"
-"""Where everything of the registry's API is kept."""
+"""The folder of everything that the registry's API serves."""
 
 _DF = 'echo "room $(date +%s) $(df -Pk . | tail -n 1)"'
 _LIST = f"""\
@@ -37,17 +37,17 @@ list() {{
 {{ errors=$(list 2>&1 >&3 | grep -v ': No such file or directory$'); }} 3>&1
 [ -z "$errors" ] || {{ echo "$errors" | head -n 3 >&2; exit 1; }}
 """
-"""POSIX, but for `stat -c`, which GNU and BusyBox have.
+"""POSIX, except for `stat -c`, which GNU and BusyBox have.
 
-What is gone is no error: it was removed meanwhile, or the registry is empty. What cannot be read is one: a folder that
-is left out would look as if nothing in it were needed.
+A missing file is no error: it was removed meanwhile, or the registry is empty. An unreadable one is: if a folder were
+left out, nothing in it would seem to be needed.
 """
 
 _FILES = f"cd {V2} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %y %n' {{}} +"
 
 _ROOM = re.compile(r"room (?P<time>\d+) .*\s(?P<blocks>\d+)\s+(?P<used>\d+)\s+(?P<free>\d+)\s+\d+%\s")
 _TIME = r"(?P<time>\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4})"
-"""Of both `stat`s; the parts of a second tell which of two pushes was the later."""
+"""A time as both versions of `stat` print it; its fraction of a second decides which of two pushes was the later."""
 
 _REVISION = re.compile(
     rf"link {_TIME} repositories/(?P<repository>.+)/_manifests/revisions/sha256/(?P<hex>[0-9a-f]{{64}})/link"
@@ -63,7 +63,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Room:
-    """The file system that the volume is on, in bytes."""
+    """Used and free bytes of the volume's file system."""
 
     used: int
     free: int
@@ -79,14 +79,14 @@ class Tag:
 
 @dataclass(frozen=True)
 class Storage:
-    """What lies on the volume.
+    """What is on the volume.
 
     Args:
         room: used and free bytes.
-        listed: when, by the clock of the pod, which also gives files their times.
-        manifests: each manifest and index -> when it was pushed first.
+        listed: time of the listing, by the clock of the pod, which is also that of file times.
+        manifests: each manifest and index -> when it was first pushed.
         tags: repository and tag -> what it names.
-        blobs: digest -> bytes, of everything: layers, configs, manifests.
+        blobs: digest -> bytes, of layers, configs and manifests.
     """
 
     room: Room
@@ -104,43 +104,43 @@ async def read_storage(kube: KubeClient) -> Storage:
 
     Raises:
         ExecError: it cannot be listed.
-        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+        ForbiddenError: a right is missing, such as `create` on `pods/exec`.
     """
     return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
 
 
 async def read_files(kube: KubeClient) -> Mapping[str, str]:
-    """List every file of the volume, uploads that are not finished too: path -> bytes and time of the last change.
+    """List every file of the volume, including unfinished uploads: path -> bytes and time of the last change.
 
     Args:
         kube: client of the registry's cluster.
 
     Raises:
         ExecError: it cannot be listed.
-        ForbiddenError: a right is missing, `create` on `pods/exec` among them.
+        ForbiddenError: a right is missing, such as `create` on `pods/exec`.
     """
     lines = await run_in_pod(kube, "listing its files", ["sh", "-c", _FILES], seconds=LIST_SECONDS)
     return {path: state for state, _, path in (line.partition(" ./") for line in lines)}
 
 
 async def read_room(kube: KubeClient) -> Room:
-    """How much room there is, without listing what takes it; raises as `read_storage` does."""
-    lines = await run_in_pod(kube, "looking at its volume", ["sh", "-c", f"cd {_ROOT} && {_DF}"], seconds=LIST_SECONDS)
+    """Return used and free bytes without listing the files; raises the errors of `read_storage`."""
+    lines = await run_in_pod(kube, "reading its free space", ["sh", "-c", f"cd {_ROOT} && {_DF}"], seconds=LIST_SECONDS)
     return parse_listing(lines).room
 
 
 def parse_listing(lines: Sequence[str]) -> Storage:
-    """The storage that a listing tells of.
+    """Parse a listing of the volume.
 
     Args:
-        lines: what the listing has printed.
+        lines: the lines of the listing.
 
     Raises:
-        ValueError: it does not even tell the room.
+        ValueError: the line with used and free bytes is missing.
     """
     room = next(filter(None, map(_ROOM.match, lines)), None)
     if room is None:
-        raise ValueError("the listing of the volume does not tell how much room there is")
+        raise ValueError("the listing of the volume has no line with used and free bytes")
     listed = datetime.fromtimestamp(int(room["time"]), UTC)
     manifests: dict[Key, datetime] = {}
     times: dict[tuple[str, str], datetime] = {}

@@ -131,9 +131,10 @@ class ForbiddenError(
     RefusedError,
     sentence="{where} does not let {user} {verb} {resource}{inside}",
     fix=(
-        "an administrator grants this permission with `kubectl create {kind} {role} --verb={verb} "
-        "--resource={resource}{only}` and `kubectl create {kind}binding {role} --{kind}={role} "
-        "--user={quoted_user}{option}`; docs/rbac.md lists all permissions that are needed"
+        "an administrator grants this permission with "
+        "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "
+        "and `kubectl create {kind}binding {role} --{kind}={role} --user={quoted_user}{option}`; docs/rbac.md lists "
+        "all permissions that are needed"
     ),
     example={
         "where": HERE,

@@ -1,1 +1,1 @@
-"""The lease of a registry: pushes share it, a garbage collection holds it alone."""
+"""The lease of a registry: shared by pushes, exclusive for a garbage collection."""

@@ -1,7 +1,7 @@
-"""The entries of the registry's Lease object: read, and changed by compare and swap.
+"""Read the entries of the registry's Lease object, and change them by compare and swap.
 
-What the API server stored last is kept, so that a change takes one request while nobody else writes: at a slow API
-server every request counts, since a holder has LOST_SECONDS for its renewal (lease.py).
+The last stored object is kept, so that a change takes one request if no other process has written. Every request
+counts with a slow API server, because a holder has to renew its entry within LOST_SECONDS (lease.py).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from kube_registry.lease.holders import Holders, lease_object, read_holders
 from kube_registry.names import REGISTRY
 
 CONFLICT_SECONDS = 15.0
-"""How long a change is tried again while every write is answered with 409; after that the last answer is the error."""
+"""How long a change is retried while every write is refused with 409; after that the last refusal is raised."""
 
 _PAUSE = 0.2
 _GROUP = "coordination.k8s.io/v1"
@@ -26,11 +26,11 @@ _GROUP = "coordination.k8s.io/v1"
 
 @dataclass
 class Entries:
-    """The entries, as one process sees them.
+    """One process's view of the entries.
 
     Args:
         kube: client of the registry's cluster.
-        stored: the Lease object as the API server stored or showed it last; None if there is none.
+        stored: the Lease object in the API server's last response; None if it does not exist.
     """
 
     kube: KubeClient
@@ -38,33 +38,33 @@ class Entries:
     _is_current: bool = False
 
     async def read(self, *, each: float | None = None) -> Holders:
-        """Return all entries as they are now, of dead holders too.
+        """Read all entries, those of dead holders included.
 
         Args:
-            each: seconds that the request may take; None for the client's own bound.
+            each: timeout of the request in seconds; None for the client's own timeout.
 
         Raises:
-            LeaseUnreadableError: the Lease object is not ours.
+            LeaseUnreadableError: the entries cannot be parsed.
             TimeoutError: the request took longer than `each`.
         """
         async with asyncio.timeout(each):
-            self.stored = await self._asking(each).find(self._path(REGISTRY))
+            self.stored = await self._client(each).find(self._path(REGISTRY))
         self._is_current = True
         return read_holders(self.stored, self.kube.where)
 
     async def change(self, change: Callable[[Holders], Holders | None], *, each: float | None = None) -> bool:
         """Change the entries; return whether they were changed.
 
-        They are read only if the last request left open what is stored: it was refused, or its answer did not come.
+        They are read first only if the stored object is unknown, because the last request was refused or its response
+        was lost.
 
         Args:
-            change: returns what shall be there in place of what is; None if it is to stay. Called again after a
-                conflict.
-            each: seconds that one request may take; None for the client's own bound.
+            change: returns the new entries for the current ones; None to leave them. Called again after a conflict.
+            each: timeout of one request in seconds; None for the client's own timeout.
 
         Raises:
-            LeaseUnreadableError: the Lease object is not ours.
-            RefusedError: the API server refuses the change, or reports a conflict for CONFLICT_SECONDS.
+            LeaseUnreadableError: the entries cannot be parsed.
+            RefusedError: the API server refused the change, or reported a conflict for CONFLICT_SECONDS.
             TimeoutError: a request took longer than `each`.
         """
         ends = time.monotonic() + CONFLICT_SECONDS
@@ -76,17 +76,17 @@ class Entries:
             self._is_current = False
             try:
                 async with asyncio.timeout(each):
-                    self.stored = await self._write(self._asking(each), wanted)
+                    self.stored = await self._write(self._client(each), wanted)
             except RefusedError as error:
                 if error.status != HTTPStatus.CONFLICT or time.monotonic() >= ends:
                     raise
-                await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - nothing is kept secret with it
+                await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - not used for secrets
             else:
                 self._is_current = True
                 return True
 
-    def _asking(self, each: float | None) -> KubeClient:
-        """Return the client for one request, which is sent again for so long."""
+    def _client(self, each: float | None) -> KubeClient:
+        """Return the client for one request, with retries for a number of seconds."""
         return self.kube if each is None else self.kube.until(time.monotonic() + each)
 
     async def _write(self, kube: KubeClient, wanted: Holders) -> dict[str, Any]:

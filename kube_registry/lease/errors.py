@@ -1,25 +1,23 @@
-"""What can go wrong with the lease of a registry."""
+"""Errors of a registry's lease."""
 
 from kube_registry.errors import HERE, ClusterError
 
 
 class LeaseHeldError(
     ClusterError,
-    sentence=(
-        "the registry in {where} is in use by {holders}, which was waited for {seconds:.0f} s. "
-        "Fix: try again when that has ended"
-    ),
+    sentence="the registry in {where} is in use by {holders}; waited {seconds:.0f} s",
+    fix="try again when that has finished",
     example={
         "where": HERE,
         "holders": ("registryctl gc of ada@laptop",),
         "seconds": 60.0,
     },
 ):
-    """Others hold the registry's lease, and did not end.
+    """Others hold the registry's lease, and did not release it in time.
 
     Args:
-        holders: who they are and what they do.
-        seconds: how long they were waited for.
+        holders: what each holder does, with its user and machine.
+        seconds: how long this program waited.
     """
 
     holders: tuple[str, ...]
@@ -30,30 +28,30 @@ class LeaseLostError(
     ClusterError,
     sentence=(
         "the lease of the registry in {where} was not renewed in time, so the work was stopped halfway: the API "
-        "server did not answer, this machine was asleep, or the Lease was deleted; nothing is lost. "
-        "Fix: start it again when the cluster answers"
+        "server did not respond, this machine was asleep, or the Lease was deleted; no data is lost"
     ),
+    fix="start it again when the cluster responds",
     example={"where": HERE},
 ):
-    """The lease was not renewed in time: the API server did not answer, or this machine was asleep."""
+    """The lease was not renewed in time: the API server did not respond, or this machine was asleep."""
 
 
 class LeaseUnreadableError(
     ClusterError,
-    sentence=(
-        "the Lease `registry` in {where} cannot be read: {reason}. Fix: make sure that nothing pushes and nothing "
-        "collects garbage, then `{where.kubectl} delete lease registry --namespace {where.namespace}`; the next push "
-        "makes it"
+    sentence="the Lease `registry` in {where} cannot be parsed: {reason}",
+    fix=(
+        "make sure that no push and no garbage collection is running, then "
+        "`{where.kubectl} delete lease registry --namespace {where.namespace}`; the next push creates it again"
     ),
     example={
         "where": HERE,
-        "reason": "annotation kube-registry/holders lists no holders: 'edited'",
+        "reason": "annotation kube-registry/holders is not a list of holders: 'edited'",
     },
 ):
-    """The Lease object lists no holders that this version can read.
+    """The Lease object has no list of holders that this version can parse.
 
     Args:
-        reason: what it says in place of them.
+        reason: the annotation's content.
     """
 
     reason: str

@@ -1,7 +1,7 @@
-"""The holders of the registry's lease: how the Lease object lists them, and which of them live.
+"""The holders of the registry's lease: their entries in the Lease object, and which of them are alive.
 
-A Lease by itself has room for one holder, so an annotation lists them. Entries are written by several versions of this
-program, so fields that this version does not know are read, and written back as they are.
+A Lease has room for one holder only, so an annotation lists them. Different versions of this program write entries, so
+unknown fields are kept and written back unchanged.
 """
 
 import json
@@ -16,11 +16,11 @@ from kube_registry.lease.errors import LeaseUnreadableError
 from kube_registry.names import REGISTRY, labels
 
 DURATION_SECONDS = 30.0
-"""A holder whose entry has not changed for that long is dead."""
+"""After this time without a change of its entry, a holder counts as dead."""
 
 _HOLDERS = "kube-registry/holders"
 _SHOWN = 200
-"""Letters of an annotation that an error repeats."""
+"""Characters of an annotation that an error quotes."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Holder:
 
     Args:
         who: user, machine and what they do, for people.
-        alone: whether it shares the registry with nobody.
-        renewed: when it was last renewed, by the holder's own clock: ISO 8601 with a time zone.
+        alone: whether it needs the registry exclusively.
+        renewed: time of the last renewal, by the holder's own clock: ISO 8601 with a time zone.
         more: fields that another version has written.
     """
 
@@ -40,7 +40,7 @@ class Holder:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def bars(self, other: "Holder") -> bool:
-        """Whether one of the two has to wait for the other's end."""
+        """Return whether the two exclude each other, so that one has to wait."""
         return self.alone or other.alone
 
     @property
@@ -50,24 +50,25 @@ class Holder:
 
 
 Holders = Mapping[str, Holder]
-"""Those that hold a lease, by an id of their own."""
+"""The holders of a lease by their ids."""
 
 
 @dataclass
 class Observer:
-    """Which holders are alive, judged by one observer that looks again and again.
+    """Decides which holders are alive, from repeated observations of their entries.
 
-    Only the observer's clock counts: clocks of different machines are never compared (as client-go's leader election).
+    Only the observer's clock counts: clocks of different machines are never compared, as in client-go's leader
+    election.
     """
 
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def alive(self, holders: Holders, now: float) -> dict[str, Holder]:
-        """Return the holders whose entries have changed within DURATION_SECONDS, or were not seen for that long yet.
+        """Return the holders whose entries changed, or were first seen, within the last DURATION_SECONDS.
 
         Args:
-            holders: as the lease has them now.
-            now: seconds of a clock that only goes on.
+            holders: the current entries of the lease.
+            now: seconds of a monotonic clock.
         """
         self._seen = {
             key: seen if (seen := self._seen.get(key)) and seen[0] == holder.renewed else (holder.renewed, now)
@@ -77,26 +78,26 @@ class Observer:
 
 
 def read_holders(lease: Mapping[str, Any] | None, where: Where) -> Holders:
-    """Read the entries of a Lease object; there are none without an object.
+    """Return the entries of a Lease object; none if it does not exist.
 
     Raises:
-        LeaseUnreadableError: something else than this program has written them.
+        LeaseUnreadableError: the entries were not written by this program.
     """
     text = ((lease or {}).get("metadata", {}).get("annotations") or {}).get(_HOLDERS, "{}")
     try:
         return {key: _holder(dict(entry)) for key, entry in read_json(text).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LeaseUnreadableError(
-            where=where, reason=f"annotation {_HOLDERS} lists no holders: {text[:_SHOWN]!r}"
+            where=where, reason=f"annotation {_HOLDERS} is not a list of holders: {text[:_SHOWN]!r}"
         ) from error
 
 
 def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the Lease object with these holders; its spec is for people who look at it with kubectl.
+    """Return the Lease object with these holders; its spec is for people who read it with kubectl.
 
     Args:
-        holders: all of them.
-        found: the object as it is, of which all else is kept; None if there is none.
+        holders: all holders.
+        found: the current object, whose other metadata is kept; None if it does not exist.
     """
     entries = json.dumps({key: _entry(holder) for key, holder in holders.items()}, indent=1)
     metadata = (found or {}).get("metadata", {"name": REGISTRY, "labels": labels("lease")})
@@ -112,14 +113,14 @@ def lease_object(holders: Holders, found: Mapping[str, Any] | None) -> dict[str,
 
 
 def seconds_until_known(stored: Mapping[str, Any]) -> float:
-    """Return how long a Lease object may still lack the entry of a holder that lives; 0 once it cannot.
+    """Return for how many seconds a live holder's entry may still be missing from a new Lease object.
 
-    If the object was deleted, holders that live find out when they renew, and the dead stop: within DURATION_SECONDS of
-    the new object's creation. Both times are the API server's own: it writes the time of a change into managedFields
-    (apiserver pkg/endpoints/handlers/fieldmanager).
+    If the object was deleted, live holders notice when they renew, and dead ones stop, within DURATION_SECONDS of the
+    new object's creation. Both times are the API server's: it records the time of a change in managedFields (apiserver
+    pkg/endpoints/handlers/fieldmanager).
 
     Args:
-        stored: the object, as the API server has answered the write of it.
+        stored: the object in the API server's response to its write.
     """
     metadata = stored["metadata"]
     created = datetime.fromisoformat(metadata["creationTimestamp"])
@@ -128,14 +129,14 @@ def seconds_until_known(stored: Mapping[str, Any]) -> float:
 
 
 def timestamp() -> str:
-    """Return the time as Kubernetes' MicroTime."""
+    """Return the current time as Kubernetes' MicroTime."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _holder(entry: dict[str, Any]) -> Holder:
     holder = Holder(str(entry.pop("who")), bool(entry.pop("alone")), str(entry.pop("renewed")), entry)
     if holder.renewed_at.tzinfo is None:
-        raise ValueError("a time without a time zone")
+        raise ValueError("the time has no time zone")
     return holder
 
 

@@ -1,11 +1,11 @@
-"""The lease: pushes share a registry, a garbage collection has it alone.
+"""The lease of a registry: shared by pushes, exclusive for a garbage collection.
 
-A collection marks what is in use and then removes the rest; what is pushed in between would be removed with it. So
-every push and every collection holds the Lease of the registry's namespace meanwhile. The object is changed by compare
-and swap, so two that exclude each other never enter at once.
+A collection marks what is in use and then removes the rest, which would include what is pushed in between. Therefore
+every push and every collection holds the Lease in the registry's namespace. The object is changed by compare and swap,
+so two holders that exclude each other never hold it at the same time.
 
-A holder renews its entry. The others remove an entry that has not changed for DURATION_SECONDS; a holder that could not
-renew its own for LOST_SECONDS stops before that. The write door is opened with a lease only (ADR 0019).
+A holder renews its entry. Others remove an entry that has not changed for DURATION_SECONDS. A holder that could not
+renew its entry for LOST_SECONDS stops before that. The write door is only opened with a lease (ADR 0019).
 """
 
 import asyncio
@@ -28,23 +28,24 @@ from kube_registry.lease.holders import Holder, Holders, Observer, seconds_until
 from kube_registry.limits import LEASE_SECONDS
 
 LOST_SECONDS = 20.0
-"""A holder that could not renew for that long stops: well before others take it for dead."""
+"""A holder that could not renew for this long stops, well before others consider it dead."""
 
 RENEW_SECONDS = 5.0
 """How often a holder renews its entry."""
 
 _PAUSE = 1.0
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Counts the time in which the machine sleeps: on Linux the first, on macOS the second, time.monotonic() on neither."""
+"""A clock that includes the time in which the machine sleeps: the first on Linux, the second on macOS.
+time.monotonic() does so on neither."""
 
 
 @dataclass
 class Lease:
-    """A holder's own view of its entry; `lease_held` makes it.
+    """A holder's view of its own entry; `lease_held` creates it.
 
     Args:
         where: the registry.
-        ends: reading of the clock from which on the entry may have been removed; infinite for one that never is.
+        ends: time of the clock from which the entry may have been removed; infinite if it never is.
     """
 
     where: Where
@@ -53,13 +54,13 @@ class Lease:
     _stops: list[Callable[[], object]] = field(default_factory=list)
 
     def held(self) -> bool:
-        """Return whether it is still held; if not, what it was held for is stopped. Cheap: asked for every message."""
+        """Return whether the lease is held; if it is lost, stop the work. Cheap: called for every message."""
         if self._lost or _now() >= self.ends:
             self.lose()
         return not self._lost
 
     def check(self) -> None:
-        """Return if it is still held.
+        """Check that the lease is held.
 
         Raises:
             LeaseLostError: it was not renewed in time, or its entry was removed.
@@ -68,22 +69,22 @@ class Lease:
             raise LeaseLostError(where=self.where)
 
     def lose(self) -> None:
-        """Hold it no longer, and stop what it was held for."""
+        """Mark the lease as lost, and call the functions given to `when_lost`."""
         stops = self._stops[:]
         self.give_back()
         for stop in stops:
             stop()
 
     def give_back(self) -> None:
-        """Hold it no longer; what it was held for has ended."""
+        """Mark the lease as released; the work has ended."""
         self._lost = True
         self._stops.clear()
 
     def when_lost(self, stop: Callable[[], object]) -> None:
-        """Have something called, once, when it is lost.
+        """Register a function to call once when the lease is lost.
 
         Raises:
-            LeaseLostError: it is lost already.
+            LeaseLostError: the lease is already lost.
         """
         self.check()
         self._stops.append(stop)
@@ -93,20 +94,20 @@ class Lease:
 async def lease_held(
     kube: KubeClient, doing: str, *, alone: bool, say: Callable[[str], None], seconds: float | None = None
 ) -> AsyncIterator[Lease]:
-    """Hold the registry's lease, alone or with others who share it.
+    """Hold the registry's lease, shared or exclusive, while the block runs.
 
     Args:
         kube: client of the registry's cluster.
-        doing: what we do, for others who have to wait.
-        alone: whether to keep all others out.
-        say: gets a line that names those who have to be waited for.
-        seconds: how long others are waited for; 0 for not at all, LEASE_SECONDS if not set.
+        doing: what this program does, shown to others that have to wait.
+        alone: whether to hold it exclusively.
+        say: prints a line that names the holders to wait for.
+        seconds: how long to wait for other holders; 0 for no wait, LEASE_SECONDS by default.
 
     Raises:
-        LeaseHeldError: others did not end within `seconds`.
-        LeaseLostError: it was lost before it could be used.
-        LeaseUnreadableError: the Lease object is not ours.
-        RefusedError: the API server refuses to change the Lease; ForbiddenError if a right is missing.
+        LeaseHeldError: other holders did not finish within `seconds`.
+        LeaseLostError: the lease was lost before it could be used.
+        LeaseUnreadableError: the entries cannot be parsed.
+        RefusedError: the API server refused to change the Lease; ForbiddenError if a permission is missing.
     """
     entries = Entries(kube)
     key, mine = uuid4().hex[:8], Holder(f"{doing} of {_user()}@{socket.gethostname()}", alone, timestamp())
@@ -117,8 +118,8 @@ async def lease_held(
             try:
                 if new:
                     say(
-                        "the Lease is new, so holders of a deleted one may go on: "
-                        f"waiting {new:.0f} s for them to notice"
+                        "the Lease was just created, and holders of a deleted one may still be working: "
+                        f"waiting {new:.0f} s until they have stopped"
                     )
                     await asyncio.sleep(new)
                     lease.check()
@@ -126,7 +127,7 @@ async def lease_held(
             finally:
                 lease.give_back()
     finally:
-        with suppress(KubeRegistryError, TimeoutError):  # others remove the entry then
+        with suppress(KubeRegistryError, TimeoutError):  # then others remove the entry
             async with asyncio.timeout(RENEW_SECONDS):
                 await entries.change(
                     lambda holders: _without(holders, key) if key in holders else None, each=RENEW_SECONDS
@@ -134,32 +135,32 @@ async def lease_held(
 
 
 async def lease_holders(kube: KubeClient) -> Holders:
-    """Return all entries of the lease, of dead holders too.
+    """Return all entries of the lease, those of dead holders included.
 
     Raises:
-        LeaseUnreadableError: the Lease object is not ours.
+        LeaseUnreadableError: the entries cannot be parsed.
     """
     return await Entries(kube).read()
 
 
 async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
-    observer, told, began = Observer(), "", 0.0
+    observer, shown, began = Observer(), "", 0.0
     barring: list[str] = []
 
     def entered(holders: Holders) -> Holders | None:
         nonlocal began
         began = _now()
-        others = _without(observer.alive(holders, time.monotonic()), key)  # ours is there if only its answer was lost
+        others = _without(observer.alive(holders, time.monotonic()), key)  # ours is there if only the response was lost
         barring[:] = sorted(holder.who for holder in others.values() if holder.bars(mine))
         return None if barring else {**others, key: replace(mine, renewed=timestamp())}
 
     async def enter() -> Lease | None:
-        nonlocal told
+        nonlocal shown
         await entries.read()
         if await entries.change(entered):
             return Lease(entries.kube.where, began + LOST_SECONDS)
-        if told != (told := ", ".join(barring)):
-            say(f"waiting for {told}, at most {seconds:.0f} s")
+        if shown != (shown := ", ".join(barring)):
+            say(f"waiting for {shown}, at most {seconds:.0f} s")
         return None
 
     lease = await poll(enter, seconds=seconds, pause=_PAUSE)
@@ -169,7 +170,7 @@ async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], 
 
 
 async def _keep(entries: Entries, key: str, mine: Holder, lease: Lease) -> None:
-    """Renew the entry, and remove those of the dead, until that fails for LOST_SECONDS."""
+    """Renew the entry and remove those of dead holders, until that fails for LOST_SECONDS."""
     observer, began = Observer(), 0.0
 
     def renewed(holders: Holders) -> Holders | None:
@@ -183,9 +184,9 @@ async def _keep(entries: Entries, key: str, mine: Holder, lease: Lease) -> None:
         while (left := lease.ends - _now()) > 0:
             await asyncio.sleep(min(RENEW_SECONDS, left))
             if (left := lease.ends - _now()) <= 0:
-                break  # asleep meanwhile: others may have entered
+                break  # the machine was asleep: others may hold the lease now
             with suppress(KubeRegistryError, TimeoutError):
-                async with asyncio.timeout(left):  # several requests after a conflict, each with a bound of its own
+                async with asyncio.timeout(left):  # a conflict takes several requests, each with its own timeout
                     if not await entries.change(renewed, each=RENEW_SECONDS):
                         break  # removed
                     lease.ends = began + LOST_SECONDS
@@ -204,5 +205,5 @@ def _now() -> float:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user that has no name
+    except (KeyError, OSError):  # in a container the user may have no name
         return str(os.getuid())

@@ -1,1 +1,1 @@
-"""The preflight: proof that every node can pull, taken before anything is built."""
+"""The preflight: check that every node can pull from the registry, before anything is built."""

@@ -1,30 +1,29 @@
-"""What can go wrong with the proof that every node can pull."""
+"""Errors of the preflight."""
 
 from kube_registry.errors import HERE, ClusterError
 
 
 class PreflightError(
     ClusterError,
-    sentence=(
-        "{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built. Fix: {fix}{table}"
-    ),
+    sentence="{failing} of {nodes} nodes cannot pull from {pull_host} in {where}, so nothing was built",
+    fix="{fix}{table}",
     example={
         "where": HERE,
         "pull_host": "localhost:30100",
-        "rows": (("node-2", "containerd://1.7.27", "nftables", "refused on loopback"),),
+        "rows": (("node-2", "containerd://1.7.27", "nftables", "connection refused on loopback"),),
         "failing": 1,
         "nodes": 2,
         "fix": "`pulumi config set exposure nodeProxy`",
     },
 ):
-    """Nodes cannot pull what would be pushed.
+    """Nodes cannot pull from the registry.
 
     Args:
-        pull_host: what they pull from.
-        rows: name, runtime, kube-proxy's mode and cause, of the first ten of them.
-        failing: how many they are.
-        nodes: of how many.
-        fix: what mends most of them.
+        pull_host: host and port that nodes pull from.
+        rows: name, runtime, kube-proxy's mode and cause, for the first ten failing nodes.
+        failing: number of failing nodes.
+        nodes: number of all nodes.
+        fix: the fix for most of the failing nodes.
     """
 
     pull_host: str
@@ -35,7 +34,7 @@ class PreflightError(
 
     @property
     def table(self) -> str:
-        """The rows below one another, with what there is no room for."""
+        """The rows as a table, with the number of nodes that it omits."""
         rows = [("node", "runtime", "kube-proxy", "cause"), *self.rows]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
@@ -45,11 +44,10 @@ class PreflightError(
 
 class PreflightToldError(
     ClusterError,
-    sentence=(
-        "{failing} nodes cannot pull from the registry in {where}; the first image of the update says which and why"
-    ),
+    sentence="{failing} nodes cannot pull from the registry in {where}, so nothing was built",
+    fix="see the error of the update's first image, which lists the nodes and the causes",
     example={"where": HERE, "failing": 1},
 ):
-    """Nodes cannot pull what would be pushed, and another image of the update has said which."""
+    """Nodes cannot pull from the registry, and the error of another image lists them."""
 
     failing: int

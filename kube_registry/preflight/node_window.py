@@ -1,4 +1,4 @@
-"""Many nodes asked at a time: as soon as one has answered, or was silent for too long, the next has its turn."""
+"""Test many nodes at a time: when one has answered, or has timed out, the next one starts."""
 
 import asyncio
 import time
@@ -16,55 +16,55 @@ from kube_registry.kube.pods import Object, list_pods, warning
 from kube_registry.preflight.probe_pod import LEFT, RUN, Verdict, busy, probe_pod, refused, verdict
 
 AT_ONCE = 100
-"""Probe pods at a time."""
+"""Maximum number of probe pods at a time."""
 
 VERDICT_SECONDS = 30.0
-"""How long one node may take; most take a second."""
+"""Timeout of one node; most take a second."""
 
 _PAUSE = 0.2
 
-_NOT_ASKED = busy("no time was left to ask it")
+_NOT_TESTED = busy("no time was left to test it")
 
 Verdicts = dict[Node, Verdict]
 
 
 async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float, *, fixed_user: bool = True) -> Verdicts:
-    """Have nodes pull an image; the pods that do it are gone afterwards.
+    """Make nodes pull an image by probe pods, which are deleted afterwards.
 
     Args:
         kube: client of the registry's cluster.
-        nodes: all that are asked.
+        nodes: the nodes.
         image: the pull reference.
-        ends: when all have to be done, by time.monotonic().
-        fixed_user: whether the pods name their user.
+        ends: time.monotonic() at which the test ends.
+        fixed_user: whether the pods set a user.
 
     Raises:
-        ForbiddenError: the right to make, list or delete pods is missing.
-        ClusterError: the API server does not answer.
+        ForbiddenError: the permission to create, list or delete pods is missing.
+        ClusterError: the API server does not respond.
     """
     window = _Window(kube.until(ends), image, fixed_user, token_hex(4), deque(nodes))
     try:
         await poll(window.slide, seconds=ends - time.monotonic(), pause=_PAUSE)
         for pod in await list_pods(kube, f"{RUN}={window.run}"):
-            if node := window.asked.pop(pod["spec"]["nodeName"], None):
-                window.verdicts[node[0]] = await _silence(kube, pod)
+            if node := window.running.pop(pod["spec"]["nodeName"], None):
+                window.verdicts[node[0]] = await _timed_out(kube, pod)
     finally:
         await delete(kube, await list_pods(kube, f"{RUN}={window.run}"))
-    return dict.fromkeys(nodes, _NOT_ASKED) | window.verdicts
+    return dict.fromkeys(nodes, _NOT_TESTED) | window.verdicts
 
 
 @dataclass
 class _Window:
-    """The nodes whose turn it is, and those before and after them.
+    """The nodes that are being tested, wait for their test, or have a verdict.
 
     Args:
         kube: client of the registry's cluster.
         image: the pull reference.
-        fixed_user: whether the pods name their user.
-        run: tells these pods from others.
-        waiting: the nodes that have not had their turn.
-        asked: name of each node whose turn it is -> the node, and since when.
-        verdicts: what the others have said.
+        fixed_user: whether the pods set a user.
+        run: label value of this preflight's pods.
+        waiting: nodes that are not tested yet.
+        running: name of each node with a probe pod -> the node, and when its test started.
+        verdicts: the verdicts so far.
     """
 
     kube: KubeClient
@@ -72,54 +72,54 @@ class _Window:
     fixed_user: bool
     run: str
     waiting: deque[Node]
-    asked: dict[str, tuple[Node, float]] = field(default_factory=dict)
+    running: dict[str, tuple[Node, float]] = field(default_factory=dict)
     verdicts: Verdicts = field(default_factory=dict)
 
     async def slide(self) -> bool | None:
-        """Give nodes their turn and take answers; None while there are others."""
+        """Start tests and collect verdicts; return None until all nodes have one."""
         await self._fill()
-        await self._look()
-        return not (self.waiting or self.asked) or None
+        await self._collect()
+        return not (self.waiting or self.running) or None
 
     async def _fill(self) -> None:
-        """Make the pods of the next nodes.
+        """Create the pods of the next nodes.
 
         Raises:
-            ForbiddenError: the right is missing; raised once all were tried, so that no pod is overlooked.
+            ForbiddenError: the permission is missing; raised after all attempts, so that every pod is deleted later.
         """
-        turn = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.asked)))]
-        pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in turn]
-        # Of one name, so it is one pod, however often it is sent.
+        batch = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.running)))]
+        pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in batch]
+        # Each pod has a fixed name, so a repeated request creates no second pod.
         creates = (self.kube.create(self.kube.path("pods"), pod, repeatable=True) for pod in pods)
         answers = await asyncio.gather(*creates, return_exceptions=True)
-        for node, answer in zip(turn, answers, strict=True):
-            is_there = isinstance(answer, RefusedError) and answer.status == HTTPStatus.CONFLICT  # an answer was lost
-            if is_there or not isinstance(answer, BaseException):
-                self.asked[node.name] = node, time.monotonic()
+        for node, answer in zip(batch, answers, strict=True):
+            exists = isinstance(answer, RefusedError) and answer.status == HTTPStatus.CONFLICT  # a response was lost
+            if exists or not isinstance(answer, BaseException):
+                self.running[node.name] = node, time.monotonic()
             elif isinstance(answer, RefusedError) and not isinstance(answer, ForbiddenError):
                 self.verdicts[node] = refused(answer.reason)
             else:
                 raise answer
 
-    async def _look(self) -> None:
-        """Take the answers that there are by now, and end the turns of those who gave none in time."""
+    async def _collect(self) -> None:
+        """Collect the verdicts of pods that have one, and end the tests that have timed out."""
         pods = {pod["spec"]["nodeName"]: pod for pod in await list_pods(self.kube, f"{RUN}={self.run}")}
         answered = []
-        for name, (node, since) in list(self.asked.items()):
+        for name, (node, since) in list(self.running.items()):
             pod = pods.get(name)
-            told = verdict(pod) if pod else LEFT  # where a node has gone, its pods are deleted
-            if pod and told is None and time.monotonic() - since >= VERDICT_SECONDS:
-                told = await _silence(self.kube, pod)
-            if told:
-                self.verdicts[node] = told
-                del self.asked[name]
+            found = verdict(pod) if pod else LEFT  # the pods of a removed node are deleted
+            if pod and found is None and time.monotonic() - since >= VERDICT_SECONDS:
+                found = await _timed_out(self.kube, pod)
+            if found:
+                self.verdicts[node] = found
+                del self.running[name]
                 answered += [pod] if pod else []
         await delete(self.kube, answered)
 
 
-async def _silence(kube: KubeClient, pod: Object) -> Verdict:
-    """Return what the events say of a pod whose container was never tried."""
-    return verdict(pod) or busy(await warning(kube, pod) or "no answer")
+async def _timed_out(kube: KubeClient, pod: Object) -> Verdict:
+    """Return the verdict for a pod after the timeout: its status, or the newest warning event about it."""
+    return verdict(pod) or busy(await warning(kube, pod) or "no result in time")
 
 
 async def delete(kube: KubeClient, pods: Sequence[Object]) -> None:

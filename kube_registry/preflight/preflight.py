@@ -1,7 +1,7 @@
-"""The preflight: proof that every node can pull, taken before anything is built.
+"""The preflight: check that every node can pull from the registry, before anything is built.
 
-A tiny image is pushed through the tunnel, and a pod on every node that is to be asked pulls it by the real pull
-reference. What a node has proven is remembered (proven_nodes.py), so that only new and changed nodes are asked again.
+A tiny image is pushed through the tunnel, and a probe pod on every node to test pulls it by the real pull reference.
+The results are stored (proven_nodes.py), so that only new and changed nodes are tested again.
 """
 
 import asyncio
@@ -25,40 +25,41 @@ from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import first_of
 
 SETTLE_SECONDS = 8.0
-"""How long a node that is refused is asked again: kube-proxy has a new Service on its nodes in a second or two."""
+"""How long to retry on nodes whose connection is refused: kube-proxy needs a second or two for a new Service."""
 
 _SETTLE_PAUSE = 2.0
 
 LEFT_SECONDS = 120.0
-"""What is older than that was left by a run that was broken off."""
+"""Older probe pods were left by an interrupted run."""
 
 WORST = 10
-"""How many nodes an answer names."""
+"""Maximum number of nodes that a message names."""
 
 
 async def prove_nodes(
     kube: KubeClient, settings: RegistrySettings, push_address: str, say: Callable[[str], None]
 ) -> None:
-    """Return once no node says that it cannot pull what is built for the build platform.
+    """Check that no node fails to pull an image of the build platform.
 
     Args:
         kube: client of the registry's cluster.
         settings: the stack.
-        push_address: where the open tunnel listens.
-        say: gets a line that names nodes of another architecture, if the images are for others, and a line that names
-            those that cannot be asked now.
+        push_address: address of the open tunnel.
+        say: prints a line that names nodes of another architecture, if only some are, and a line that names nodes that
+            cannot be tested now.
 
     Raises:
-        PreflightError: some cannot, or all are of another architecture.
-        ClusterError: they cannot be asked.
+        PreflightError: some nodes cannot pull, or all have another architecture.
+        ClusterError: the nodes cannot be tested.
     """
     verdicts = await examine_nodes(kube, settings, push_address, afresh=False)
     others = [node.name for node, verdict in verdicts.items() if verdict is ARCHITECTURE]
     if 0 < len(others) < len(verdicts):
-        say(f"images for {settings.platform} are not for {', '.join(sorted(others)[:WORST])} of {len(others)} nodes")
+        named = first_of(sorted(others), WORST)
+        say(f"images for {settings.platform} do not run on {len(others)} nodes of another architecture: {named}")
     if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
-        named = f"{len(later)} of {len(verdicts)} nodes cannot be asked now: {first_of(later, WORST)}"
-        say(f"{named}. The next update that pushes asks them")
+        named = f"{len(later)} of {len(verdicts)} nodes cannot be tested now: {first_of(later, WORST)}"
+        say(f"{named}. The next update that pushes tests them")
     fine = (PULLED,) if len(others) == len(verdicts) else (PULLED, ARCHITECTURE)
     failing = {node: verdict for node, verdict in verdicts.items() if verdict not in fine and not verdict.later}
     if failing:
@@ -66,36 +67,36 @@ async def prove_nodes(
 
 
 async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_address: str, *, afresh: bool) -> Verdicts:
-    """What every node of the cluster that pulls says.
+    """Return the verdict of every node of the cluster that pulls images.
 
     Args:
         kube: client of the registry's cluster.
         settings: the stack.
-        push_address: where the open tunnel listens.
-        afresh: whether to ask those again that have proven it before.
+        push_address: address of the open tunnel.
+        afresh: whether to test nodes again that have pulled before.
 
     Raises:
-        ClusterError: the nodes cannot be asked.
+        ClusterError: the nodes cannot be tested.
     """
     architecture = settings.platform.split("/")[1]
     nodes, records = await linux_nodes(kube), await recall(kube, settings)
     fitting = [node for node in nodes if node.architecture == architecture]
     verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
     unproven = [node for node in fitting if afresh or proof_key(node) not in records.proven]
-    asked = [node for node in unproven if not node.busy]
+    to_test = [node for node in unproven if not node.busy]
     verdicts |= {node: busy(node.busy) for node in unproven if node.busy}
-    if asked:
+    if to_test:
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(PROBE_REPOSITORY, TAG, digest)
         await delete(kube, await left_probes(kube))
-        verdicts |= await _still(kube, await _settled(kube, settings, asked, image))
-        await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in asked}))
+        verdicts |= await _still(kube, await _settled(kube, settings, to_test, image))
+        await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in to_test}))
     return verdicts
 
 
 def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Records:
-    """The records after these answers: without nodes that have gone, and without proofs of nodes that cannot pull."""
+    """Return the records with these verdicts: without removed nodes, and without proofs of nodes that cannot pull."""
     now = datetime.now(UTC)
     fresh = {proof_key(node): now for node, verdict in answers.items() if verdict is PULLED}
     disproved = {proof_key(node) for node, verdict in answers.items() if verdict is not PULLED and not verdict.later}
@@ -106,7 +107,7 @@ def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Reco
 
 
 async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence[Node], image: str) -> Verdicts:
-    """Have nodes pull, those that are refused once more after a moment: kube-proxy may not know a new Service yet."""
+    """Test nodes, and retry those whose connection is refused: kube-proxy may not have set up a new Service yet."""
     started = time.monotonic()
     ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
     while True:
@@ -119,19 +120,19 @@ async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence
 
 
 async def _still(kube: KubeClient, verdicts: Verdicts) -> Verdicts:
-    """Return the verdicts of nodes that could not pull as they are by now: one that leaves speaks no longer."""
+    """Update the verdicts of nodes that could not pull: a node that was removed or became busy is no failure."""
     if all(verdict is PULLED for verdict in verdicts.values()):
         return verdicts
     now = {node.uid: node for node in await linux_nodes(kube)}
     changed = {node: LEFT for node in verdicts if node.uid not in now}
     changed |= {node: busy(now[node.uid].busy) for node in verdicts if node.uid in now and now[node.uid].busy}
-    return {node: told if told is PULLED else changed.get(node, told) for node, told in verdicts.items()}
+    return {node: each if each is PULLED else changed.get(node, each) for node, each in verdicts.items()}
 
 
 async def _preflight_error(
     kube: KubeClient, settings: RegistrySettings, failing: Verdicts, nodes: int
 ) -> PreflightError:
-    """The table of the first nodes that cannot, and what mends most of them."""
+    """Return the error with a table of the first failing nodes, and the fix for most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
     modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in worst))
     fix, _ = Counter(verdict.fix for verdict in failing.values()).most_common(1)[0]
@@ -148,7 +149,7 @@ async def _preflight_error(
 
 
 async def left_probes(kube: KubeClient) -> list[Object]:
-    """The pods that an interrupted run has left; what is younger may belong to one that still goes on."""
+    """Return the probe pods that an interrupted run has left; younger ones may belong to a run in progress."""
     latest = datetime.now(UTC) - timedelta(seconds=LEFT_SECONDS)
     probes = await list_pods(kube, selector(PROBE))
     return [pod for pod in probes if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < latest]

@@ -1,7 +1,7 @@
-"""One node asked whether it can pull: the pod that asks, and what its status answers; pure.
+"""Test whether one node can pull: the probe pod, and the verdict from its status; pure functions.
 
-The verdict is the status of the container PROBE. The image holds nothing that could run, so a container that could
-not be started was pulled: nothing else is waited for.
+The verdict follows from the status of the container PROBE. The image contains no program, so a container that cannot be
+started has been pulled: the test ends there.
 
 Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
 """
@@ -16,10 +16,10 @@ from kube_registry.names import LINUX, labels
 from kube_registry.text import last_words
 
 PROBE = "preflight"
-"""The component that probe pods are, and the end of their repository's name."""
+"""Component label of probe pods, and last part of their repository's name."""
 
 RUN = "kube-registry/run"
-"""Label of the probe pods of one preflight."""
+"""Label that identifies the probe pods of one preflight."""
 
 _AFTER_PULL = (
     "CreateContainerConfigError",
@@ -30,17 +30,17 @@ _AFTER_PULL = (
     "PostStartHookError",
     "CrashLoopBackOff",
 )
-"""Reasons that a kubelet gives only once the image is there; any other means that it is not."""
+"""Reasons that a kubelet reports only after the pull; any other reason means that the pull failed."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a node can pull; PULLED is the good one.
+    """Whether a node can pull; PULLED means success.
 
     Args:
-        words: for the table.
-        fix: what mends it.
-        later: whether the node has not answered and is asked next time, which stops no update.
+        words: the cause, for the table.
+        fix: how to correct it.
+        later: whether the node gave no result, and is tested in the next update; this does not stop the update.
     """
 
     words: str
@@ -49,47 +49,47 @@ class Verdict:
 
 
 PULLED = Verdict("pulled", "")
-LEFT = Verdict("it left meanwhile", "the next update", later=True)
+LEFT = Verdict("it was removed during the test", "the next update", later=True)
 ARCHITECTURE = Verdict(
     "another architecture than the build platform", "`pulumi config set platform linux/ARCHITECTURE`"
 )
 USE_NODE_PROXY = "`pulumi config set exposure nodeProxy`"
-REFUSED = Verdict("refused on loopback: kube-proxy does not answer there", USE_NODE_PROXY)
-SEE_MESSAGE = "what the message says; docs/compatibility.md tells what each kind of node needs"
-RUNTIME = "a runtime that pulls from localhost over HTTP, docs/compatibility.md says how"
+REFUSED = Verdict("connection refused on loopback: kube-proxy does not listen there", USE_NODE_PROXY)
+SEE_MESSAGE = "correct the cause in the table; docs/compatibility.md lists what each kind of node needs"
+RUNTIME = "configure the runtime to pull from localhost over HTTP, see docs/compatibility.md"
 
 _KNOWN = (
     ("no match for platform", ARCHITECTURE),
-    ("server gave HTTP response to HTTPS client", Verdict("its runtime wants HTTPS", RUNTIME)),
-    ("first record does not look like a TLS handshake", Verdict("its runtime wants HTTPS", RUNTIME)),
+    ("server gave HTTP response to HTTPS client", Verdict("its runtime requires HTTPS", RUNTIME)),
+    ("first record does not look like a TLS handshake", Verdict("its runtime requires HTTPS", RUNTIME)),
     ("connection refused", REFUSED),
-    ("i/o timeout", Verdict("no answer on loopback: kube-proxy does not answer there", USE_NODE_PROXY)),
+    ("i/o timeout", Verdict("no response on loopback: kube-proxy does not listen there", USE_NODE_PROXY)),
     ("not found", Verdict("image not found: another registry answers there", "`pulumi config set nodePort NUMBER`")),
 )
-"""What a runtime's message contains -> what it means, the more special first."""
+"""Part of a runtime's message -> its verdict, the more specific ones first."""
 
 
 _RESOURCES = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
-"""Room on a full node, and what a quota may ask for; with less of a limit the runtime itself takes seconds to start."""
+"""Requests that fit on a full node, and limits that a quota may require; lower limits slow the runtime's start down."""
 
 
 def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> dict[str, Any]:
-    """The pod that makes one node pull.
+    """Return a pod that makes one node pull.
 
-    It is given to the node past the scheduler, tolerates every taint, needs next to nothing, is allowed where Pod
-    Security is `restricted`, and always asks the registry, whatever the node has pulled before.
+    It is assigned to the node without the scheduler, tolerates every taint, requests almost no resources, complies with
+    the Pod Security level `restricted`, and always contacts the registry, even if the node has pulled the image before.
 
     Args:
         node: name of the node.
         image: the pull reference.
-        run: tells the pods of one preflight from those of another.
-        fixed_user: whether it names its user, where the platform does not give one.
+        run: label value of this preflight's pods.
+        fixed_user: whether the pod sets a user; False if the platform assigns one.
     """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            # One name for each node and run, so that a create whose answer was lost can be sent again.
+            # A fixed name for each node and run, so that a create can be retried after a lost response.
             "name": f"{PROBE}-{run}-{hashlib.sha256(node.encode()).hexdigest()[:10]}",
             "labels": {**labels(PROBE), RUN: run},
         },
@@ -125,20 +125,20 @@ def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> di
 
 
 def verdict(pod: Object) -> Verdict | None:
-    """Return what a probe pod's status says of its own container: PULLED, or why not; None while that is not known.
+    """Return the verdict from a probe pod's status: PULLED, or why not; None while it is unknown.
 
-    Containers that admission has added are passed over: their images come from elsewhere.
+    Containers that an admission webhook has added are ignored: their images come from elsewhere.
     """
     status: Mapping[str, Any] = pod["status"]
     for container in status.get("containerStatuses", []):
-        if container["name"] == PROBE and (told := _of_container(container)):
-            return told
-    if status.get("phase") == "Failed":  # admission by the kubelet, eviction: nothing was pulled yet
-        return busy(f"it takes no pod: {status.get('reason')}")
+        if container["name"] == PROBE and (found := _container_verdict(container)):
+            return found
+    if status.get("phase") == "Failed":  # rejected by the kubelet, or evicted: nothing was pulled
+        return busy(f"it accepts no pod: {status.get('reason')}")
     return None
 
 
-def _of_container(status: Mapping[str, Any]) -> Verdict | None:
+def _container_verdict(status: Mapping[str, Any]) -> Verdict | None:
     waiting = status["state"].get("waiting", {})
     reason = waiting.get("reason", ON_ITS_WAY[0])
     if reason not in (*ON_ITS_WAY, *_AFTER_PULL):
@@ -147,17 +147,17 @@ def _of_container(status: Mapping[str, Any]) -> Verdict | None:
 
 
 def busy(words: str) -> Verdict:
-    """Return what it means that a node takes no pods now."""
-    return Verdict(words, "what `kubectl describe node` says of it", later=True)
+    """Return the verdict for a node that accepts no pods now."""
+    return Verdict(words, "see `kubectl describe node`", later=True)
 
 
 def refused(message: str) -> Verdict:
-    """Return what it means that a probe pod may not be made: admission, a quota or Pod Security is against it."""
-    fix = "leave to make it, or `pulumi config set preflight false`"
-    return Verdict(f"no probe pod allowed: {last_words(message)}", fix, later=True)
+    """Return the verdict for a probe pod that an admission webhook, a quota or Pod Security rejected."""
+    fix = "allow the pod, or `pulumi config set preflight false`"
+    return Verdict(f"probe pod rejected: {last_words(message)}", fix, later=True)
 
 
 def meaning(message: str) -> Verdict:
-    """What a runtime's message about a failed pull means; its own words where that is not known."""
+    """Return the verdict for a runtime's message about a failed pull; an unknown message is its own cause."""
     found = (known for part, known in _KNOWN if part in message)
     return next(found, Verdict(last_words(message), SEE_MESSAGE))

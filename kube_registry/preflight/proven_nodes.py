@@ -1,6 +1,6 @@
-"""What the preflight knows of nodes, remembered in the cluster: a small object in the registry's namespace.
+"""Store the results of the preflight in the cluster, as a ConfigMap in the registry's namespace.
 
-It is no part of Pulumi's state: another machine that pushes to the same registry finds it too, and it is gone with the
+It is not part of Pulumi's state: other machines that push to the same registry use it too, and it is deleted with the
 namespace.
 """
 
@@ -18,16 +18,16 @@ from kube_registry.preflight.probe_pod import PROBE
 from kube_registry.spec.settings import RegistrySettings
 
 ProofKey = tuple[str, str]
-"""uid and runtime of a node: one with another runtime has to prove it again."""
+"""uid and runtime of a node: a node with a new runtime is tested again."""
 
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A node that was asked and has neither pulled nor said that it cannot, such as one that is full.
+    """The test of a node without a result, for example because the node is full.
 
     Args:
-        asked: when.
-        why: what kept it from answering, in words.
+        asked: time of the test.
+        why: why there is no result.
     """
 
     asked: datetime
@@ -36,11 +36,11 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class Records:
-    """What is known of the nodes.
+    """The stored results.
 
     Args:
-        proven: the nodes that have pulled -> when.
-        unanswered: those that gave the last preflight no answer.
+        proven: nodes that have pulled -> time of the pull.
+        unanswered: nodes without a result in the last preflight.
     """
 
     proven: Mapping[ProofKey, datetime] = field(default_factory=dict)
@@ -48,16 +48,16 @@ class Records:
 
 
 def proof_key(node: Node) -> ProofKey:
-    """What a node's record is kept by."""
+    """Return the key of a node's record."""
     return node.uid, node.runtime
 
 
 async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
-    """The records of nodes that were asked to pull in the way that the settings describe; none if they are odd."""
+    """Read the records that match the pull host and exposure of the settings; empty if they cannot be parsed."""
     found = await kube.find(kube.path("configmaps", PROBE)) or {}
     kept: dict[str, str] = dict(found.get("data", {}))
     nodes, unanswered = kept.pop("nodes", "[]"), kept.pop("unanswered", "[]")
-    if kept != _way(settings):
+    if kept != _conditions(settings):
         return Records()
     with suppress(ValueError, TypeError):  # edited by hand
         silent = read_json(unanswered)
@@ -70,7 +70,7 @@ async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
 
 
 async def remember(kube: KubeClient, settings: RegistrySettings, records: Records) -> None:
-    """Keep these records, and no others."""
+    """Replace the stored records."""
     nodes = [[*key, proven.isoformat(timespec="seconds")] for key, proven in records.proven.items()]
     unanswered = [
         [*key, each.asked.isoformat(timespec="seconds"), each.why] for key, each in records.unanswered.items()
@@ -81,11 +81,11 @@ async def remember(kube: KubeClient, settings: RegistrySettings, records: Record
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": PROBE, "labels": labels(PROBE)},
-            "data": {**_way(settings), "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
+            "data": {**_conditions(settings), "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
         },
     )
 
 
-def _way(settings: RegistrySettings) -> dict[str, str]:
-    """What a proof is good for: a node that pulled through its node proxy has not shown that it can without."""
+def _conditions(settings: RegistrySettings) -> dict[str, str]:
+    """Return the settings that a result depends on: a node may be able to pull only through its node proxy."""
     return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.has_node_proxy).lower()}

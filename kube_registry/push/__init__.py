@@ -1,1 +1,1 @@
-"""The push path: everything that has to hold before the Docker daemon can push, and its end."""
+"""The push path: prepare everything that a push by the Docker daemon needs, and clean up afterwards."""

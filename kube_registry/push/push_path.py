@@ -1,8 +1,8 @@
-"""The push path: everything that has to hold before the Docker daemon can push, and its end afterwards.
+"""The push path: prepare everything that a push by the Docker daemon needs, and clean up afterwards.
 
-Its verbs are what Pulumi's hooks call, once for each image; all of them may be called again without harm. The
-images that push are its holders: the first opens the tunnel, the last closes it. What it asks of the cluster is in
-session.py; here is only who asks, in which order and how often.
+Pulumi's hooks call its methods, once for each image; all methods are idempotent. The images that push are its holders:
+the first opens the tunnel, the last closes it. This file keeps track of holders, order and retries; session.py connects
+to the cluster.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class PushPath:
-    """The way from this machine to one registry, shared by all that push in one run.
+    """The path from this machine to one registry, shared by all images that are pushed in one run.
 
     Args:
-        settings: the registry; nothing is opened or read before the first verb.
-        docker: environment that names the Docker daemon which is going to push; None where none is.
-        docker_config: what the docker provider is to find as config.json in the home folder while images are pushed;
-            None where it reads Docker's own.
+        settings: the registry; nothing is opened or read before the first method call.
+        docker: environment variables that name the Docker daemon that pushes; None if nothing is pushed.
+        docker_config: content of config.json in the home folder for the docker provider, while images are pushed;
+            None if the provider reads Docker's own.
 
     Attributes:
-        remarks: lines about the nodes that a person should read after the run.
+        remarks: lines about nodes to show after the run.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class PushPath:
         docker: Mapping[str, str] | None = None,
         docker_config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._of_session = settings, docker, docker_config
+        self._session_args = settings, docker, docker_config
         self._lock = asyncio.Lock()
         self._readiness: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
@@ -51,55 +51,58 @@ class PushPath:
 
     @cached_property
     def _session(self) -> "PushSession":
-        from kube_registry.push.session import PushSession  # noqa: PLC0415 - tunnel and Docker, which no preview needs
+        from kube_registry.push.session import PushSession  # noqa: PLC0415 - slow, and not needed in a preview
 
-        return PushSession(*self._of_session, self.remarks.append)
+        return PushSession(*self._session_args, self.remarks.append)
 
     async def ready(self, say: Say) -> None:
-        """Return once the registry runs, and the node proxy if there is one; asked once, then known for the run.
+        """Wait until the registry is ready, and the node proxy if there is one; checked once in a run.
+
+        Args:
+            say: prints each wait.
 
         Raises:
-            ClusterError: it does not, its volume cannot be written, or the cluster cannot be asked.
+            ClusterError: it is not ready, its volume is not writable, or the cluster cannot be reached.
         """
         async with self._lock:
             await self._prove_ready(say)
 
     async def take(self, holder: str, say: Say, push_name: str | None = None) -> None:
-        """Hold the tunnel, opening it if it is not open yet.
+        """Add a holder of the tunnel, and open the tunnel if it is not open yet.
 
         Args:
-            holder: who pushes.
-            say: shows every wait.
-            push_name: what is going to be pushed; what its tag names until then is remembered for `read_back`.
+            holder: the image that pushes.
+            say: prints each wait.
+            push_name: name of the image to push; the current digest of its tag is stored for `read_back`.
 
         Raises:
-            ClusterError: registry not ready, no tunnel to it, in use by somebody who must have it alone, a volume that
-                cannot be written, or nodes that cannot pull; their table is in the first error only.
+            ClusterError: the registry is not ready or in exclusive use, the tunnel cannot be opened, the volume is not
+                writable, or nodes cannot pull; only the first error has the table of nodes.
         """
         async with self._lock:
             await self._prove_ready(say)
             await self._session.open(say)
             self._holders.add(holder)
         if push_name:
-            with suppress(KubeRegistryError):  # to know it is good for one remark, and no reason to build nothing
+            with suppress(KubeRegistryError):  # needed for a remark only, so a failure must not stop the build
                 self._named_before[holder] = await self._session.tagged(push_name)
 
     async def read_back(self, holder: str, push_name: str, pushed: str, say: Say) -> str | None:
-        """Return once the registry has given back all that was just pushed: manifest, config, length of every layer.
+        """Check that the registry has stored all of a pushed image: manifest, config, length of every layer.
 
         Args:
-            holder: who has pushed it.
+            holder: the image that was pushed.
             push_name: the name that it was pushed by.
-            pushed: repository and digest, as the daemon had them from the registry.
-            say: shows what is done.
+            pushed: repository and digest that the daemon reported.
+            say: prints the progress.
 
         Returns:
-            What a person should know of it, if there is something.
+            A remark to show, if there is one.
 
         Raises:
-            ContentMissingError: something is missing, though the daemon says that it is there.
-            RegistryError: the registry does not answer.
-            ClusterError: the lease was lost meanwhile, and no other tunnel can be opened.
+            ContentMissingError: a part is missing, although the daemon reported success.
+            RegistryError: the registry did not respond.
+            ClusterError: the lease was lost, and a new tunnel cannot be opened.
         """
         image, was = parse_reference(pushed), self._named_before.pop(holder, None)
         digest = str(image.digest)
@@ -110,10 +113,10 @@ class PushPath:
         if was in (None, digest):
             return None
         tag = parse_reference(push_name).tag
-        return f"{image.repository}:{tag} named {was} before; the same files, built anew, are {digest}"
+        return f"{image.repository}:{tag} was {was} before; a new build of the same files has the digest {digest}"
 
     async def recover(self, holder: str, say: Say) -> bool:
-        """Whether a push that failed is to be tried again; then the registry answers through the tunnel once more."""
+        """Return whether to retry a failed push; if so, the registry answers through the tunnel again."""
         async with self._lock:
             self._tries[holder] += 1
             if self._tries[holder] >= PUSH_TRIES:
@@ -129,18 +132,18 @@ class PushPath:
                 say(Phase.BUILD, str(error))
                 return False
             self._holders.add(holder)
-            say(Phase.BUILD, f"the registry answers; pushing again, try {self._tries[holder] + 1} of {PUSH_TRIES}")
+            say(Phase.BUILD, f"the registry answers; retrying the push, {self._tries[holder] + 1} of {PUSH_TRIES}")
             return True
 
     async def give_back(self, holder: str) -> None:
-        """Hold the tunnel no longer; the last holder closes it."""
+        """Remove a holder of the tunnel; the last one closes it."""
         async with self._lock:
             self._holders.discard(holder)
             if not self._holders:
                 await self._session.close()
 
     async def _prove_ready(self, say: Say) -> None:
-        """Ask once; what failed for one image fails for the next at once."""
+        """Check readiness once; if that failed for one image, fail at once for the next."""
         if self._readiness is None:
             try:
                 await self._session.wait_ready(say)

@@ -1,7 +1,7 @@
-"""The live half of a push path: the registry waited for, and the tunnel by which the Docker daemon pushes.
+"""The connections of a push path: wait for the registry, and open the tunnel through which the Docker daemon pushes.
 
-push_path.py imports it when it is first needed: what talks to the registry and to Docker takes time to import, and no
-preview needs it.
+push_path.py imports this file on first use, because the clients of the registry and of Docker take time to import, and
+a preview does not need them.
 """
 
 import time
@@ -34,13 +34,13 @@ from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 
 class PushSession:
-    """One registry as a push needs it; its tunnel is opened and closed as often as something is pushed.
+    """The connections to one registry; the tunnel may be opened and closed several times.
 
     Args:
         settings: the registry.
-        docker: as `PushPath` takes it.
-        docker_config: likewise.
-        remark: is called with a line about the nodes that a person should read after the run.
+        docker: as for `PushPath`.
+        docker_config: as for `PushPath`.
+        remark: is called with a line about nodes to show after the run.
     """
 
     def __init__(
@@ -57,26 +57,26 @@ class PushSession:
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
         self._nodes_can_pull = not settings.preflight
-        self._told: PreflightToldError | None = None
+        self._nodes_failed: PreflightToldError | None = None
 
     @property
     def tunnel(self) -> Tunnel:
-        """The tunnel, while somebody holds it."""
-        assert self._tunnel  # noqa: S101 - whoever asks holds it
+        """The tunnel, while it is open."""
+        assert self._tunnel  # noqa: S101 - only holders of the open tunnel call this
         return self._tunnel
 
     @property
     def trouble(self) -> KubeRegistryError | None:
-        """Why connections through the tunnel have failed, if they have."""
+        """Why connections through the tunnel failed; None if they did not."""
         return self._tunnel.trouble if self._tunnel else None
 
     async def wait_ready(self, say: Say) -> None:
-        """Return once the registry runs, and the node proxy if there is one.
+        """Wait until the registry is ready, and the node proxy if there is one.
 
         Raises:
-            ClusterError: it does not, its volume cannot be written, or the cluster cannot be asked.
+            ClusterError: it is not ready, its volume is not writable, or the cluster cannot be reached.
         """
-        say(Phase.REGISTRY, f"waiting for the registry to run, {until(READY_SECONDS)}")
+        say(Phase.REGISTRY, f"waiting for the registry to become ready, {until(READY_SECONDS)}")
         deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
@@ -87,14 +87,14 @@ class PushSession:
             await _ask_write_door(kube, say)
 
     async def open(self, say: Say) -> bool:
-        """Open the tunnel if it is not open, or not any more; return whether it was opened.
+        """Open the tunnel if it is not open; return whether it was opened.
 
         Raises:
-            ClusterError: no tunnel to the registry, it is in use by somebody who must have it alone, its volume cannot
-                be written, or nodes cannot pull; their table is in the first error only.
+            ClusterError: the registry is in exclusive use, the tunnel cannot be opened, the volume is not writable, or
+                nodes cannot pull; only the first error has the table of nodes.
         """
-        if self._told:
-            raise self._told
+        if self._nodes_failed:
+            raise self._nodes_failed
         if self._tunnel and self._tunnel.is_open():
             return False
         await self.close()
@@ -109,38 +109,38 @@ class PushSession:
         await self._open.aclose()
 
     async def prove_writable(self) -> None:
-        """Return once the registry has answered through the tunnel again, and written to its volume."""
+        """Wait until the registry answers through the tunnel again, and check that it can write to its volume."""
         await self.tunnel.prove()
         await prove_writable(self.tunnel.kube, self.tunnel.address)
 
     async def tagged(self, push_name: str) -> str | None:
-        """Return the digest of what a tag names in the registry; None if it names nothing."""
+        """Return the digest of a tag in the registry; None if there is no such tag."""
         image = parse_reference(push_name)
         async with open_registry(self.tunnel.address, self.tunnel.kube.where) as registry:
             return await registry.tagged(image.repository, str(image.tag))
 
     async def prove_whole(self, repository: str, digest: str, urn: str) -> None:
-        """Return once the registry has given back all of an image.
+        """Check that the registry has stored all of an image.
 
         Args:
-            repository: the image's.
-            digest: of its manifest.
-            urn: of the resource that has pushed it.
+            repository: the image's repository.
+            digest: digest of its manifest.
+            urn: URN of the resource that pushed it.
 
         Raises:
-            ContentMissingError: something is missing, though the daemon says that it is there.
-            ClusterError: the registry does not answer.
+            ContentMissingError: a part is missing, although the daemon reported success.
+            ClusterError: the registry does not respond.
         """
-        await self.tunnel.prove()  # a pod that is just replaced is no loss
+        await self.tunnel.prove()  # wait if the pod is just being replaced
         async with open_registry(self.tunnel.address, self.tunnel.kube.where) as registry:
             if missing := await missing_content(registry, repository, digest):
                 reference = f"{repository}@{digest}"
                 raise ContentMissingError(where=registry.where, reference=reference, missing=tuple(missing), urn=urn)
 
     async def _enter(self, opening: AsyncExitStack, say: Callable[[str], None]) -> Tunnel:
-        """Enter all that a push needs, one after the other."""
+        """Open everything that a push needs, one after the other."""
         kube = await opening.enter_async_context(open_client(self._settings))
-        patient = kube.until(time.monotonic() + LEASE_SECONDS)  # it has answered: if it does not now, it starts anew
+        patient = kube.until(time.monotonic() + LEASE_SECONDS)  # it answered before: if not now, it is restarting
         lease = await opening.enter_async_context(lease_held(patient, "pulumi up", alone=False, say=say))
         say(f"waiting for an answer on {self._settings.endpoints.push_address}, {until(TUNNEL_SECONDS)}")
         opened = open_tunnel(kube, self._settings.push_port, lease)
@@ -152,24 +152,24 @@ class PushSession:
             await opening.enter_async_context(await self._daemon_reaching(tunnel, self._docker, say))
         home = Path.home()
         if self._docker_config is not None and not opening.enter_context(config_copy(home, self._docker_config)):
-            say(f"{home}/config.json cannot be written, so this builds without any login")
+            say(f"{home}/config.json cannot be written, so images are built without any login")
         return tunnel
 
     async def _prove_nodes(self, tunnel: Tunnel, say: Callable[[str], None]) -> None:
-        """Ask the nodes once, before the first push."""
+        """Run the preflight once, before the first push."""
         say(f"waiting for every node to pull from {self._settings.endpoints.pull_host}, {until(PREFLIGHT_SECONDS)}")
         try:
             patient = tunnel.kube.until(time.monotonic() + PREFLIGHT_SECONDS)
             await prove_nodes(patient, self._settings, tunnel.address, self._remark)
         except PreflightError as error:
-            self._told = PreflightToldError(where=error.where, failing=error.failing)
+            self._nodes_failed = PreflightToldError(where=error.where, failing=error.failing)
             raise
         self._nodes_can_pull = True
 
     async def _daemon_reaching(
         self, tunnel: Tunnel, docker: Mapping[str, str], say: Callable[[str], None]
     ) -> AbstractAsyncContextManager[None]:
-        """A block in which the Docker daemon reaches the push address."""
+        """Return a context manager in which the Docker daemon can reach the push address."""
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(PROBE_REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)
@@ -181,11 +181,11 @@ class PushSession:
 
 
 async def _ask_write_door(kube: KubeClient, say: Say) -> None:
-    """Have the registry write, if it can be asked: an update that pushes nothing waits for no collection."""
+    """Check that the registry can write, if possible at once: an update without a push waits for no collection."""
     try:
         await ask_write_door(kube)
     except ClusterError as error:
         answered = isinstance(error, RegistryError) and error.status is not None
         if answered or isinstance(error, VolumeFullError | VolumeNotWritableError):
             raise
-        say(Phase.REGISTRY, f"whether the registry can write to its volume is asked again before a push: {error}")
+        say(Phase.REGISTRY, f"the volume could not be checked now, and will be checked before a push: {error}")

@@ -1,1 +1,1 @@
-"""The registry in its cluster: its API, its pod, its volume, and whether it runs."""
+"""The registry in its cluster: its API, its pod, its volume and its readiness."""

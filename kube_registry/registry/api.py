@@ -1,4 +1,4 @@
-"""The registry's own API, as far as it is used here: blobs and manifests over HTTP through a door.
+"""Client of the registry's own API, for blobs and manifests, over HTTP through a tunnel.
 
 Source: OCI distribution specification 1.1, end-2 to end-10.
 """
@@ -29,22 +29,22 @@ ANY_MANIFEST = (
     "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
-"""What is accepted of an image that somebody else has pushed: Docker names its own media types."""
+"""Media types to accept for images that others have pushed: Docker has its own."""
 
 
 @dataclass(frozen=True)
 class RegistryClient:
-    """A door of the registry; `open_registry` makes it and closes it.
+    """A client of the registry at one address; `open_registry` creates and closes it.
 
-    All that is asked may end in a RegistryError, with the registry's own words. A read that fails in a way that passes
-    by itself is sent again (retries.py).
+    Any method may raise a RegistryError with the registry's message. Reads with transient failures are retried
+    (retries.py).
     """
 
     http: aiohttp.ClientSession
     where: Where
 
     async def put_image(self, repository: str, tag: str, config: bytes, *layers: bytes) -> str:
-        """Store an image and let a tag name it.
+        """Store an image with a tag.
 
         Returns:
             The manifest's digest.
@@ -60,50 +60,50 @@ class RegistryClient:
         return digest_of(body)
 
     async def put_blob(self, repository: str, data: bytes) -> dict[str, str | int]:
-        """Store some bytes; their digest and size, as a manifest names them."""
+        """Store a blob; return its digest and size as in a manifest."""
         digest = digest_of(data)
-        place = await self.begin_upload(repository)
-        await self._ask("PUT", place.update_query(digest=digest), data=data)
+        upload = await self.begin_upload(repository)
+        await self._ask("PUT", upload.update_query(digest=digest), data=data)
         return {"digest": digest, "size": len(data)}
 
     async def begin_upload(self, repository: str) -> URL:
-        """Where the bytes of a blob are to be put."""
+        """Start the upload of a blob, and return its URL."""
         begun = await self._ask("POST", f"/v2/{repository}/blobs/uploads/")
         return begun.url.join(URL(begun.headers["Location"], encoded=True))
 
-    async def give_up_upload(self, place: URL) -> None:
-        """Let the registry forget an upload that was begun."""
-        await self._ask("DELETE", place)
+    async def give_up_upload(self, upload: URL) -> None:
+        """Cancel an upload."""
+        await self._ask("DELETE", upload)
 
     async def tagged(self, repository: str, tag: str) -> str | None:
-        """Digest of what a tag names, or None."""
+        """Return the digest of a tag's manifest; None if there is no such tag."""
         answer = await self._find("HEAD", f"/v2/{repository}/manifests/{tag}")
         return answer.headers.get("Docker-Content-Digest") if answer else None
 
     async def manifest(self, repository: str, reference: str) -> bytes | None:
-        """A manifest or index by tag or digest, or None."""
+        """Return a manifest or index by tag or digest; None if there is none."""
         answer = await self._find("GET", f"/v2/{repository}/manifests/{reference}")
         return await answer.read() if answer else None
 
     async def blob(self, repository: str, digest: str) -> bytes | None:
-        """The bytes of a small blob, or None."""
+        """Return the bytes of a small blob; None if there is none."""
         answer = await self._find("GET", f"/v2/{repository}/blobs/{digest}")
         return await answer.read() if answer else None
 
     async def blob_length(self, repository: str, digest: str) -> int | None:
-        """How many bytes of a blob there are, or None if it is not there."""
+        """Return the size of a blob in bytes; None if there is no such blob."""
         path = f"/v2/{repository}/blobs/{digest}"
         answer = await self._find("HEAD", path)
-        if answer and "Content-Length" not in answer.headers:  # which is not to be taken for 0 bytes
-            raise RegistryError(where=self.where, request=f"HEAD {path}", reason="it does not say the length")
+        if answer and "Content-Length" not in answer.headers:  # this does not mean 0 bytes
+            raise RegistryError(where=self.where, request=f"HEAD {path}", reason="the response has no Content-Length")
         return int(answer.headers["Content-Length"]) if answer else None
 
     async def delete(self, repository: str, digest: str) -> None:
-        """Delete a manifest or a tag, if it is there: somebody else may have been faster."""
+        """Delete a manifest or a tag; idempotent, because another process may have deleted it."""
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", fine=(HTTPStatus.NOT_FOUND,))
 
     async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
-        """An answer, or None if the registry says that there is no such thing; asked again after a hiccup."""
+        """Return the response, or None for status 404; retry transient failures."""
         headers, fine = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
         answer = await retried(partial(self._ask, method, path, headers=headers, fine=fine), _patience, ends=None)
         return answer if answer.status != HTTPStatus.NOT_FOUND else None
@@ -117,20 +117,20 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         fine: Sequence[HTTPStatus] = (),
     ) -> aiohttp.ClientResponse:
-        asked = f"{method} {URL(url).path}"
+        request = f"{method} {URL(url).path}"
         try:
             answer = await self.http.request(method, url, data=data, headers=headers)
-            body = await answer.read()  # to its end, which gives the connection back
+            body = await answer.read()  # to the end, which returns the connection to the pool
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RegistryError(where=self.where, request=asked, reason=str(error) or "no answer") from error
+            raise RegistryError(where=self.where, request=request, reason=str(error) or "no response") from error
         if not (answer.ok or answer.status in fine):
             reason = one_line(f"{answer.status} {answer.reason} {body.decode(errors='replace')}")
-            raise RegistryError(where=self.where, request=asked, reason=reason, status=answer.status)
+            raise RegistryError(where=self.where, request=request, reason=reason, status=answer.status)
         return answer
 
 
 def _patience(error: KubeRegistryError, bound: float) -> float:
-    """Return for how many seconds a question is asked again that failed so; a 500 is a damaged file, which lasts."""
+    """Return for how many seconds to retry a failed read; a 500 comes from a damaged file, which is not transient."""
     if not isinstance(error, RegistryError):
         return 0.0
     passes = answer_lost(error) if error.status is None else error.status in PASSING
@@ -138,17 +138,17 @@ def _patience(error: KubeRegistryError, bound: float) -> float:
 
 
 def digest_of(data: bytes) -> str:
-    """The name of some bytes."""
+    """Return the digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 @asynccontextmanager
 async def open_registry(address: str, where: Where) -> AsyncIterator[RegistryClient]:
-    """A client of a door.
+    """Open a client of the registry, and close it at the end.
 
     Args:
-        address: host and port.
-        where: named in errors.
+        address: host and port of a tunnel.
+        where: the registry, for errors.
     """
     timeout = aiohttp.ClientTimeout(total=REGISTRY_SECONDS)
     async with aiohttp.ClientSession(f"http://{address}", timeout=timeout) as http:

@@ -1,4 +1,4 @@
-"""A door of the registry for a moment: its API, or a tunnel to it, on a port that the system chooses."""
+"""Open a door of the registry for a short time: its API or a tunnel, on a port that the system chooses."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,16 +12,16 @@ from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 @asynccontextmanager
 async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[RegistryClient]:
-    """Open a client of the registry on a port that the system chooses.
+    """Open a client of the registry through a tunnel.
 
     Args:
         kube: client of the registry's cluster.
-        lease: the lease under which it may write; None for the read door.
+        lease: the lease for the write door; None for the read door.
 
     Raises:
-        LeaseLostError: the lease is not held any more.
+        LeaseLostError: the lease is no longer held.
         TunnelError: the registry did not answer through the tunnel.
-        TunnelForbiddenError: a right is missing.
+        TunnelForbiddenError: a permission is missing.
     """
     async with (
         open_tunnel(kube, 0, lease) as tunnel,
@@ -34,17 +34,17 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
 async def open_write_door(
     address: ClusterAddress, doing: str, say: Callable[[str], None]
 ) -> AsyncIterator[tuple[KubeClient, Tunnel]]:
-    """Open a tunnel to the write door, and hold the registry's lease with others meanwhile.
+    """Open a tunnel to the write door, and share the registry's lease while it is open.
 
     Args:
         address: the cluster and the registry's namespace.
-        doing: what we do, for others who have to wait.
-        say: gets a line that names those who have to be waited for.
+        doing: what this program does, shown to others that have to wait.
+        say: prints a line that names the holders to wait for.
 
     Raises:
-        LeaseHeldError: a collection did not end in time.
+        LeaseHeldError: a garbage collection did not finish in time.
         TunnelError: the registry did not answer through the tunnel.
-        ForbiddenError: a right is missing.
+        ForbiddenError: a permission is missing.
     """
     async with (
         open_client(address) as kube,

@@ -1,4 +1,4 @@
-"""What can go wrong with the registry in its cluster: its names and ports, its start, its volume, pulls from it."""
+"""Errors of the registry in its cluster: its names and ports, its readiness, its volume, its content."""
 
 from dataclasses import replace
 
@@ -7,50 +7,47 @@ from kube_registry.errors import HERE, ClusterError
 
 class NamespaceTakenError(
     ClusterError,
-    sentence=(
-        "{where} is there already and not this stack's. Fix: choose another one with `pulumi config set namespace "
-        "NAME`, or, while this stack has no namespace, take it over with `{import_command}`"
+    sentence="{where} already exists, and is not part of this stack",
+    fix=(
+        "choose another namespace with `pulumi config set namespace NAME`, or, while this stack has no namespace, "
+        "take it over with `{import_command}`"
     ),
     example={
         "where": HERE,
         "import_command": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
     },
 ):
-    """The namespace is there and not this stack's: taking it over would let a destroy delete what others keep in it."""
+    """The namespace exists and is not part of this stack, so a destroy would delete what others keep in it."""
 
     import_command: str
 
 
 class HostingTakenError(
     ClusterError,
-    sentence=(
-        "{where} has a ConfigMap local-registry-hosting already, which says: {told}. "
-        "Fix: leave it alone with `pulumi config set localRegistryHosting false`, or delete it if nothing uses it"
-    ),
+    sentence="{where} already has a ConfigMap local-registry-hosting, with the content {content}",
+    fix="keep it with `pulumi config set localRegistryHosting false`, or delete it if it is obsolete",
     example={
         "where": replace(HERE, namespace="kube-public"),
-        "told": 'host: "localhost:5000"',
+        "content": 'host: "localhost:5000"',
     },
 ):
-    """Tools such as Tilt are told of a registry in this cluster already, and not by this stack."""
+    """The cluster already advertises a registry to tools such as Tilt, and not this stack's."""
 
-    told: str
+    content: str
 
 
 class NodePortError(
     ClusterError,
-    sentence=(
-        "node port {node_port} cannot be had in {where}: {reason}. "
-        "Fix: `pulumi config set nodePort {proposal}` chooses one that is free"
-    ),
+    sentence="node port {node_port} is not available in {where}: {reason}",
+    fix="choose a free port with `pulumi config set nodePort {proposal}`",
     example={
         "where": HERE,
         "node_port": 30100,
-        "reason": "service web in namespace shop has it",
+        "reason": "service web in namespace shop uses it",
         "proposal": 30000,
     },
 ):
-    """The node port cannot be had."""
+    """The node port is not available."""
 
     node_port: int
     reason: str
@@ -59,7 +56,8 @@ class NodePortError(
 
 class NotReadyError(
     ClusterError,
-    sentence="the {what} in {where} is not ready after {seconds:.0f} s: {reason}. Fix: {command}",
+    sentence="the {what} in {where} is not ready after {seconds:.0f} s: {reason}",
+    fix="{command}",
     example={
         "where": HERE,
         "seconds": 14,
@@ -74,7 +72,7 @@ class NotReadyError(
 
     @property
     def command(self) -> str:
-        """What corrects the reason, by its words."""
+        """The commands that correct the reason, chosen by its text."""
         first = next((command for words, command in _FIXES.items() if words in self.reason), "correct that, then ")
         return f"{first.format(kubectl=self.where.kubectl)}`pulumi up`"
 
@@ -82,20 +80,20 @@ class NotReadyError(
 _FIXES = {
     "is scaled to 0": "",
     "untolerated taint": (
-        "`pulumi config set --path 'pod.tolerations[0].operator' Exists` lets it run on nodes with any taint, then "
+        "allow nodes with any taint by `pulumi config set --path 'pod.tolerations[0].operator' Exists`, then "
     ),
     "didn't match Pod's node affinity/selector": (
         "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
     ),
 }
-"""Words of a reason -> what corrects it before the next update."""
+"""Part of a reason -> what to do before the next update."""
 
 
 class RegistryError(
     ClusterError,
-    sentence=(
-        "the registry in {where} does not do {request}: {reason}; its own log says more: "
-        "`{where.kubectl} --namespace {where.namespace} logs deployment/registry --container write`"
+    sentence="request {request} to the registry in {where} failed: {reason}",
+    fix=(
+        "read its log with `{where.kubectl} --namespace {where.namespace} logs deployment/registry --container write`"
     ),
     example={
         "where": HERE,
@@ -103,12 +101,12 @@ class RegistryError(
         "reason": "500 Internal Server Error",
     },
 ):
-    """The registry answered no, or not at all.
+    """The registry refused a request, or did not respond.
 
     Args:
-        request: what it was asked.
-        reason: its own words, or why it did not answer.
-        status: of its answer, as HTTP has it; None if there was none.
+        request: method and path.
+        reason: the registry's message, or why there is no response.
+        status: HTTP status of the response; None if there is no response.
     """
 
     request: str
@@ -118,14 +116,11 @@ class RegistryError(
 
 class VolumeFullError(
     ClusterError,
-    sentence=(
-        "the registry's volume in {where} is full: {figures}; nothing that is stored is lost, and nodes go on pulling. "
-        "Fix: where its storage class lets a volume grow, `pulumi config set --path claim.size SIZE` and `pulumi up` "
-        "make room"
-    ),
+    sentence=("the registry's volume in {where} is full: {figures}. No stored image is lost, and nodes can still pull"),
+    fix=("if its storage class allows volume expansion, `pulumi config set --path claim.size SIZE`, then `pulumi up`"),
     example={
         "where": HERE,
-        "figures": "10464022528 of 10464022528 bytes are used, as its node counted them at 2026-11-25T03:16:56Z",
+        "figures": "10464022528 of 10464022528 bytes are used, as of 2026-11-25T03:16:56Z",
     },
 ):
     """The registry's volume is full."""
@@ -137,28 +132,28 @@ class VolumeNotWritableError(
     ClusterError,
     sentence=(
         "the registry in {where} cannot write to its volume, so every push would fail: {reason}. "
-        "The volume is {volume}; the registry runs as {user}. Fix: {fix}"
+        "The volume is {volume}; the registry runs as {user}"
     ),
+    fix="{fix}",
     example={
         "where": HERE,
         "reason": "mkdir /var/lib/registry/docker: permission denied",
         "volume": "registry-volume, storage class nfs, NFS nfs.example:/exports/registry",
         "user": "uid 1000",
         "fix": (
-            "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. Kubernetes "
-            "makes a volume writable for fsGroup only if its kind takes part: NFS, hostPath and some CSI drivers do "
-            "not, so a storage class of another kind avoids this. Where the platform assigns the uid, as OpenShift "
-            "does, set pod.user to platform"
+            "`chown -R 1000:1000 /exports/registry` as root on NFS server nfs.example, then `pulumi up`. NFS, hostPath "
+            "and some CSI drivers do not support fsGroup; a storage class with another kind of volume avoids this. If "
+            "the platform assigns the uid, as OpenShift does, set pod.user to platform"
         ),
     },
 ):
     """The registry cannot write to its volume, so every push would fail.
 
     Args:
-        reason: the system's words, with the path inside the pod.
-        volume: which one it is.
-        user: who the registry runs as.
-        fix: what makes it writable.
+        reason: the operating system's message, with the path inside the pod.
+        volume: name, storage class and kind of the volume.
+        user: the user that the registry runs as.
+        fix: what makes the volume writable.
     """
 
     reason: str
@@ -169,10 +164,8 @@ class VolumeNotWritableError(
 
 class ContentMissingError(
     ClusterError,
-    sentence=(
-        "the registry in {where} does not hold all of {reference}, which was just pushed: {missing}. "
-        "Fix: `pulumi up --replace '{urn}'` pushes it again"
-    ),
+    sentence="the registry in {where} has not stored all of {reference}, which was just pushed: {missing}",
+    fix="push it again with `pulumi up --replace '{urn}'`",
     example={
         "where": HERE,
         "reference": "app@sha256:4bf5122f3445…",
@@ -180,12 +173,12 @@ class ContentMissingError(
         "urn": "urn:pulumi:dev::kube-registry::kube-registry:index:RegistryImage$docker:index/image:Image::app",
     },
 ):
-    """An image was pushed, and the registry does not give all of it back.
+    """An image was pushed, but parts of it are missing in the registry.
 
     Args:
         reference: repository and digest.
-        missing: what it is, in words.
-        urn: the image's resource.
+        missing: a description of each missing part.
+        urn: URN of the image's resource.
     """
 
     reference: str
@@ -195,21 +188,19 @@ class ContentMissingError(
 
 class ExecError(
     ClusterError,
-    sentence=(
-        "{doing} failed in the pod of the registry in {where}: {reason}; "
-        "`{where.kubectl} --namespace {where.namespace} describe pods` says more of it"
-    ),
+    sentence="{doing} failed in the pod of the registry in {where}: {reason}",
+    fix="`{where.kubectl} --namespace {where.namespace} describe pods` shows the state of the pod",
     example={
         "where": HERE,
         "doing": "listing what is stored",
         "reason": 'exec: "sh": executable file not found in $PATH',
     },
 ):
-    """A program in the registry's pod did not do what it was to do.
+    """A program in the registry's pod failed.
 
     Args:
-        doing: what it was to do.
-        reason: its own last words, or the node's.
+        doing: what the program was run for.
+        reason: the end of its standard error, or the node's message.
     """
 
     doing: str

@@ -1,11 +1,11 @@
-"""A process in the registry's pod, as `kubectl exec` does.
+"""Run a process in the registry's pod, as `kubectl exec` does.
 
 Source: the subprotocol v4.channel.k8s.io of exec (kubernetes staging/src/k8s.io/apimachinery/pkg/util/remotecommand):
-a message's first byte is its channel, and what comes last is a Status that has the exit status. Standard input cannot
-be ended without ending the connection.
+the first byte of a message is its channel, and the last message is a Status with the exit code. Standard input cannot
+be closed without closing the connection.
 
-A process that prints nothing for too long hangs, as one does whose disk hangs; it is left alone then. There is no other
-bound: a volume may have any size.
+A process that prints nothing for too long is hanging, for example because its disk hangs. The connection to it is then
+closed. There is no other timeout, because a volume may have any size.
 """
 
 import asyncio
@@ -31,20 +31,20 @@ _CONTAINER = "write"
 _ENDS = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 _AHEAD = 4
-"""How many questions are sent ahead, so that the process never waits for the network."""
+"""How many requests are sent ahead, so that the process never waits for the network."""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Process:
-    """A process that runs in the pod; `process_in_pod` starts it.
+    """A running process in the pod; `process_in_pod` starts it.
 
     Args:
         kube: client of the registry's cluster.
-        doing: what it is run for, as errors tell it.
+        doing: what the process is run for, for errors.
         socket: its standard streams.
-        seconds: how long it may print nothing, or leave unread what it is given.
+        seconds: how long it may print nothing, or not read its standard input.
     """
 
     kube: KubeClient
@@ -55,20 +55,20 @@ class Process:
     _status: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, line: str) -> None:
-        """Give it a line on its standard input.
+        """Write a line to its standard input.
 
         Raises:
-            ExecError: it does not read what it has got before.
+            ExecError: it does not read its standard input.
         """
-        with suppress(ConnectionError):  # of a connection that ended, `lines` says why
+        with suppress(ConnectionError):  # if the connection has ended, `lines` raises the reason
             async with self._in_time():
                 await self.socket.send_bytes(bytes([_STDIN]) + f"{line}\n".encode())
 
     async def lines(self) -> AsyncIterator[str]:
-        """The lines that it prints, until it has ended.
+        """Yield the lines that it prints, until it has exited.
 
         Raises:
-            ExecError: it could not be run, has failed, or has printed nothing for too long.
+            ExecError: it could not be run, failed, or printed nothing for too long.
         """
         rest = b""
         while (message := await self._message()).type not in _ENDS:
@@ -79,15 +79,17 @@ class Process:
         if rest:
             yield rest.decode(errors="replace")
         if self._status.get("status") != "Success":
-            words = self._errors.decode(errors="replace") or self._status.get("message", "the connection broke off")
+            words = self._errors.decode(errors="replace") or self._status.get("message", "the connection was lost")
             raise ExecError(where=self.kube.where, doing=self.doing, reason=last_words(words))
 
     async def answers(self, questions: Iterable[T], line: Callable[[T], str]) -> AsyncIterator[tuple[T, str]]:
-        """The answers of a process that gives a line for each that it reads, and ends at an empty one.
+        """Yield each question with its answer, from a process that prints a line for each line that it reads.
+
+        The process has to exit when it reads an empty line.
 
         Args:
-            questions: taken one by one, so that several processes may share an iterator.
-            line: how a question is put.
+            questions: the questions, taken one by one, so that several processes may share an iterator.
+            line: formats a question as a line.
 
         Raises:
             ExecError: as for `lines`.
@@ -120,11 +122,11 @@ class Process:
             async with asyncio.timeout(self.seconds):
                 yield
         except TimeoutError:
-            reason = f"nothing came of it for {self.seconds:.0f} s"
+            reason = f"no output for {self.seconds:.0f} s"
             raise ExecError(where=self.kube.where, doing=self.doing, reason=reason) from None
 
     def _output(self, channel: int, data: bytes) -> bytes:
-        """Keep what is no output of the process, and return what is."""
+        """Return data of standard output; store standard error and the status."""
         if channel == _STDERR:
             self._errors += data
         elif channel == _STATUS:
@@ -136,17 +138,17 @@ class Process:
 async def process_in_pod(
     kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float
 ) -> AsyncIterator[Process]:
-    """A process in the container of the write door; its standard input ends with this, not the process itself.
+    """Start a process in the container of the write door; the end of the block closes its standard input only.
 
     Args:
         kube: client of the registry's cluster.
-        doing: what it is run for, as errors tell it.
+        doing: what the process is run for, for errors.
         command: the program and its arguments.
         seconds: how long it may print nothing.
 
     Raises:
         ExecError: there is no pod.
-        ForbiddenError: a right is missing.
+        ForbiddenError: a permission is missing.
     """
     pods = await registry_pods(kube)
     pod = choose(pods)
@@ -158,17 +160,17 @@ async def process_in_pod(
 
 
 async def run_in_pod(kube: KubeClient, doing: str, command: Sequence[str], *, seconds: float) -> list[str]:
-    """Run a program in the container of the write door, and return the lines that it has printed.
+    """Run a program in the container of the write door, and return the lines that it printed.
 
     Args:
         kube: client of the registry's cluster.
-        doing: what it is run for, as errors tell it.
+        doing: what the program is run for, for errors.
         command: the program and its arguments.
         seconds: how long it may print nothing.
 
     Raises:
-        ExecError: there is no pod, the program cannot be run, has failed, or has printed nothing for too long.
-        ForbiddenError: a right is missing.
+        ExecError: there is no pod, or the program could not be run, failed, or printed nothing for too long.
+        ForbiddenError: a permission is missing.
     """
     async with process_in_pod(kube, doing, command, seconds=seconds) as process:
         return [line async for line in process.lines()]

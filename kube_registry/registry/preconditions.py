@@ -1,4 +1,4 @@
-"""What has to hold in a cluster before the first object is made there, and why one was refused."""
+"""Check a cluster before the first object is created there, and explain why one was refused."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from kube_registry.kube.client import KubeClient
 
 FIXED_NODE_PORTS = range(30_000, 30_086)
-"""The band that Kubernetes keeps for ports that somebody chose (KEP-3668), in a cluster with the usual range."""
+"""The band that Kubernetes reserves for chosen node ports (KEP-3668), in a cluster with the default range."""
 
 PREPARED = "kube-registry/prepared"
-"""Annotation of a namespace that an administrator made for a registry to come, with the rights in it (docs/rbac.md)."""
+"""Annotation of a namespace that an administrator has prepared for a registry, with permissions (docs/rbac.md)."""
 
 
 async def prove_reach(settings: ClusterAddress) -> None:
-    """Return once the API server has answered us and let us look for the namespace.
+    """Check that the API server responds and lets the user read the namespace.
 
     Raises:
-        ClusterError: kubeconfig, connection, certificate or credentials are no good.
+        ClusterError: the API server cannot be reached, or refused the credentials or the request.
     """
     async with _client(settings) as kube:
         await _namespace(kube)
 
 
 async def cluster_uid(settings: ClusterAddress) -> str | None:
-    """Return what tells the stack's cluster from every other: the uid of its namespace kube-system; None if unseen.
+    """Return the uid of the namespace kube-system, which identifies the cluster; None without permission to read it.
 
     Raises:
-        ClusterError: the cluster cannot be asked.
+        ClusterError: the cluster cannot be reached.
     """
     async with _client(settings) as kube:
         try:
@@ -44,12 +44,12 @@ async def cluster_uid(settings: ClusterAddress) -> str | None:
 
 
 async def prove_namespace_free(settings: ClusterAddress, import_command: str) -> None:
-    """Return if the registry's namespace is not there yet, or waits for a stack: prepared for one, or retained by one.
+    """Check that the registry's namespace does not exist, is prepared for a stack, or was retained by a destroyed one.
 
-    A server-side apply would take over any that is, and a destroy would then delete it with all that is in it.
+    A server-side apply would take over any existing namespace, and a destroy would then delete it with its content.
 
     Raises:
-        NamespaceTakenError: it is there.
+        NamespaceTakenError: the namespace exists for another purpose.
     """
     async with _client(settings) as kube:
         namespace = await _namespace(kube)
@@ -58,41 +58,41 @@ async def prove_namespace_free(settings: ClusterAddress, import_command: str) ->
 
 
 async def prove_hosting_free(settings: ClusterAddress) -> None:
-    """Return if nothing tells tools of a registry in this cluster yet; it may be another one that they are told of.
+    """Check that the cluster does not advertise a registry to tools yet; it might be another one.
 
     Raises:
-        HostingTakenError: something does.
+        HostingTakenError: the ConfigMap that advertises one exists.
     """
     async with _client(settings) as kube:
         if taken := await kube.find(kube.path("configmaps", HOSTING, namespace=HOSTING_NAMESPACE)):
-            told = one_line(" ".join(taken.get("data", {}).values()))
-            raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), told=told or "nothing")
+            content = one_line(" ".join(taken.get("data", {}).values())) or "nothing"
+            raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), content=content)
 
 
 async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePortError:
-    """What the API server's refusal of a node port means: who has it, as far as may be seen, and which one is free.
+    """Return the error for a refused node port: which service uses it, if the user may list services, and a free one.
 
     Args:
         settings: the stack.
-        refused: the API server's words.
+        refused: the API server's message.
     """
     async with _client(settings) as kube:
         holders = await _node_ports(kube)
         holder = holders.get(settings.node_port)
-        reason = f"service {holder} has it" if holder else refused.rpartition(": ")[2].strip()
+        reason = f"service {holder} uses it" if holder else refused.rpartition(": ")[2].strip()
         free = next(port for port in FIXED_NODE_PORTS if port not in holders)
         return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free)
 
 
 def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:
-    """A client of the cluster; a program that imports this file is ready sooner than the client."""
+    """Open a client of the cluster; it is imported late, so that importing this file is fast."""
     from kube_registry.kube.client import open_client  # noqa: PLC0415 - a second
 
     return open_client(address)
 
 
 async def _namespace(kube: "KubeClient") -> dict[str, Any] | None:
-    """The registry's namespace; None if it is not there."""
+    """Return the registry's namespace; None if it does not exist."""
     return await kube.find(f"/api/v1/namespaces/{kube.where.namespace}")
 
 
@@ -102,13 +102,13 @@ def _is_prepared(metadata: dict[str, Any]) -> bool:
 
 
 async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
-    """Whether a stack has left it behind; one whose registry still runs is that of a stack that is still there."""
+    """Return whether a destroyed stack has left the namespace; if its registry still runs, the stack still exists."""
     is_left = RETAINED in namespace["metadata"].get("annotations", {})
     return is_left and not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
 
 
 async def _node_ports(kube: "KubeClient") -> dict[int, str]:
-    """Node port -> the service that has it; empty where services of other namespaces may not be seen."""
+    """Return node port -> service that uses it; empty without permission to list services of all namespaces."""
     try:
         services = (await kube.get("/api/v1/services"))["items"]
     except ForbiddenError:

@@ -1,4 +1,4 @@
-"""The image that the preflight pulls: one empty layer, of our own making, a few hundred bytes, always the same ones."""
+"""The image that the preflight pulls: one empty layer, a few hundred bytes, always the same bytes."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ _EMPTY_LAYER = bytes(tarfile.RECORDSIZE)
 
 
 def probe_config(platform: str) -> bytes:
-    """The image's configuration (OCI image specification, config.md).
+    """Return the image's configuration (OCI image specification, config.md).
 
     Args:
         platform: os/architecture[/variant].
@@ -31,10 +31,10 @@ def probe_config(platform: str) -> bytes:
 
 
 async def store_probe(registry: RegistryClient, platform: str) -> str:
-    """Store it; the repository keeps this one only.
+    """Store the image, and delete its predecessor from the repository.
 
     Args:
-        registry: the write door.
+        registry: a client of the write door.
         platform: the build platform.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Waiting until the registry runs, or its node proxy, with the reason in words where it does not.
+"""Wait until the registry or its node proxy is ready, and report the reason if it is not.
 
-Asked again on every update, because a resource that exists says nothing about the pods behind it.
+Every update checks this again, because an existing resource does not mean that its pods run.
 """
 
 import time
@@ -27,32 +27,34 @@ from kube_registry.registry.errors import NotReadyError
 from kube_registry.text import first_of
 
 WRONG_SECONDS = 8.0
-"""How long something wrong is watched before it counts: a claim is unbound for a moment, a pull fails once."""
+"""How long a problem must last before it is reported: a claim is unbound for a moment, a pull fails once."""
 
 WARNED_SECONDS = 30.0
-"""The same where only an event says so: it reports one failed try, and stays when the next succeeds.
+"""The same for a problem that only an event reports: an event is about one attempt, and stays after the next succeeds.
 
-A node tries again after 10 to 15 seconds (kubernetes pkg/kubelet, backOffPeriod and its jitter), and then pulls and
-starts. A new pod's first try may fail by itself: the API server lets a node read a claim only once it knows of the pod.
+A node retries after 10 to 15 seconds (kubernetes pkg/kubelet, backOffPeriod and its jitter), and then pulls and starts.
+The first attempt of a new pod may fail without a lasting cause: the API server lets a node read a claim only once it
+has processed the pod's assignment to the node.
 """
 
 _PAUSE = 0.25
 
 _FORM = "deprecated.daemonset.template.generation"
 _FORM_OF_POD = "pod-template-generation"
-"""Annotation of a DaemonSet and label of its pods that number its forms (kubernetes pkg/controller/daemon/util)."""
+"""Annotation of a DaemonSet and label of its pods with the template's generation (kubernetes
+pkg/controller/daemon/util)."""
 
 _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """How far something is; READY is the end.
+    """Progress of a rollout; READY is its end.
 
     Args:
-        words: what it lacks.
-        wrong: whether that is more than "not yet".
-        patience: how many seconds it may be wrong before that counts.
+        words: why it is not ready.
+        wrong: whether that is a problem, rather than normal progress.
+        patience: how many seconds the problem may last before it is reported.
     """
 
     words: str
@@ -64,17 +66,17 @@ READY = Rollout("nothing")
 
 
 async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
-    """Return once the registry's Deployment is rolled out in its newest form and a pod of it is Ready.
+    """Wait until the newest generation of the registry's Deployment is rolled out and a pod is Ready.
 
     Raises:
-        NotReadyError: it was not after `seconds`, or something has kept it from it for longer than is usual; with the
-            reason that its claim, pod or container gives.
+        NotReadyError: it was not ready after `seconds`, or a problem lasted for too long; has the reason that its
+            claim, pod or container reports.
     """
     kube = kube.until(time.monotonic() + seconds)
 
     async def look() -> Rollout:
         deployment = await kube.get(kube.path("deployments", REGISTRY, group="apps/v1"))
-        pods = await registry_pods(kube)  # the Deployment's status is as old as its controller's last look
+        pods = await registry_pods(kube)  # the Deployment's status may be stale
         if _is_rolled_out(deployment) and choose(pods):
             return READY
         if deployment["spec"]["replicas"] == 0:
@@ -83,7 +85,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
         if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
             return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
-        if found is None and pods and (warned := await warning(kube, pods[0])):  # as the node says
+        if found is None and pods and (warned := await warning(kube, pods[0])):  # reported by the node
             return Rollout(warned, wrong=True, patience=WARNED_SECONDS)
         return Rollout(found or explain(pods), wrong=found is not None)
 
@@ -91,17 +93,17 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
 
 
 async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:
-    """Return once each node that pulls has a node proxy in its DaemonSet's newest form that listens.
+    """Wait until each node that pulls has a ready node proxy of its DaemonSet's newest generation.
 
-    Nodes that are not Ready are not waited for: they could hold an update up for ever.
+    Nodes that are not Ready are skipped, because they could block an update forever.
 
     Args:
         kube: client of the registry's cluster.
-        namespace: the node proxy's.
+        namespace: namespace of the node proxy.
         seconds: how long to wait.
 
     Raises:
-        NotReadyError: some node had none by then, or something has kept it from that for longer than is usual.
+        NotReadyError: a node had none after `seconds`, or a problem lasted for too long.
     """
     kube = kube.until(time.monotonic() + seconds)
 
@@ -115,14 +117,14 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         if not missing:
             return READY
         found = trouble(pods) if pods else await warning(kube, daemon_set)
-        place = f"none listens on {first_of(missing, _MOST_NAMED)}"
+        place = f"no node proxy listens on {first_of(missing, _MOST_NAMED)}"
         return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
 
 
 def _is_rolled_out(deployment: Object) -> bool:
-    """The controller has seen the newest form, no old pod is left and every new one is available."""
+    """Return whether the newest generation is rolled out: no old pod is left, and every new one is available."""
     status = deployment["status"]
     return bool(
         status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
@@ -135,16 +137,16 @@ def _is_rolled_out(deployment: Object) -> bool:
 
 
 async def _wait(look: Callable[[], Awaitable[Rollout]], *, where: Where, what: str, seconds: float) -> None:
-    """Return once it is READY.
+    """Wait for READY.
 
     Args:
-        look: returns how far it is.
-        where: named in errors, with `what`.
-        what: what is waited for.
+        look: returns the progress.
+        where: the place, for errors.
+        what: what has to become ready, for errors.
         seconds: how long to wait.
 
     Raises:
-        NotReadyError: it was not by then, or something was wrong for longer than it may be.
+        NotReadyError: it was not READY after `seconds`, or a problem lasted for too long.
     """
     started = fine = time.monotonic()
     progress = READY

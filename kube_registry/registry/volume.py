@@ -1,9 +1,9 @@
-"""Whether the registry can write to its volume, what keeps it from that, and what Kubernetes knows of that volume.
+"""Check that the registry can write to its volume; if not, find out why and describe the volume.
 
-The write door is asked for an upload, which is given up at once: its health check only looks at the folder. A registry
-that cannot write answers 500 to every write, with the system's words in its answer's detail (distribution v3.1,
-registry/handlers/blobupload.go and registry/storage/driver/filesystem), and reads go on. The Docker daemon shows none
-of these words.
+An upload is started at the write door and cancelled at once, because the registry's health check only reads the folder.
+A registry that cannot write answers every write with 500 and the operating system's message in the detail (distribution
+v3.1, registry/handlers/blobupload.go and registry/storage/driver/filesystem), while reads work. The Docker daemon does
+not show that message.
 """
 
 import re
@@ -24,39 +24,39 @@ _FULL = ("no space left on device", "disk quota exceeded")
 _NOT_PERMITTED = ("permission denied", "operation not permitted")
 _READ_ONLY = "read-only file system"
 _DRIVER = re.compile(r"filesystem: ([^\"]+)")
-"""What distribution's filesystem driver puts before the system's words; no other part of it says so."""
+"""The prefix of the operating system's message in errors of distribution's filesystem driver, and only there."""
 
 
 async def ask_write_door(kube: KubeClient) -> None:
-    """Return once the registry has written to its volume, through a tunnel of its own and under the lease.
+    """Check that the registry can write to its volume, through a separate tunnel and with the lease.
 
-    Nobody is waited for: a lease that is not free at once is an error.
+    This does not wait for other holders: a lease that is not free at once is an error.
 
     Raises:
-        VolumeFullError: there is no room.
-        VolumeNotWritableError: the volume cannot be written.
-        RegistryError: the registry says something else, or nothing.
-        LeaseHeldError: it cannot be asked now.
-        ClusterError: a right is missing, or the write door is not reached.
+        VolumeFullError: the volume is full.
+        VolumeNotWritableError: the volume is not writable.
+        RegistryError: the registry failed in another way, or did not respond.
+        LeaseHeldError: another holder needs the registry exclusively.
+        ClusterError: a permission is missing, or the write door cannot be reached.
     """
     async with (
-        lease_held(kube, "a look at the volume", alone=False, say=lambda _: None, seconds=0) as lease,
+        lease_held(kube, "a check of the volume", alone=False, say=lambda _: None, seconds=0) as lease,
         open_tunnel(kube, 0, lease, seconds=VOLUME_SECONDS) as tunnel,
     ):
         await prove_writable(kube, tunnel.address)
 
 
 async def prove_writable(kube: KubeClient, push_address: str) -> None:
-    """Return once an upload could be begun; it is given up at once and leaves nothing.
+    """Check that an upload can be started; it is cancelled at once and leaves nothing behind.
 
     Args:
         kube: client of the registry's cluster.
-        push_address: where the open tunnel listens.
+        push_address: address of the open tunnel.
 
     Raises:
-        VolumeFullError: there is no room.
-        VolumeNotWritableError: the volume cannot be written.
-        RegistryError: the registry says something else, or nothing.
+        VolumeFullError: the volume is full.
+        VolumeNotWritableError: the volume is not writable.
+        RegistryError: the registry failed in another way, or did not respond.
     """
     try:
         async with open_registry(push_address, kube.where) as registry:
@@ -71,7 +71,7 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
 
 
 async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError:
-    """Read the claim, its volume and the registry's pod, each as far as it may be read, for what the error names."""
+    """Return the error, with details from the claim, its volume and the registry's pod, if the user may read them."""
     pods, claim, volume = list[Object](), dict[str, Any](), dict[str, Any]()
     with suppress(ClusterError):
         pods = await registry_pods(kube)
@@ -83,7 +83,7 @@ async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError
     uid, gid = _ids(pod)
     kind, folder, place = _place(volume.get("spec", {}), node)
     storage_class = f"storage class {spec['storageClassName']}" if spec.get("storageClassName") else ""
-    listed = (name if claim else f"that of claim {REGISTRY}", storage_class, kind)
+    listed = (name if claim else f"the one of claim {REGISTRY}", storage_class, kind)
     chown = f"chown -R {'UID' if uid is None else uid}{'' if gid is None else f':{gid}'} {folder}"
     return VolumeNotWritableError(
         where=kube.where,
@@ -95,51 +95,55 @@ async def _not_writable(kube: KubeClient, reason: str) -> VolumeNotWritableError
 
 
 def _fix(reason: str, node: str, get_volume: str, chown: str) -> str:
-    """What makes a volume writable, by what the system says of it."""
-    if any(said in reason for said in _NOT_PERMITTED):
+    """Return how to make a volume writable, chosen by the operating system's message."""
+    if any(message in reason for message in _NOT_PERMITTED):
         return (
-            f"{chown}, then `pulumi up`. Kubernetes makes a volume writable for fsGroup only if its kind takes "
-            "part: NFS, hostPath and some CSI drivers do not, so a storage class of another kind avoids this. Where "
-            "the platform assigns the uid, as OpenShift does, set pod.user to platform"
+            f"{chown}, then `pulumi up`. NFS, hostPath and some CSI drivers do not support fsGroup; a storage class "
+            "with another kind of volume avoids this. If the platform assigns the uid, as OpenShift does, set pod.user "
+            "to platform"
         )
     if _READ_ONLY in reason:
         return (
             f"`{get_volume} --output yaml` shows whether readOnly or the mount option ro is set; if neither is, the "
-            f"kernel log of {node} says why the file system is read-only; make it writable, then `pulumi up`"
+            f"kernel log of {node} has the reason. Make the file system writable, then `pulumi up`"
         )
-    return f"the kernel log of {node} says more; when the volume works again, `pulumi up`"
+    return f"read the kernel log of {node}; when the volume works again, `pulumi up`"
 
 
 async def _figures(kube: KubeClient) -> str:
-    """What is used up, from whoever may be asked; a kubelet counts once a minute."""
-    with suppress(ClusterError):  # to ask a node takes more rights than to push does
+    """Return the volume's usage, or its size, depending on the user's permissions; a kubelet counts once a minute."""
+    with suppress(ClusterError):  # reading this from a node requires more permissions than a push
         for pod in await registry_pods(kube):
             node = pod["spec"]["nodeName"]
             summary = await kube.get(f"/api/v1/nodes/{node}/proxy/stats/summary")
             if volume := _volume(summary, kube.where.namespace):
-                return f"{_used(volume)} are used, as its node counted them at {volume['time']}"
+                return f"{_used(volume)} are used, as of {volume['time']}"
     with suppress(ClusterError):
         claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
-        return f"it has {claim['status']['capacity']['storage']}, how it is used is told to who may `get` `nodes/proxy`"
-    return "its size is not told to who asks"
+        size = claim["status"]["capacity"]["storage"]
+        return f"its size is {size}; its usage is unknown, because you lack the permission to `get` `nodes/proxy`"
+    return "its size is unknown, because you lack the permission to read the claim"
 
 
 def _used(volume: dict[str, Any]) -> str:
-    """Bytes, or inodes where these are what has run out; some file systems have no inodes to count."""
+    """Return the usage in bytes, or in inodes if these have run out; some file systems do not count inodes."""
     if volume.get("inodes") and volume.get("inodesFree") == 0:
         return f"{volume['inodesUsed']} of {volume['inodes']} inodes (files and folders)"
     return f"{volume['usedBytes']} of {volume['capacityBytes']} bytes"
 
 
 def _volume(summary: dict[str, Any], namespace: str) -> dict[str, Any] | None:
-    """The registry's volume in what a kubelet tells (kubernetes staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1)."""
+    """Return the registry's volume in a kubelet's statistics.
+
+    Source: kubernetes staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1.
+    """
     volumes = (volume for pod in summary["pods"] for volume in pod.get("volume", []))
     claim = {"name": REGISTRY, "namespace": namespace}
     return next((volume for volume in volumes if volume.get("pvcRef") == claim), None)
 
 
 def _ids(pod: Object) -> tuple[int | None, int | None]:
-    """The uid of the write door, and the group that is to own the volume; None where the image decides."""
+    """Return the uid of the write door, and the group that has to own the volume; None if the image decides."""
     shared = pod.get("securityContext", {})
     (own,) = [each.get("securityContext", {}) for each in pod.get("containers", []) if each["name"] == "write"] or [{}]
     uid = own.get("runAsUser", shared.get("runAsUser"))
@@ -147,12 +151,12 @@ def _ids(pod: Object) -> tuple[int | None, int | None]:
 
 
 def _place(volume: Object, node: str) -> tuple[str, str, str]:
-    """The kind of a volume, its folder, and where that is (kubernetes core/v1 PersistentVolumeSource)."""
+    """Return the kind of a volume, its folder, and its location (kubernetes core/v1 PersistentVolumeSource)."""
     if nfs := volume.get("nfs"):
         return f"NFS {nfs['server']}:{nfs['path']}", nfs["path"], f"on NFS server {nfs['server']}"
     for kind in ("hostPath", "local"):
         if source := volume.get(kind):
             return f"{kind} {source['path']}", source["path"], f"on {node}"
     if csi := volume.get("csi"):
-        return f"CSI driver {csi['driver']}", "FOLDER", "where its files are kept"
-    return "", "FOLDER", "where its files are kept"
+        return f"CSI driver {csi['driver']}", "FOLDER", "where its files are stored"
+    return "", "FOLDER", "where its files are stored"

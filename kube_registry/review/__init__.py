@@ -1,1 +1,1 @@
-"""What a change would do to every stack of a fleet, for the person who reviews it."""
+"""What a change would do to every stack of a fleet, for its reviewer."""

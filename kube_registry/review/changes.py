@@ -1,4 +1,4 @@
-"""Which files of an image's build context a branch has changed, as far as git knows."""
+"""The files of an image's build context that a branch has changed, according to git."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ class Changed:
     """What has changed in a build context.
 
     Args:
-        files: paths relative to it, or to the checkout where they lie outside of it.
+        files: paths relative to it, or to the checkout if they are outside the build context.
         since: the commit that it is compared with; None if there is none.
-        unknown: why it is not known what has changed, in words; empty if it is.
+        unknown: why the changed files are unknown, in one sentence; empty if they are known.
     """
 
     files: tuple[str, ...] = ()
@@ -26,14 +26,14 @@ class Changed:
 
 
 async def changed_files(context: Path, dockerfile: Path, base: str) -> Changed:
-    """The files that the build reads and that differ from where this branch left its base.
+    """Return the files that the build reads and that have changed since this branch left its base.
 
-    Files that git ignores are not seen; those that are new and not yet added are.
+    New files that are not yet added are included; files that git ignores are not.
 
     Args:
-        context: the build context, every link followed.
-        dockerfile: the Dockerfile, in it or not.
-        base: what the branch is to be merged into, such as origin/main.
+        context: the build context, with all links resolved.
+        dockerfile: the Dockerfile, in the build context or outside.
+        base: the branch to merge into, such as origin/main.
     """
     ignore = ignore_file(context, dockerfile)
     build_files = [file for file in (dockerfile, ignore) if file]
@@ -41,38 +41,38 @@ async def changed_files(context: Path, dockerfile: Path, base: str) -> Changed:
     try:
         since = (await _git(context, "merge-base", base, "HEAD")).strip()
     except OSError:
-        return Changed(unknown=f"which files changed is not known: git has no common ancestor of {base} and HEAD here")
+        return Changed(unknown=f"the changed files are unknown: git finds no common ancestor of {base} and HEAD")
     try:
         inside = await _differing(context, since, ["."], relative=True)
-        beside = await _differing(context, since, outside, relative=False) if outside else []
+        others = await _differing(context, since, outside, relative=False) if outside else []
     except OSError:
-        return Changed(unknown="which files changed is not known: git cannot compare them")
+        return Changed(unknown="the changed files are unknown: git cannot compare them")
     rules = IgnoreRules.read(ignore)
     always = {file.relative_to(context).as_posix() for file in build_files if file.is_relative_to(context)}
     files = {path for path in inside if path in always or not rules.exclude(path)}
-    return Changed(tuple(sorted(files.union(beside))), since[:12])
+    return Changed(tuple(sorted(files.union(others))), since[:12])
 
 
 async def _differing(folder: Path, since: str, places: list[str], *, relative: bool) -> list[str]:
-    """The files in some places that differ from a commit or are new.
+    """Return the files in some places that differ from a commit or are new.
 
     Args:
-        folder: where the places are looked for.
+        folder: folder that the places are relative to.
         since: the commit.
         places: files and folders.
-        relative: whether paths are relative to the folder, and none outside of it is named; else to the checkout.
+        relative: whether paths are relative to the folder, without any outside of it; else to the checkout.
 
     Raises:
         OSError: git cannot compare them.
     """
-    of_folder, of_checkout = (["--relative"], []) if relative else ([], ["--full-name"])
-    differing = await _git(folder, "diff", "--name-only", *of_folder, "-z", since, "--", *places)
-    new = await _git(folder, "ls-files", "--others", "--exclude-standard", *of_checkout, "-z", "--", *places)
+    diff_option, list_option = (["--relative"], []) if relative else ([], ["--full-name"])
+    differing = await _git(folder, "diff", "--name-only", *diff_option, "-z", since, "--", *places)
+    new = await _git(folder, "ls-files", "--others", "--exclude-standard", *list_option, "-z", "--", *places)
     return [path for path in (differing + new).split("\0") if path]
 
 
 async def _git(folder: Path, *words: str) -> str:
-    """What git prints.
+    """Run git and return what it prints.
 
     Raises:
         OSError: it cannot be run, fails or takes too long.

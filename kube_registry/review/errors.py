@@ -5,23 +5,30 @@ from kube_registry.errors import KubeRegistryError
 
 class PreviewError(
     KubeRegistryError,
-    sentence="there is no preview of stack {stack}: {reason}; `pulumi preview --stack {stack}` tells when it is right",
+    sentence="stack {stack} cannot be previewed: {reason}",
+    fix="{check}",
     example={"stack": "prod", "reason": "no Docker daemon answers"},
 ):
-    """Pulumi gives no preview of a stack."""
+    """The preview of a stack failed."""
 
     stack: str
     reason: str
 
+    @property
+    def check(self) -> str:
+        """How to check a correction; empty if the reason has a fix."""
+        return (
+            "" if "Fix: " in self.reason else f"correct that, then check it with `pulumi preview --stack {self.stack}`"
+        )
+
 
 class PreviewTooLateError(
     KubeRegistryError,
-    sentence=(
-        "the preview of stack {stack} took longer than {seconds:.0f} s and was given up. Fix: try a longer --deadline"
-    ),
+    sentence="the preview of stack {stack} was cancelled after {seconds:.0f} s",
+    fix="use a longer --deadline",
     example={"stack": "prod", "seconds": 300},
 ):
-    """Pulumi did not give the preview of a stack in time."""
+    """The preview of a stack took too long."""
 
     stack: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Text of a branch or a cluster, such as file names and errors, made harmless where a review shows it; pure."""
+"""Text from a branch or a cluster, such as file names and errors, made safe to show in a review; pure."""
 
 import re
 
@@ -7,12 +7,12 @@ _BEFORE_PIPE = re.compile(r"(\\*)\|")
 
 
 def visible(text: str) -> str:
-    """The text on one line: what a terminal would obey or not show, such as ESC, is written as Python escapes it."""
+    """Return the text on one line; characters that a terminal would obey or not show, such as ESC, are escaped."""
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
 def code(text: str) -> str:
-    """The text as a code span, in which Markdown knows no link, mention, image or HTML.
+    """Return the text as a code span, in which Markdown has no links, mentions, images or HTML.
 
     Source: GitHub Flavored Markdown 6.3 (code spans): the text has no run of backticks as long as those around it.
     """
@@ -21,14 +21,14 @@ def code(text: str) -> str:
     fence = "`" * (longest + 1)
     ends = {shown[0], shown[-1]}
     if "`" in ends or (ends == {" "} and not shown.isspace()):
-        shown = f" {shown} "  # one space at each end is no part of the text
+        shown = f" {shown} "  # Markdown removes one space at each end
     return f"{fence}{shown}{fence}"
 
 
 def cell(text: str) -> str:
-    r"""The text as a code span in a table, where each pipe takes a backslash.
+    r"""Return the text as a code span for a table, with a backslash before each pipe.
 
-    Backslashes before a pipe are doubled: readers of Markdown differ in whether `\\|` ends the cell.
+    Backslashes before a pipe are doubled: implementations of Markdown differ in whether `\\|` ends the cell.
 
     Source: GitHub Flavored Markdown 4.10 (tables), example 200.
     """

@@ -1,6 +1,6 @@
 """A review as text: Markdown for a comment on a pull request, which begins with a mark by which it is found again.
 
-What comes from a branch or a cluster is text there and nothing else: all of it goes through inert.py.
+Everything from a branch or a cluster is shown as plain text: all of it goes through inert.py.
 """
 
 from collections import Counter
@@ -13,26 +13,26 @@ from kube_registry.review.stack_preview import Change
 from kube_registry.text import first_of
 
 MARK = "<!-- kube-registry preview -->"
-"""The first line of the comment; a comment that has it is updated in place."""
+"""The first line of the comment; a comment that begins with it is updated in place."""
 
 MOST_FILES = 20
-"""Changed files that are named of one image; the rest is counted."""
+"""How many changed files are listed per image; the rest is counted."""
 
 
 def headline(reviews: Sequence[StackReview]) -> str:
-    """All of it in one sentence."""
+    """Return the whole review in one sentence."""
     broken = sum(len(each.violations) for each in reviews)
     unreachable = sum(each.unreachable is not None for each in reviews)
     failed = sum(each.failed is not None for each in reviews)
     words = [f"{len(reviews)} {'stack' if len(reviews) == 1 else 'stacks'} reviewed"]
     words += [f"{unreachable} unreachable"] if unreachable else []
     words += [f"{failed} without a preview"] if failed else []
-    words.append(f"{broken} policy {'finding' if broken == 1 else 'findings'}" if broken else "no policy is broken")
+    words.append(f"{broken or 'no'} policy {'violation' if broken == 1 else 'violations'}")
     return ", ".join(words)
 
 
 def markdown(reviews: Sequence[StackReview]) -> str:
-    """The comment."""
+    """Return the comment."""
     parts = [MARK, "## Preview", f"{headline(reviews)}."]
     for review in reviews:
         mark = "✅" if review.good else "❌"
@@ -41,7 +41,7 @@ def markdown(reviews: Sequence[StackReview]) -> str:
 
 
 def lines(review: StackReview) -> Iterator[str]:
-    """One stack in plain lines, for a terminal."""
+    """Yield the review of one stack in plain lines, for a terminal."""
     yield visible(f"{review.stack} (kube context {review.kube_context}): {_summary(review, visible)}")
     for violation in review.violations:
         yield visible(f"  policy {violation.rule}: {violation.resource}: {violation.text}")
@@ -53,17 +53,17 @@ def lines(review: StackReview) -> Iterator[str]:
 
 
 Show = Callable[[str], str]
-"""Text of a branch or a cluster -> the same as it is shown: `visible`, `code` or `cell`."""
+"""Makes text from a branch or a cluster safe to show: `visible`, `code` or `cell`."""
 
 
 def _summary(review: StackReview, show: Show) -> str:
-    """One stack in one sentence, without a full stop."""
+    """Return the review of one stack in one sentence, without a full stop."""
     if review.unreachable:
-        return f"its cluster could not be reached, so it was not previewed: {show(review.unreachable)}"
+        return f"its cluster is unreachable, so it was not previewed: {show(review.unreachable)}"
     if review.failed:
         return show(review.failed)
     counts = Counter(change.what for change in review.changes)
-    return ", ".join(f"{count} to {what}" for what, count in counts.items()) or "nothing would change"
+    return ", ".join(f"{count} to {what}" for what, count in counts.items()) or "no changes"
 
 
 def _paragraphs(review: StackReview) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _files(changed: Changed, show: Show) -> str:
         return show(changed.unknown)
     if changed.since is None:
         return ""
-    named = first_of([show(file) for file in changed.files], MOST_FILES) or "no file that git knows of"
+    named = first_of([show(file) for file in changed.files], MOST_FILES) or "no changed files in git"
     return f"{named} since {show(changed.since)}"
 
 

@@ -1,6 +1,6 @@
-"""What a change would do to every stack of a fleet, for the person who reviews it. It reads, and writes nothing.
+"""What a change would do to every stack of a fleet, for its reviewer. Nothing is deployed.
 
-Pulumi's own preview passes over a cluster that does not answer, so each is asked first, by ourselves.
+Pulumi's own preview ignores a cluster that does not respond, so each cluster is checked first.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from kube_registry.fleet.fleet_file import Member
 from kube_registry.housekeeping.health import unreached
 from kube_registry.review.changes import Changed, changed_files
 from kube_registry.review.stack_preview import DELETED, SAME, Change, Preview, read_preview, read_secrets
-from kube_registry.rules.rules import Allowed, Violation, broken
+from kube_registry.rules.rules import Allowed, Violation, violations_of
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class ImageChange:
 
     Args:
         name: its name in the settings.
-        before: the pull reference that is deployed; None if none is.
-        after: what it would be; the tagged reference as long as a digest is to come, None if the image goes.
-        changed: files that its build reads.
+        before: the deployed pull reference; None if there is none.
+        after: the reference after the update, without a digest before the push; None if the image is removed.
+        changed: changed files that its build reads.
     """
 
     name: str
@@ -37,16 +37,16 @@ class ImageChange:
 
 @dataclass(frozen=True)
 class StackReview:
-    """What is to be said of one stack.
+    """The review of one stack.
 
     Args:
         stack: its name.
-        kube_context: where its cluster is.
-        changes: what would become of each resource that does not stay as it is.
-        images: those that change.
-        violations: rules that its resources break.
-        unreachable: why its cluster could not be asked, in one sentence.
-        failed: why there is no preview of it, in one sentence.
+        kube_context: kube context of its cluster.
+        changes: the change of each resource that changes.
+        images: the images that change.
+        violations: rules that its resources violate.
+        unreachable: why its cluster is unreachable, in one sentence; None if it is reachable.
+        failed: why it could not be previewed, in one sentence; None if it was.
     """
 
     stack: str
@@ -59,22 +59,22 @@ class StackReview:
 
     @property
     def good(self) -> bool:
-        """Whether nothing stands against it."""
+        """Whether the stack was previewed and violates no rule."""
         return not (self.violations or self.unreachable or self.failed)
 
 
 @dataclass(frozen=True)
 class ReviewOptions:
-    """How a review is made.
+    """The options of a review.
 
     Args:
         program: the program.
-        base: what git compares with, such as origin/main.
-        node_ports: those that the clusters have.
-        registries: other registries and repositories whose images are allowed, as `allowed_names` has them.
+        base: branch that git compares with, such as origin/main.
+        node_ports: node port range of the clusters.
+        registries: other registries and repositories whose images are allowed, from `allowed_names`.
         configure: whether the stacks' config comes from the fleet.
         seconds: how long each stack may take.
-        parallel: how many are asked at once.
+        parallel: how many stacks are reviewed at once.
     """
 
     program: Program
@@ -87,33 +87,33 @@ class ReviewOptions:
 
 
 async def review_stacks(options: ReviewOptions, members: Sequence[Member]) -> list[StackReview]:
-    """Review every stack, several at once; what fails for one is its own review."""
+    """Review every stack, several at once; a failure of one stack is part of its review."""
     return await map_limited(lambda member: _review_stack(options, member), members, at_once=options.parallel)
 
 
 async def _review_stack(options: ReviewOptions, member: Member) -> StackReview:
-    said = StackReview(member.name, member.settings.kube_context)
+    review = StackReview(member.name, member.settings.kube_context)
     try:
         if options.configure:
             member = await read_secrets(options.program, member, seconds=options.seconds)
         if unreachable := await unreached(member.settings):
-            return replace(said, unreachable=unreachable)
+            return replace(review, unreachable=unreachable)
         preview = await read_preview(options.program, member, configure=options.configure, seconds=options.seconds)
         images = await _images(options, member, preview)
     except KubeRegistryError as error:
-        return replace(said, failed=str(error))
+        return replace(review, failed=str(error))
     allowed = Allowed.of(member.settings, options.node_ports, options.registries)
     kept = [change for change in preview.changes if change.what != DELETED]
     return replace(
-        said,
+        review,
         changes=tuple(change for change in preview.changes if change.what != SAME),
         images=images,
-        violations=tuple(found for each in kept for found in broken(each.type, each.name, each.inputs, allowed)),
+        violations=tuple(found for each in kept for found in violations_of(each.type, each.name, each.inputs, allowed)),
     )
 
 
 async def _images(options: ReviewOptions, member: Member, preview: Preview) -> tuple[ImageChange, ...]:
-    """The images whose tag is another one than is deployed."""
+    """Return the images whose tag differs from the deployed one."""
     folder, settings = options.program.folder, member.settings
     gone = [
         ImageChange(name, before, None, Changed())

@@ -1,4 +1,4 @@
-"""What `pulumi up` would do with one stack, as the engine tells it in a preview."""
+"""What `pulumi up` would do with one stack, from the engine's events in a preview."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,21 +17,21 @@ from kube_registry.text import one_line
 CREATED, CHANGED, REPLACED, DELETED, SAME = "create", "change", "replace", "delete", "keep"
 
 _OPS = {"create": CREATED, "import": CREATED, "update": CHANGED, "replace": REPLACED, "delete": DELETED, "same": SAME}
-"""The engine's operations -> ours; the two steps that a replacement is made of are no news beside it."""
+"""The engine's operations -> ours; the two single steps of a replacement are left out."""
 
 _OWN = "pulumi:"
-"""How the types of stacks and providers begin, which are nothing in a cluster."""
+"""Prefix of the types of stacks and providers, which are not in a cluster."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What would become of one resource.
+    """What an update would do with one resource.
 
     Args:
         what: CREATED, CHANGED, REPLACED, DELETED or SAME.
         type: its type as Pulumi has it.
         name: its name in the stack.
-        inputs: those that it would have; none if it is deleted.
+        inputs: its inputs after the update; empty if it is deleted.
         fields: property paths that change.
     """
 
@@ -47,8 +47,8 @@ class Preview:
     """What an update of one stack would do.
 
     Args:
-        changes: every resource of it, the unchanged ones too.
-        images: name -> pull reference that the stack has put out so far.
+        changes: one for every resource, also for unchanged ones.
+        images: name -> pull reference in the stack's current outputs.
     """
 
     changes: tuple[Change, ...]
@@ -56,7 +56,7 @@ class Preview:
 
 
 async def read_secrets(program: Program, member: Member, *, seconds: float) -> Member:
-    """A stack of the fleet, its settings with the secrets that only its own file has.
+    """Return a stack of the fleet whose settings include the secrets of its own file.
 
     Args:
         program: the program.
@@ -66,19 +66,19 @@ async def read_secrets(program: Program, member: Member, *, seconds: float) -> M
     Raises:
         PreviewError: Pulumi fails.
         PreviewTooLateError: it takes longer.
-        SettingsError: with them, its settings are not right.
+        SettingsError: the settings are invalid with these secrets.
     """
-    async with _answering(member, [], seconds):
+    async with _translated(member, [], seconds):
         return await program.creating(member.name, lambda: stack_config.with_secrets(program, member))
 
 
 async def read_preview(program: Program, member: Member, *, configure: bool, seconds: float) -> Preview:
-    """Have Pulumi preview one stack; a stack that does not exist yet is made, empty, in Pulumi's state.
+    """Preview one stack; a stack that does not exist yet is created, empty, in Pulumi's state.
 
     Args:
         program: the program.
         member: the stack.
-        configure: whether the stack's config is first brought to what the fleet says.
+        configure: whether to write the fleet's config to the stack's config file first.
         seconds: how long it may take.
 
     Raises:
@@ -88,23 +88,23 @@ async def read_preview(program: Program, member: Member, *, configure: bool, sec
     changes: list[Change] = []
     errors: list[str] = []
 
-    def hear(event: EngineEvent) -> None:
+    def record(event: EngineEvent) -> None:
         if change := change_of(event):
             changes.append(change)
         if error := error_of(event):
             errors.append(error)
 
-    async with _answering(member, errors, seconds):
+    async with _translated(member, errors, seconds):
         images = await program.creating(member.name, lambda: program.images(member.name))
         if configure:
             await stack_config.configure(program, member)
-        await program.deploy("preview", member.name, "registryctl review", hear)
+        await program.deploy("preview", member.name, "registryctl review", record)
     return Preview(tuple(changes), images or {})
 
 
 @asynccontextmanager
-async def _answering(member: Member, errors: Sequence[str], seconds: float) -> AsyncIterator[None]:
-    """A block in which Pulumi is asked; `errors` are those that it has reported as events when it fails."""
+async def _translated(member: Member, errors: Sequence[str], seconds: float) -> AsyncIterator[None]:
+    """Translate errors of Pulumi in a block; `errors` are those that it has reported as events."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -115,7 +115,7 @@ async def _answering(member: Member, errors: Sequence[str], seconds: float) -> A
 
 
 def change_of(event: EngineEvent) -> Change | None:
-    """What an event says of one resource; None if it is about none, or about a part of something said elsewhere."""
+    """Return what an event reports of one resource; None if it is about none, or about a step of a replacement."""
     step = step_of(event)
     if not step or step["type"].startswith(_OWN) or step["op"] not in _OPS:
         return None

@@ -1,1 +1,1 @@
-"""Policy rules: what no resource of a stack may be, read from its type and inputs alone."""
+"""Policy rules: pure checks of a resource's type and inputs."""

@@ -1,4 +1,4 @@
-"""A list of registries beside this program's whose images workloads may run; pure."""
+"""The list of other registries whose images workloads may run; pure."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _DOCKER_HUB = ("docker.io", "index.docker.io")
 
 
 def allowed_names(entries: Iterable[str]) -> tuple[str, ...]:
-    """The list with every registry written out.
+    """Return the list with the registry of every entry written out.
 
     Args:
         entries: registries and repositories, such as quay.io, quay.io/team and postgres, which is Docker Hub's.
@@ -23,7 +23,7 @@ def allowed_names(entries: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_allowed(image: str, names: Iterable[str]) -> bool:
-    """Whether an image is of one of these registries, or in one of these repositories or below."""
+    """Return whether an image is in one of these registries, or in or below one of these repositories."""
     name = _full_name(_TAG.sub("", image.partition("@")[0]))
     return any(name == each or name.startswith(f"{each}/") for each in names)
 
@@ -33,13 +33,13 @@ def _read(entry: str) -> str:
     if tagged or not _ENTRY.fullmatch(entry):
         raise ValueError(
             f"{entry!r} is neither a registry nor a repository. Fix: write it as quay.io, quay.io/team or postgres, "
-            "without tag and digest"
+            "without a tag or digest"
         )
     return entry if "/" not in entry and is_host(entry) else _full_name(entry)
 
 
 def _full_name(name: str) -> str:
-    """A name with its registry, which Docker leaves out of its own (distribution/reference, normalize.go)."""
+    """Return a name with its registry, which Docker omits for Docker Hub (distribution/reference, normalize.go)."""
     first, slash, rest = name.partition("/")
     if not (slash and is_host(first)):
         first, rest = _DOCKER_HUB[0], name

@@ -1,4 +1,4 @@
-"""What Pod Security's level "baseline" forbids a pod, read from its template alone; pure.
+"""What the Pod Security level "baseline" forbids in a pod template; pure.
 
 Source: k8s.io/pod-security-admission 0.34, policy/check_*.go; the newest version of each check.
 """
@@ -36,10 +36,10 @@ _HANDLERS = (
 
 
 def privileges(template: object) -> Iterator[str]:
-    """What a pod has beyond "baseline", each in a few words.
+    """Yield each privilege of a pod that "baseline" forbids, in a few words.
 
     Args:
-        template: its metadata and spec.
+        template: metadata and spec of the pod.
     """
     spec = at(template, "spec")
     yield from (f"sets {each}" for each in _HOST if is_true(at(spec, each)))
@@ -76,12 +76,12 @@ def _of_container(container: object) -> Iterator[str]:
             yield f"listens on port {given} of its node"
     for handler in _HANDLERS:
         if host := known(at(container, *handler, "host")):
-            yield f"has the kubelet ask {host}, in {'.'.join(handler)}.host"
+            yield f"makes the kubelet connect to {host}, in {'.'.join(handler)}.host"
     yield from _of_security_context(security)
 
 
 def _of_security_context(security: object) -> Iterator[str]:
-    """What a pod's and a container's securityContext have in common."""
+    """Yield what "baseline" forbids in the securityContext of a pod and of a container."""
     if is_true(at(security, "windowsOptions", "hostProcess")):
         yield "sets hostProcess"
     for kind, field in (("seccomp", "seccompProfile"), ("AppArmor", "appArmorProfile")):

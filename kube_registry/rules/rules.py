@@ -1,8 +1,8 @@
-"""Policy rules: what no resource of a stack may be, read from its type and its inputs alone.
+"""Policy rules: checks of a resource's type and inputs.
 
-Each rule is a pure function and gives a sentence for every breach. What a preview does not know yet, such as the digest
-of an image that is to be pushed, breaks nothing. policy/ hands the rules on to Pulumi, and `registryctl review` asks
-them over a preview.
+Each rule is a pure function that yields a sentence for every violation. A value that is unknown in a preview, such as
+the digest of an image before its push, violates nothing. policy/ registers the rules with Pulumi; `registryctl review`
+applies them to a preview.
 """
 
 import re
@@ -29,16 +29,16 @@ from kube_registry.spec.endpoints import Reference, parse_reference
 from kube_registry.spec.settings import RegistrySettings
 
 NODE_PORTS = range(30_000, 32_768)
-"""Node ports of a cluster whose API server was not told otherwise."""
+"""The API server's default range of node ports."""
 
 READ_DOOR = "read"
-"""Name of the read door's port in the registry's pod, which is the only one that has a name there."""
+"""Name of the read door's port, the only port of the registry's pod that has a name."""
 
-NOT_LOOKED_AT = (
-    "Not looked at: what a Helm release, an operator or a custom resource makes in the cluster, lists such as PodList, "
-    "an image that is not known before an update, and what a container does while it runs."
+NOT_CHECKED = (
+    "Not checked: what a Helm release, an operator or a custom resource creates in the cluster, lists such as PodList, "
+    "images that are unknown before an update, and what a container does while it runs."
 )
-"""What the rules pass over, for those who set them up."""
+"""The limits of the rules, for the descriptions of the policies."""
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _CONTENT_TAG = re.compile(rf"[0-9a-f]{{{TAG_LENGTH}}}")
@@ -46,15 +46,15 @@ _CONTENT_TAG = re.compile(rf"[0-9a-f]{{{TAG_LENGTH}}}")
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the rules need to know of a stack.
+    """What a stack allows.
 
     Args:
-        namespace: the registry's, where no Service may lead to the write door.
-        node_proxy_namespace: the node proxy's, where pods may be privileged.
-        pull_host: the host of pull references, with its port.
-        images: references that need no digest and no content tag: those of registry and node proxy.
-        node_ports: the node ports that the cluster has.
-        registries: other registries and repositories whose images are allowed by digest, as `allowed_names` has them.
+        namespace: namespace of the registry, in which no Service may lead to the write door.
+        node_proxy_namespace: namespace of the node proxy, in which pods may be privileged.
+        pull_host: host of pull references, with its port.
+        images: references that need neither a digest nor a content tag: those of registry and node proxy.
+        node_ports: node port range of the cluster.
+        registries: other registries and repositories whose images are allowed by digest, from `allowed_names`.
     """
 
     namespace: str
@@ -66,7 +66,7 @@ class Allowed:
 
     @classmethod
     def of(cls, settings: RegistrySettings, node_ports: range = NODE_PORTS, registries: Iterable[str] = ()) -> Self:
-        """Those of one stack."""
+        """Return what the stack with these settings allows."""
         return cls(
             namespace=settings.namespace,
             node_proxy_namespace=settings.node_proxy_namespace,
@@ -79,7 +79,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that a resource breaks.
+    """A rule that a resource violates.
 
     Args:
         rule: its name, a key of RULES.
@@ -93,11 +93,12 @@ class Violation:
 
 
 Rule = Callable[[str, Inputs, Allowed], Iterator[str]]
-"""Type of a resource as Pulumi has it, its inputs, what the stack allows -> a sentence for each breach."""
+"""Takes the Pulumi type and the inputs of a resource, and what the stack allows; yields a sentence for each violation.
+"""
 
 
 def pull_references(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
-    """Images of workloads are pull references with a digest or a content tag, or of an allowed registry by digest."""
+    """Images of workloads have pull references with a digest or content tag, or an allowed registry and a digest."""
     for words, image in images(type_, inputs):
         if image in allowed.images or _lacks_tag(image):
             continue
@@ -107,16 +108,16 @@ def pull_references(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[st
                 yield f"{words} {image}, which has neither a digest nor a content tag"
         elif not is_allowed(image, allowed.registries):
             begin = f"those begin with {allowed.pull_host}/"
-            yield f"{words} {image}, which is no pull reference ({begin}) and of no allowed registry"
+            yield f"{words} {image}, which is neither a pull reference ({begin}) nor from an allowed registry"
         elif not _DIGEST.search(image):
-            yield f"{words} {image}, which has no digest; without one, its registry decides what it is"
+            yield f"{words} {image}, which has no digest, so that its registry may change it"
 
 
-def no_latest(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:  # noqa: ARG001 - every rule is asked alike
-    """No image of a workload is named by the tag latest, nor by no tag and no digest, which means the same."""
+def no_latest(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:  # noqa: ARG001 - all rules have one signature
+    """Images of workloads do not use the tag latest, nor omit both tag and digest, which means the same."""
     for words, image in images(type_, inputs):
         if _lacks_tag(image):
-            yield f"{words} {image}, and what :latest or no tag names may be another image tomorrow"
+            yield f"{words} {image}, whose content may change, because it has the tag latest or no tag"
 
 
 def write_door_closed(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
@@ -129,28 +130,28 @@ def write_door_closed(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[
             yield f"its port {at(port, 'port')} leads to {WRITE_PORT}, the write door, which is for port-forwards only"
         elif target and number(target) is None and target != READ_DOOR:
             yield (
-                f"its port {at(port, 'port')} leads to a port named {target}, which may be the write door; name "
-                f"{READ_DOOR} or {READ_PORT}, the read door"
+                f"its port {at(port, 'port')} leads to a port named {target}, which may be the write door. Fix: "
+                f"use {READ_DOOR} or {READ_PORT}, the read door"
             )
 
 
 def node_ports_in_range(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
-    """Node ports lie within the cluster's range."""
+    """Node ports are within the cluster's range."""
     if kind_of(type_) != "Service":
         return
     ports = allowed.node_ports
     for port in sequence(at(inputs, "spec", "ports")):
         given = number(at(port, "nodePort"))
         if given and given not in ports:
-            yield f"its node port {given} is not from {ports.start} to {ports.stop - 1}, the cluster's range"
+            yield f"its node port {given} is outside the cluster's range, {ports.start}-{ports.stop - 1}"
 
 
 def privileged_in_place(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
-    """No pod outside the node proxy's namespace has more of its node than Pod Security's level "baseline" allows."""
+    """No pod outside the node proxy's namespace has privileges that the Pod Security level "baseline" forbids."""
     if namespace_of(inputs) == allowed.node_proxy_namespace:
         return
     for privilege in privileges(pod_template(type_, inputs)):
-        yield f"{privilege}, which only pods in namespace {allowed.node_proxy_namespace} may"
+        yield f"{privilege}, which is allowed only in namespace {allowed.node_proxy_namespace}"
 
 
 RULES: Mapping[str, Rule] = {
@@ -163,17 +164,17 @@ RULES: Mapping[str, Rule] = {
 """Name of a rule -> the rule."""
 
 
-def broken(type_: str, name: str, inputs: Inputs, allowed: Allowed) -> list[Violation]:
-    """All rules that a resource breaks.
+def violations_of(type_: str, name: str, inputs: Inputs, allowed: Allowed) -> list[Violation]:
+    """Return all violations of a resource.
 
     Args:
-        type_: its type as Pulumi has it, such as kubernetes:apps/v1:Deployment.
+        type_: its type in Pulumi, such as kubernetes:apps/v1:Deployment.
         name: its name in the stack.
         inputs: its inputs, unknown ones as UNKNOWN.
         allowed: what the stack allows.
     """
     resource = f"{kind_of(type_) or type_} {name}"
-    return [Violation(rule, resource, text) for rule, ask in RULES.items() for text in ask(type_, inputs, allowed)]
+    return [Violation(rule, resource, text) for rule, check in RULES.items() for text in check(type_, inputs, allowed)]
 
 
 def _lacks_tag(image: str) -> bool:

@@ -146,7 +146,7 @@ class TestErrors:
     def test_a_wrong_pattern_names_its_file(self, tmp_path: Path) -> None:
         folder = checkout(tmp_path)
         (folder / "app" / ".dockerignore").write_text("[a-\n")
-        with pytest.raises(BuildContextError, match=r"app/\.dockerignore .*'\[a-' has a bracket"):
+        with pytest.raises(BuildContextError, match=r"app/\.dockerignore .*'\[a-' has an incomplete bracket"):
             tag(folder)
 
 

@@ -63,15 +63,15 @@ def test_they_are_dockers(text: str, path: str, excluded: bool) -> None:  # noqa
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[", "a bracket"),
-        ("[]", "a bracket"),
-        ("[a-]", "a bracket"),
-        ("a\\", "a backslash"),
-        (r"\d", "behind a backslash"),
-        ("[[:alpha:]]", "class of characters"),
+        ("[", "incomplete bracket"),
+        ("[]", "incomplete bracket"),
+        ("[a-]", "incomplete bracket"),
+        ("a\\", "incomplete bracket expression or escape"),
+        (r"\d", "after a backslash"),
+        ("[[:alpha:]]", "named character class"),
         ("*.md|*.txt", "regular expression"),
         ("a{2}*", "regular expression"),
-        ("[z-a]", "is no pattern"),
+        ("[z-a]", "is not a valid pattern"),
         ("!", "re-includes nothing"),
     ],
 )

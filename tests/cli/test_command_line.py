@@ -22,8 +22,8 @@ def command(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--stack", "one", "--kube-context", "two"], "give it or --kube-context, not both"),
-        (["--kube-context", ""], "--stack and --kube-context take a name"),
+        (["--stack", "one", "--kube-context", "two"], "Use --stack or --kube-context, not both"),
+        (["--kube-context", ""], "--stack and --kube-context must not be empty"),
     ],
 )
 def test_a_choice_that_is_none(registryctl: Verb, words: list[str], sentence: str) -> None:

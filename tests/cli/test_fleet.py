@@ -48,7 +48,7 @@ def test_a_fleet_that_is_there_is_not_lost(fleet: Verb, folder: Path) -> None:
     (folder / "fleet.yaml").write_text(MINE)
     again = fleet("init")
     assert again.returncode == 1
-    assert "the file exists already" in again.stderr
+    assert "the file already exists" in again.stderr
     assert "mine" in (folder / "fleet.yaml").read_text()
 
 

@@ -32,13 +32,13 @@ def test_the_table_has_the_phase_of_a_stack_and_then_its_result_with_the_error()
         console.print(rows.table())
         return [line.split() for line in console.file.getvalue().splitlines()[1:]]  # type: ignore[attr-defined]
 
-    rows.tell(Event(1.0, "prod", Phase.BUILD, "Step 1/2"))
-    rows.tell(Event(1.0, "late", Phase.WAITING, "not right any more: gone"))
+    rows.update(Event(1.0, "prod", Phase.BUILD, "Step 1/2"))
+    rows.update(Event(1.0, "late", Phase.WAITING, "not healthy any more: gone"))
     assert shown_now() == [
         ["prod", "build", "0:00", "Step", "1/2"],
         ["test", "waiting"],
-        ["late", "waiting", "not", "right", "any", "more:", "gone"],
+        ["late", "waiting", "not", "healthy", "any", "more:", "gone"],
     ]
-    rows.tell(Event(2.0, "prod", Phase.BUILD, "failed: it broke", Result.FAILED))
-    rows.tell(Event(2.0, "test", Phase.WAITING, "left alone", Result.LEFT_ALONE))
+    rows.update(Event(2.0, "prod", Phase.BUILD, "failed: it broke", Result.FAILED))
+    rows.update(Event(2.0, "test", Phase.WAITING, "left alone", Result.LEFT_ALONE))
     assert shown_now()[:2] == [["prod", "failed", "0:00", "it", "broke"], ["test", "left", "alone", "0:00"]]

@@ -206,7 +206,7 @@ class TestImages:
 
     def test_a_build_of_another_version(self, pulumi: Pulumi) -> None:
         pulumi(*registry("registry", SETTINGS), *image("web", "registry", colour="red"))
-        with pytest.raises(StackError, match="a build of web"):
+        with pytest.raises(StackError, match="the build of web"):
             image_builds(found())
 
 

@@ -88,22 +88,28 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "fix"),
         [
-            ("no stack named 'nope' found", "`pulumi stack ls` lists the stacks, `pulumi stack init nope` makes"),
-            ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login` logs in"),
-            ("something new", "`pulumi config --json --show-secrets --stack nope --non-interactive` tells when"),
+            (
+                "no stack named 'nope' found",
+                "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init nope`",
+            ),
+            ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login`"),
+            (
+                "something new",
+                "correct that, then check it with `pulumi config --json --show-secrets --stack nope --non-interactive`",
+            ),
         ],
     )
     def test_pulumis_words_are_passed_on_with_what_mends_it(
         self, folder: Path, pulumi: Pulumi, words: str, fix: str
     ) -> None:
         pulumi(f'echo "error: {words}" >&2; exit 1')
-        assert f"settings of stack nope in {folder} are not known: {words}. Fix: {fix}" in refusal(folder)
+        assert f"settings of stack nope in {folder} cannot be read: {words}. Fix: {fix}" in refusal(folder)
 
     def test_no_stack_is_selected(self, folder: Path, pulumi: Pulumi) -> None:
         pulumi("echo 'error: no stack selected; please use `pulumi stack select`' >&2; exit 1")
         text = refusal(folder, None)
         assert "settings of the selected stack" in text
-        assert text.endswith("`pulumi stack select NAME` chooses one")
+        assert text.endswith("`pulumi stack select NAME`")
 
     def test_there_is_no_pulumi(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(folder))

@@ -50,13 +50,13 @@ PRIVILEGED: dict[str, dict[str, Any]] = {
     "container web has the seccomp profile Unconfined": secured(seccompProfile={"type": "Unconfined"}),
     "container web has the AppArmor profile Unconfined": secured(appArmorProfile={"type": "Unconfined"}),
     "container web has the SELinux user root": secured(seLinuxOptions={"user": "root"}),
-    "container web has the kubelet ask 10.0.0.1, in livenessProbe.httpGet.host": asked(
+    "container web makes the kubelet connect to 10.0.0.1, in livenessProbe.httpGet.host": asked(
         "livenessProbe", "httpGet", "10.0.0.1"
     ),
-    "container web has the kubelet ask 127.0.0.1, in startupProbe.tcpSocket.host": asked(
+    "container web makes the kubelet connect to 127.0.0.1, in startupProbe.tcpSocket.host": asked(
         "startupProbe", "tcpSocket", "127.0.0.1"
     ),
-    "container web has the kubelet ask x, in lifecycle.preStop.httpGet.host": container(
+    "container web makes the kubelet connect to x, in lifecycle.preStop.httpGet.host": container(
         lifecycle={"preStop": {"httpGet": {"port": 80, "host": "x"}}}
     ),
 }

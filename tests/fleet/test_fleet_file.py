@@ -1,4 +1,4 @@
-"""fleet.yaml: what is inherited, what is refused and by which sentence, what is chosen."""
+"""fleet.yaml: what is inherited, what is refused and by which sentence, what is selected."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from kube_registry.cli.verbs import app
 from kube_registry.engine.program import Program
 from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
-from kube_registry.fleet.fleet_file import chosen, read_fleet
+from kube_registry.fleet.fleet_file import read_fleet, select
 from kube_registry.fleet.schema import schema
 from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.endpoints import derive_push_port
@@ -57,37 +57,37 @@ class TestRead:
         ("text", "words"),
         [
             ("stacks: [", "line 1: it cannot be read"),
-            ("stacks: []", "stacks: it has none, it takes a list of stacks"),
+            ("stacks: []", "stacks: it is empty, it must be a list of stacks"),
             ("fleets: []", "fleets: there is no such key"),
-            ("defaults: {}", "stacks: it has none"),
+            ("defaults: {}", "stacks: it is empty"),
             ("stacks: {a: b}", "stacks: {'a': 'b'} is not allowed"),
             ("stacks: [a]", "stack number 1: 'a' is not allowed"),
             (LEAST.replace("defaults:", "defaults: text\nx-y:"), "defaults: 'text' is not allowed"),
-            ("- 1", "fleet.yaml: it takes a map with the key stacks"),
+            ("- 1", "fleet.yaml: it must be a map with the key stacks"),
             ("stacks: [{kubeContext: a}]", "stack number 1: name: it is missing"),
             ("stacks: [{name: a b, kubeContext: a}]", "stack a b: name: 'a b' is not allowed"),
             ("stacks: [{name: a/b/c/d, kubeContext: a}]", "stack a/b/c/d: name: "),
-            ("stacks: [{name: acme/other/prod, kubeContext: a}]", "it is of another project, this one is shop"),
-            (LEAST.replace("wave: 2", "wave: 0"), "stack eu: wave: '0' is not allowed, it takes a number from 1"),
+            ("stacks: [{name: acme/other/prod, kubeContext: a}]", "it belongs to another project than shop"),
+            (LEAST.replace("wave: 2", "wave: 0"), "stack eu: wave: '0' is not allowed, it must be a number from 1"),
             (LEAST.replace("{region: eu}", "{region: [eu]}"), "stack eu: labels.region: ['eu'] is not allowed"),
-            (LEAST.replace("{region: eu}", "eu"), "stack eu: labels: 'eu' is not allowed, it takes a map of texts"),
+            (LEAST.replace("{region: eu}", "eu"), "stack eu: labels: 'eu' is not allowed, it must be a map of strings"),
             (LEAST.replace("nodePort", "nodeport"), "stack us: there is no setting nodeport. Fix: write `nodePort`"),
             (LEAST.replace("images: {app", "imgs: {app"), "defaults: there is no setting imgs"),
             (LEAST.replace("30200", "many"), "stack us: setting nodePort: 'many' is not allowed"),
             (LEAST.replace("kubeContext: prod-eu, ", ""), "stack eu: setting kubeContext: it is missing"),
-            (LEAST.replace("name: us", "name: eu"), "stack eu: there are two of that name"),
+            (LEAST.replace("name: us", "name: eu"), "stack eu: there are two stacks of that name"),
             (
                 LEAST.replace("name: us", "name: EU"),
-                "Pulumi.EU.yaml, which stack eu has, too, where upper and lower case are one",
+                "Pulumi.EU.yaml is also that of stack eu, where file names ignore case",
             ),
             (f"{LEAST}defaults: {{}}", "line 7: it cannot be read: found a second key defaults"),
             (LEAST.replace("nodePort: 30200", "images: {}"), "line 6: it cannot be read: found a second key images"),
-            (LEAST.replace("{tool:", "{~:"), "line 6: it cannot be read: found a key that is no text"),
-            (LEAST.replace("{tool:", "{[tool]:"), "line 6: it cannot be read: found a key that is no text"),
+            (LEAST.replace("{tool:", "{~:"), "line 6: it cannot be read: found a key that is not text"),
+            (LEAST.replace("{tool:", "{[tool]:"), "line 6: it cannot be read: found a key that is not text"),
             (LEAST.replace("images: {app:", "images: &all {app: *all, web:"), "line 3: it cannot be read"),
             (
                 LEAST.replace("name: eu", "name: acme/us"),
-                "stack us: its config is in Pulumi.us.yaml, which stack acme/us has, too",
+                "stack us: its config file Pulumi.us.yaml is also that of stack acme/us",
             ),
         ],
     )
@@ -135,7 +135,7 @@ class TestRead:
             ["claim: {size: 20Gi, storageClass: fast}"],
             ["claim: {size: 50Gi, storageClass: null}", "exposure: nodeProxy"],
         ]
-        assert [note.partition(": ")[2].partition(": ")[0] for note in fleet.notes] == ["defaults", "stack a"]
+        assert [note.partition(", ")[2].partition(": ")[0] for note in fleet.notes] == ["defaults", "stack a"]
 
     def test_both_names_in_one_place_are_refused(self, tmp_path: Path) -> None:
         text = "stacks: [{name: a, kubeContext: a, images: {app: }, storageSize: 1Gi, claim: {size: 2Gi}}]"
@@ -181,7 +181,7 @@ class TestRead:
     def test_two_stacks_with_one_push_port_are_told_with_one_that_is_free(self, tmp_path: Path) -> None:
         with pytest.raises(FleetError) as raised:
             read_fleet(written(tmp_path, LEAST.replace("{name", "{pushPort: 20000, name")))
-        assert "stack us: it has push port 20000, which stack eu has, too" in str(raised.value)
+        assert "stack us: push port 20000 is also that of stack eu" in str(raised.value)
         (line,) = re.findall(r"`(pushPort: \d+)`", str(raised.value))
         corrected = LEAST.replace("{name: eu", "{pushPort: 20000, name: eu").replace("{name: us", f"{{{line}, name: us")
         us, _ = read_fleet(written(tmp_path, corrected)).members
@@ -222,9 +222,9 @@ class TestChosen:
         fleet = read_fleet(written(tmp_path, LEAST))
         if names is None:
             with pytest.raises(FleetError, match="none has name US"):
-                chosen(fleet, glob, labels)
+                select(fleet, glob, labels)
         else:
-            assert [member.name for member in chosen(fleet, glob, labels).members] == names
+            assert [member.name for member in select(fleet, glob, labels).members] == names
 
 
 class TestWritten:

@@ -140,7 +140,7 @@ async def test_one_that_is_killed_leaves_no_lock_or_the_command_that_releases_it
     stack.does(up=f"trap '' INT; {printing(STEP)} while :; do sleep 0.05; done", cancel=release)
     outcome = await run_stack(stack.run(deadline=2, grace=0.1), stack.member)
     assert (outcome.result, outcome.lock) == (Result.CANCELLED, lock)
-    assert "after 2 s, its deadline, while it was at: build (Step 1/2 : RUN make)" in str(outcome.error)
+    assert "after 2 s, its deadline, during build (Step 1/2 : RUN make)" in str(outcome.error)
     assert len(stack.said("cancel")) == 1
 
 
@@ -169,7 +169,7 @@ async def test_a_stack_is_skipped_if_nothing_differs_from_its_last_update_and_al
     current = await stack.run().message(stack.member)
     assert await skipped(stack, "by hand") is None
     assert await skipped(stack, current, wrong="its registry is gone") is None
-    assert stack.events[-1].text == "not right any more: its registry is gone"
+    assert stack.events[-1].text == "not healthy any more: its registry is gone"
     outcome = await skipped(stack, current)
     assert outcome is not None
     assert (outcome.result, outcome.images) == (Result.LEFT_ALONE, {"app": REFERENCE})

@@ -48,7 +48,7 @@ class TestPhases:
             monkeypatch.setenv(key, value)
         write(phase, words)
         events = list[Event]()
-        Progress("prod", lambda: 1.0, events.append).hear(info(rows[0], urn))
+        Progress("prod", lambda: 1.0, events.append).record(info(rows[0], urn))
         assert events == [Event(1.0, "prod", phase, words.splitlines()[0])]
 
     def test_a_person_sees_no_marks(self, rows: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,15 +60,15 @@ class TestPhases:
     def test_what_others_write_on_an_images_row_is_of_its_build_and_elsewhere_of_no_interest(self) -> None:
         events = list[Event]()
         progress = Progress("prod", lambda: 1.0, events.append)
-        progress.hear(info("waiting for the registry", REGISTRY))
-        progress.hear(info("Step 1/2 : FROM scratch"))
+        progress.record(info("waiting for the registry", REGISTRY))
+        progress.record(info("Step 1/2 : FROM scratch"))
         assert events == [Event(1.0, "prod", Phase.BUILD, "Step 1/2 : FROM scratch")]
 
     def test_the_image_that_is_furthest_gives_the_phase(self) -> None:
         clock, events = count(), list[Event]()
         progress = Progress("prod", lambda: float(next(clock)), events.append)
         for phase in (Phase.REGISTRY, Phase.BUILD, Phase.PREFLIGHT, Phase.HEALTH):
-            progress.say(phase, "")
+            progress.report(phase, "")
         assert [event.phase for event in events] == [Phase.REGISTRY, Phase.BUILD, Phase.BUILD, Phase.HEALTH]
         assert progress.spans() == (
             Span(Phase.WAITING, 0, 0),
@@ -91,5 +91,5 @@ class TestPhases:
 def test_an_event_that_lacks_something_ends_no_rollout(event: EngineEvent) -> None:
     events = list[Event]()
     progress = Progress("prod", lambda: 1.0, events.append)
-    progress.hear(event)
+    progress.record(event)
     assert (events, progress.images, progress.error or "") == ([], {}, "")

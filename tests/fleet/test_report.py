@@ -142,10 +142,10 @@ def test_an_image_whose_bytes_differ_is_named_with_who_has_which() -> None:
     differs = run(GOOD, ALONE, other)
     assert digests_differ(differs) == {"app": {f"sha256:{ONE}", f"sha256:{OTHER}"}}
     text = Page(as_html(differs)).text
-    assert "Not the same in every cluster: app" in text
+    assert "The digest differs between clusters: app" in text
     assert "in 2 clusters: prod-eu, prod-us" in text
     assert digests_differ(run(GOOD, ALONE)) == {}
 
 
 def test_a_run_over_nothing_has_a_page() -> None:
-    assert "None is known" in as_html(run(Outcome("prod", 1, Result.SKIPPED)))
+    assert "No references are known" in as_html(run(Outcome("prod", 1, Result.SKIPPED)))

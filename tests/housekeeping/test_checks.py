@@ -18,7 +18,7 @@ def test_a_volume_is_full_before_the_last_byte() -> None:
     line = judge_room(Room(used=9 * GB, free=1 * GB), HERE)
     assert line.well is False
     assert "`.venv/bin/python -m registryctl gc --stack dev`" in line.words
-    assert "`pulumi config --stack dev set --path claim.size SIZE` and `pulumi up --stack dev`" in line.words
+    assert "`pulumi config --stack dev set --path claim.size SIZE`, then `pulumi up --stack dev`" in line.words
 
 
 @pytest.mark.parametrize(

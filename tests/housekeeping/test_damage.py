@@ -18,9 +18,9 @@ STATES = st.sampled_from(["right", "wrong", "missing", "unreadable"])
         ("missing", "right", "is missing", []),
         ("wrong", "right", "has other bytes", ["blobs"]),
         ("wrong", "missing", "has other bytes", ["blobs"]),
-        ("right", "missing", "is not known to repository app", []),
+        ("right", "missing", "is not linked in repository app", []),
         ("right", "wrong", "has a broken link in repository app", ["repositories"]),
-        ("unreadable", "right", "cannot be read from the volume, whose node may say why", []),
+        ("unreadable", "right", "cannot be read from the volume; check the disk of its node", []),
     ],
 )
 def test_what_a_blobs_files_tell(held: str, linked: str, words: str, files: list[str]) -> None:

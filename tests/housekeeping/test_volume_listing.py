@@ -45,5 +45,5 @@ class TestListing:
         assert parse_listing(listing).tags == {("team/app", "v1"): Tag(f"sha256:{A}", NOON)}
 
     def test_one_without_room_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="how much room"):
+        with pytest.raises(ValueError, match="used and free bytes"):
             parse_listing(["sh: df: not found"])

@@ -83,14 +83,18 @@ class TestVerdict:
         for containers in ([], [created]):
             told = verdict({"status": {"phase": "Failed", "reason": reason, "containerStatuses": containers}})
             assert told
-            assert (told.words, told.later) == (f"it takes no pod: {reason}", True)
+            assert (told.words, told.later) == (f"it accepts no pod: {reason}", True)
 
     @pytest.mark.parametrize(
         ("message", "words", "fix"),
         [
-            (HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused", "refused on loopback", USE_NODE_PROXY),
-            (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no answer on loopback", USE_NODE_PROXY),
-            (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime wants HTTPS", RUNTIME),
+            (
+                HEAD + "dial tcp 127.0.0.1:30100: connect: connection refused",
+                "connection refused on loopback",
+                USE_NODE_PROXY,
+            ),
+            (HEAD + "dial tcp 127.0.0.1:30100: i/o timeout", "no response on loopback", USE_NODE_PROXY),
+            (HEAD + "http: server gave HTTP response to HTTPS client", "its runtime requires HTTPS", RUNTIME),
             ("no match for platform in manifest sha256:1: not found", ARCHITECTURE.words, ARCHITECTURE.fix),
             ("localhost:30100/kube-registry/preflight:probe: not found", "image not found", "nodePort"),
             ("something else", "something else", SEE_MESSAGE),

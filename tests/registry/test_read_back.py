@@ -102,13 +102,15 @@ async def test_every_part_that_is_missing_is_named(volume: Volume, registry: Reg
 async def test_a_manifest_that_is_missing_or_another(volume: Volume, registry: RegistryClient) -> None:
     digest = volume.put_image(b"one")
     volume.answers[path("manifests", digest)] = b"{}"
-    assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} has other bytes"]
+    assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} does not match its digest"]
     del volume.answers[path("manifests", digest)]
     assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} is missing"]
 
 
 @pytest.mark.parametrize(
-    ("config", "words"), [(b"", "has 0 of 2 bytes"), (b"[]", "has other bytes")], ids=["cut off", "other bytes"]
+    ("config", "words"),
+    [(b"", "has 0 of 2 bytes"), (b"[]", "does not match its digest")],
+    ids=["cut off", "other bytes"],
 )
 async def test_a_config_that_is_another(volume: Volume, registry: RegistryClient, config: bytes, words: str) -> None:
     digest = volume.put_image(b"one")
@@ -149,14 +151,16 @@ async def test_a_registry_that_is_not_reached_is_an_error() -> None:
 
 async def test_no_length_is_not_taken_for_no_bytes(volume: Volume, registry: RegistryClient) -> None:
     digest, volume.says_length = volume.put_image(b""), False
-    with pytest.raises(RegistryError, match="it does not say the length"):
+    with pytest.raises(RegistryError, match="the response has no Content-Length"):
         await missing_content(registry, REPOSITORY, digest)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"no JSON", b'{"a":' * 5_000 + b"1" + b"}" * 5_000])
 async def test_what_is_no_manifest_is_said_to_be_none(volume: Volume, registry: RegistryClient, body: bytes) -> None:
     digest = str(volume.put("manifests", body)["digest"])
-    assert await missing_content(registry, REPOSITORY, digest) == [f"manifest {digest} is none of an image or an index"]
+    assert await missing_content(registry, REPOSITORY, digest) == [
+        f"manifest {digest} is neither an image nor an index"
+    ]
 
 
 @pytest.mark.parametrize("hiccup", [RESET, 429, 502, 503, 504])

@@ -90,7 +90,7 @@ NFS = {"nfs": {"server": "10.0.0.9", "path": "/exports/registry"}}
         (NFS, "`chown -R 1000:1000 /exports/registry` as root on NFS server 10.0.0.9"),
         ({"hostPath": {"path": "/data"}}, "`chown -R 1000:1000 /data` as root on node node-1"),
         ({"local": {"path": "/disk"}}, "`chown -R 1000:1000 /disk` as root on node node-1"),
-        ({"csi": {"driver": "nfs.csi.k8s.io"}}, "`chown -R 1000:1000 FOLDER` as root where its files are kept"),
+        ({"csi": {"driver": "nfs.csi.k8s.io"}}, "`chown -R 1000:1000 FOLDER` as root where its files are stored"),
     ],
 )
 async def test_the_owner_is_changed_where_the_files_are(tmp_path: Path, source: dict[str, Any], chown: str) -> None:
@@ -120,7 +120,7 @@ async def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
     assert error.volume == "pv-1, storage class shared"
     assert error.fix.startswith("`chown -R 1000:1000 FOLDER`")
     del there[CLAIM]
-    assert (await refusal(tmp_path, DENIED, there)).volume == "that of claim registry"
+    assert (await refusal(tmp_path, DENIED, there)).volume == "the one of claim registry"
 
 
 async def test_a_read_only_file_system_is_no_matter_of_its_owner(tmp_path: Path) -> None:
@@ -156,4 +156,4 @@ async def test_a_full_volume_says_what_has_run_out(tmp_path: Path, figures: dict
     async with refusing(tmp_path, NO_SPACE, there) as (kube, door):
         with pytest.raises(VolumeFullError) as raised:
             await prove_writable(kube, door)
-    assert raised.value.figures == f"{words}, as its node counted them at now"
+    assert raised.value.figures == f"{words}, as of now"

@@ -110,7 +110,7 @@ class TestChangedFiles:
 
     def test_without_a_base_it_says_that_it_does_not_know(self, checkout: Path) -> None:
         changed = asyncio.run(changed_files(*of(checkout), "origin/nowhere"))
-        assert "not known: git has no common ancestor of origin/nowhere and HEAD" in changed.unknown
+        assert "unknown: git finds no common ancestor of origin/nowhere and HEAD" in changed.unknown
 
     def test_nor_does_it_know_where_there_is_no_git(self, tmp_path: Path) -> None:
         (tmp_path / "app").mkdir()
@@ -119,7 +119,7 @@ class TestChangedFiles:
 
 CLEAN = StackReview("clean", "kind")
 DEAD = StackReview("dead", "far", unreachable="no answer from the API server of kube context 'far'")
-FAILED = StackReview("failed", "kind", failed="there is no preview of stack failed: no Docker daemon answers")
+FAILED = StackReview("failed", "kind", failed="stack failed cannot be previewed: no Docker daemon answers")
 BROKEN = StackReview(
     "broken",
     "kind",
@@ -136,10 +136,10 @@ class TestText:
     def test_it_begins_with_the_mark_and_names_every_stack(self) -> None:
         text = markdown([CLEAN, DEAD, FAILED, BROKEN])
         assert text.splitlines()[0] == MARK
-        assert "4 stacks reviewed, 1 unreachable, 1 without a preview, 1 policy finding." in text
-        assert "### ✅ `clean` (kube context `kind`)\n\nNothing would change." in text
+        assert "4 stacks reviewed, 1 unreachable, 1 without a preview, 1 policy violation." in text
+        assert "### ✅ `clean` (kube context `kind`)\n\nNo changes." in text
         assert "### ❌ `dead`" in text
-        assert "could not be reached, so it was not previewed: `no answer from the API server" in text
+        assert "is unreachable, so it was not previewed: `no answer from the API server" in text
         assert "no Docker daemon answers" in text
         assert "| `no-latest` | `Pod web` | `container web runs nginx` |" in text
         assert "| `app` | none yet | `localhost:30100/app:0123456789abcdef` | `a\\|b` since `abc` |" in text
@@ -157,7 +157,7 @@ class TestText:
 
     def test_only_one_that_nothing_stands_against_is_good(self) -> None:
         assert [each.good for each in (CLEAN, DEAD, FAILED, BROKEN)] == [True, False, False, False]
-        assert headline([CLEAN]) == "1 stack reviewed, no policy is broken"
+        assert headline([CLEAN]) == "1 stack reviewed, no policy violations"
 
     def test_many_files_are_counted(self) -> None:
         files = tuple(f"f{number:02}" for number in range(MOST_FILES + 3))

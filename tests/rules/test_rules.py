@@ -9,7 +9,7 @@ from components.node_proxy import Listener, daemon_set_spec
 from components.registry_pod import deployment_spec
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
-from kube_registry.rules.rules import Allowed, broken
+from kube_registry.rules.rules import Allowed, violations_of
 from kube_registry.spec.settings import Settings
 from tests.fakes.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
 
@@ -24,7 +24,7 @@ def templated(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def found(type_: str, spec: Mapping[str, Any], namespace: str | None = "default") -> dict[str, str]:
     metadata = {"namespace": namespace} if namespace else {}
-    return {each.rule: each.text for each in broken(type_, "it", {"metadata": metadata, "spec": spec}, LIMITS)}
+    return {each.rule: each.text for each in violations_of(type_, "it", {"metadata": metadata, "spec": spec}, LIMITS)}
 
 
 def service(namespace: str = "kube-registry", **port: object) -> dict[str, str]:
@@ -60,7 +60,9 @@ class TestImages:
         spec = pod(volumes=[{"name": "data", "image": {"reference": "docker.io/x:1"}}])
         assert "volume data mounts docker.io/x:1" in found("kubernetes:core/v1:Pod", spec)["pull-reference"]
         template = {"template": {"spec": pod("nginx")}}
-        assert [each.rule for each in broken("kubernetes:core/v1:PodTemplate", "it", template, LIMITS)] == ["no-latest"]
+        assert [each.rule for each in violations_of("kubernetes:core/v1:PodTemplate", "it", template, LIMITS)] == [
+            "no-latest"
+        ]
 
     @pytest.mark.parametrize(
         "image",
@@ -138,7 +140,7 @@ class TestAllowedRegistries:
 
     def rules(self, entry: str, image: str) -> list[str]:
         allowed = Allowed.of(SETTINGS, registries=allowed_names([entry]))
-        return [each.rule for each in broken("kubernetes:core/v1:Pod", "it", {"spec": pod(image)}, allowed)]
+        return [each.rule for each in violations_of("kubernetes:core/v1:Pod", "it", {"spec": pod(image)}, allowed)]
 
 
 class TestWriteDoor:
@@ -168,9 +170,8 @@ class TestWriteDoor:
 class TestNodePort:
     @pytest.mark.parametrize("port", [29999, 32768, 5000.0])
     def test_one_out_of_range_is_told(self, port: float) -> None:
-        assert (
-            f"node port {int(port)} is not from 30000 to 32767" in service("shop", port=1, nodePort=port)["node-port"]
-        )
+        text = service("shop", port=1, nodePort=port)["node-port"]
+        assert f"node port {int(port)} is outside the cluster's range, 30000-32767" in text
 
     @pytest.mark.parametrize("port", [30000, 32767, UNKNOWN, None])
     def test_one_within_is_good(self, port: object) -> None:
@@ -179,14 +180,14 @@ class TestNodePort:
     def test_the_range_can_be_another(self) -> None:
         allowed = Allowed.of(SETTINGS, range(20000, 20010))
         inputs = {"spec": {"ports": [{"port": 1, "nodePort": 20009}]}}
-        assert broken("kubernetes:core/v1:Service", "it", inputs, allowed) == []
+        assert violations_of("kubernetes:core/v1:Service", "it", inputs, allowed) == []
 
 
 class TestPrivileged:
     @pytest.mark.parametrize("words", PRIVILEGED)
     def test_a_pod_outside_of_the_proxys_namespace_is_told(self, words: str) -> None:
         text = found("kubernetes:core/v1:Pod", PRIVILEGED[words], None)["privileged"]
-        assert text == f"{words}, which only pods in namespace kube-registry-proxy may"
+        assert text == f"{words}, which is allowed only in namespace kube-registry-proxy"
 
     @pytest.mark.parametrize("kind", ["initContainers", "containers", "ephemeralContainers"])
     def test_every_container_is_looked_at(self, kind: str) -> None:
@@ -196,7 +197,7 @@ class TestPrivileged:
     def test_the_annotations_of_a_template_are_looked_at(self) -> None:
         template = {"metadata": {"annotations": {f"{APPARMOR}web": "unconfined"}}, "spec": pod()}
         inputs = {"spec": {"template": template}}
-        (finding,) = broken("kubernetes:apps/v1:Deployment", "it", inputs, LIMITS)
+        (finding,) = violations_of("kubernetes:apps/v1:Deployment", "it", inputs, LIMITS)
         assert "container web has the AppArmor profile unconfined" in finding.text
 
     @pytest.mark.parametrize("name", BASELINE)
@@ -218,9 +219,9 @@ def test_the_program_itself_keeps_all_of_them() -> None:
 @pytest.mark.parametrize("inputs", [{}, {"spec": UNKNOWN}, {"spec": {"template": None}}, {"spec": {"containers": "x"}}])
 def test_what_is_not_as_kubernetes_has_it_breaks_nothing(inputs: dict[str, object]) -> None:
     for type_ in (*WORKLOADS, "kubernetes:core/v1:Service", "docker:index/image:Image"):
-        assert broken(type_, "it", inputs, LIMITS) == []
+        assert violations_of(type_, "it", inputs, LIMITS) == []
 
 
 def test_a_finding_names_kind_and_resource() -> None:
-    (finding,) = broken("kubernetes:core/v1:Pod", "web", {"spec": pod("nginx")}, LIMITS)
+    (finding,) = violations_of("kubernetes:core/v1:Pod", "web", {"spec": pod("nginx")}, LIMITS)
     assert (finding.rule, finding.resource) == ("no-latest", "Pod web")

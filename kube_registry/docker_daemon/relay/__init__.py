@@ -1,1 +1,1 @@
-"""A relay that carries the push address into a Docker daemon's own network."""
+"""A relay that forwards the push address from a Docker daemon's own network to this machine."""

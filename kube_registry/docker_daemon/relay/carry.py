@@ -1,4 +1,4 @@
-"""Our end of the relay: every connection that it accepts is opened to this machine's loopback and carried."""
+"""This machine's end of the relay: open a loopback connection for each one that it accepts, and forward the data."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ from kube_registry.docker_daemon.relay.frames import PIECE, WINDOW, Frame, Kind,
 
 @dataclass
 class _Connection:
-    """One connection of the daemon.
+    """One connection from the daemon.
 
     Attributes:
-        number: its name in the frames.
-        received: what the relay has sent of it and is not yet written, at most WINDOW bytes; None at its end.
-        credit: how many bytes of it the relay takes.
-        credited: the relay takes more.
+        number: its number in the frames.
+        received: data from the relay that is not written yet, at most WINDOW bytes; None at its end.
+        credit: how many bytes may be sent to the relay.
+        credited: set when the credit has grown.
     """
 
     number: int
@@ -27,15 +27,15 @@ class _Connection:
 
 
 async def carry(frames: AsyncIterator[Frame], relay: asyncio.StreamWriter, port: int) -> None:
-    """Carry connections until the relay's stream ends, which breaks those that are left.
+    """Forward connections until the relay's stream ends, which breaks the open ones.
 
     Args:
-        frames: what the relay says.
-        relay: where it listens to us.
-        port: of 127.0.0.1, where connections lead to.
+        frames: frames from the relay.
+        relay: writer to the relay.
+        port: port of 127.0.0.1 to connect to.
 
     Raises:
-        OSError: the stream broke, or the relay failed.
+        OSError: the stream was lost, or the relay failed.
     """
     carried: dict[int, tuple[_Connection, asyncio.Task[None]]] = {}
     async with asyncio.TaskGroup() as group:
@@ -66,7 +66,7 @@ def _forget(carried: dict[int, tuple[_Connection, asyncio.Task[None]]], number: 
 
 
 async def _serve(connection: _Connection, relay: asyncio.StreamWriter, port: int) -> None:
-    """Carry one connection both ways, each to its own end; what breaks here breaks there."""
+    """Forward one connection in both directions, each until its own end; an error here resets the relay's side."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with closing(writer):
@@ -108,5 +108,5 @@ async def _to_relay(connection: _Connection, reader: asyncio.StreamReader, relay
 
 async def _send(relay: asyncio.StreamWriter, whole: bytes) -> None:
     relay.write(whole)
-    with suppress(ConnectionResetError):  # the end of the relay's frames says so too
+    with suppress(ConnectionResetError):  # `frames` ends then, too
         await relay.drain()

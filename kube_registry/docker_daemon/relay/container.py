@@ -1,4 +1,4 @@
-"""The relay's container: in the daemon's own network, there for as long as this process holds its standard streams."""
+"""Run the relay's container in the daemon's own network, for as long as this process is attached to it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,21 +26,21 @@ _LABELS = {"app.kubernetes.io/managed-by": "kube-registry"}
 async def open_relay(
     client: docker.DockerClient, host: str, environment: Mapping[str, str], port: int, lost: Callable[[OSError], None]
 ) -> AsyncIterator[None]:
-    """Carry a port of the daemon's loopback to the same port of this process's while the block runs.
+    """Forward a port of the daemon's loopback to the same port of this machine's while the block runs.
 
-    The connections come over the container's standard streams, so that the daemon needs no way back to this machine.
-    The container ends by itself when this process does, killed or not.
+    The connections use the container's standard streams, so that the daemon does not have to connect to this machine.
+    The container exits when this process exits or is killed.
 
     Args:
-        client: the daemon; its own timeout bounds every question to it.
+        client: the daemon; its own timeout limits every request.
         host: the same daemon, as unix://PATH or tcp://HOST:PORT.
         environment: the process's environment.
         port: the push port.
         lost: is called when the relay ends before the block does.
 
     Raises:
-        DockerException, RequestException: the daemon does not take the image, or does not run the container.
-        OSError: the relay cannot listen, or there is none for the daemon's architecture.
+        DockerException, RequestException: the daemon failed to load the image or to run the container.
+        OSError: the relay cannot listen, or does not support the daemon's architecture.
     """
     container = await asyncio.to_thread(_create, client, port)
     try:
@@ -57,11 +57,11 @@ async def open_relay(
 async def _wait_until_it_listens(frames: AsyncIterator[Frame]) -> None:
     try:
         async with asyncio.timeout(RELAY_SECONDS):
-            await anext(frames)  # LISTENING: the program and this code are of one commit
+            await anext(frames)  # LISTENING: the program and this code are from the same commit
     except TimeoutError:
-        raise OSError(f"it does not listen after {RELAY_SECONDS:.0f} s") from None
+        raise OSError(f"the relay does not listen after {RELAY_SECONDS:.0f} s") from None
     except StopAsyncIteration:
-        raise OSError("it ended without a word") from None
+        raise OSError("the relay exited without a message") from None
 
 
 async def _carry_until_lost(
@@ -92,12 +92,12 @@ def _create(client: docker.DockerClient, port: int) -> Container:
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         user="65534:65534",
-        log_config=LogConfig(type="none"),  # its output is what is pushed
+        log_config=LogConfig(type="none"),  # its output is the pushed data
     )
 
 
 def _provide_image(client: docker.DockerClient) -> str:
-    """The image's name, once the daemon has it."""
+    """Load the image unless the daemon has it, and return its name."""
     architecture = str(client.version()["Arch"])
     name = relay_image(architecture)
     try:
@@ -108,7 +108,7 @@ def _provide_image(client: docker.DockerClient) -> str:
 
 
 def _end(container: Container) -> None:
-    """See it gone: it ends with its standard input; what does not go is removed."""
+    """Wait until the container, which exits at the end of its standard input, is gone; then remove it if it is not."""
     with suppress(DockerException, requests.RequestException):
         container.wait(condition="removed", timeout=END_SECONDS)
     with suppress(DockerException, requests.RequestException):
@@ -116,7 +116,7 @@ def _end(container: Container) -> None:
 
 
 def _remove(container: Container) -> None:
-    """Remove it, running or not; a daemon that is removing it already says so with status 409."""
+    """Remove the container, running or not; the daemon answers 409 if a removal is already in progress."""
     with suppress(NotFound):
         try:
             container.remove(force=True)

@@ -1,4 +1,4 @@
-"""The relay's image, made on the spot from its program and loaded, so that nothing is pulled."""
+"""The relay's image, built here from its program and loaded into the daemon, so that nothing is pulled."""
 
 import hashlib
 import io
@@ -10,33 +10,33 @@ REPOSITORY = "kube-registry/relay"
 
 
 def relay_program(architecture: str) -> bytes:
-    """The relay as a static program for Linux.
+    """Return the relay's program, a static binary for Linux.
 
     Args:
-        architecture: as Go names it: amd64 or arm64.
+        architecture: Go's name of it: amd64 or arm64.
 
     Raises:
-        FileNotFoundError: there is none for this architecture.
+        FileNotFoundError: the architecture is not supported.
     """
     return Path(__file__).with_name(f"relay-{architecture}").read_bytes()
 
 
 def relay_image(architecture: str) -> str:
-    """The image's name, whose tag is a hash of the program.
+    """Return the image's name; its tag is a hash of the program.
 
     Raises:
-        FileNotFoundError: there is none for this architecture.
+        FileNotFoundError: the architecture is not supported.
     """
     return f"{REPOSITORY}:{hashlib.sha256(relay_program(architecture)).hexdigest()[:12]}"
 
 
 def relay_archive(architecture: str) -> bytes:
-    """The image as `docker load` takes it: the format of `docker save` (Docker image specification v1.2).
+    """Return the image in the format of `docker save` and `docker load` (Docker image specification v1.2).
 
-    The same bytes for the same program.
+    The bytes are the same for the same program.
 
     Raises:
-        FileNotFoundError: there is none for this architecture.
+        FileNotFoundError: the architecture is not supported.
     """
     layer = _tar({"relay": relay_program(architecture)}, mode=0o755)
     config = json.dumps(

@@ -1,12 +1,12 @@
 /*
- * relay PORT: listens on 127.0.0.1:PORT and [::1]:PORT, and hands every connection over its own standard streams.
+ * relay PORT: listens on 127.0.0.1:PORT and [::1]:PORT, and forwards every connection over its standard streams.
  *
- * The streams carry frames, in network order: kind (8 bits), connection (24 bits), count (32 bits), then for DATA as
- * many bytes as count says; kube_registry/docker_daemon/relay/frames.py is the other end. Each side may send WINDOW bytes of a connection
- * that the other has not yet credited, so a slow connection holds up no other, and no side has to stop reading.
+ * The streams consist of frames in network byte order: kind (8 bits), connection (24 bits), count (32 bits), and for
+ * DATA count bytes. frames.py is the other end. Each side may send WINDOW bytes of a connection that the other has not
+ * credited yet, so a slow connection does not delay the others, and no side has to stop reading.
  *
- * It ends when its standard input does, so that it does not outlive the process at the other end, and on SIGTERM. It
- * ends with status 2 where it cannot listen.
+ * It exits at the end of its standard input, so that it does not outlive the process at the other end, and on SIGTERM.
+ * It exits with status 2 if it cannot listen.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,9 +27,9 @@ enum { CONNECTIONS = 256, WINDOW = 1024 * 1024, PIECE = 64 * 1024, HEADER = 8, L
 struct connection {
     uint32_t number;
     int fd;
-    uint32_t credit;     /* how much more of it the other end takes */
-    uint32_t uncredited; /* written to the socket, the other end does not know yet */
-    size_t start, end;   /* what is still to be written to the socket */
+    uint32_t credit;     /* bytes that may be sent to the other end */
+    uint32_t uncredited; /* bytes written to the socket but not credited yet */
+    size_t start, end;   /* bytes to write to the socket */
     int read_end, write_end, shut;
     char bytes[WINDOW];
 };
@@ -38,10 +38,10 @@ static struct connection *connections[CONNECTIONS];
 
 static void on_term(int number) {
     (void)number;
-    _exit(0); /* the first process of a container has to do this itself */
+    _exit(0); /* the kernel ignores SIGTERM for a container's first process without a handler */
 }
 
-/* Listen at an address of loopback; -1 at [::1] where there is no such address. */
+/* Listen on a loopback address; return -1 for [::1] if this machine does not have it. */
 static int open_listener(int family, const char *shown, unsigned short port) {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -66,7 +66,7 @@ static void say(const char *bytes, size_t count) {
     }
 }
 
-/* Send a frame; of DATA the bytes follow the header in the same buffer, which has room for it in front. */
+/* Send a frame. For DATA, the buffer has room for the header, followed by the bytes. */
 static void send_frame(int kind, uint32_t number, uint32_t count, char *frame) {
     char header[HEADER];
     uint32_t words[2] = {htonl((uint32_t)kind << 24 | number), htonl(count)};
@@ -80,7 +80,7 @@ static void drop(int slot) {
     connections[slot] = NULL;
 }
 
-/* End a connection that broke on one side as broken on the other. */
+/* Reset a connection; if it broke on this side, report that to the other end. */
 static void reset(int slot, int tell) {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     setsockopt(connections[slot]->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
@@ -117,7 +117,7 @@ static short events(const struct connection *c) {
     return (c->credit > 0 && !c->read_end ? POLLIN : 0) | (c->start < c->end ? POLLOUT : 0);
 }
 
-/* Hand on what the socket has; 0 where it is broken. */
+/* Read from the socket and send a frame; return 0 if the socket is broken. */
 static int take(struct connection *c) {
     static char frame[HEADER + PIECE];
     ssize_t got = read(c->fd, frame + HEADER, c->credit < PIECE ? c->credit : PIECE);
@@ -128,7 +128,7 @@ static int take(struct connection *c) {
     return 1;
 }
 
-/* Write to the socket what is there for it; 0 where it is broken. */
+/* Write the stored bytes to the socket; return 0 if the socket is broken. */
 static int give(struct connection *c) {
     if (c->start < c->end) {
         ssize_t put = write(c->fd, c->bytes + c->start, c->end - c->start);
@@ -159,7 +159,7 @@ static void serve(int slot, short happened) {
         drop(slot);
 }
 
-/* Keep bytes for a socket; there is room, because the other end keeps to the window. */
+/* Store bytes for a socket; there is room, because the other end respects the window. */
 static void keep(struct connection *c, const char *bytes, size_t count) {
     if (c->end + count > WINDOW) {
         memmove(c->bytes, c->bytes + c->start, c->end - c->start);
@@ -173,7 +173,7 @@ static void keep(struct connection *c, const char *bytes, size_t count) {
 
 static void obey(int kind, uint32_t number, uint32_t amount) {
     int slot = slot_of(number);
-    if (slot < 0) return; /* it broke here, and the other end does not know yet */
+    if (slot < 0) return; /* it broke here, and the other end has not received the RESET yet */
     if (kind == CREDIT) connections[slot]->credit += amount;
     if (kind == END) {
         connections[slot]->write_end = 1;
@@ -191,11 +191,11 @@ static void receive_data(uint32_t number, const char *bytes, size_t count) {
 
 static size_t least(size_t one, size_t other) { return one < other ? one : other; }
 
-/* What the other end has sent, a piece at a time: headers may be cut anywhere, and so may data. */
+/* Read a piece of the other end's frames; headers and data may be split anywhere. */
 static void receive(const char *bytes, size_t count) {
     static char header[HEADER];
     static size_t have;
-    static uint32_t number, left; /* of the DATA frame under way */
+    static uint32_t number, left; /* of the current DATA frame */
     while (count > 0) {
         size_t used = least(count, left ? left : HEADER - have);
         if (left) {
@@ -237,7 +237,7 @@ int main(int count, char **words) {
         for (int slot = 0; slot < CONNECTIONS; slot++) {
             short wanted = connections[slot] ? events(connections[slot]) : 0;
             if (!connections[slot]) empty = slot;
-            sockets[slot].fd = wanted ? connections[slot]->fd : -1; /* else a hang-up would be reported again and again */
+            sockets[slot].fd = wanted ? connections[slot]->fd : -1; /* otherwise poll would report a hang-up forever */
             sockets[slot].events = wanted;
         }
         for (int each = 0; each < 2; each++) {

@@ -124,11 +124,11 @@ class TestUp:
             assert status == 1
             assert "no Service registry has node port" in said
             assert f"node {here} has never pulled" in said
-            assert f"node {away} has no proof yet and cannot be asked now: it is cordoned" in said
+            assert f"node {away} has not pulled yet and cannot be checked now: it is cordoned" in said
             assert rollouts.run("up", "--stacks", "two")[0] == 0
             status, said = rollouts.status("two")
             assert status == 0
-            assert f"node {away} has no proof yet and cannot be asked now: it is cordoned" in said
+            assert f"node {away} has not pulled yet and cannot be checked now: it is cordoned" in said
         finally:
             lab.kubectl("uncordon", away)
 

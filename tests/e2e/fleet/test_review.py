@@ -129,8 +129,8 @@ def test_a_cluster_that_does_not_answer_is_named_and_spoils_no_other(reviewing: 
     done = reviewing.run("--stack", STACK, "--stack", DEAD, "--markdown")
     assert done.returncode == 1
     assert f"❌ `{DEAD}`" in done.stdout
-    assert re.search(rf"### ✅ `{STACK}` .*\n\nNothing would change\.", done.stdout)
-    assert "Its cluster could not be reached, so it was not previewed" in done.stdout
+    assert re.search(rf"### ✅ `{STACK}` .*\n\nNo changes\.", done.stdout)
+    assert "Its cluster is unreachable, so it was not previewed" in done.stdout
     assert "https://127.0.0.1:1" in done.stdout
 
 

@@ -113,7 +113,7 @@ def test_a_daemon_that_is_not_there_is_told(deployed: Program) -> None:
     status, told = doctor(deployed, DOCKER_HOST="tcp://127.0.0.1:1")
     assert status == 1
     assert to_fix(told).keys() == {"docker"}
-    assert "no Docker daemon answers at tcp://127.0.0.1:1" in told["docker"][1]
+    assert "cannot connect to the Docker daemon at tcp://127.0.0.1:1" in told["docker"][1]
 
 
 def test_nodes_that_were_never_asked_are_told(lab: Lab, deployed: Program) -> None:

@@ -207,13 +207,13 @@ class TestGc:
             done = deployed.registryctl("gc", "--keep", "1", "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         assert before - stored(lab) >= 4 * BYTES
-        assert f" images are gone, {decimal(before - stored(lab))} were freed on the volume, " in done.stdout
+        assert f" images and freed {decimal(before - stored(lab))}; " in done.stdout
         assert set(pulls) == {None}
         left = listed(deployed)
         assert [tag for tag in heap if f"heap:{tag}" in left] == ["five"]
         assert lacking(settings, "heap", heap["five"]) == []
         again = deployed.registryctl("gc", "--keep", "1", "--yes")
-        assert again.stdout.startswith("nothing goes: all ")
+        assert again.stdout.startswith("nothing to remove: all ")
 
     def test_what_was_collected_can_be_pushed_again_and_every_byte_is_there(
         self, deployed: Program, settings: Settings
@@ -284,7 +284,7 @@ class TestGc:
     def test_bad_input_is_one_sentence(self, deployed: Program) -> None:
         done = deployed.registryctl("gc", "--older-than", "soon")
         assert done.returncode == 2
-        assert "'soon' is no time; write it as 90m, 12h, 7d or 2w." in " ".join(done.stderr.split())
+        assert "'soon' is not a duration. Write it as 90m, 12h, 7d or 2w." in " ".join(done.stderr.split())
 
     @pytest.mark.parametrize("verb", ["images", "gc"])
     def test_a_registry_that_is_down_is_one_sentence(self, lab: Lab, deployed: Program, verb: str) -> None:
@@ -339,7 +339,7 @@ class TestHarmed:
         assert done.stdout.startswith("0 images, ")
         done = deployed.registryctl("gc", "--yes")
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "nothing goes: all 0 images are in use or kept\n"
+        assert done.stdout == "nothing to remove: all 0 images are in use or kept\n"
 
         async def collected() -> Collected:
             async with asyncio.timeout(60), open_client(settings) as kube:

@@ -54,7 +54,7 @@ class Hang:
 
     def say(self, words: str) -> None:
         """Lay it where the registry's own collection finds it, once nothing else looks any more."""
-        if words.startswith("the registry removes"):
+        if words.startswith("removing unused blobs"):
             self.file.parent.mkdir(parents=True)
             (self.file.parents[4] / "_layers").mkdir()
             os.mkfifo(self.file, 0o644)

@@ -37,7 +37,7 @@ def states(program: Program, **env: str) -> dict[str, str]:
 
 def all_there(program: Program) -> bool:
     references = program.output("images")
-    return states(program) == {f"image {name}": f"{reference} is there" for name, reference in references.items()}
+    return states(program) == {f"image {name}": f"{reference} is complete" for name, reference in references.items()}
 
 
 def fix(program: Program, *lost: str) -> None:
@@ -72,7 +72,7 @@ class TestDoctor:
 
     def test_of_a_stack_that_was_never_deployed_there_is_nothing_to_look_for(self, deployed: Program) -> None:
         said = states(deployed)[f"stack {STACK}"]
-        assert said == f"it has no image in its outputs yet. Fix: `pulumi up --stack {STACK}`"
+        assert said == f"has no images in its outputs yet. Fix: `pulumi up --stack {STACK}`"
 
     def test_all_is_there_after_an_update(self, deployed: Program) -> None:
         deployed.up()
@@ -89,7 +89,7 @@ class TestDoctor:
         asyncio.run(delete_manifest(settings_of(lab), lost.repository, str(lost.digest)))
         said = states(deployed)
         assert said["image app"].startswith(f"manifest {lost.digest} is missing, ")  # and so is its tag
-        assert said["image other"].endswith(" is there")
+        assert said["image other"].endswith(" is complete")
         fix(deployed, "app")
         assert all_there(deployed)
 
@@ -139,4 +139,4 @@ class TestReference:
     def test_an_image_that_there_is_not(self, deployed: Program) -> None:
         done = deployed.registryctl("reference", "nope", **self.NOWHERE)
         assert done.returncode == 2
-        assert "there is no image nope, the settings have app, other" in done.stderr
+        assert "there is no image nope; the settings have app, other" in done.stderr

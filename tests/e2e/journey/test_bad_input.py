@@ -71,7 +71,7 @@ class TestOnTheEngine:
         env = cast("dict[str, str]", program.stack.workspace.env_vars)
         monkeypatch.setitem(env, "DOCKER_HOST", "unix:///nowhere.sock")
         text = program.failing_up()
-        assert "no Docker daemon answers at unix:///nowhere.sock" in text
+        assert "cannot connect to the Docker daemon at unix:///nowhere.sock" in text
         assert "Traceback" not in text
 
     def test_pulumi_preview_fails_until_there_is_a_daemon(self, program: Program) -> None:
@@ -107,14 +107,14 @@ class TestOnTheEngine:
         program.configure(namespace="kube-public", nodePort="30099")
         text = program.failing_up()
         assert "kube-public of kube context" in text
-        assert "is there already and not this stack's" in text
+        assert "already exists, and is not part of this stack" in text
         program.paste(line.replace("NAME", "taken") for line in commands_of(text, "set namespace"))
         text = program.failing_up()
         assert "namespace taken of kube context" in text
         program.paste(commands_of(text, "pulumi import"))
         text = program.failing_up()
-        assert "is there already" not in text
-        assert "service holder in namespace default has it" in text
+        assert "already exists" not in text
+        assert "service holder in namespace default uses it" in text
         program.paste(commands_of(text, "nodePort"))
         assert program.up()
         assert program.output("registry")["nodePort"] == 30000
@@ -124,6 +124,6 @@ class TestOnTheEngine:
     def test_a_node_port_outside_the_range_is_explained(self, program: Program) -> None:
         with program.changed({"nodePort": "80"}):
             text = program.failing_up()
-        assert "node port 80 cannot be had in namespace taken" in text
+        assert "node port 80 is not available in namespace taken" in text
         assert "provided port is not in the valid range. The range of valid ports is 30000-32767" in text
         assert commands_of(text, "nodePort") == [f"pulumi config --stack {STACK} set nodePort 30001"]

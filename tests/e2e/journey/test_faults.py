@@ -160,7 +160,7 @@ class TestReadiness:
         env = dict(program.stack.workspace.env_vars)
         with subprocess.Popen(command, cwd=program.folder, env=env, stdout=subprocess.PIPE, text=True) as run:
             assert run.stdout
-            assert any("waiting for the registry to run, until" in line for line in run.stdout)
+            assert any("waiting for the registry to become ready, until" in line for line in run.stdout)
             run.send_signal(signal.SIGINT)
             interrupted = time.monotonic()
             run.communicate(timeout=HOOK_SECONDS)

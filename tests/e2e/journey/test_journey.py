@@ -168,7 +168,7 @@ async def hold_twice(settings: Settings) -> None:
         await path.take(holder, lambda _, line: said.append(line))
     assert is_listening(settings.push_port)
     assert [line.partition(",")[0] for line in said] == [
-        "waiting for the registry to run",
+        "waiting for the registry to become ready",
         f"waiting for an answer on {settings.endpoints.push_address}",
         f"waiting for every node to pull from {settings.endpoints.pull_host}",
     ]

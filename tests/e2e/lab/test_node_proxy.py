@@ -239,7 +239,7 @@ class TestTrouble:
             asyncio.run(wait())
         assert str(told.value).startswith(f"the node proxy in namespace {PROXY_NAMESPACE} of kube context")
         assert told.value.reason.startswith(
-            f"none listens on {lab.cluster.nodes[0].name}, {lab.cluster.nodes[1].name}:"
+            f"no node proxy listens on {lab.cluster.nodes[0].name}, {lab.cluster.nodes[1].name}:"
         )
         assert f"container {NODE_PROXY} of pod" in told.value.reason
         assert "no-such-proxy" in told.value.reason

@@ -109,7 +109,7 @@ class TestWhatIsMissing:
 
     def test_docker(self, computer: Computer) -> None:
         error = said(computer.run("make up KUBE_CONTEXT=kind", DOCKER_HOST="unix:///nowhere/docker.sock"))
-        assert error.startswith("no Docker daemon answers at unix:///nowhere/docker.sock")
+        assert error.startswith("cannot connect to the Docker daemon at unix:///nowhere/docker.sock")
 
     def test_the_kube_context(self, computer: Computer, lab: Lab) -> None:
         error = said(computer.run("make up KUBE_CONTEXT=kind"))

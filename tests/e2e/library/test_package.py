@@ -1,4 +1,4 @@
-"""The package for other languages: its schema from a copied folder, and the examples of docs/your-program.md against it."""
+"""The package for other languages: its schema from a copied folder, and the examples of docs/your-program.md."""
 
 import json
 import os

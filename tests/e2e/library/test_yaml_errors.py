@@ -125,7 +125,7 @@ class TestInTheCluster:
             text = refused(yaml_program, lambda given: given.update(nodePort=30099))
         finally:
             lab.kubectl("delete", "service", "holder")
-        assert_one_sentence(text, "service holder in namespace default has it")
+        assert_one_sentence(text, "service holder in namespace default uses it")
 
     def test_a_dockerfile_that_does_not_build(self, yaml_program: Program) -> None:
         (yaml_program.folder / "app" / "broken").write_text("FROM busybox:stable\nRUN echo of no avail && false\n")

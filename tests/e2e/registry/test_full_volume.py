@@ -156,7 +156,7 @@ class TestFullVolume:
             assert "no space left on device" in paste(line, CHECKOUT, small.lab.env)
             assert await path.recover("image", lambda _, line: said.append(line)) is False
             assert "volume in namespace full of kube context" in said[-1]
-            assert "nothing that is stored is lost, and nodes go on pulling" in said[-1]
+            assert "No stored image is lost, and nodes can still pull" in said[-1]
             assert commands_of(said[-1], "claim.size")
             assert small.read(kept) == kept
             small.give(MORE)
@@ -181,7 +181,10 @@ class TestFullVolume:
         settings = small.settings.model_copy(update={"kubeconfig": str(kubeconfig)})
         with pytest.raises(VolumeFullError) as told:
             asyncio.run(PushPath(settings).take("image", lambda *_: None))
-        assert f"is full: it has {SIZE}, how it is used is told to who may `get` `nodes/proxy`" in str(told.value)
+        assert (
+            f"is full: its size is {SIZE}; its usage is unknown, because you lack the permission to `get` `nodes/proxy`"
+            in str(told.value)
+        )
 
     def test_a_volume_without_room_for_another_file_is_full(self, small: Small) -> None:
         asyncio.run(self.run_inodes(small))

@@ -125,7 +125,7 @@ class TestRefusal:
                 proven = await read_proofs(kube, settings)
         finally:
             lab.kubectl("delete", "quota", "no-more", "--namespace", "kube-registry", "--ignore-not-found")
-        assert all("no probe pod allowed" in verdict.words for verdict in verdicts.values())
+        assert all("probe pod rejected" in verdict.words for verdict in verdicts.values())
         assert all("quota: no-more" in verdict.words for verdict in verdicts.values())
         assert [each.well for each in unanswered.findings] == [None, None]
         assert all("quota: no-more" in each.words for each in unanswered.findings)

@@ -104,7 +104,7 @@ class TestRelay:
     async def test_a_daemon_with_nothing_but_its_socket_pushes_through_a_relay(self, lab: Lab, far: Program) -> None:
         edit(far, "pushed from afar")
         lines = await pushed_lines(far)
-        assert any("the Docker daemon has a loopback of its own; a relay there carries" in line for line in lines)
+        assert any("the Docker daemon has its own loopback; a relay there forwards" in line for line in lines)
         assert in_registry(lab, far)
 
     def test_the_relay_is_gone_when_the_tunnel_is(self, lab: Lab, engine: Engine) -> None:
@@ -118,7 +118,7 @@ class TestRelay:
         async with over_tcp(engine) as host:
             variables = far.stack.workspace.env_vars
             far.stack.workspace.env_vars = {**variables, "DOCKER_HOST": host}
-            assert any("a relay there carries" in line for line in await pushed_lines(far))
+            assert any("a relay there forwards" in line for line in await pushed_lines(far))
             far.stack.workspace.env_vars = variables
         assert in_registry(lab, far)
 

@@ -75,7 +75,7 @@ def told(lab: Lab) -> Any:  # noqa: ANN401 - a ConfigMap's data
 class TestHosting:
     def test_what_somebody_else_tells_is_left_alone(self, lab: Lab, retained: Program, foreign: dict[str, str]) -> None:
         text = retained.failing_up()
-        assert 'which says: host: "localhost:5000". Fix: leave it alone with' in text
+        assert 'with the content host: "localhost:5000". Fix: keep it with' in text
         retained.paste(commands_of(text, "localRegistryHosting"))
         retained.up()
         assert told(lab) == foreign
@@ -133,7 +133,7 @@ class TestRetain:
         self, lab: Lab, running: Program, fresh: Program
     ) -> None:
         assert running.output("image")
-        assert "is there already and not this stack's" in fresh.failing_up()
+        assert "already exists, and is not part of this stack" in fresh.failing_up()
         assert lab.get("deployments", "--namespace", NAMESPACE)
 
     def test_destroy_leaves_the_volume_and_nothing_that_runs(

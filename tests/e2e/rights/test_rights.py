@@ -200,7 +200,7 @@ class TestHousekeeper:
     ) -> None:
         program = program_of(HOUSEKEEPER)
         said = program.registryctl("gc", "--dry-run").stdout
-        assert re.search(r"^not looked at \(forbidden\).*: configmaps, podtemplates$", said, re.MULTILINE), said
+        assert re.search(r"^not checked \(forbidden\).*: configmaps, podtemplates$", said, re.MULTILINE), said
         refused = program.registryctl("gc", "--dry-run", "--helm")
         assert refused.returncode == 1
         assert f"does not let {HOUSEKEEPER} list secrets" in refused.stderr
@@ -212,7 +212,7 @@ class TestHousekeeper:
             for more in ("uses", "helm"):
                 access.admin("delete", "--filename", "-", given=manifest(more))
         assert done.returncode == 0, done.stderr
-        assert "not looked at" not in done.stdout
+        assert "not checked" not in done.stdout
 
     def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
         done = program_of(NOBODY).registryctl("images")

@@ -205,7 +205,7 @@ class TestByKubeContext:
         kubeconfig = access.kubeconfig(PUSHER)
         mine = {**no_pulumi, "KUBECONFIG": str(kubeconfig)}
         with running(deployed, mine, "tunnel", "--kube-context", lab.cluster.kube_context) as opened:
-            assert "(assumed: the registry's Service may not be read)" in opened.line
+            assert "(assumed: no permission to read the registry's Service)" in opened.line
             docker_push(mine["DOCKER_HOST"], f"localhost:{opened.push_port}/by/pusher")
             opened.end()
 
