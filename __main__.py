@@ -1,4 +1,4 @@
-"""One stack: its settings, its registry, its images, and what other stacks need to know of them."""
+"""Deploy one stack: its registry and images, and the outputs for other stacks."""
 
 import signal
 
@@ -12,8 +12,8 @@ from kube_registry.spec.settings import Settings
 
 
 def main() -> None:
-    """Describe the stack to Pulumi."""
-    config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is noticed
+    """Declare the resources and outputs of the stack."""
+    config = pulumi.runtime.config.CONFIG.get()  # all keys, so that a misspelt one is reported
     secret = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
     for note in settings.notes:
@@ -27,7 +27,7 @@ def main() -> None:
     pulumi.export("registry", registry.outputs)
 
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine ends a program so; that is no error and has no traceback
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine stops a program with SIGINT; this prevents a traceback
 try:
     main()
 except KubeRegistryError as error:

@@ -3,7 +3,7 @@
     registry = ClusterRegistry("registry", kube_context="prod")
     app = RegistryImage("app", registry=registry, context="./app")
 
-A name is imported when it is first used (PEP 562): Pulumi's SDKs take a second.
+Names are imported on first use (PEP 562), because importing Pulumi's SDKs takes a second.
 """
 
 from importlib import import_module
@@ -20,7 +20,7 @@ _HOMES = {
     "ImageArgs": "args",
     "RegistryImage": "registry_image",
 }
-"""Public name -> the file that has it."""
+"""Public name -> module that defines it."""
 
 __all__ = ["ClusterRegistry", "ClusterRegistryArgs", "ImageArgs", "RegistryImage"]
 

@@ -1,6 +1,6 @@
-"""The components as a Pulumi package: a provider plugin, by which programs in every language use them.
+"""The components as a Pulumi provider plugin, for programs in every language.
 
-Pulumi starts the folder as a script, with the engine's address as its argument; then its folder has no package.
+Pulumi runs this folder as a script with the engine's address as its argument. `__package__` is then not set.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ PACKAGE = "kube-registry"
 
 
 class Components(ComponentProvider):
-    """Makes components of the arguments that other languages give."""
+    """Create components from the arguments of programs in other languages."""
 
     def map_inputs(self, inputs: pulumi.Inputs, component_def: ComponentDefinition) -> pulumi.Inputs:
-        """The arguments by their names in Python.
+        """Return the arguments by their names in Python.
 
-        The SDK's own drops names that it does not know, takes text for an empty object, and refuses a number in words
-        of Python; here the settings refuse them.
+        The SDK's implementation drops unknown names, accepts text as an empty object, and rejects a number with an
+        error in terms of Python. Here the settings validate the arguments.
         """
         return self._renamed(inputs, component_def.inputs, component_def.inputs_mapping)
 
@@ -59,14 +59,14 @@ class Components(ComponentProvider):
 
 
 class Servicer(ProviderServicer):
-    """Answers the engine: plain arguments arrive plain, and what a user can correct is one sentence."""
+    """Serve the engine. Plain arguments stay plain, and errors that a user can correct have no traceback."""
 
     async def _construct(self, request: Any, context: Any) -> Any:  # noqa: ANN401 - messages of gRPC
-        """As the SDK's, which shows errors of a constructor with their traceback, and those of an apply with a class.
+        """Construct a component. The SDK would print a traceback or the class of an error.
 
         Raises:
-            InputPropertiesError: in place of a pulumi.RunError. It names no property: the engine would print the value
-                of that, and ends with a panic where a part of it is unknown (propertyprint of 3.274).
+            InputPropertiesError: instead of a pulumi.RunError. It names no property: the engine would print the
+                property's value, and panic if a part of it is unknown (propertyprint of 3.274).
         """
         try:
             return await super()._construct(request, context)
@@ -78,7 +78,7 @@ class Servicer(ProviderServicer):
 
     @staticmethod
     async def _construct_inputs(inputs: Any, input_dependencies: Any) -> dict[str, pulumi.Input[Any]]:  # noqa: ANN401
-        """As the SDK's, with plain values for plain arguments; a secret, or what a resource has, arrives as an output.
+        """Return the inputs, with plain values for plain arguments. Secrets and outputs of resources are outputs first.
 
         Raises:
             pulumi.RunError: an argument that has to be plain is not known yet.
@@ -92,15 +92,15 @@ class Servicer(ProviderServicer):
 
 
 async def _plain(value: Any, path: tuple[str, ...], *, is_secret: bool) -> tuple[Any, bool]:  # noqa: ANN401
-    """A value without outputs, and whether it holds a secret.
+    """Return a value without outputs, and whether it contains a secret.
 
     Raises:
         pulumi.RunError: a part of it is not known yet.
     """
     if isinstance(value, pulumi.output.Unknown) or (isinstance(value, pulumi.Output) and not await value.is_known()):
         raise pulumi.RunError(
-            f"argument {'.'.join(path)} is not known yet, and decides what is made. Fix: give it a plain value, or an "
-            "output of what an earlier update has made"
+            f"argument {'.'.join(path)} is not known yet, and other resources depend on its value. Fix: use a plain "
+            "value, or an output of a resource that an earlier update created"
         )
     if isinstance(value, pulumi.Output):
         return await _plain(await value.future(), path, is_secret=is_secret or await value.is_secret())
@@ -117,7 +117,7 @@ async def _plain(value: Any, path: tuple[str, ...], *, is_secret: bool) -> tuple
 
 
 async def serve(engine: str) -> None:
-    """Answer the engine, which reads the port from the first line."""
+    """Serve the engine, which reads the port from the first line of output."""
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(package(), [], engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -128,7 +128,7 @@ async def serve(engine: str) -> None:
 
 
 def package() -> Components:
-    """The package, with a schema whose descriptions are plain text: docstrings have line breaks and arguments."""
+    """Return the package. The descriptions in its schema are docstrings without line breaks and arguments."""
     made = Components([ClusterRegistry], PACKAGE, version=__version__)
     made.schema = json.dumps(json.loads(made.schema or "{}", object_hook=_described))
     return made

@@ -1,7 +1,7 @@
-"""What a Pulumi program says of a registry and of its images: arguments of the components.
+"""The arguments of the components.
 
-Each is a setting of the same name (kube_registry/spec/settings.py); a test compares names and texts. What decides
-names, ports and tags is plain, so that every reference is known in preview; what names the cluster may be an output.
+Each is a setting of the same name (kube_registry/spec/settings.py); a test compares names and texts. Arguments for
+names, ports and tags are plain values, so that a preview shows every reference. The kubeconfig may be an output.
 """
 
 from typing import TypedDict
@@ -10,7 +10,7 @@ import pulumi
 
 
 class ImageArgs(TypedDict, total=False):
-    """How one image is built."""
+    """The settings of one image."""
 
     context: str
     """Folder of the build context, relative to the program's folder; that folder itself if not set."""
@@ -25,7 +25,7 @@ class ImageArgs(TypedDict, total=False):
 
 
 class ClaimArgs(TypedDict, total=False):
-    """The registry's volume, as its PersistentVolumeClaim asks for it."""
+    """The PersistentVolumeClaim of the registry."""
 
     size: str
     """Size of the volume."""
@@ -34,7 +34,7 @@ class ClaimArgs(TypedDict, total=False):
 
 
 class TolerationArgs(TypedDict, total=False):
-    """One toleration, with the fields that Kubernetes gives it."""
+    """A toleration, with the fields that it has in Kubernetes."""
 
     key: str
     operator: str
@@ -44,14 +44,14 @@ class TolerationArgs(TypedDict, total=False):
 
 
 class ResourcesArgs(TypedDict, total=False):
-    """What a container asks for, and what it may not exceed."""
+    """Resource requests and limits of a container."""
 
     requests: dict[str, str]
     limits: dict[str, str]
 
 
 class PodArgs(TypedDict, total=False):
-    """How the registry's pod is placed and run, beyond what every cluster takes."""
+    """Scheduling and security settings of the registry's pod for clusters that need other values than the defaults."""
 
     node_selector: dict[str, str]
     """Node labels that the pod requires, in addition to kubernetes.io/os: linux."""
@@ -66,13 +66,13 @@ class PodArgs(TypedDict, total=False):
 
 
 class ClusterRegistryArgs(TypedDict, total=False):
-    """All that is chosen about one registry; kube_context or kubeconfig is always given."""
+    """The settings of one registry. At least one of kube_context and kubeconfig is required."""
 
     kube_context: str
-    """Kube context of the cluster, as `kubectl config get-contexts` names it; in-cluster for the service account of the
-    pod that this runs in; the kubeconfig's current one if not set."""
+    """Kube context of the cluster, a NAME in `kubectl config get-contexts`; in-cluster for the service account of the
+    pod that the program runs in; the kubeconfig's current context if not set."""
     kubeconfig: pulumi.Input[str]
-    """Path of the kubeconfig file, or a kubeconfig itself, which the state keeps as a secret; $KUBECONFIG or
+    """Path of the kubeconfig file, or the contents of one, which are a secret in the state; $KUBECONFIG or
     ~/.kube/config if not set."""
     namespace: str
     """Namespace to create for the registry."""

@@ -1,4 +1,4 @@
-"""The cluster of one registry, which may be made by the same program: then it is known once that has been made."""
+"""The cluster of a registry. If the same program creates it, its kubeconfig is known only after its creation."""
 
 import json
 from collections.abc import Awaitable, Mapping
@@ -19,14 +19,14 @@ from .settings import settings_of
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, as far as it is known when the program describes its registry.
+    """A cluster, as far as it is known when the program declares its registry.
 
     Args:
-        settings: the registry; without a kubeconfig that is known later, and with what identifies the cluster in place
-            of a kube context that was not given.
-        kube_context: the kube context that was given; None for the kubeconfig's current one.
-        kubeconfig: the one that is known later; None where `settings` has it.
-        made: known once all is made that the registry depends on; None where it depends on nothing.
+        settings: the settings of the registry. They do not contain a kubeconfig that is known later. If no kube context
+            was given, they contain a generated identifier of the cluster instead.
+        kube_context: the given kube context; None for the kubeconfig's current context.
+        kubeconfig: a kubeconfig that is known later; None if `settings` contains it.
+        made: resolved when all dependencies of the registry are created; None if it has none.
     """
 
     settings: RegistrySettings
@@ -36,36 +36,36 @@ class Cluster:
 
     @property
     def is_later(self) -> bool:
-        """Whether it cannot be asked anything while the program describes its registry."""
+        """Return whether the cluster may not exist yet when the program declares its registry."""
         return self.kubeconfig is not None or self.made is not None
 
     async def address(self) -> RegistrySettings:
-        """Return the settings with which the cluster is reached, once its kubeconfig is known.
+        """Return the settings to connect to the cluster, once its kubeconfig is known.
 
         Raises:
-            KubeconfigError: no kube context was given, and the kubeconfig names none as its current one.
+            KubeconfigError: no kube context was given, and the kubeconfig has no current context.
         """
         settings = self.settings
         if self.kubeconfig is not None:
             settings = settings.model_copy(update={"kubeconfig": await self.kubeconfig.future()})
         if self.kube_context is None:
-            from kube_registry.kube.kubeconfig import current_context  # noqa: PLC0415 - a second that few programs need
+            from kube_registry.kube.kubeconfig import current_context  # noqa: PLC0415 - takes a second, and few programs need it
 
             settings = settings.model_copy(update={"kube_context": current_context(settings)})
         return settings
 
 
 def cluster_of(name: str, args: Mapping[str, Any], opts: pulumi.ResourceOptions | None, *, in_config: bool) -> Cluster:
-    """The cluster that a component's arguments name.
+    """Return the cluster from a component's arguments.
 
     Args:
-        name: the component's.
+        name: name of the component.
         args: its arguments (args.ClusterRegistryArgs).
-        opts: its options.
-        in_config: whether they are those of the stack's config (settings.ConfigArgs).
+        opts: its resource options.
+        in_config: whether the arguments come from the stack's config (settings.ConfigArgs).
 
     Raises:
-        SettingsError: one of them is missing, unknown or has a value that is not allowed.
+        SettingsError: an argument is missing, unknown or has a value that is not allowed.
     """
     given = dict(args)
     kubeconfig = given.get("kubeconfig")
@@ -83,14 +83,14 @@ def _once_known(name: str, kubeconfig: object) -> str:
 
 
 def _as_text(name: str, kubeconfig: object) -> str:
-    """Return a kubeconfig as the setting has it; other resources give it as a map, too, such as eks.Cluster.
+    """Return a kubeconfig as text; resources such as eks.Cluster return it as a map.
 
     Raises:
-        SettingsError: it is empty, which would be the kubeconfig that is found where kubectl looks.
+        SettingsError: it is empty. An empty kubeconfig would mean kubectl's default.
     """
     if isinstance(kubeconfig, Mapping) and kubeconfig:
         return json.dumps(kubeconfig)
     if not kubeconfig or not (text := str(kubeconfig)).strip():
-        fix = f"give a kubeconfig, or the path of one, where ClusterRegistry {name!r} is made"
+        fix = f"pass a kubeconfig or its path to ClusterRegistry {name!r}"
         raise SettingsError(key="kubeconfig", problem="it is empty", fix=fix)
     return with_home(text)

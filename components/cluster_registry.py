@@ -1,7 +1,7 @@
-"""ClusterRegistry: the registry of one cluster, from its namespace to the node port, and the images that go with it.
+"""ClusterRegistry: the registry of one cluster, from its namespace to the node port, with its images.
 
-It owns what the registry is made of and the order of it. What its pod runs is in registry_pod.py; that it runs is
-proven on every update, in words of our own: the provider would wait for minutes and answer with a page.
+This module creates the resources in the right order; registry_pod.py defines the pod. Every update checks that the
+registry is ready and reports the reason if it is not: the provider's own check waits for minutes and prints many lines.
 """
 
 import json
@@ -32,36 +32,37 @@ from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
-"""Where a tool sends people when a push fails."""
+"""The page that tools show when a push fails."""
 
 
 class ClusterRegistry(pulumi.ComponentResource):
-    """A registry in the cluster, pushed to through a tunnel and pulled from every node's loopback.
+    """A registry in the cluster. Images are pushed to it through a tunnel and pulled from every node's loopback.
 
     Args:
         name: its name in the stack.
-        args: what is chosen about it; the same may be given by name.
-        opts: may bring the providers kubernetes and docker, as a parent may; what is not brought is made.
+        args: its arguments, which may also be passed by name.
+        opts: resource options. They, or the parent, may contain kubernetes and docker providers; missing providers are
+            created.
 
     Raises:
-        pulumi.RunError: an argument is not allowed, or the Docker daemon or the cluster does not answer.
+        pulumi.RunError: an argument is not allowed, or the Docker daemon or the cluster does not respond.
     """
 
     namespace: pulumi.Output[str]
-    """Namespace of the registry, there once it runs."""
+    """Namespace of the registry, known when the registry is ready."""
     node_port: int
     """Port of the registry on every node."""
     pull_host: str
     """Host and port that every node pulls from."""
     push_address: str
-    """Host and port that images are pushed to."""
+    """Host and port to push images to."""
     references: pulumi.Output[dict[str, str]]
-    """The pull references of `images`, by digest: repository -> reference."""
+    """Pull references of `images`, with digests: repository -> reference."""
 
     def __init__(
         self,
         name: str,
-        args: ClusterRegistryArgs = {},  # noqa: B006 - it is never changed, and Pulumi's analyzer wants a TypedDict
+        args: ClusterRegistryArgs = {},  # noqa: B006 - it is never changed, and Pulumi's analyzer requires a TypedDict
         opts: pulumi.ResourceOptions | None = None,
         **inputs: Unpack[ClusterRegistryArgs],
     ) -> None:
@@ -98,7 +99,7 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     @property
     def _retained(self) -> bool | None:
-        """Whether the volume is; None for as the component is: False would lose it where that is retained."""
+        """Return True if the volume is retained, else None to inherit: False would override a retained component."""
         return self.settings.retain or None
 
     async def _push_path(self) -> PushPath:
@@ -108,7 +109,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         return self._path
 
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-        """Those that are not brought; what they register is no part of the component, so that they outlive it."""
+        """Return the providers; create those that are missing outside of the component, so that they outlive it."""
         named, aliases = partial(own_name, name), partial(aliases_beside, name, opts)
         self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster, aliases("cluster-uid"))
         return pulumi.ResourceOptions(
@@ -120,7 +121,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         )
 
     def _images(self, name: str, images: Mapping[str, ImageArgs | None]) -> dict[str, Any]:
-        """The pull references of the images of this component's own."""
+        """Create the images of this component and return their pull references."""
         opts = pulumi.ResourceOptions(parent=self)
         return {
             each: RegistryImage(f"{name}-{each}", args or {}, opts, registry=self, repository=each).reference
@@ -130,7 +131,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _proxied(
         self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service
     ) -> pulumi.Output[str]:
-        """The namespace, there once the pod is deployed, and the node proxy if there is one."""
+        """Return the namespace, known when the pod and the node proxy, if any, are deployed."""
         namespace: pulumi.Output[str] = deployment.metadata.namespace
         if not self.settings.has_node_proxy:
             return namespace
@@ -144,7 +145,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         return kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={
-                # All that is in the cluster takes its place from here, whoever brought the provider.
+                # All objects in the cluster depend on this name, regardless of their provider.
                 "name": self._same.apply(lambda _: self.settings.namespace),
                 "labels": {**labels("namespace"), **RESTRICTED},
                 "annotations": {**FORCE, RETAINED: "true"} if self.settings.retain else FORCE,
@@ -208,11 +209,12 @@ class ClusterRegistry(pulumi.ComponentResource):
         )
 
     def _hosting(self, name: str) -> kubernetes.core.v1.ConfigMap:
-        """What tools such as Tilt are told, in a ConfigMap that everybody may read (KEP-1755).
+        """Advertise the registry to tools such as Tilt, in a ConfigMap that all users may read (KEP-1755).
 
-        It says where this machine pushes while a tunnel is open, and where nodes pull; pods cannot push.
+        It contains the push address, for this machine while a tunnel is open, and the pull host, for nodes. Pods cannot
+        push.
         """
-        told = {
+        hosting = {
             "host": self.endpoints.push_address,
             "hostFromContainerRuntime": self.endpoints.pull_host,
             "help": HOSTING_HELP,
@@ -220,7 +222,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         return kubernetes.core.v1.ConfigMap(
             f"{name}-hosting",
             metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
-            data={"localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(told, indent=2))},  # JSON is YAML
+            data={
+                "localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(hosting, indent=2))
+            },  # JSON is YAML
             opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.cluster)),
         )
 

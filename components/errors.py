@@ -1,4 +1,4 @@
-"""What would lose the registry's volume, and is refused: a setting that moves it, and another cluster."""
+"""Errors of changes that would lose the registry's volume: a setting that moves it, and another cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from kube_registry.errors import HERE, ClusterError, KubeRegistryError, on_stack
 
 @contextmanager
 def as_run_error() -> Iterator[None]:
-    """What goes wrong ends the program in one sentence, without a traceback.
+    """Convert a KubeRegistryError, so that it ends the program without a traceback.
 
     Raises:
-        pulumi.RunError: in place of a KubeRegistryError.
+        pulumi.RunError: instead of a KubeRegistryError.
     """
     try:
         yield
@@ -25,10 +25,10 @@ def as_run_error() -> Iterator[None]:
 class VolumeMovedError(
     ClusterError,
     sentence=(
-        "setting {key}: {wanted!r} in place of {before!r} would replace the registry's volume in {where} by an empty "
-        "one, and all its images would be lost; nothing was changed"
+        "setting {key}: {wanted!r} instead of {before!r} would replace the registry's volume in {where} with an empty "
+        "one and lose all its images, so nothing was changed"
     ),
-    fix="`pulumi config set --path {key} {before}` keeps the volume; {commands} in this order start with an empty one",
+    fix="`pulumi config set --path {key} {before}` to keep the volume, or {commands} to start with an empty one",
     example={
         "where": replace(HERE, cluster="cluster not known"),
         "key": "claim.storageClass",
@@ -36,13 +36,13 @@ class VolumeMovedError(
         "wanted": "fast",
     },
 ):
-    """A changed setting would replace the registry's volume by an empty one.
+    """A changed setting would replace the registry's volume with an empty one.
 
     Args:
         key: the setting.
-        before: its value for as long as the volume is there.
-        wanted: its value now.
-        retained: whether a destroy leaves namespace and volume in the cluster.
+        before: the value that the existing volume was created with.
+        wanted: the new value.
+        retained: whether a destroy keeps the namespace and the volume.
     """
 
     key: str
@@ -52,21 +52,21 @@ class VolumeMovedError(
 
     @property
     def commands(self) -> str:
-        """The commands that give the volume up."""
+        """The commands that delete the volume and start again, in their order."""
         left = self.retained and self.key == "claim.storageClass"
         removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
-        return ", ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
+        return ", then ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
 
 
 class OtherClusterError(
     ClusterError,
     sentence=(
-        "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}; the "
-        "stack would lose sight of that registry, its volume and all its images, so nothing was changed"
+        "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}. The "
+        "stack would lose track of that registry, its volume and all its images, so nothing was changed"
     ),
     fix=(
-        "set kubeContext and kubeconfig back, give this cluster a stack of its own with `pulumi stack init NAME`, or "
-        "leave that registry behind with `pulumi up --refresh --run-program --replace '{urn}'`"
+        "set kubeContext and kubeconfig back, create a separate stack for this cluster with `pulumi stack init NAME`, "
+        "or abandon that registry with `pulumi up --refresh --run-program --replace '{urn}'`"
     ),
     example={
         "where": replace(HERE, cluster="cluster not known"),
@@ -75,12 +75,12 @@ class OtherClusterError(
         "urn": "urn:pulumi:dev::kube-registry::pulumi:index:Stash::cluster-uid",
     },
 ):
-    """The kube context leads to another cluster than the stack's registry is in.
+    """The kube context points to another cluster than the one that the stack's registry is in.
 
     Args:
-        uid: of the namespace kube-system of the cluster that it leads to.
-        kept: the same, of the cluster that the stack has been in so far.
-        urn: the resource that keeps it.
+        uid: uid of the namespace kube-system in the current cluster.
+        kept: the same, in the cluster of the stack's registry.
+        urn: the resource that stores it.
     """
 
     uid: str

@@ -1,4 +1,4 @@
-"""Guards as Pulumi's hooks: what has to hold before something is made in a cluster, and why it was refused there."""
+"""Pulumi hooks that check preconditions before an object is created, and explain why one was rejected."""
 
 import asyncio
 import os
@@ -20,37 +20,37 @@ from .cluster import Cluster
 from .push_hooks import bounded
 
 NODE_PORT_REFUSED = "nodePort: Invalid value"
-"""What the API server says of a node port that is taken or out of range (kubernetes pkg/registry/core/service)."""
+"""Error of the API server for a node port that is in use or out of range (kubernetes pkg/registry/core/service)."""
 
 
 def prove_preconditions(cluster: Cluster) -> None:
-    """Ask, before anything is registered, whether the Docker daemon and, outside preview, the cluster answer.
+    """Check, before any resource is registered, that the Docker daemon and, except in previews, the cluster respond.
 
-    A cluster that the same program may make is asked once it is there (volume_guard.same_cluster). Blocks, in the
-    event loop of a thread: nothing else goes on yet, and a run that fails here has made nothing.
+    A cluster that the same program may create is checked later (volume_guard.same_cluster). This function blocks and
+    runs an event loop in a thread: nothing else runs yet, and a program that fails here has created nothing.
 
     Raises:
-        KubeRegistryError: one of them does not.
+        KubeRegistryError: one of them does not respond.
     """
     live = not pulumi.runtime.is_dry_run() and not cluster.is_later
 
-    async def ask() -> None:
-        async with bounded("looking for the Docker daemon and the cluster"):
+    async def prove() -> None:
+        async with bounded("checking the Docker daemon and the cluster"):
             await prove_daemon(os.environ)
             if live:
                 await prove_reach(await cluster.address())
 
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, ask()).result()
+        thread.submit(asyncio.run, prove()).result()
 
 
 def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.Resource) -> pulumi.ResourceHookBinding:
-    """A hook that keeps a namespace of ours from being one that is somebody else's.
+    """Return a hook that prevents the stack from taking over an existing namespace.
 
     Args:
-        name: name of the component that binds it.
-        cluster: where it is.
-        namespace: its name.
+        name: name of the component that binds the hook.
+        cluster: the cluster.
+        namespace: name of the namespace.
         parent: that component.
     """
 
@@ -58,34 +58,34 @@ def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.
         address = (await cluster.address()).model_copy(update={"namespace": namespace})
         await prove_namespace_free(address, await _import_command(args, parent))
 
-    return _before_create(f"{name}:namespace", "looking for the namespace", prove)
+    return _before_create(f"{name}:namespace", "checking the namespace", prove)
 
 
 def hosting_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
-    """A hook that keeps what tools are told of a cluster's registry from being overwritten.
+    """Return a hook that prevents the stack from overwriting the ConfigMap that advertises another registry.
 
     Args:
-        name: name of the component that binds it.
-        cluster: where they are told.
+        name: name of the component that binds the hook.
+        cluster: the cluster.
     """
 
     async def prove(_: pulumi.ResourceHookArgs) -> None:
         await prove_hosting_free(await cluster.address())
 
-    return _before_create(f"{name}:hosting", "looking for what tools are told of a registry", prove)
+    return _before_create(f"{name}:hosting", "checking the ConfigMap that advertises a registry", prove)
 
 
 def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
-    """A hook that explains why the registry's node port was refused.
+    """Return a hook that explains why the registry's node port was rejected.
 
     Args:
-        name: name of the component that binds it.
-        cluster: where the registry is.
+        name: name of the component that binds the hook.
+        cluster: the cluster.
     """
 
     async def explain(args: pulumi.ErrorHookArgs) -> bool:
         if NODE_PORT_REFUSED in args.errors[0]:
-            async with bounded("asking who has the node port"):
+            async with bounded("looking up the owner of the node port"):
                 error = await explain_node_port(await cluster.address(), args.errors[0])
             pulumi.log.error(str(error), DependencyResource(args.urn))
         return False
@@ -96,7 +96,7 @@ def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
 def _before_create(
     hook: str, doing: str, prove: Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 ) -> pulumi.ResourceHookBinding:
-    """A hook that lets a resource be made once something is proven."""
+    """Return a hook that lets a resource be created only if a check succeeds."""
 
     async def proven(args: pulumi.ResourceHookArgs) -> None:
         async with bounded(doing):
@@ -106,11 +106,11 @@ def _before_create(
 
 
 async def _import_command(args: pulumi.ResourceHookArgs, parent: pulumi.Resource) -> str:
-    """The command that takes an object over which is there already.
+    """Return the command that imports an existing object.
 
     Args:
-        args: what the hook was called with for the resource that would have been created.
-        parent: of that resource; it has its provider, too.
+        args: the hook's arguments for the resource that was to be created.
+        parent: parent of that resource, which has its provider.
     """
     provider = parent.get_provider(args.type)
     options = f"--parent registry='{await parent.urn.future()}'"

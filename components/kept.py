@@ -1,7 +1,7 @@
-"""What the state keeps of registries and images whose settings are arguments, so that registryctl finds them.
+"""Outputs that store the arguments of registries and images in the state, where registryctl reads them.
 
-Keys and shapes are those of a stack's config; kube_registry/cli/state.py reads them. Where the settings are the config,
-registryctl reads that, and no secret of it is needed in another place.
+They have the form of a stack's config; kube_registry/cli/state.py reads them. If the settings come from the stack's
+config, registryctl reads the config, and its secrets are not stored a second time.
 """
 
 from collections.abc import Mapping
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def kept_outputs(cluster: Cluster, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs `settings`, by their keys in a config, and `namespace` of a registry's component.
+    """Return the outputs `settings`, with the keys of a config, and `namespace` of a ClusterRegistry.
 
-    They do not wait for the registry to run: registryctl reads them to see why one does not. There are none where the
-    settings are the stack's config.
+    They are known before the registry is ready, because registryctl uses them to find out why it is not. The result is
+    empty if the settings come from the stack's config.
 
     Args:
-        cluster: the registry's.
-        args: the component's (args.ClusterRegistryArgs); a path of a kubeconfig is kept as it is given, because a home
-            folder is of one machine.
+        cluster: the cluster of the registry.
+        args: the component's arguments (args.ClusterRegistryArgs). The path of a kubeconfig is stored as given, because
+            the home folder differs between machines.
     """
     settings, given = cluster.settings, args.get("kubeconfig")
     if settings.component is None:
         return {}
     kept = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"images"})
     if cluster.kube_context is None:
-        del kept["kubeContext"]  # it has what identifies the cluster; the kube context is the kubeconfig's current one
+        del kept["kubeContext"]  # it is a generated identifier; the kube context is the kubeconfig's current one
     if cluster.kubeconfig is not None:
         kept["kubeconfig"] = pulumi.Output.secret(cluster.kubeconfig)
     elif settings.kubeconfig and is_contents(settings.kubeconfig):
@@ -47,12 +47,12 @@ def kept_outputs(cluster: Cluster, args: Mapping[str, Any]) -> dict[str, Any]:
 def kept_image(
     registry: "ClusterRegistry", build: Build, build_args: Mapping[str, pulumi.Input[str]]
 ) -> dict[str, Any]:
-    """The outputs `registry`, `repository` and `build` of an image's component; none where `kept_outputs` has none.
+    """Return the outputs `registry`, `repository` and `build` of a RegistryImage, or none like `kept_outputs`.
 
     Args:
-        registry: that it is pushed to.
-        build: its build.
-        build_args: its build arguments, with secret ones as secrets.
+        registry: the registry of the image.
+        build: the build.
+        build_args: its build arguments; secret ones are Pulumi secrets.
     """
     if registry.settings.component is None:
         return {}

@@ -1,10 +1,10 @@
-"""The node proxy: the registry's read door on every node's own loopback, where kube-proxy does not bring it.
+"""The node proxy: serves the read door on every node's loopback, where kube-proxy does not serve node ports.
 
-HAProxy passes bytes on and looks at none: what is refused is refused by the read door. It takes the node port's own
-number, so that one pull reference is true on all nodes: where kube-proxy answers on 127.0.0.1, its rule comes first.
-Why HAProxy and no registry of its own on every node: docs/adr/0010-the-node-proxy-keeps-nothing.md.
+HAProxy forwards bytes without inspecting them; the read door rejects invalid requests. HAProxy listens on the number of
+the node port, so that one pull reference works on all nodes. Where kube-proxy serves 127.0.0.1, its rule has priority.
+docs/adr/0010-the-node-proxy-keeps-nothing.md explains why nodes run HAProxy and not a registry.
 
-Keys of its configuration: HAProxy 2.6, doc/configuration.txt; its signals: doc/management.txt, "Stopping".
+Configuration keys: HAProxy 2.6, doc/configuration.txt. Signals: doc/management.txt, "Stopping".
 """
 
 import hashlib
@@ -24,26 +24,26 @@ from .registry_pod import priority
 
 _CONFIG = "/etc/node-proxy"
 _USER = 65532
-"""Nobody's login: who has this number on a node may listen on the same port beside us."""
+"""A uid without a login. A process with the same uid on a node could listen on the same port, too."""
 
 _PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
-"""Pod Security has no other level at which a pod may listen on its node."""
+"""The only level of Pod Security that allows a pod to use its node's network."""
 
 _START = f"""\
 grep -qs '^0*1 .* lo$' /proc/net/if_inet6 && export IPV6_LOOPBACK=yes
 exec haproxy -db -f {_CONFIG}/haproxy.cfg"""
-"""The file is the kernel's list of IPv6 addresses; on a node without them HAProxy would end, unable to listen."""
+"""The file lists the kernel's IPv6 addresses. On a node without IPv6, HAProxy cannot listen on [::1] and would end."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A port on every node's loopback, and where it leads.
+    """A port on every node's loopback that forwards to a Service.
 
     Args:
-        name: of the listener: lower-case letters.
-        port: on the loopback; the node port of the Service, so that one pull reference is true on all nodes.
-        address: of the Service in the cluster.
-        service_port: the port of the Service there.
+        name: name of the listener, in lower-case letters.
+        port: the port on the loopback. It is the Service's node port, so that one pull reference works on all nodes.
+        address: cluster IP of the Service.
+        service_port: port of the Service.
     """
 
     name: str
@@ -53,23 +53,23 @@ class Listener:
 
 
 def address_of(service: kubernetes.core.v1.Service) -> pulumi.Output[str]:
-    """The address of a Service in the cluster.
+    """Return the cluster IP of a Service.
 
-    A dry run invents one for a Service that is not there yet; its id is not known then.
+    It depends on the Service's id, which is unknown before its creation: a dry run returns an invented cluster IP.
     """
     address: pulumi.Output[str] = service.id.apply(lambda _: service.spec.cluster_ip)
     return address
 
 
 class NodeProxy(pulumi.ComponentResource):
-    """Listeners on each node's loopback that lead to Services, in a namespace of their own.
+    """Listeners on each node's loopback that forward to Services, in a separate namespace.
 
     Args:
         name: its name in the stack.
-        cluster: where it is, and what was chosen for the registry.
-        place: the registry's namespace, which is there once the registry stays where it is.
-        listeners: the ports that it listens on, at least one.
-        opts: carries the parent.
+        cluster: the cluster, with the settings of the registry.
+        place: the registry's namespace, known after the check that the volume stays where it is.
+        listeners: the listeners, at least one.
+        opts: resource options, with the parent.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class NodeProxy(pulumi.ComponentResource):
 
 
 def config_file(listeners: Sequence[Listener]) -> str:
-    """HAProxy's configuration, with a section for each listener.
+    """Return HAProxy's configuration, with a section for each listener.
 
-    Both ends may be silent for as long as a slow disk takes; who ends a pull is the runtime, not we.
+    The timeouts are long because a slow disk may delay both ends; the container runtime decides when a pull fails.
     """
     return """\
 global
@@ -143,14 +143,14 @@ listen {listener.name}
 
 
 def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -> dict[str, Any]:
-    """The DaemonSet's spec.
+    """Return the DaemonSet's spec.
 
-    In an update the new pod listens beside the old one on the same port before that goes, which then lets the pulls
-    that it has begun come to their end: no node is without a proxy for a moment.
+    In an update the new pod listens on the same port before the old pod stops, and the old pod finishes its pulls. No
+    node is without a proxy at any time.
 
     Args:
-        settings: what was chosen for the stack.
-        listeners: the ports that it listens on, at least one.
+        settings: settings of the stack.
+        listeners: the listeners, at least one.
     """
     checksum = hashlib.sha256(config_file(listeners).encode()).hexdigest()
     real_nodes = [{"key": key, "operator": "NotIn", "values": [value]} for key, value in VIRTUAL_NODES.items()]

@@ -1,4 +1,4 @@
-"""What the resource options of a component mean for resources beside it, which are no children of it."""
+"""Apply the resource options of a component to resources that belong to it but are not its children."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,14 +9,14 @@ from pulumi.runtime._depends_on import _resolve_depends_on_urns
 from .settings import own_name
 
 Aliases = list[pulumi.Input[str | pulumi.Alias]]
-"""As Pulumi's resource option `aliases` has them."""
+"""The type of Pulumi's resource option `aliases`."""
 
 
 def brought(opts: pulumi.ResourceOptions | None, package: str) -> pulumi.ProviderResource | None:
-    """The provider of a package that a component's options bring, or that their parent has for its children.
+    """Return the provider of a package from a component's options or from its parent, or None.
 
     Args:
-        opts: the options.
+        opts: the resource options.
         package: Pulumi's name of the package, such as docker.
     """
     if opts is None:
@@ -28,9 +28,9 @@ def brought(opts: pulumi.ResourceOptions | None, package: str) -> pulumi.Provide
 
 
 def with_providers(opts: pulumi.ResourceOptions | None, own: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    """Return a component's options with the providers of its children, of which `provider` is one.
+    """Return a component's options with the providers of its children, and without `provider`.
 
-    The SDK warns of a provider that is given both ways, and will refuse it (pulumi/pulumi#8799).
+    The SDK warns if a provider is given in both options, and will reject it (pulumi/pulumi#8799).
     """
     merged = pulumi.ResourceOptions.merge(opts, own)
     merged.provider = None
@@ -38,21 +38,21 @@ def with_providers(opts: pulumi.ResourceOptions | None, own: pulumi.ResourceOpti
 
 
 def once_made(opts: pulumi.ResourceOptions | None) -> pulumi.Output[object] | None:
-    """Return what is known once all is made that a component depends on; None where it depends on nothing."""
+    """Return an output that is resolved when all dependencies of a component are created; None without dependencies."""
     if opts is None or not opts.depends_on:
         return None
-    listed: Any = pulumi.ResourceOptions.merge(opts, None).depends_on  # a list, whatever it was
+    listed: Any = pulumi.ResourceOptions.merge(opts, None).depends_on  # always a list
     return pulumi.Output.from_input(_resolve_depends_on_urns(listed))
 
 
 def aliases_beside(name: str, opts: pulumi.ResourceOptions | None, usual: str) -> Aliases:
-    """The former names of a resource beside a component that had another name, stack or project.
+    """Return the aliases of a resource that belongs to a component with another former name, stack or project.
 
-    Without them another provider would replace all that it has made, and the registry's cluster would be forgotten.
+    Without them a new provider would replace all its resources, and the stored uid of the cluster would be lost.
 
     Args:
-        name: the component's name now.
-        opts: its options.
+        name: current name of the component.
+        opts: its resource options.
         usual: the usual name of the resource (settings.own_name).
     """
     return [_beside(name, alias, usual) for alias in (opts.aliases if opts else None) or []]

@@ -1,4 +1,4 @@
-"""The two providers, each told what it talks to; nothing is taken from the surroundings."""
+"""The kubernetes and docker providers, with explicit connection settings."""
 
 import json
 import os
@@ -18,32 +18,31 @@ from .cluster import Cluster
 from .options import Aliases
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-"""Where a pod finds its own (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
-
+"""Folder of a pod's service account (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
 
 _COPY_OF_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
-"""The engine's variable -> the provider's, which gets its value."""
+"""Environment variable of the engine -> variable of the provider that gets its value."""
 
 _MARK_OF_COPY = ["-T"]
-"""Changes nothing: the provider adds it to every ssh of its own. The engine starts a provider with other variables only
-if an input of it differs, too; otherwise it goes on with the one that a refresh has started from the state."""
+"""An input without effect: the provider always adds this option to ssh. The engine starts a provider with other
+variables only if one of its inputs differs; otherwise it reuses the provider that a refresh started from the state."""
 
 
 def kubernetes_provider(
     provider: str, cluster: Cluster, kube_context: pulumi.Input[str | None], aliases: Aliases
 ) -> kubernetes.Provider:
-    """The cluster of a registry.
+    """Create the provider for the cluster of a registry.
 
-    The kube context of the first update identifies the cluster for good: another identifier would replace everything,
-    so a kube context that was renamed replaces nothing. An empty kubeconfig lets the provider look where kubectl does;
-    not given one, the SDK would write down where this machine has it, and a refresh on another one would look for it
-    there. A kubeconfig that is given itself is a secret in the state, even if it is none in the config.
+    The kube context of the first update identifies the cluster permanently, because another identifier would replace
+    all resources; a renamed kube context replaces nothing. With an empty kubeconfig the provider uses kubectl's
+    default. Without one, the SDK would store this machine's path in the state, and a refresh on another machine would
+    use it. The contents of a kubeconfig are a secret in the state, even if they are not in the config.
 
     Args:
-        provider: its name.
+        provider: name of the provider.
         cluster: the cluster.
-        kube_context: the kube context, which is there once it is proven to lead to the registry's cluster.
-        aliases: its former names.
+        kube_context: the kube context, known after the check that it points to the registry's cluster.
+        aliases: former names of the provider.
     """
     settings = cluster.settings
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
@@ -64,10 +63,10 @@ def kubernetes_provider(
 
 
 def service_account(environment: Mapping[str, str]) -> str:
-    """A kubeconfig of the pod that the program runs in: left to look for one, the provider might find another first.
+    """Return a kubeconfig for the current pod's service account. The provider might find another one otherwise.
 
     Args:
-        environment: where the kubelet has written the API server's address.
+        environment: the pod's environment, in which the kubelet sets the API server's address.
     """
     host, port = (environment.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
     server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
@@ -84,44 +83,44 @@ def service_account(environment: Mapping[str, str]) -> str:
 
 
 def docker_provider(provider: str, broken: BrokenStore | None, aliases: Aliases) -> docker.Provider:
-    """The Docker daemon that DOCKER_HOST or the current docker context names, with the logins that Docker has.
+    """Create the provider for the Docker daemon of DOCKER_HOST or the current docker context, with Docker's logins.
 
-    The provider lists Docker's credential store before it builds and fails if that does not work, though our push needs
-    no login. Then it reads a copy of Docker's configuration without the store, in the home folder, which is there while
-    images are pushed (ADR 0013).
+    The provider lists Docker's credential store before it builds, and fails if the store does not work, although a push
+    to the registry needs no login. In that case it reads a copy of Docker's configuration without the store, which is
+    in the home folder while images are pushed (ADR 0013).
 
     Args:
-        provider: its name.
-        broken: that store, where it does not work.
-        aliases: its former names.
+        provider: name of the provider.
+        broken: the credential store, if it does not work.
+        aliases: former names of the provider.
 
     Raises:
-        DaemonAddressError, DaemonError, DockerConfigError: Docker's own configuration cannot be used.
+        DaemonAddressError, DaemonError, DockerConfigError: Docker's configuration cannot be used.
     """
     remove_left_copy(Path.home())
-    host = told_daemon(os.environ)
+    host = daemon_host(os.environ)
     if broken is None:
         return docker.Provider(provider, host=host, opts=pulumi.ResourceOptions(aliases=aliases))
     opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG, aliases=aliases)
     registered = docker.Provider(provider, host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
     pulumi.log.warn(
-        f"{broken.program}, the credsStore of Docker's config.json, does not list its logins. This builds without the "
-        f"logins that only it has; pushing needs none. Fix: run `{broken.program} list` and correct what it says, or "
-        "remove credsStore from config.json.",
+        f"{broken.program}, the credsStore of Docker's config.json, cannot list its logins. Images are built without "
+        f"them; pushing needs no login. Fix: run `{broken.program} list` and correct its error, or remove credsStore "
+        "from config.json",
         registered,
     )
     return registered
 
 
-def told_daemon(environment: Mapping[str, str]) -> str:
-    """The address that the docker provider is told; empty where it finds the daemon itself.
+def daemon_host(environment: Mapping[str, str]) -> str:
+    """Return the daemon's address for the docker provider; empty if the provider finds the daemon itself.
 
-    What it is told stays in the state, where a destroy on another machine would look for this machine's daemon. It has
-    to be told of docker contexts, which it does not know, of ssh, which it takes from its configuration only, and of a
-    socket in the home folder (pulumi-docker provider/image.go, `configureDockerClient`).
+    The address is stored in the state, where a destroy on another machine would use it, so it is set only if necessary:
+    for docker contexts, which the provider does not support, for ssh, which it reads only from its configuration, and
+    for a socket in the home folder (pulumi-docker provider/image.go, `configureDockerClient`).
 
     Args:
-        environment: the process's environment.
+        environment: the environment of the process.
     """
     host = chosen_daemon(environment) or usual_daemon()
     if host in (environment.get("DOCKER_HOST"), USUAL_HOSTS[0]) and not host.startswith("ssh://"):

@@ -1,7 +1,7 @@
-"""The push path as Pulumi's hooks: translation, no logic.
+"""The push path as Pulumi hooks.
 
-The engine runs hooks on the program's event loop, never in preview, and does not end them on Ctrl-C: each has a
-hard bound. Hook names share one space per deployment, so they carry the component's name.
+The engine runs hooks on the program's event loop, never in a preview, and does not stop them on Ctrl-C. Each hook
+therefore has a time limit. Hook names must be unique in a deployment, so they contain the component's name.
 """
 
 import asyncio
@@ -17,19 +17,18 @@ from kube_registry.push.push_path import PushPath
 from kube_registry.spec.phases import Phase, Say, marked
 
 PUSH_FAILED = "error reading push output"
-"""What the docker provider says of a failed push, and of nothing else (pulumi-docker provider/image.go)."""
-
+"""The docker provider's message for a failed push, and only for that (pulumi-docker provider/image.go)."""
 
 PathOnceKnown = Callable[[], Awaitable[PushPath]]
 """Returns the one push path of a registry, once its cluster is known."""
 
 
 def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHookBinding:
-    """Hooks that hold the push path while an image is built and pushed.
+    """Return hooks that keep the push path open while an image is built and pushed.
 
     Args:
-        name: name of the component that binds them.
-        path_once_known: the push path that all images of the registry share.
+        name: name of the component that binds the hooks.
+        path_once_known: returns the push path that all images of the registry share.
     """
 
     async def take(args: pulumi.ResourceHookArgs) -> None:
@@ -51,7 +50,7 @@ def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHook
 
     async def recover(args: pulumi.ErrorHookArgs) -> bool:
         cause = args.errors[0]
-        async with bounded("mending a failed push"):
+        async with bounded("recovering from a failed push"):
             path = await path_once_known()
             if PUSH_FAILED in cause:
                 pulumi.log.info(f"the push failed: {cause}", DependencyResource(args.urn))
@@ -74,14 +73,14 @@ def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHook
 def when_ready(
     value: pulumi.Output[str], path_once_known: PathOnceKnown, resource: pulumi.Resource
 ) -> pulumi.Output[str]:
-    """A value that is there once the registry runs, and the node proxy if there is one; in preview at once.
+    """Return a value that is known when the registry and the node proxy, if any, are ready; in a preview at once.
 
-    It is asked on every update: an after hook would fail once and leave the next update green.
+    Every update performs this check. An after hook would fail only once: the next update would succeed.
 
     Args:
-        value: an output of what is to run, which orders the question behind that.
-        path_once_known: the push path whose registry is meant.
-        resource: on its row the waiting is told.
+        value: an output of the resources to wait for, so that the check runs after their creation.
+        path_once_known: returns the push path of the registry.
+        resource: the resource on whose row the wait is shown.
     """
 
     async def ready(known: str) -> str:
@@ -98,10 +97,10 @@ def when_ready(
 
 @asynccontextmanager
 async def bounded(doing: str) -> AsyncIterator[None]:
-    """Let nothing take longer than HOOK_SECONDS.
+    """Limit the duration of a block to HOOK_SECONDS.
 
     Raises:
-        TookTooLongError: it did.
+        TookTooLongError: the block timed out.
     """
     try:
         async with asyncio.timeout(HOOK_SECONDS):
@@ -110,12 +109,12 @@ async def bounded(doing: str) -> AsyncIterator[None]:
         raise TookTooLongError(doing=doing, seconds=HOOK_SECONDS) from None
 
 
-def row(of: pulumi.Resource | str, *, lasting: bool = False) -> Say:
-    """Writes on a resource's row while it is worked on, and below the rows at the end if that is to last.
+def row(resource: pulumi.Resource | str, *, lasting: bool = False) -> Say:
+    """Return a function that prints a progress line on a resource's row.
 
     Args:
-        of: the resource; its URN, which a hook has, while it is worked on: the program does not know it before the end.
-        lasting: whether it is to last.
+        resource: the resource, or its URN. Hooks have only the URN, because the program gets the resource later.
+        lasting: whether Pulumi prints the line again at the end.
     """
-    resource = DependencyResource(of) if isinstance(of, str) else of
-    return lambda phase, text: pulumi.log.info(marked(phase, text), resource, ephemeral=not lasting)
+    shown_on = DependencyResource(resource) if isinstance(resource, str) else resource
+    return lambda phase, text: pulumi.log.info(marked(phase, text), shown_on, ephemeral=not lasting)

@@ -1,7 +1,7 @@
-"""RegistryImage: one image, built by the local Docker daemon and pushed into the cluster's registry.
+"""RegistryImage: an image, built by the local Docker daemon and pushed to the cluster's registry.
 
-The docker provider builds, the daemon pushes to the push address, and the registry's hooks see to it that a tunnel
-stands there meanwhile. Repository and tag are plain values and known in review; only the digest comes of the push.
+The docker provider builds the image and the daemon pushes it to the push address, where the registry's hooks open a
+tunnel. Repository and tag are plain values and known in a preview; only the digest is known after the push.
 """
 
 import os
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
     from .cluster_registry import ClusterRegistry
 
 MOST_NAMED = 10
-"""How many links a warning names."""
+"""Maximum number of links in a warning."""
 
 
 class RegistryImageArgs(ImageArgs, total=False):
-    """What an image is built of, and where it goes."""
+    """The settings of an image, its registry and its repository."""
 
     registry: "ClusterRegistry"
-    """The registry that it is pushed to."""
+    """The registry to push to."""
     repository: str
     """Its repository in the registry; the component's name if not set."""
     platform: str
-    """Platform that it is built for; the registry's if not set."""
+    """Platform to build for; the registry's if not set."""
 
 
 class RegistryImage(pulumi.ComponentResource):
-    """An image, as the nodes of its registry's cluster pull it.
+    """An image in a registry, which the nodes of the registry's cluster can pull.
 
     Args:
         name: its name in the stack.
-        args: what it is built of and where it goes; the same may be given by name.
-        opts: may bring the docker provider; the registry's is taken otherwise.
+        args: its arguments, which may also be passed by name.
+        opts: resource options. They may contain a docker provider; the registry's is used otherwise.
 
     Raises:
-        pulumi.RunError: an argument is not allowed, or the build context is not as a build needs it.
+        pulumi.RunError: an argument is not allowed, or the build context cannot be built.
     """
 
     reference: pulumi.Output[str]
-    """The pull reference, by digest."""
+    """The pull reference, with its digest."""
 
     tagged: str
-    """The same by its tag alone, known before anything is built."""
+    """The pull reference without its digest, known before the build."""
 
     def __init__(
         self,
@@ -110,37 +110,37 @@ class RegistryImage(pulumi.ComponentResource):
         )
 
 
-def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - what a program without types gives
-    from .cluster_registry import ClusterRegistry  # noqa: PLC0415 - that makes images, too
+def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - the program may not be type-checked
+    from .cluster_registry import ClusterRegistry  # noqa: PLC0415 - that file imports this one
 
     if not isinstance(given, ClusterRegistry):
-        fix = f"give the ClusterRegistry where RegistryImage {name!r} is made"
-        raise SettingsError(key="registry", problem="it is missing, it takes a ClusterRegistry", fix=fix)
+        fix = f"pass the ClusterRegistry to RegistryImage {name!r}"
+        raise SettingsError(key="registry", problem="it is missing, it must be a ClusterRegistry", fix=fix)
     return given
 
 
 def report_differences(build: Build) -> None:
-    """Report where a build gets something else than the files on disk.
+    """Report differences between the files on disk and the files that a build gets.
 
     Args:
-        build: the build, staged.
+        build: the staged build.
     """
     if links := sorted({os.path.relpath(link) for link in build.left_out}):
         named = first_of(links, MOST_NAMED).encode(errors="backslashreplace").decode()
         pulumi.log.warn(
-            f"links left out of the build of {build.image}, because they do not lead to anything that is sent to it: "
-            f"{named}. Fix: add them to .dockerignore, or let them lead to a file or folder in the build context."
+            f"links were left out of the build of {build.image}, because their targets are not part of it: {named}. "
+            "Fix: add them to .dockerignore, or change their target to a file or folder in the build context"
         )
     if build.widened:
         pulumi.log.info(
-            f"files of {build.image} that the umask hides from other users here are readable by every user in the "
-            f"image: {build.widened}"
+            f"files of {build.image} that only their owner can read here, because of the umask, are readable by all "
+            f"users in the image: {build.widened}"
         )
 
 
 def warn_of_secrets(image: str) -> None:
-    """Warn that an image is no place for the secret build arguments that it has."""
+    """Warn that the image reveals its secret build arguments."""
     pulumi.log.warn(
-        f"build arguments of {image} are secret, and are kept secret in the stack's state. In the registry they are "
-        "not: a build argument is part of the image's history, which every pod of the cluster can read."
+        f"build arguments of {image} are secret. They are encrypted in the stack's state, but not in the registry: a "
+        "build argument is part of the image's history, which every pod of the cluster can read."
     )

@@ -1,4 +1,4 @@
-"""The registry's pod: two doors over one volume, what it is kept to, and the network policy around it; pure."""
+"""The specs of the registry's pod, with two doors and one volume, and of its network policy; pure."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ RESTRICTED: Final = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
-"""Labels of a namespace in which no pod may have more rights than the registry's (Pod Security Standards)."""
+"""Labels of a namespace that allows only pods of the level "restricted" (Pod Security Standards)."""
 
 
 def read_door_only() -> dict[str, Any]:
-    """The spec of a policy that lets everybody to the read door, and nobody anywhere else.
+    """Return the spec of a network policy that allows connections to the read door only.
 
-    The write door needs none, it listens on the pod's own loopback, where a port-forward is at home.
+    The write door needs no rule: it listens on the pod's loopback, which only a port-forward reaches.
     """
     return {
         "podSelector": {"matchLabels": labels("registry")},
@@ -30,15 +30,15 @@ def read_door_only() -> dict[str, Any]:
 _STORAGE = "/var/lib/registry"
 _CONFIG = "/etc/distribution"
 _USER = 1000
-"""Not root, and nobody on the node; the volume is made accessible to this group."""
+"""A uid that is neither root nor a user of the node; it is also the group that may access the volume."""
 
 
 def config_files() -> dict[str, str]:
-    """File name -> text of the two doors' configurations.
+    """Return the configuration files of the two doors: file name -> text.
 
-    Neither has a `cache` block: with it, a push after garbage collection is told that a layer is there when its
-    bytes are gone. Locations are path-only, so that they are right through the tunnel as well as through a node.
-    JSON is YAML.
+    Neither has a `cache` block: with it, the registry reports after a garbage collection that it has layers that were
+    deleted. Locations are relative URLs, so that they work through the tunnel and through a node. The text is JSON,
+    which is valid YAML.
     """
     purging = {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
     write = _config(f"127.0.0.1:{WRITE_PORT}", delete={"enabled": True}, maintenance={"uploadpurging": purging})
@@ -48,9 +48,10 @@ def config_files() -> dict[str, str]:
 
 
 def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
-    """The Deployment's spec.
+    """Return the Deployment's spec.
 
-    One replica and Recreate: the volume is ReadWriteOnce, and two writers on one file system would lose uploads.
+    It has one replica and the strategy Recreate: the volume is ReadWriteOnce, and two writers on one file system would
+    lose uploads.
     """
     checksum = hashlib.sha256("".join(config_files().values()).encode()).hexdigest()
     return {
@@ -100,7 +101,7 @@ def _pod(settings: RegistrySettings) -> dict[str, Any]:
 
 
 def placement(pod: PodSettings) -> dict[str, Any]:
-    """Return the fields of a pod's spec that say where it may run and before which others."""
+    """Return the fields of a pod's spec for scheduling and priority."""
     tolerations = [each.model_dump(by_alias=True, exclude_none=True) for each in pod.tolerations]
     return {
         "nodeSelector": {**pod.node_selector, **LINUX},
@@ -110,19 +111,19 @@ def placement(pod: PodSettings) -> dict[str, Any]:
 
 
 def priority(pod: PodSettings) -> dict[str, str]:
-    """Return the field of a pod's spec that names its priority class, if there is one."""
+    """Return the field of a pod's spec for its priority class, if it has one."""
     return {"priorityClassName": pod.priority_class} if pod.priority_class else {}
 
 
 def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
-    """One registry process; memory is limited, processor time is not, for a slow pull helps nobody."""
+    """Return the container of a registry process. Its memory is limited, but not its CPU, which would slow pulls."""
     return {
         "name": name,
         "image": settings.registry_image,
         "args": ["serve", f"{_CONFIG}/{name}.yml"],
         "env": [
             {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
-            # Signs the state of uploads; the same for as long as the pod lives, and nobody has to keep it.
+            # Signs the state of uploads. The uid is constant during the pod's life, and needs no Secret.
             {"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -143,5 +144,5 @@ def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
 
 
 def _probe(*, period: int, failures: int) -> dict[str, Any]:
-    """`/` answers 503 once the storage check fails, and asks for no credentials."""
+    """Return a probe of `/`, which responds with 503 if the storage check fails, and requires no credentials."""
     return {"httpGet": {"path": "/", "port": "read"}, "periodSeconds": period, "failureThreshold": failures}

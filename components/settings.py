@@ -1,4 +1,4 @@
-"""The settings of a component's arguments: the one place where they are read and checked."""
+"""Conversion of a component's arguments to validated settings."""
 
 import os
 from collections.abc import Mapping
@@ -15,28 +15,28 @@ from kube_registry.spec.settings import RegistrySettings, Settings
 from .args import ClusterRegistryArgs, ImageArgs
 
 USUAL = "registry"
-"""Name of the component beside which resources have their usual names; beside others they carry the component's."""
+"""Name of the component whose providers and other separate resources have no prefix in their names."""
 
 
 def own_name(name: str, usual: str) -> str:
-    """The name of a resource beside a component: the usual one, with the component's before it unless that is usual."""
+    """Return the name of a separate resource of a component; the component's name is a prefix, unless it is USUAL."""
     return usual if name == USUAL else f"{name}-{usual}"
 
 
 def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a component by their names, less those that are None; a path is a text in settings.
+    """Return the arguments of a component by their names, without those that are None; a path becomes text.
 
     Args:
-        kind: which there are (args.py).
-        args: those that were given as a map; None for none.
-        inputs: those that were given by name, which count before the others.
+        kind: type of the arguments (args.py).
+        args: arguments in a map, if any.
+        inputs: arguments that were passed by name, which override those in `args`.
 
     Raises:
-        SettingsError: `args` is no map, or an argument has its name of other languages, which would be passed over.
+        SettingsError: `args` is not a map, or an argument has its camel case name, which would be ignored.
     """
     if args is not None and not isinstance(args, Mapping):
-        problem = f"{type(args).__name__} is not allowed, it takes a map of arguments"
-        raise SettingsError(key="args", problem=problem, fix="give what it is by name, as in opts=…")
+        problem = f"{type(args).__name__} is not allowed, it must be a map of arguments"
+        raise SettingsError(key="args", problem=problem, fix="pass other values by name, such as opts=…")
     given = {
         key: os.fspath(each) if isinstance(each, os.PathLike) else each
         for key, each in {**(args or {}), **inputs}.items()
@@ -49,29 +49,29 @@ def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, 
 
 
 class ConfigArgs(dict[str, Any]):
-    """Arguments of a ClusterRegistry that stand in the stack's config under the same names, where errors look for them.
+    """Arguments of a ClusterRegistry that come from the stack's config, so that errors print `pulumi config` commands.
 
-    A class of its own because a component takes arguments as a map, in every language.
+    This is a separate class, because a component accepts a map of arguments in every language.
     """
 
 
 def config_args(settings: Settings) -> ClusterRegistryArgs:
-    """The arguments of the registry that a stack's config describes, without its images."""
+    """Return the arguments of the registry in a stack's config, without its images."""
     return cast("ClusterRegistryArgs", ConfigArgs(settings.model_dump(exclude={"images"})))
 
 
 def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> RegistrySettings:
-    """The settings of a registry, from the arguments of its component; its images are checked, too.
+    """Validate the arguments of a ClusterRegistry, including its images, and return the settings.
 
-    Other languages pass numbers as floats; pydantic takes 30100.0 for 30100 and refuses 30100.5.
+    Other languages pass numbers as floats; pydantic accepts 30100.0 as 30100 and rejects 30100.5.
 
     Args:
-        name: the component's; the push port is derived from it, too, unless it is `registry`.
+        name: name of the component. The push port is also derived from it, unless it is `registry`.
         args: its arguments (args.ClusterRegistryArgs), of which only the kubeconfig may be an output.
-        in_config: whether they are those of the stack's config (ConfigArgs).
+        in_config: whether the arguments come from the stack's config (ConfigArgs).
 
     Raises:
-        SettingsError: one of them is missing, unknown or has a value that is not allowed.
+        SettingsError: an argument is missing, unknown or has a value that is not allowed.
     """
     project, stack = pulumi.get_project(), pulumi.get_stack()
     own = dict(args)
@@ -100,16 +100,16 @@ def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> Regis
 
 
 def image_settings(name: str, repository: str, args: Mapping[str, Any], platform: str) -> Settings:
-    """Settings with the one image that the arguments of a RegistryImage describe, and its platform.
+    """Validate the arguments of a RegistryImage, and return settings with this image and its platform.
 
     Args:
-        name: the component's.
+        name: name of the component.
         repository: its repository in the registry.
         args: its arguments (args.ImageArgs).
-        platform: what it is built for.
+        platform: the platform to build for.
 
     Raises:
-        SettingsError: one of them is unknown or has a value that is not allowed, or the repository's name is none.
+        SettingsError: an argument is unknown or has a value that is not allowed, or the repository name is not valid.
     """
     given = {"kubeContext": "any", "platform": platform, "images": {repository: _image(args)}}
     secret = ["images"] if args.get("secret_build_args") else []
@@ -122,7 +122,7 @@ def image_settings(name: str, repository: str, args: Mapping[str, Any], platform
 
 
 def image_args(settings: Settings, name: str) -> ImageArgs:
-    """The arguments that an image of a stack's config has."""
+    """Return the arguments of an image in a stack's config."""
     image = settings.images[name]
     args: ImageArgs = {"dockerfile": image.dockerfile}
     if image.context is not None:
@@ -133,12 +133,12 @@ def image_args(settings: Settings, name: str) -> ImageArgs:
     return args
 
 
-def _of_image(args: object) -> Any:  # noqa: ANN401 - what is no map of arguments is left to be refused
+def _of_image(args: object) -> Any:  # noqa: ANN401 - validated later
     return arguments(ImageArgs, args, {}) if args is None or isinstance(args, Mapping) else args
 
 
 def _image(args: Mapping[str, Any]) -> dict[str, Any]:
-    """How the config has an image, where all its build arguments are secret or none is."""
+    """Return the image in the form of the config, with secret and plain build arguments merged."""
     given = {to_camel(key): value for key, value in args.items()}
     secret = given.pop("secretBuildArgs", {})
     plain = given.get("buildArgs") or {}
@@ -148,7 +148,7 @@ def _image(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_camel_case(value: object) -> object:
-    """A section's keys as Pulumi writes them, so that an error names them so; a map of a person's own keys as it is."""
+    """Return a section with keys in camel case, as errors print them; nested maps are unchanged."""
     if isinstance(value, Mapping):
         return {to_camel(str(key)): each for key, each in value.items()}
     return value
@@ -158,13 +158,14 @@ def _prove_plain(value: object, *path: str) -> None:
     """Check that no value is an output.
 
     Raises:
-        SettingsError: one is.
+        SettingsError: a value is an output.
     """
     if isinstance(value, pulumi.Output):
         problem = (
-            "an output, of a resource or of config.require_secret, is not allowed, it takes a value that is known "
-            "before anything is made, such as config.require returns"
+            "an output, of a resource or of config.require_secret, is not allowed; it takes a value that is known "
+            "before any resource is created, such as config.require returns"
         )
+        raise SettingsError(key=".".join(path), problem=problem, fix="")
         raise SettingsError(key=".".join(path), problem=problem, fix="")
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, each in parts:
@@ -172,7 +173,7 @@ def _prove_plain(value: object, *path: str) -> None:
 
 
 def _fix(error: SettingsError, component: str, name: str) -> str:
-    what = "give it" if error.problem.startswith("it is missing") else "correct it"
+    what = "set it" if error.problem.startswith("it is missing") else "correct it"
     if error.key == "kubeContext":
-        what += ", or give a kubeconfig,"
-    return f"{what} where {component} {name!r} is made"
+        what += ", or a kubeconfig,"
+    return f"{what} in the arguments of {component} {name!r}"

@@ -1,8 +1,8 @@
-"""What keeps an update from losing the registry's volume: another place for it, and another cluster, are refused.
+"""Guards that prevent an update from losing the registry's volume: they reject another location and another cluster.
 
-The engine is asked to ignore a change of the settings that decide where the volume is, so that no preview ever holds
-its replacement; what it keeps is then compared with what is set. A cluster is known by the uid of its namespace
-kube-system: the stack's state keeps that of the first update in a Stash, which no refresh asks a cluster for
+The engine ignores changes of the inputs that decide where the volume is, so that no preview plans its replacement. The
+guards compare the values in the state with the settings. A cluster is identified by the uid of its namespace
+kube-system: a Stash keeps the uid of the first update in the stack's state, and a refresh does not change it
 (docs/adr/0023-the-volume-stays-where-it-is.md).
 """
 
@@ -22,29 +22,29 @@ from .errors import OtherClusterError, VolumeMovedError
 from .options import Aliases
 
 NAMESPACE_STAYS = ["metadata.name"]
-"""Inputs of the Namespace whose change is ignored (Pulumi's resource option ignore_changes)."""
+"""Inputs of the Namespace whose changes are ignored (Pulumi's resource option ignore_changes)."""
 
 CLAIM_STAYS = ["spec.storageClassName", "spec.accessModes", "spec.volumeName"]
-"""The same, of the claim: Kubernetes lets none of them change, so the provider would delete it and create another."""
+"""The same for the claim: these fields are immutable, so the provider would delete the claim and create another."""
 
 PREVIEW_SECONDS = 5.0
-"""How long a preview waits for the cluster, which it does not need otherwise."""
+"""How long a preview waits for the cluster, which it needs for nothing else."""
 
 UNSEEN = ""
-"""Kept by a stack whose first update could not see kube-system."""
+"""Stored by a stack whose first update could not read the namespace kube-system."""
 
 
 def unmoved(
     settings: RegistrySettings, namespace: kubernetes.core.v1.Namespace, claim: kubernetes.core.v1.PersistentVolumeClaim
 ) -> pulumi.Output[str]:
-    """Return the registry's namespace, which is there only if namespace and claim are where the settings have them.
+    """Return the registry's namespace, or fail if the settings would move the namespace or the claim.
 
-    What takes its namespace from here is not registered otherwise, in preview neither.
+    Resources that depend on this output are then not registered, even in a preview.
 
     Args:
-        settings: what was chosen for the stack.
-        namespace: the registry's; its outputs are those of the state, if it is there.
-        claim: the registry's, likewise.
+        settings: settings of the stack.
+        namespace: the registry's namespace; if it exists, its outputs have the values of the state.
+        claim: the registry's claim, with the same outputs.
     """
 
     def compare(kept: list[str | None]) -> str:
@@ -64,19 +64,19 @@ def unmoved(
 
 
 def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Output[str | None]:
-    """Return the kube context, which is there only if it leads to the cluster that the registry has been in so far.
+    """Return the kube context, or fail if it points to another cluster than the one that contains the registry.
 
-    Outside preview, what connects by it is not registered otherwise. A preview without a cluster cannot know.
+    Resources that use it are then not registered, except in a preview, which may not be able to connect to the cluster.
 
     Args:
-        stash: name of the resource that keeps which cluster that is.
-        cluster: where the registry is to be.
+        stash: name of the resource that stores the cluster's uid.
+        cluster: the cluster to deploy to.
         aliases: former names of that resource.
     """
     live, settings = not pulumi.runtime.is_dry_run(), cluster.settings
     found = _found(cluster, live=live)
     opts = pulumi.ResourceOptions(ignore_changes=["input"], aliases=aliases)
-    first = pulumi.Stash(stash, input=found, opts=opts)  # its output stays what it was created with
+    first = pulumi.Stash(stash, input=found, opts=opts)  # its output keeps the first value
 
     async def compare(known: list[str]) -> str | None:
         uid, kept, urn = known
@@ -85,8 +85,8 @@ def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Outpu
             raise pulumi.RunError(str(OtherClusterError(where, uid, kept, urn)))
         if kept == UNSEEN != uid:
             line = (
-                "this stack does not remember its cluster, so another one would not be noticed: its first update could "
-                f"not read the namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
+                "this stack cannot detect a change of its cluster: its first update was not allowed to read the "
+                f"namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
             )
             pulumi.log.warn(on_stack(line, settings.stack))
         return cluster.kube_context
@@ -96,7 +96,7 @@ def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Outpu
 
 
 def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
-    """The uid of kube-system. A cluster that is known is asked while the program is busy with describing resources."""
+    """Return the uid of kube-system. A known cluster is queried in a thread while the program declares resources."""
     if cluster.is_later:
         there = pulumi.Output.all(cluster.kubeconfig, cluster.made)
         return pulumi.Output.unsecret(there.apply(lambda _: _uid(cluster, live=live)))
@@ -107,7 +107,7 @@ def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
 
 
 async def _uid(cluster: Cluster, *, live: bool) -> str:
-    """The uid of kube-system, or UNSEEN; outside preview a cluster that cannot be asked is an error."""
+    """Return the uid of kube-system, or UNSEEN; except in a preview, a cluster that does not respond is an error."""
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):
             return await cluster_uid(await cluster.address()) or UNSEEN

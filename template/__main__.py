@@ -1,4 +1,4 @@
-"""An image, built on this machine and pulled by every node of a cluster from a registry of its own."""
+"""Build an image on this machine and push it to a registry in a cluster, from which every node can pull it."""
 
 import pulumi
 from kube_registry.components import ClusterRegistry, RegistryImage

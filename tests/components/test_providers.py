@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from components.providers import service_account, told_daemon
+from components.providers import daemon_host, service_account
 from kube_registry.kube.kubeconfig import read
 from kube_registry.names import IN_CLUSTER
 from tests.docker_daemon.test_config import configured
@@ -32,4 +32,4 @@ def test_the_state_names_no_daemon_that_the_provider_finds_itself(
     tmp_path: Path, environment: dict[str, str], told: str
 ) -> None:
     folder = configured(tmp_path, contexts={"colima": "unix:///colima.sock"})
-    assert told_daemon({**folder, **environment}) == told
+    assert daemon_host({**folder, **environment}) == told

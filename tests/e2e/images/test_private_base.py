@@ -53,7 +53,7 @@ def test_a_helper_that_knows_no_list_and_a_store_that_takes_six_seconds_are_wait
         "[ \"$1\" = list ] && sleep 6 && echo '{}' || { echo credentials not found in native keychain; exit 1; }",
     )
     helper(home, "acr-env", f"[ \"$1\" = get ] && echo '{LOGIN}'")
-    assert "does not list its logins" not in build(mine, base, "slow")
+    assert "cannot list its logins" not in build(mine, base, "slow")
     assert not (home / "config.json").exists()
 
 

@@ -90,10 +90,10 @@ def test_a_stack_that_could_not_see_kube_system_remembers_its_cluster_by_the_com
     older = json.loads(json.dumps(state).replace(json.dumps(uid), '""'))
     program.stack.import_stack(automation.Deployment(version=STATE_VERSION, deployment=older))
     said = program.stack.up().stdout
-    assert "does not remember its cluster" in said
+    assert "cannot detect a change of its cluster" in said
     program.paste(commands_of(said, "--replace"))
     assert uid in json.dumps(program.state())
-    assert "does not remember its cluster" not in program.stack.up().stdout
+    assert "cannot detect a change of its cluster" not in program.stack.up().stdout
     assert identities(lab) == before
 
 
