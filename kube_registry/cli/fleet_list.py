@@ -21,6 +21,7 @@ from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.names import REGISTRYCTL
 from kube_registry.review.stack_preview import read_secrets
+from kube_registry.text import add_fix
 
 AT_ONCE = 8
 """How many stacks are checked at once."""
@@ -128,6 +129,7 @@ async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]
     except KubeRegistryError as error:
         return [str(error)], []
     if references is None:
-        return [f"has no images in its outputs yet. Fix: `{REGISTRYCTL} fleet up --stacks {member.name}`"], []
+        fix = f"`{REGISTRYCTL} fleet up --stacks {member.name}`"
+        return [add_fix("has no images in its outputs yet", fix)], []
     seen = await examine(known.settings, references)
     return seen.sentences, seen.remarks
