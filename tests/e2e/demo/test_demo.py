@@ -27,7 +27,7 @@ def console(page: str) -> list[list[str]]:
     return [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", page, re.DOTALL)]
 
 
-DEPLOY, BY_HAND = console(CLONE)
+DEPLOY, (BY_HAND,) = console(CLONE)
 (LOOK_AROUND,) = console(START)
 EVAL = 'eval "$(python3 -m lab env)"'
 ELSEWHERE = {"make test", "make lint", "make golden"}
@@ -120,9 +120,7 @@ class TestDemo:
         assert own == [f"make {verb} KUBE_CONTEXT=my-context" for verb in ("up", "down")], (
             "e2e/lab/test_own_cluster.py runs it"
         )
-        assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", *BY_HAND), (
-            "e2e/tunnel/test_tunnel.py runs it"
-        )
+        assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", BY_HAND), "e2e/tunnel/test_tunnel.py runs it"
         assert demo == ["make up", "make down"]
         assert f"`{EVAL}`" in START
         assert {"make up", "make down", "make preview", "make shell", "make help"} | ELSEWHERE == INLINE
