@@ -31,7 +31,7 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Only stacks with this label, as key=value; repeatable.")
 ]
 
-WELL = "well"
+HEALTHY = "healthy"
 
 
 def selected_fleet(stacks: str | None, label: Sequence[str] | None) -> Fleet:
@@ -112,7 +112,7 @@ async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
     found = await map_limited(lambda member: _look(program, member), fleet.members, at_once=AT_ONCE)
     states = table("stack", "kube context", "state")
     for member, (wrong, remarks) in zip(fleet.members, found, strict=True):
-        first, *more = [*(wrong or [WELL]), *remarks]
+        first, *more = [*(wrong or [HEALTHY]), *remarks]
         states.add_row(member.name, member.settings.kube_context, first)
         for sentence in more:
             states.add_row("", "", sentence)

@@ -149,7 +149,7 @@ def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
         if key in dead:
             since = age(timedelta(seconds=_seconds_since(holder)))
             words = (
-                f"{holder.who} stopped {since} ago; the next one to wait for the lease takes over after "
+                f"{holder.who} stopped {since} ago; the next one that waits for the lease takes it over after "
                 f"{DURATION_SECONDS:.0f} s"
             )
         yield Finding("lease", well=True, words=words)
