@@ -64,7 +64,7 @@ lint: venv ## Check style, format, types, imports, sizes and workflows
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
 	@$(VENV)/bin/lint-imports --no-logo --no-cache && $(PYTHON) -m lab.sizes
 
-schema: venv ## Update the generated parts of files that describe settings and errors
+schema: venv ## Update the generated parts of files that describe settings, commands and errors
 	@$(PYTHON) -m kube_registry.generate
 
 golden: venv ## Update tests/golden: the program's resources and the output of its commands, which a test compares

@@ -1,4 +1,4 @@
-"""Generate the parts of other files that describe the settings and the errors; `make schema` runs this.
+"""Generate the parts of other files that describe settings, commands and errors; `make schema` runs this.
 
 Pulumi requires a value for every key without a default. An optional key therefore has an empty default in Pulumi.yaml,
 which Settings reads as "not set".
@@ -10,9 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pydantic.fields import FieldInfo
+from typer.main import get_group
+from typer.testing import CliRunner
 
+from kube_registry.cli.verbs import app
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.schema import schema
 from kube_registry.spec.renamed import RENAMED
@@ -42,7 +46,8 @@ ERRORS = {
 """Heading in docs/troubleshooting.md -> modules whose errors it lists."""
 
 _YAML_BLOCK = re.compile(r"  # generated settings.*?# end of generated settings\n", re.DOTALL)
-_README_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
+_SETTINGS_BLOCK = re.compile(r"<!-- settings -->.*?<!-- end of settings -->\n", re.DOTALL)
+_COMMANDS_BLOCK = re.compile(r"<!-- commands -->.*?<!-- end of commands -->\n", re.DOTALL)
 _TROUBLE_BLOCK = re.compile(r"<!-- errors -->.*?<!-- end of errors -->\n", re.DOTALL)
 _NOT_SET: dict[str, str | int] = {"string": "", "integer": 0}
 _KINDS: dict[object, str] = {int: "integer", bool: "boolean"}
@@ -60,8 +65,8 @@ def pulumi_yaml(current: str) -> str:
     return _YAML_BLOCK.sub(lambda _: block, current)
 
 
-def readme(current: str) -> str:
-    """Return the text of README.md with its table of settings updated.
+def settings_page(current: str) -> str:
+    """Return the text of docs/settings.md with its table of settings updated.
 
     Args:
         current: the current text, with the two comments around the table.
@@ -70,7 +75,35 @@ def readme(current: str) -> str:
         f"| `{name}` | {field.description} | {_shown_default(field)} |\n" for name, field in described().items()
     )
     block = f"<!-- settings -->\n| key | what it is | default |\n|---|---|---|\n{rows}<!-- end of settings -->\n"
-    return _README_BLOCK.sub(lambda _: block, current)
+    return _SETTINGS_BLOCK.sub(lambda _: block, current)
+
+
+def commands_page(current: str) -> str:
+    """Return the text of docs/cli.md with the help of every command updated.
+
+    Args:
+        current: the current text, with the two comments around the commands.
+    """
+    sections = "".join(f"## {name}\n\n```text\n{text.rstrip()}\n```\n\n" for name, text in command_help())
+    block = f"<!-- commands -->\n\n{sections}<!-- end of commands -->\n"
+    return _COMMANDS_BLOCK.sub(lambda _: block, current)
+
+
+def command_help(*, old: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield each command and the output of its --help.
+
+    Args:
+        old: whether to include the old names of commands, which no help lists.
+    """
+
+    def pages(command: Any, *words: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - Typer contains its own click
+        printed = CliRunner().invoke(app, [*words, "--help"], prog_name="registryctl", terminal_width=100).stdout
+        yield " ".join(("registryctl", *words)), printed
+        if hasattr(command, "list_commands"):
+            for name in [*command.list_commands(None), *(command.old if old else ())]:
+                yield from pages(command.get_command(None, name), *words, name)
+
+    return pages(get_group(app))
 
 
 def troubleshooting(current: str) -> str:
@@ -117,7 +150,8 @@ def _shown_default(field: FieldInfo) -> str:
 
 GENERATED: dict[str, Callable[[str], str]] = {
     "Pulumi.yaml": pulumi_yaml,
-    "README.md": readme,
+    "docs/settings.md": settings_page,
+    "docs/cli.md": commands_page,
     "docs/troubleshooting.md": troubleshooting,
     "docs/fleet.schema.json": lambda _: schema(),
 }

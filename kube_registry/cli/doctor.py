@@ -9,6 +9,7 @@ from kube_registry.cli.stacks import pulumi_version
 from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.doctor import run_all_checks
 from kube_registry.housekeeping.node_checks import Finding
+from kube_registry.text import add_fix
 
 _STATES = {True: "ok", False: "fix", None: "?"}
 
@@ -20,7 +21,7 @@ async def doctor(stack: StackName = None, registry: RegistryName = None) -> bool
     references = await deployed_images(found)
     findings = [judge_version("pulumi", "Pulumi", await pulumi_version())]
     if references is None:
-        words = f"has no images in its outputs yet. Fix: `pulumi up --stack {shlex.quote(found.stack)}`"
+        words = add_fix("has no images in its outputs yet", f"`pulumi up --stack {shlex.quote(found.stack)}`")
         findings.append(Finding(f"stack {found.stack}", well=False, words=words))
     findings += await run_all_checks(found.settings, references or {}, os.environ, found.push_command)
     page = table()

@@ -1,4 +1,4 @@
-"""What can go wrong with the stack that a command works on."""
+"""Errors of the stack that a command works on."""
 
 from kube_registry.errors import KubeRegistryError
 
@@ -11,7 +11,7 @@ class StackError(
         "stack": "stack prod",
         "folder": "/home/me/kube-registry",
         "reason": "no stack named 'prod' found",
-        "fix": "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init prod`",
+        "fix": "choose a stack from `pulumi stack ls`, or create this one with `pulumi stack init prod`",
     },
 ):
     """Pulumi does not return the settings of a stack, or the stack has no such registry."""

@@ -21,6 +21,7 @@ from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.names import REGISTRYCTL
 from kube_registry.review.stack_preview import read_secrets
+from kube_registry.text import add_fix
 
 AT_ONCE = 8
 """How many stacks are checked at once."""
@@ -30,7 +31,7 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Only stacks with this label, as key=value; repeatable.")
 ]
 
-WELL = "well"
+HEALTHY = "healthy"
 
 
 def selected_fleet(stacks: str | None, label: Sequence[str] | None) -> Fleet:
@@ -111,7 +112,7 @@ async def status(*, stacks: Stacks = None, label: Labels = None) -> bool:
     found = await map_limited(lambda member: _look(program, member), fleet.members, at_once=AT_ONCE)
     states = table("stack", "kube context", "state")
     for member, (wrong, remarks) in zip(fleet.members, found, strict=True):
-        first, *more = [*(wrong or [WELL]), *remarks]
+        first, *more = [*(wrong or [HEALTHY]), *remarks]
         states.add_row(member.name, member.settings.kube_context, first)
         for sentence in more:
             states.add_row("", "", sentence)
@@ -128,6 +129,7 @@ async def _look(program: Program, member: Member) -> tuple[list[str], list[str]]
     except KubeRegistryError as error:
         return [str(error)], []
     if references is None:
-        return [f"has no images in its outputs yet. Fix: `{REGISTRYCTL} fleet up --stacks {member.name}`"], []
+        fix = f"`{REGISTRYCTL} fleet up --stacks {member.name}`"
+        return [add_fix("has no images in its outputs yet", fix)], []
     seen = await examine(known.settings, references)
     return seen.sentences, seen.remarks

@@ -50,7 +50,7 @@ def up(
         list[Path] | None, typer.Option(help="File for a report: JSON if it ends in .json, else HTML; repeatable.")
     ] = None,
 ) -> None:
-    """Update every stack that is outdated or unhealthy, wave by wave; exit status 1 if any does not succeed."""
+    """Update outdated and unhealthy stacks, wave by wave, the first one alone; exit status 1 unless all succeed."""
     order = Order(parallel, max_failures, pilot=True)
     _run("up", selected_fleet(stacks, label), order, deadline, json=json, reports=report or ())
 

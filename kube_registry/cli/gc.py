@@ -38,7 +38,9 @@ def gc(
         int, typer.Option(help="Newest tagged images to keep per repository, even if unused.", min=1)
     ] = NEWEST,
     *,
-    older_than: Annotated[str, typer.Option(help="Only images pushed longer ago: 90m, 12h, 7d or 2w.")] = "0m",
+    older_than: Annotated[
+        str, typer.Option(help="Only images pushed longer ago than this: 90m, 12h, 7d or 2w.")
+    ] = "0m",
     protect: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Images to keep: app, app:v1, team/*; repeatable.")
     ] = None,
@@ -53,8 +55,8 @@ def gc(
     given = [protections(each, "--protect") for each in protect or ()]
     if not all(given):
         raise typer.BadParameter("--protect must not be empty.")
-    wishes = _Wishes(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
-    out, seen = console(width=UNBROKEN), run(_look(stack, registry, wishes))
+    options = _Options(Keep(keep, duration(older_than)), tuple(chain.from_iterable(given)), helm)
+    out, seen = console(width=UNBROKEN), run(_look(stack, registry, options))
     if seen is None:  # interrupted
         raise typer.Exit(1)
     for line in _going(seen):
@@ -66,7 +68,7 @@ def gc(
         raise UsesUnknownError(where=seen.where, kinds=silent)
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.target.stack}?", abort=True, err=True)
-    result = run(_collect(out, seen, wishes))
+    result = run(_collect(out, seen, options))
     again = f"{REGISTRYCTL} gc{seen.where.stack_option}"
     out.print(result or f"interrupted; no image in use was removed. Fix: finish it with `{again}`")
     if result is None:
@@ -74,7 +76,7 @@ def gc(
 
 
 @dataclass(frozen=True)
-class _Wishes:
+class _Options:
     """What the user wants to keep."""
 
     rule: Keep
@@ -121,27 +123,27 @@ def _going(seen: _Seen) -> Iterator[str | Table]:
     yield f"{len(going)} images to remove, {freed} to free, {len(images) - len(going)} images to keep"
 
 
-async def _look(stack: str | None, registry: str | None, wishes: _Wishes) -> _Seen:
+async def _look(stack: str | None, registry: str | None, options: _Options) -> _Seen:
     target = await find_registry(stack, registry)
     outputs = await stack_uses(target)
     owned = await deployed_namespaces(target)
     async with open_client(target.settings) as kube:
         if kube.where.namespace not in owned:
             raise OtherStackError(where=kube.where, asked=target.stack)
-        found = await take_inventory(kube, outputs, protect=wishes.protect, helm=wishes.helm)
-        return _Seen(kube.where, target, outputs, found, plan_gc(kube.where, found, wishes.rule))
+        found = await take_inventory(kube, outputs, protect=options.protect, helm=options.helm)
+        return _Seen(kube.where, target, outputs, found, plan_gc(kube.where, found, options.rule))
 
 
-async def _collect(out: Console, seen: _Seen, wishes: _Wishes) -> str:
+async def _collect(out: Console, seen: _Seen, options: _Options) -> str:
     async with open_client(seen.target.settings) as kube:
         done = await collect(
             kube,
             seen.outputs,
-            wishes.rule,
+            options.rule,
             seen.plan,
             out.print,
-            protect=wishes.protect,
-            helm=wishes.helm,
+            protect=options.protect,
+            helm=options.helm,
             unlisted=seen.inventory.unlisted,
         )
         return (

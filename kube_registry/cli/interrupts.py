@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal as the usual ways to end a command that runs until then."""
+"""Ctrl-C, SIGTERM and a closed terminal as the usual ways to end a command."""
 
 import asyncio
 import signal

@@ -37,7 +37,7 @@ async def review(
     node_ports: Annotated[str, typer.Option(help="Node port range of the clusters.")] = USUAL_NODE_PORTS,
     allow_registry: Annotated[
         list[str] | None,
-        typer.Option(help="Registry or repository whose images are also allowed, by digest: quay.io/team; repeatable."),
+        typer.Option(help="Registry or repository whose images are allowed by digest: quay.io/team; repeatable."),
     ] = None,
     parallel: Annotated[int, typer.Option(help="Stacks to preview at once.", min=1)] = PARALLEL,
     deadline: Annotated[float, typer.Option(help="Seconds for the preview of one stack.", min=1)] = DEADLINE_SECONDS,

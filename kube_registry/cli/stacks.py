@@ -24,8 +24,8 @@ PULUMI_SECONDS = 60.0
 """How long `pulumi` may take to read a stack; its state may be remote."""
 
 _FIXES = {
-    "no stack named": "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init {name}`",
-    "no stack selected": "choose a stack of `pulumi stack ls` with --stack, or with `pulumi stack select NAME`",
+    "no stack named": "choose a stack from `pulumi stack ls`, or create this one with `pulumi stack init {name}`",
+    "no stack selected": "choose a stack from `pulumi stack ls` with --stack, or with `pulumi stack select NAME`",
     "PULUMI_ACCESS_TOKEN": "`pulumi login`",
     "passphrase must be set": "`export PULUMI_CONFIG_PASSPHRASE=TEXT`",
     "took longer than": "check the network, then try again",

@@ -34,41 +34,41 @@ def config_copy(folder: Path, config: Mapping[str, Any]) -> Iterator[bool]:
         Whether the file was written; False if the folder has another config.json, or is not writable.
     """
     file = folder / "config.json"
-    held = _held(file, json.dumps({**_MARK, **config}, sort_keys=True))
+    held = _write_locked(file, json.dumps({**_MARK, **config}, sort_keys=True))
     try:
         yield held is not None
     finally:
         if held:
-            _let_go(file, held)
+            _remove_if_unused(file, held)
 
 
 def remove_left_copy(folder: Path) -> None:
     """Remove the copy of a run that was killed, if there is one."""
     file = folder / "config.json"
     with suppress(OSError):
-        held = _opened(file)
+        held = _open_locked(file)
         if held and _is_ours(held.read()):
-            _let_go(file, held)
+            _remove_if_unused(file, held)
 
 
-def _held(file: Path, text: str) -> IO[str] | None:
+def _write_locked(file: Path, text: str) -> IO[str] | None:
     """Return the file with the text in it, locked; None if it belongs to someone else or cannot be written."""
     try:
         while True:
-            held = _made(file, text) or _opened(file)
+            held = _create_locked(file, text) or _open_locked(file)
             if held is None:
                 continue  # another run has just removed it
             found = held.read()
             if found == text:
                 return held
-            if not _is_ours(found) or not _let_go(file, held):
+            if not _is_ours(found) or not _remove_if_unused(file, held):
                 held.close()
                 return None  # the file of a person, or of a run with another configuration
     except OSError:
         return None
 
 
-def _made(file: Path, text: str) -> IO[str] | None:
+def _create_locked(file: Path, text: str) -> IO[str] | None:
     """Create the file, complete and locked before it gets its name, and return it; None if it already exists."""
     with tempfile.TemporaryDirectory(prefix=".kube-registry-", dir=file.parent) as folder:
         made = Path(folder, file.name)
@@ -85,7 +85,7 @@ def _made(file: Path, text: str) -> IO[str] | None:
         return held
 
 
-def _opened(file: Path) -> IO[str] | None:
+def _open_locked(file: Path) -> IO[str] | None:
     """Return the existing file, locked; None if it no longer exists."""
     try:
         held = file.open()
@@ -98,7 +98,7 @@ def _opened(file: Path) -> IO[str] | None:
     return None
 
 
-def _let_go(file: Path, held: IO[str]) -> bool:
+def _remove_if_unused(file: Path, held: IO[str]) -> bool:
     """Remove the file unless another run holds it; return whether it was removed."""
     with held:
         try:

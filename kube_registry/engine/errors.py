@@ -1,4 +1,4 @@
-"""What can go wrong with `pulumi` itself, and the failure of one of its commands."""
+"""Errors of `pulumi` itself and of its commands."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a fleet: with its file, or in the run of one of its stacks."""
+"""Errors of a fleet: of its file, and of the run of one of its stacks."""
 
 from kube_registry.errors import KubeRegistryError
 

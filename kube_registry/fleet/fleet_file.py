@@ -20,6 +20,7 @@ from kube_registry.spec.endpoints import PUSH_PORTS
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.renamed import RENAMED, with_new_names
 from kube_registry.spec.settings import Settings, described
+from kube_registry.text import add_fix
 
 FILE = "fleet.yaml"
 
@@ -103,7 +104,7 @@ def select(fleet: Fleet, stacks: str | None, labels: Mapping[str, str]) -> Fleet
     matching = tuple(member for member in named if labels.items() <= member.labels.items())
     if not matching:
         wanted = [*([f"name {stacks}"] if stacks else []), *(f"label {key}={value}" for key, value in labels.items())]
-        fix = f"choose a stack of `{REGISTRYCTL} fleet list`"
+        fix = f"choose a stack from `{REGISTRYCTL} fleet list`"
         raise FleetError(FILE, "stacks", f"none has {' and '.join(wanted)}", fix)
     return replace(fleet, members=matching)
 
@@ -205,7 +206,7 @@ def _renaming(file: Path, place: str, keys: Mapping[str, object]) -> str:
     sections = {RENAMED[key][0] for key in old}
     current = {key: value for key, value in with_new_names(keys).items() if key in sections}
     lines = " and ".join(f"`{_as_yaml({key: value})}`" for key, value in current.items())
-    return f"{file}, {place}: old names of settings: {', '.join(old)}. Fix: write {lines} there"
+    return add_fix(f"{file}, {place}: old names of settings: {', '.join(old)}", f"write {lines} there")
 
 
 def _as_yaml(settings: Mapping[str, object]) -> str:

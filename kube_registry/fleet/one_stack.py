@@ -19,8 +19,7 @@ from kube_registry.spec.phases import Phase
 from kube_registry.text import first_line
 
 RELEASE_SECONDS = 10.0
-"""How long releasing the lock of a killed `pulumi` may take; with GRACE_SECONDS, the longest that a cancellation takes.
-"""
+"""How long releasing the lock of a killed `pulumi` may take; a cancellation takes at most this plus GRACE_SECONDS."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Health:
 
     Args:
         wrong: what is wrong, in one sentence; None if nothing is.
-        remarks: what the user should know although it is no fault, one sentence each.
+        remarks: what the user should know although it is not a fault, one sentence each.
     """
 
     wrong: str | None

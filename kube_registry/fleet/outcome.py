@@ -90,8 +90,8 @@ class Outcome:
         error: what went wrong, in one line.
         lock: the command that releases a lock that is left.
         changes: operation -> number of resources.
-        remarks: what the user should know although it is no fault, such as a node that cannot prove its pull now; one
-            sentence each.
+        remarks: what the user should know although it is not a fault, such as a node that cannot prove its pull now;
+            one sentence each.
     """
 
     stack: str

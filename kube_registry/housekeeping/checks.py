@@ -18,6 +18,7 @@ from kube_registry.names import REGISTRYCTL, rbac_name
 from kube_registry.preflight.preflight import left_probes
 from kube_registry.registry.pod_exec import run_in_pod
 from kube_registry.spec.versions import unsupported
+from kube_registry.text import add_fix
 from kube_registry.tunnel.listener import open_tunnel
 
 RIGHTS = (
@@ -62,7 +63,7 @@ async def rights(kube: KubeClient) -> list[Finding]:
         return [Finding("rights", well=True, words="you have all rights for housekeeping")]
     listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
     commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
-    return [Finding("rights", well=False, words=f"you may not {listed}. Fix: an administrator runs {commands}")]
+    return [Finding("rights", well=False, words=add_fix(f"you may not {listed}", f"an administrator runs {commands}"))]
 
 
 def grants(namespace: str, user: str) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ def judge_room(room: Room, where: Where) -> Finding:
         f"remove unused images with `{REGISTRYCTL} gc{where.stack_option}`, or, if the storage class can expand "
         "volumes, `pulumi config set --path claim.size SIZE`, then `pulumi up`"
     )
-    return Finding("volume", well=False, words=on_stack(f"{words}. Fix: {fix}", where.stack, where.component))
+    return Finding("volume", well=False, words=on_stack(add_fix(words, fix), where.stack, where.component))
 
 
 async def distribution(kube: KubeClient) -> list[Finding]:
@@ -138,7 +139,7 @@ async def probes(kube: KubeClient) -> list[Finding]:
     if not left:
         return [Finding("probe pods", well=True, words="none left")]
     command = f"{kube.where.kubectl} delete pod --namespace {kube.where.namespace} {' '.join(left)}"
-    return [Finding("probe pods", well=False, words=f"{len(left)} left by a preflight. Fix: `{command}`")]
+    return [Finding("probe pods", well=False, words=add_fix(f"{len(left)} left by a preflight", f"`{command}`"))]
 
 
 def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
@@ -148,7 +149,7 @@ def _holders(holders: Holders, dead: set[str]) -> Iterator[Finding]:
         if key in dead:
             since = age(timedelta(seconds=_seconds_since(holder)))
             words = (
-                f"{holder.who} stopped {since} ago; the next one to wait for the lease takes over after "
+                f"{holder.who} stopped {since} ago; the next one that waits for the lease takes it over after "
                 f"{DURATION_SECONDS:.0f} s"
             )
         yield Finding("lease", well=True, words=words)

@@ -1,8 +1,8 @@
 """Finds out from the files on the volume what is wrong with a part of a registry that the read door does not serve.
 
 Only files that are certainly useless are listed for removal: bytes that do not match their digest, links that lead
-nowhere. Intact bytes are kept whatever is wrong around them, as other repositories may share them. So is what cannot be
-read, as that may be a temporary fault of the disk.
+nowhere. Intact bytes are kept even if links to them are broken, because other repositories may share them. Unreadable
+files are kept, too, because that may be a temporary fault of the disk.
 
 Layout: distribution v3.1, registry/storage/paths.go.
 """

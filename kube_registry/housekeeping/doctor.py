@@ -17,6 +17,7 @@ from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG
 from kube_registry.spec.settings import RegistrySettings
+from kube_registry.text import add_fix
 from kube_registry.tunnel.listener import open_tunnel
 
 CHECK_SECONDS = 60.0
@@ -98,7 +99,7 @@ async def _findings(named: tuple[str, Check]) -> list[Finding]:
     except KubeRegistryError as error:
         return [Finding(subject, well=False, words=str(error))]
     except TimeoutError:
-        return [Finding(subject, well=False, words=f"no answer within {CHECK_SECONDS:.0f} s. Fix: try again")]
+        return [Finding(subject, well=False, words=add_fix(f"no answer within {CHECK_SECONDS:.0f} s", "try again"))]
 
 
 def _images(seen: Findings, references: Mapping[str, str], push_again: Callable[[list[str]], str]) -> Iterator[Finding]:
@@ -110,7 +111,7 @@ def _images(seen: Findings, references: Mapping[str, str], push_again: Callable[
     lost = [name for name in references if seen.missing[name]]
     for name, reference in references.items():
         missing = ", ".join(seen.missing[name])
-        words = f"{missing}. Fix: `{push_again(lost)}`" if missing else f"{reference} is complete"
+        words = add_fix(missing, f"`{push_again(lost)}`") if missing else f"{reference} is complete"
         yield Finding(f"image {name}", well=not missing, words=words)
 
 

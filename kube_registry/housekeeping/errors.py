@@ -1,4 +1,4 @@
-"""What stops a garbage collection."""
+"""Errors that stop a garbage collection."""
 
 from kube_registry.errors import HERE, ClusterError
 
@@ -25,7 +25,7 @@ class WrittenMeanwhileError(
 class DamagedManifestsError(
     ClusterError,
     sentence="nothing was removed from the registry in {where}: {count} of its manifests cannot be read",
-    fix="`{registryctl} verify{where.stack_option}`, which lists them with their fixes",
+    fix="`{registryctl} verify{where.stack_option}`, then the fixes that it lists",
     example={"where": HERE, "count": 1},
 ):
     """Manifests cannot be read, so the blobs that they need are unknown.
@@ -61,8 +61,8 @@ class OtherDigestError(
 class OtherStackError(
     ClusterError,
     sentence=(
-        "nothing was removed from the registry in {where}: it is not in the state of stack {asked}. Another stack "
-        "deployed it, whose outputs may name images that are in use"
+        "nothing was removed from the registry in {where}: stack {asked} did not deploy it, and the outputs of the "
+        "stack that did may name images in use"
     ),
     fix="`{registryctl} gc --stack NAME` with the name of that stack, from `pulumi stack ls`",
     example={"where": HERE, "asked": "prod"},

@@ -59,7 +59,7 @@ class Findings:
 
     @property
     def remarks(self) -> list[str]:
-        """Nodes without a proof that cannot give one now or gave no answer, one sentence each: this is no fault."""
+        """Nodes that have no proof and cannot give one now, or did not answer. Not a fault; one sentence each."""
         return [f"{node.subject} {node.words}" for node in self.proofs.findings if node.well is None]
 
 

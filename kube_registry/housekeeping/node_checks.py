@@ -12,6 +12,7 @@ from kube_registry.names import REGISTRY, REGISTRYCTL
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import RegistrySettings
+from kube_registry.text import add_fix
 
 NOW_SECONDS = 1.0
 """How long a check waits for a registry or a node proxy, which should be ready now."""
@@ -53,7 +54,7 @@ async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]
     service = await kube.find(kube.path("services", REGISTRY))
     ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
     if settings.node_port not in ports:
-        problem = f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}. Fix: `pulumi up`"
+        problem = add_fix(f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}", "`pulumi up`")
         found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack, kube.where.component)))
     if settings.has_node_proxy:
         try:
@@ -94,7 +95,7 @@ async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
 def with_fix(error: KubeRegistryError) -> str:
     """Return the sentence of an error; the fix for a missing object of the stack is the next update."""
     if isinstance(error, RefusedError) and error.status == HTTPStatus.NOT_FOUND:
-        return on_stack(f"{error}. Fix: `pulumi up`", error.where.stack)
+        return on_stack(add_fix(str(error), "`pulumi up`"), error.where.stack)
     return str(error)
 
 
@@ -116,8 +117,7 @@ def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
     if silent := records.unanswered.get(key):
         words = f"gave no answer {age(now - silent.asked)} ago: {silent.why}; {_LATER}, or {command}"
         return _of(node, words, well=None)
-    words = f"has never pulled with {node.runtime}. Fix: {command}"
-    return _of(node, words, well=False)
+    return _of(node, add_fix(f"has never pulled with {node.runtime}", command), well=False)
 
 
 def _of(node: Node, words: str, *, well: bool | None) -> Finding:

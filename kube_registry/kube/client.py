@@ -112,39 +112,39 @@ class KubeClient:
         """
         return await self.send(bytes.decode, "GET", path)
 
-    async def create(self, path: str, made: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
+    async def create(self, path: str, item: Mapping[str, Any], *, repeatable: bool = False) -> dict[str, Any]:
         """Create an object in the collection at an API path, and return the created object.
 
         Args:
             path: path of the collection.
-            made: the object.
+            item: the object.
             repeatable: whether to retry after a lost response. Allowed if nothing is stored, or if the caller accepts
                 status 409 too, because the first request may have created the object.
 
         Raises:
             RefusedError: the API server refused to create it.
         """
-        return await self.send(_json_object, "POST", path, body=made, repeatable=repeatable)
+        return await self.send(_json_object, "POST", path, body=item, repeatable=repeatable)
 
-    async def replace(self, path: str, made: Mapping[str, Any]) -> dict[str, Any]:
+    async def replace(self, path: str, item: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the object at an API path, and return the stored object.
 
         Args:
             path: path of the object.
-            made: the object; if it has a resourceVersion, only that version is replaced.
+            item: the object; if it has a resourceVersion, only that version is replaced.
 
         Raises:
             RefusedError: the API server refused the change; with status 409 if the resourceVersion has changed.
         """
-        return await self.send(_json_object, "PUT", path, body=made)
+        return await self.send(_json_object, "PUT", path, body=item)
 
-    async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
+    async def apply(self, path: str, item: Mapping[str, Any]) -> None:
         """Create or update the object at an API path (server-side apply).
 
         Raises:
             RefusedError: the API server refused the change.
         """
-        await self.send(_json_object, "PATCH", path, query=_APPLY, headers=_APPLY_PATCH, body=wanted)
+        await self.send(_json_object, "PATCH", path, query=_APPLY, headers=_APPLY_PATCH, body=item)
 
     async def delete(self, path: str) -> None:
         """Delete the object at an API path without a grace period; idempotent.

@@ -56,29 +56,29 @@ def credential_plugin(context: KubeContext) -> CredentialSource:
         ConfigException: the field `exec` is invalid.
         OSError: the cluster's certificate authority, which the plugin requires, cannot be read.
     """
-    wanted: Fields = context.user["exec"]
-    version, mode = wanted.get("apiVersion"), wanted.get("interactiveMode") or "IfAvailable"
-    if not wanted.get("command"):
+    plugin: Fields = context.user["exec"]
+    version, mode = plugin.get("apiVersion"), plugin.get("interactiveMode") or "IfAvailable"
+    if not plugin.get("command"):
         raise ConfigException("`exec` of its user has no command")
     if version not in API_VERSIONS:
         raise ConfigException(f"`exec` of its user has apiVersion {version}, not {' or '.join(API_VERSIONS)}")
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if mode == "Always" and not terminal:
-        raise ConfigException(f"its credential plugin {wanted['command']} requires a terminal (interactiveMode Always)")
+        raise ConfigException(f"its credential plugin {plugin['command']} requires a terminal (interactiveMode Always)")
     interactive = terminal and mode != "Never"
-    spec = {"interactive": interactive, **({"cluster": _cluster(context)} if wanted.get("provideClusterInfo") else {})}
+    spec = {"interactive": interactive, **({"cluster": _cluster(context)} if plugin.get("provideClusterInfo") else {})}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
     return partial(
         _credential,
-        (str(wanted["command"]), *(str(word) for word in wanted.get("args") or [])),
+        (str(plugin["command"]), *(str(word) for word in plugin.get("args") or [])),
         env={
             **os.environ,
-            **{each["name"]: str(each["value"]) for each in wanted.get("env") or []},
+            **{each["name"]: str(each["value"]) for each in plugin.get("env") or []},
             "KUBERNETES_EXEC_INFO": json.dumps(info),
         },
         api_version=version,
         interactive=interactive,
-        hint=f" ({one_line(str(wanted['installHint']))})" if wanted.get("installHint") else "",
+        hint=f" ({one_line(str(plugin['installHint']))})" if plugin.get("installHint") else "",
     )
 
 

@@ -11,7 +11,7 @@ from kube_registry.text import last_words
 Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
 
-ON_ITS_WAY = ("ContainerCreating", "PodInitializing")
+STARTING = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that are no problem: it is starting."""
 
 
@@ -103,7 +103,7 @@ def _troubles(pod: Object) -> Iterator[str]:
     for container in status.get("containerStatuses", []):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
-        if reason not in ON_ITS_WAY:
+        if reason not in STARTING:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
             yield f"container {container['name']} of pod {name}: {reason}: {last_words(words)}"

@@ -20,7 +20,7 @@ from kube_registry.limits import PATIENCE_SECONDS
 CONNECT_SECONDS = 2.0
 """Replaces PATIENCE_SECONDS if no connection can be opened: the cluster may not be running at all."""
 
-PASSING = (429, 502, 503, 504)
+TRANSIENT = (429, 502, 503, 504)
 """Transient statuses: from an overloaded server, from proxies, and from an API server that starts or waits for etcd."""
 
 _NOT_CARRIED_OUT = 429
@@ -39,7 +39,7 @@ async def retried(
     patience: Patience,
     *,
     ends: float | None,
-    heard: Callable[[KubeRegistryError], None] = lambda _: None,
+    on_retry: Callable[[KubeRegistryError], None] = lambda _: None,
 ) -> T:
     """Return the result of `work`, retried while its failures are transient; raise the last failure.
 
@@ -47,7 +47,7 @@ async def retried(
         work: the operation.
         patience: decides which failures are transient.
         ends: time.monotonic() at which the caller's own wait ends; None for PATIENCE_SECONDS from now.
-        heard: is called with each failure that is retried.
+        on_retry: is called with each failure that is retried.
     """
     began, longest = time.monotonic(), _FIRST_PAUSE
     bound = PATIENCE_SECONDS if ends is None else ends - began
@@ -59,9 +59,9 @@ async def retried(
             left = began - time.monotonic() + patience(error, min(bound, CONNECT_SECONDS) if unconnected else bound)
             if left <= 0:
                 raise
-            heard(error)
-            wanted = error.retry_after if isinstance(error, RefusedError) else 0.0
-        await asyncio.sleep(min(left, max(wanted, _back_off(longest))))
+            on_retry(error)
+            requested = error.retry_after if isinstance(error, RefusedError) else 0.0
+        await asyncio.sleep(min(left, max(requested, _back_off(longest))))
         longest = min(2 * longest, _LONGEST_PAUSE)
 
 
@@ -78,7 +78,7 @@ def kube_patience(error: KubeRegistryError, bound: float, *, repeatable: bool = 
         repeatable: whether the request may be carried out twice without harm.
     """
     if isinstance(error, RefusedError):
-        if error.status == _NOT_CARRIED_OUT or (error.status in PASSING and repeatable):
+        if error.status == _NOT_CARRIED_OUT or (error.status in TRANSIENT and repeatable):
             return bound
         return min(bound, PATIENCE_SECONDS) if error.status >= _SERVER_ERROR and repeatable else 0.0
     unreachable = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
@@ -87,5 +87,5 @@ def kube_patience(error: KubeRegistryError, bound: float, *, repeatable: bool = 
 
 def answer_lost(error: KubeRegistryError, *, repeatable: bool = True) -> bool:
     """Return whether a request without a response may be retried, by aiohttp's error, which is our error's cause."""
-    passing = _LOST if repeatable else aiohttp.ClientConnectorError
-    return isinstance(error.__cause__, passing) and not isinstance(error.__cause__, aiohttp.ClientSSLError)
+    transient = _LOST if repeatable else aiohttp.ClientConnectorError
+    return isinstance(error.__cause__, transient) and not isinstance(error.__cause__, aiohttp.ClientSSLError)

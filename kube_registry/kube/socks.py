@@ -50,11 +50,11 @@ class SocksConnector(aiohttp.TCPConnector):
         self,
         *args: Any,  # noqa: ANN401 - aiohttp's signature
         addr_infos: list[Any],
-        **given: Any,  # noqa: ANN401 - aiohttp's signature
+        **kwargs: Any,  # noqa: ANN401 - aiohttp's signature
     ) -> tuple[asyncio.Transport, ResponseHandler]:
         host, port = addr_infos[0][4][:2]
         try:
             socket = await self._socks.connect(host, port)
         except ProxyError as error:
             raise aiohttp.ClientConnectionError(f"the proxy cannot connect to {host}:{port}: {error}") from error
-        return await self._wrap_existing_connection(*args, sock=socket, **given)
+        return await self._wrap_existing_connection(*args, sock=socket, **kwargs)

@@ -25,8 +25,8 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
         transport: asyncio's transport, which may be closed.
     """
 
-    def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **given: Any) -> None:  # noqa: ANN401 - aiohttp's signature
-        super().__init__(reader, writer, protocol, response, *args, **given)
+    def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **kw: Any) -> None:  # noqa: ANN401 - aiohttp's signature
+        super().__init__(reader, writer, protocol, response, *args, **kw)
         self.transport: asyncio.Transport = response.connection.transport
 
 
@@ -58,14 +58,14 @@ def route(configuration: Configuration) -> Mapping[str, Any]:
 
     The proxy's password is not part of the proxy's URL, because aiohttp's errors print the URL.
     """
-    given: dict[str, Any] = {"server_hostname": configuration.tls_server_name}
+    arguments: dict[str, Any] = {"server_hostname": configuration.tls_server_name}
     proxy = URL(configuration.proxy or "")
     if proxy and proxy.scheme not in SOCKS:
-        given["proxy"] = proxy.with_user(None)
+        arguments["proxy"] = proxy.with_user(None)
         if proxy.user:
             shown = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
-            given["proxy_headers"] = {"Proxy-Authorization": f"Basic {shown}"}
-    return given
+            arguments["proxy_headers"] = {"Proxy-Authorization": f"Basic {shown}"}
+    return arguments
 
 
 def _tls(configuration: Configuration, certificate: tuple[str, str] | None) -> ssl.SSLContext:

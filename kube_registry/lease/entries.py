@@ -70,13 +70,13 @@ class Entries:
         ends = time.monotonic() + CONFLICT_SECONDS
         while True:
             holders = read_holders(self.stored, self.kube.where) if self._is_current else await self.read(each=each)
-            wanted = change(holders)
-            if wanted is None:
+            new = change(holders)
+            if new is None:
                 return False
             self._is_current = False
             try:
                 async with asyncio.timeout(each):
-                    self.stored = await self._write(self._client(each), wanted)
+                    self.stored = await self._write(self._client(each), new)
             except RefusedError as error:
                 if error.status != HTTPStatus.CONFLICT or time.monotonic() >= ends:
                     raise
@@ -89,11 +89,11 @@ class Entries:
         """Return the client for one request, with retries for a number of seconds."""
         return self.kube if each is None else self.kube.until(time.monotonic() + each)
 
-    async def _write(self, kube: KubeClient, wanted: Holders) -> dict[str, Any]:
-        made = lease_object(wanted, self.stored)
+    async def _write(self, kube: KubeClient, new: Holders) -> dict[str, Any]:
+        item = lease_object(new, self.stored)
         if self.stored is None:
-            return await kube.create(self._path(), made, repeatable=True)
-        return await kube.replace(self._path(REGISTRY), made)
+            return await kube.create(self._path(), item, repeatable=True)
+        return await kube.replace(self._path(REGISTRY), item)
 
     def _path(self, name: str = "") -> str:
         return self.kube.path("leases", name, group=_GROUP)

@@ -39,7 +39,7 @@ class Holder:
     renewed: str
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    def bars(self, other: "Holder") -> bool:
+    def excludes(self, other: "Holder") -> bool:
         """Return whether the two exclude each other, so that one has to wait."""
         return self.alone or other.alone
 

@@ -145,27 +145,27 @@ async def lease_holders(kube: KubeClient) -> Holders:
 
 async def _enter(entries: Entries, key: str, mine: Holder, say: Callable[[str], None], seconds: float) -> Lease:
     observer, shown, began = Observer(), "", 0.0
-    barring: list[str] = []
+    blocking: list[str] = []
 
     def entered(holders: Holders) -> Holders | None:
         nonlocal began
         began = _now()
         others = _without(observer.alive(holders, time.monotonic()), key)  # ours is there if only the response was lost
-        barring[:] = sorted(holder.who for holder in others.values() if holder.bars(mine))
-        return None if barring else {**others, key: replace(mine, renewed=timestamp())}
+        blocking[:] = sorted(holder.who for holder in others.values() if holder.excludes(mine))
+        return None if blocking else {**others, key: replace(mine, renewed=timestamp())}
 
     async def enter() -> Lease | None:
         nonlocal shown
         await entries.read()
         if await entries.change(entered):
             return Lease(entries.kube.where, began + LOST_SECONDS)
-        if shown != (shown := ", ".join(barring)):
+        if shown != (shown := ", ".join(blocking)):
             say(f"waiting for {shown}, at most {seconds:.0f} s")
         return None
 
     lease = await poll(enter, seconds=seconds, pause=_PAUSE)
     if lease is None:
-        raise LeaseHeldError(where=entries.kube.where, holders=tuple(barring), seconds=seconds)
+        raise LeaseHeldError(where=entries.kube.where, holders=tuple(blocking), seconds=seconds)
     return lease
 
 

@@ -46,7 +46,7 @@ class PreflightToldError(
     ClusterError,
     sentence="{failing} nodes cannot pull from the registry in {where}, so nothing was built",
     fix="see the error of the update's first image, which lists the nodes and the causes",
-    example={"where": HERE, "failing": 1},
+    example={"where": HERE, "failing": 2},
 ):
     """Nodes cannot pull from the registry, and the error of another image lists them."""
 

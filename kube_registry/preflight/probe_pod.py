@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kube_registry.kube.pods import ON_ITS_WAY, Object
+from kube_registry.kube.pods import STARTING, Object
 from kube_registry.names import LINUX, labels
 from kube_registry.text import last_words
 
@@ -140,8 +140,8 @@ def verdict(pod: Object) -> Verdict | None:
 
 def _container_verdict(status: Mapping[str, Any]) -> Verdict | None:
     waiting = status["state"].get("waiting", {})
-    reason = waiting.get("reason", ON_ITS_WAY[0])
-    if reason not in (*ON_ITS_WAY, *_AFTER_PULL):
+    reason = waiting.get("reason", STARTING[0])
+    if reason not in (*STARTING, *_AFTER_PULL):
         return meaning(waiting.get("message") or reason)
     return PULLED if status.get("imageID") or reason in _AFTER_PULL else None
 

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from kube_registry.errors import KubeRegistryError, Where
-from kube_registry.kube.retries import PASSING, answer_lost, retried
+from kube_registry.kube.retries import TRANSIENT, answer_lost, retried
 from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.registry.errors import RegistryError
 from kube_registry.text import one_line
@@ -100,12 +100,12 @@ class RegistryClient:
 
     async def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest or a tag; idempotent, because another process may have deleted it."""
-        await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", fine=(HTTPStatus.NOT_FOUND,))
+        await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", allowed=(HTTPStatus.NOT_FOUND,))
 
     async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
         """Return the response, or None for status 404; retry transient failures."""
-        headers, fine = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
-        answer = await retried(partial(self._ask, method, path, headers=headers, fine=fine), _patience, ends=None)
+        headers, allowed = {"Accept": ANY_MANIFEST}, (HTTPStatus.NOT_FOUND,)
+        answer = await retried(partial(self._ask, method, path, headers=headers, allowed=allowed), _patience, ends=None)
         return answer if answer.status != HTTPStatus.NOT_FOUND else None
 
     async def _ask(
@@ -115,7 +115,7 @@ class RegistryClient:
         *,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        fine: Sequence[HTTPStatus] = (),
+        allowed: Sequence[HTTPStatus] = (),
     ) -> aiohttp.ClientResponse:
         request = f"{method} {URL(url).path}"
         try:
@@ -123,7 +123,7 @@ class RegistryClient:
             body = await answer.read()  # to the end, which returns the connection to the pool
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryError(where=self.where, request=request, reason=str(error) or "no response") from error
-        if not (answer.ok or answer.status in fine):
+        if not (answer.ok or answer.status in allowed):
             reason = one_line(f"{answer.status} {answer.reason} {body.decode(errors='replace')}")
             raise RegistryError(where=self.where, request=request, reason=reason, status=answer.status)
         return answer
@@ -133,8 +133,8 @@ def _patience(error: KubeRegistryError, bound: float) -> float:
     """Return for how many seconds to retry a failed read; a 500 comes from a damaged file, which is not transient."""
     if not isinstance(error, RegistryError):
         return 0.0
-    passes = answer_lost(error) if error.status is None else error.status in PASSING
-    return bound if passes else 0.0
+    transient = answer_lost(error) if error.status is None else error.status in TRANSIENT
+    return bound if transient else 0.0
 
 
 def digest_of(data: bytes) -> str:

@@ -31,7 +31,7 @@ class HostingTakenError(
         "content": 'host: "localhost:5000"',
     },
 ):
-    """The cluster already advertises a registry to tools such as Tilt, and not this stack's."""
+    """The cluster already advertises a registry to tools such as Tilt, in a ConfigMap that this stack does not own."""
 
     content: str
 
@@ -116,8 +116,8 @@ class RegistryError(
 
 class VolumeFullError(
     ClusterError,
-    sentence=("the registry's volume in {where} is full: {figures}. No stored image is lost, and nodes can still pull"),
-    fix=("if its storage class allows volume expansion, `pulumi config set --path claim.size SIZE`, then `pulumi up`"),
+    sentence="the registry's volume in {where} is full: {figures}. No stored image is lost, and nodes can still pull",
+    fix="if its storage class allows volume expansion, `pulumi config set --path claim.size SIZE`, then `pulumi up`",
     example={
         "where": HERE,
         "figures": "10464022528 of 10464022528 bytes are used, as of 2026-11-25T03:16:56Z",

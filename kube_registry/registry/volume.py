@@ -64,7 +64,7 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
     except RegistryError as error:
         words = _DRIVER.search(error.reason)
         if any(full in error.reason for full in _FULL):
-            raise VolumeFullError(where=kube.where, figures=await _figures(kube)) from error
+            raise VolumeFullError(where=kube.where, figures=await _usage(kube)) from error
         if words is None:
             raise
         raise await _not_writable(kube, words[1]) from error
@@ -110,14 +110,14 @@ def _fix(reason: str, node: str, get_volume: str, chown: str) -> str:
     return f"read the kernel log of {node}; when the volume works again, `pulumi up`"
 
 
-async def _figures(kube: KubeClient) -> str:
+async def _usage(kube: KubeClient) -> str:
     """Return the volume's usage, or its size, depending on the user's permissions; a kubelet counts once a minute."""
     with suppress(ClusterError):  # reading this from a node requires more permissions than a push
         for pod in await registry_pods(kube):
             node = pod["spec"]["nodeName"]
             summary = await kube.get(f"/api/v1/nodes/{node}/proxy/stats/summary")
-            if volume := _volume(summary, kube.where.namespace):
-                return f"{_used(volume)} are used, as of {volume['time']}"
+            if volume := _volume_stats(summary, kube.where.namespace):
+                return f"{_used_of(volume)} are used, as of {volume['time']}"
     with suppress(ClusterError):
         claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
         size = claim["status"]["capacity"]["storage"]
@@ -125,14 +125,14 @@ async def _figures(kube: KubeClient) -> str:
     return "its size is unknown, because you lack the permission to read the claim"
 
 
-def _used(volume: dict[str, Any]) -> str:
+def _used_of(volume: dict[str, Any]) -> str:
     """Return the usage in bytes, or in inodes if these have run out; some file systems do not count inodes."""
     if volume.get("inodes") and volume.get("inodesFree") == 0:
         return f"{volume['inodesUsed']} of {volume['inodes']} inodes (files and folders)"
     return f"{volume['usedBytes']} of {volume['capacityBytes']} bytes"
 
 
-def _volume(summary: dict[str, Any], namespace: str) -> dict[str, Any] | None:
+def _volume_stats(summary: dict[str, Any], namespace: str) -> dict[str, Any] | None:
     """Return the registry's volume in a kubelet's statistics.
 
     Source: kubernetes staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1.

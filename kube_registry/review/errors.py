@@ -1,4 +1,4 @@
-"""What can go wrong with the preview of a stack."""
+"""Errors of the preview of a stack."""
 
 from kube_registry.errors import KubeRegistryError
 
@@ -7,7 +7,7 @@ class PreviewError(
     KubeRegistryError,
     sentence="stack {stack} cannot be previewed: {reason}",
     fix="{check}",
-    example={"stack": "prod", "reason": "no Docker daemon answers"},
+    example={"stack": "prod", "reason": "the Docker daemon does not respond"},
 ):
     """The preview of a stack failed."""
 

@@ -1,7 +1,7 @@
 """The settings of one stack. Defaults and validation are defined here only.
 
 A setting exists only if two real clusters need different values; everything else is a named constant. The config block
-of Pulumi.yaml and the README's table are generated from this module (`make schema`).
+of Pulumi.yaml and the table of docs/settings.md are generated from this module (`make schema`).
 """
 
 from collections.abc import Collection, Mapping

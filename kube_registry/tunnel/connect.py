@@ -52,14 +52,14 @@ class PodConnection:
 
 @asynccontextmanager
 async def dial(
-    kube: KubeClient, push_port: int, heard: Callable[[KubeRegistryError], None], *, door: int = WRITE_PORT
+    kube: KubeClient, push_port: int, on_retry: Callable[[KubeRegistryError], None], *, door: int = WRITE_PORT
 ) -> AsyncIterator[PodConnection]:
     """Open a connection to the registry's pod, and close it at the end.
 
     Args:
         kube: client of the registry's cluster.
         push_port: the local port that the connection serves, for errors.
-        heard: is called with each reason to wait or retry.
+        on_retry: is called with each reason to wait or retry.
         door: the pod's port.
 
     Raises:
@@ -68,7 +68,7 @@ async def dial(
         TunnelTimeoutError: no pod was reached within DIAL_SECONDS; has the last cause.
         ClusterError: the API server did not respond, or refused, DIAL_TRIES times.
     """
-    dialler = _Dialler(kube, push_port, heard, door)
+    dialler = _Dialler(kube, push_port, on_retry, door)
     async with AsyncExitStack() as opened:
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -94,7 +94,7 @@ class _Dialler:
 
     kube: KubeClient
     push_port: int
-    heard: Callable[[KubeRegistryError], None]
+    on_retry: Callable[[KubeRegistryError], None]
     door: int
     cause: str = "the API server is not responding"
     tries: int = 0
@@ -104,7 +104,7 @@ class _Dialler:
             partial(self._dial_once, opened),
             self._patience,
             ends=math.inf,  # the caller sets the bound
-            heard=self._note,
+            on_retry=self._note,
         )
 
     async def _dial_once(self, opened: AsyncExitStack) -> PodConnection:
@@ -132,7 +132,7 @@ class _Dialler:
         self.cause = getattr(error, "reason", str(error))
         if isinstance(error, RefusedError):
             self.cause = f"{error.request} was refused with status {error.status}: {error.reason}"
-        self.heard(error)
+        self.on_retry(error)
 
 
 def _refuses_protocol(error: RefusedError) -> bool:

@@ -172,9 +172,8 @@ class Tunnel:
 
     async def _carry(self, connection: Connection) -> None:
         local = connection.local
-        if (
-            first := await local.message()
-        ) is None:  # before dialling, so that a refused request does not open a WebSocket
+        # Read before dialling, so that a refused request does not open a WebSocket.
+        if (first := await local.message()) is None:
             return
         door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
         async with dial(self.kube, self.port, self._note, door=door) as far:

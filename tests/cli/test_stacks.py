@@ -90,7 +90,7 @@ class TestRefusals:
         [
             (
                 "no stack named 'nope' found",
-                "choose a stack of `pulumi stack ls`, or create this one with `pulumi stack init nope`",
+                "choose a stack from `pulumi stack ls`, or create this one with `pulumi stack init nope`",
             ),
             ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login`"),
             (

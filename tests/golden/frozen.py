@@ -17,13 +17,10 @@ from unittest import mock
 import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest
-from typer.main import get_group
-from typer.testing import CliRunner
 
 from components.__main__ import package
-from kube_registry.cli.verbs import app
 from kube_registry.fleet.schema import schema
-from kube_registry.generate import GENERATED, ROOT
+from kube_registry.generate import GENERATED, ROOT, command_help
 from tests.components.test_program import CONFIG, WITH_POD, WITH_SECRETS, Monitor, Registered, described
 
 FOLDER = Path(__file__).parent
@@ -108,15 +105,8 @@ def whole(number: str) -> float | int:
 
 
 def verbs() -> str:
-    """What `--help` of every verb prints."""
-
-    def pages(command: Any, *words: str) -> Iterator[str]:  # noqa: ANN401 - Typer has click within itself
-        printed = CliRunner().invoke(app, [*words, "--help"], prog_name="registryctl", terminal_width=100).stdout
-        yield f"$ registryctl {' '.join(words)}\n{printed}"
-        for name in [*command.list_commands(None), *command.old] if hasattr(command, "old") else ():
-            yield from pages(command.get_command(None, name), *words, name)
-
-    return "\n".join(pages(get_group(app)))
+    """Return what `--help` of every verb prints, those with an old name included."""
+    return "\n".join(f"$ {name}\n{printed}" for name, printed in command_help(old=True))
 
 
 def generated(name: str) -> str:
@@ -132,7 +122,7 @@ TEXTS: Mapping[str, Callable[[], str]] = {
     **{f"{name}.yaml": partial(resources, name) for name in CONFIGS},
     "package-schema.json": lambda: json.dumps(json.loads(package().schema or "{}"), indent=2) + "\n",
     "verbs.txt": verbs,
-    **{f"generated-{Path(name).name}": partial(generated, name) for name in GENERATED},
+    **{f"generated-{Path(name).name}": partial(generated, name) for name in GENERATED if name != "docs/cli.md"},
     "generated-fleet.schema.json": schema,
 }
 """Name of a file in this folder -> what makes its text."""

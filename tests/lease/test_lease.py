@@ -65,10 +65,10 @@ class TestObserver:
 class TestHolder:
     def test_those_that_share_bar_nobody_but_one_that_is_alone(self) -> None:
         shared, alone = holder("now"), holder("now", alone=True)
-        assert not shared.bars(shared)
-        assert shared.bars(alone)
-        assert alone.bars(shared)
-        assert alone.bars(alone)
+        assert not shared.excludes(shared)
+        assert shared.excludes(alone)
+        assert alone.excludes(shared)
+        assert alone.excludes(alone)
 
 
 def test_a_holder_stops_before_anybody_takes_it_for_dead() -> None:

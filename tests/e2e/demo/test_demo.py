@@ -1,4 +1,7 @@
-"""The commands of README.md, run as a newcomer would; last, because `make down` takes every lab cluster with it."""
+"""The commands of README.md, docs/start.md and docs/clone-and-run.md, run as a new user would.
+
+These tests run last, because `make down` stops every cluster of the lab.
+"""
 
 import re
 import shutil
@@ -12,9 +15,20 @@ from tests.e2e.conftest import CHECKOUT, Lab
 
 pytestmark = pytest.mark.lab
 
-README = (CHECKOUT / "README.md").read_text()
-BLOCKS = [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", README, re.DOTALL)]
-INLINE = set(re.findall(r"`(make [a-z]+)`", README))
+README, START, CLONE, DESIGN = (
+    (CHECKOUT / name).read_text()
+    for name in ("README.md", "docs/start.md", "docs/clone-and-run.md", "docs/architecture.md")
+)
+INLINE = set(re.findall(r"`(make [a-z]+)`", README + START + DESIGN))
+
+
+def console(page: str) -> list[list[str]]:
+    """Return the lines of each block of commands of a page."""
+    return [block.split("\n") for block in re.findall(r"```console\n(.*?)\n```", page, re.DOTALL)]
+
+
+DEPLOY, (BY_HAND,) = console(CLONE)
+(LOOK_AROUND,) = console(START)
 EVAL = 'eval "$(python3 -m lab env)"'
 ELSEWHERE = {"make test", "make lint", "make golden"}
 """`make test` runs this test; the others have one of their own."""
@@ -30,13 +44,13 @@ def run(command: str, folder: Path, env: dict[str, str] | None = None) -> str:
 
 
 class TestOwnCluster:
-    def test_the_first_path_is_plain_pulumi(self, lab: Lab, tmp_path: Path) -> None:
+    def test_clone_and_run_is_plain_pulumi(self, lab: Lab, tmp_path: Path) -> None:
         folder = tmp_path / "kube-registry"
         shutil.copytree(CHECKOUT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache"))
         state = tmp_path / "state"
         state.mkdir()
         env = {**lab.env, "PULUMI_BACKEND_URL": f"file://{state}"}
-        commands = [line.replace("my-context", lab.cluster.kube_context) for line in BLOCKS[2]]
+        commands = [line.replace("my-context", lab.cluster.kube_context) for line in DEPLOY]
         assert commands[-1] == "pulumi up"
         for command in commands[:-1]:
             run(command, folder, env)
@@ -78,7 +92,8 @@ class TestDemo:
 
     @pytest.mark.parametrize("start", [f"{EVAL}; sh", "make shell"])
     def test_commands_of_ones_own_work_on_it(self, start: str) -> None:
-        typed = "{ echo kubectl get nodes; echo pulumi stack ls; echo registryctl doctor; }"
+        assert LOOK_AROUND == ["kubectl get nodes", "pulumi stack ls", "registryctl doctor"]
+        typed = "{ " + "; ".join(f"echo {line}" for line in LOOK_AROUND) + "; }"
         shown = run(f"{typed} | ({start})", CHECKOUT)
         assert "dev-n0" in shown
         assert re.search(r"^dev\*", shown, re.MULTILINE)
@@ -99,17 +114,15 @@ class TestDemo:
         shown = run("make help", CHECKOUT)
         assert {command for command in INLINE if command not in shown} == set()
 
-    def test_no_command_of_the_readme_is_left_out(self) -> None:
-        library, own, _, by_hand, demo = BLOCKS
+    def test_every_command_of_the_pages_is_run(self) -> None:
+        library, own, demo = console(README)
         assert library == ["python -m pip install ."], "e2e/library installs the wheel of it"
         assert own == [f"make {verb} KUBE_CONTEXT=my-context" for verb in ("up", "down")], (
             "e2e/lab/test_own_cluster.py runs it"
         )
-        assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", *by_hand), (
-            "e2e/tunnel/test_tunnel.py runs it"
-        )
+        assert re.fullmatch(r"\.venv/bin/python -m registryctl tunnel .*", BY_HAND), "e2e/tunnel/test_tunnel.py runs it"
         assert demo == ["make up", "make down"]
-        assert f"`{EVAL}`" in README
+        assert f"`{EVAL}`" in START
         assert {"make up", "make down", "make preview", "make shell", "make help"} | ELSEWHERE == INLINE
 
 

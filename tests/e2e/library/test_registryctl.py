@@ -83,13 +83,13 @@ def test_its_image_is_listed_with_the_stack_that_uses_it(deployed: Program) -> N
 def test_every_byte_is_read(deployed: Program) -> None:
     ended = ctl(deployed, "verify")
     assert ended.returncode == 0, ended.stdout
-    assert "every byte" in ended.stdout
+    assert "all content matches" in ended.stdout
 
 
 def test_nothing_that_is_used_would_go(deployed: Program) -> None:
     ended = ctl(deployed, "gc", "--keep", "1", "--dry-run")
     assert ended.returncode == 0, ended.stderr
-    assert "nothing goes: " in ended.stdout
+    assert "nothing to remove: " in ended.stdout
 
 
 def test_every_node_pulls(lab: Lab, deployed: Program) -> None:

@@ -1,4 +1,4 @@
-"""The verb `tunnel`, as a person uses it: the README's command, `docker push`, Ctrl-C."""
+"""The verb `tunnel`, as a person uses it: the command of docs/clone-and-run.md, `docker push`, Ctrl-C."""
 
 import io
 import json
@@ -32,7 +32,8 @@ PUSHED = 3_000_000
 NODE_PORT = 30123
 """Not the default, which who asks no stack must find out."""
 
-(README,) = re.findall(r"\n\.venv/bin/python -m registryctl (tunnel .*)\n", (CHECKOUT / "README.md").read_text())
+PAGE = (CHECKOUT / "docs" / "clone-and-run.md").read_text()
+(COMMAND,) = re.findall(r"\n\.venv/bin/python -m registryctl (tunnel .*)\n", PAGE)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class TestByStack:
     def test_the_readmes_command_holds_a_tunnel_that_docker_pushes_through(
         self, lab: Lab, deployed: Program, env: dict[str, str]
     ) -> None:
-        with running(deployed, env, *README.replace("my-cluster", STACK).split()) as opened:
+        with running(deployed, env, *COMMAND.replace("my-cluster", STACK).split()) as opened:
             assert opened.push_port == settings_of(lab).push_port
             assert opened.pull_host == f"localhost:{NODE_PORT}"
             docker_push(env["DOCKER_HOST"], f"localhost:{opened.push_port}/by/hand")
