@@ -30,7 +30,7 @@ class VolumeMovedError(
     ),
     fix="`pulumi config set --path {key} {before}` to keep the volume, or {commands} to start with an empty one",
     example={
-        "where": replace(HERE, cluster="cluster not known"),
+        "where": replace(HERE, cluster=""),
         "key": "claim.storageClass",
         "before": "standard",
         "wanted": "fast",
@@ -61,15 +61,16 @@ class VolumeMovedError(
 class OtherClusterError(
     ClusterError,
     sentence=(
-        "{where} is in another cluster than this stack's registry: its kube-system has the uid {uid}, not {kept}. The "
-        "stack would lose track of that registry, its volume and all its images, so nothing was changed"
+        "{where.api_server} points to another cluster than the one of this stack's registry: its namespace kube-system "
+        "has the uid {uid}, not {kept}. The stack would lose track of that registry, its volume and all its images, so "
+        "nothing was changed"
     ),
     fix=(
         "set kubeContext and kubeconfig back, create a separate stack for this cluster with `pulumi stack init NAME`, "
         "or abandon that registry with `pulumi up --refresh --run-program --replace '{urn}'`"
     ),
     example={
-        "where": replace(HERE, cluster="cluster not known"),
+        "where": replace(HERE, cluster=""),
         "uid": "0d3f1a52-6c1e-4a6f-9a52-8f0f6a3f7f5e",
         "kept": "6a1b6cf4-2a0f-4a4c-8d43-3a1b0d7f2f0c",
         "urn": "urn:pulumi:dev::kube-registry::pulumi:index:Stash::cluster-uid",

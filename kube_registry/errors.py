@@ -74,7 +74,7 @@ class Where:
     """The cluster and namespace that an error is about.
 
     Args:
-        cluster: URL of the API server, or "cluster not known".
+        cluster: URL of the API server; empty while it is not known.
         kube_context: name of the kube context in the kubeconfig.
         namespace: the registry's namespace.
         kubeconfig: the setting `kubeconfig`; None for kubectl's default.
@@ -90,8 +90,16 @@ class Where:
     component: str | None = None
 
     def __str__(self) -> str:
-        """Return the namespace, kube context and cluster for an error message."""
-        return f"namespace {self.namespace} of kube context {self.kube_context!r} ({self.cluster})"
+        """Return the namespace, kube context and cluster, for errors about an object in the namespace."""
+        return f"namespace {self.namespace} of kube context {self.kube_context!r}" + (
+            f" ({self.cluster})" if self.cluster else ""
+        )
+
+    @property
+    def api_server(self) -> str:
+        """Return the cluster and kube context, for errors about the cluster itself."""
+        context = f"kube context {self.kube_context!r}"
+        return f"cluster {self.cluster} ({context})" if self.cluster else context
 
     @property
     def kubectl(self) -> str:
@@ -189,7 +197,7 @@ class KubeRegistryError(Exception):
 class TookTooLongError(
     KubeRegistryError,
     sentence="{doing} timed out after {seconds:.0f} s",
-    fix="run `pulumi up` again",
+    fix="`pulumi up`",
     example={"doing": "waiting to push", "seconds": 720},
 ):
     """A step of the update timed out, although each wait inside it has its own limit."""

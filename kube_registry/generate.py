@@ -120,8 +120,11 @@ def troubleshooting(current: str) -> str:
 def _entry(kind: type[KubeRegistryError]) -> str:
     """Describe an error: its meaning, an example of its message, and the fix of that example."""
     meaning = one_line((inspect.getdoc(kind) or "").partition("\n\n")[0])
-    message, fix, correction = str(kind(**kind.example)).partition("Fix: ")
-    return f"**{meaning}**\n\n> {message.rstrip()}\n\n" + (f"{fix}{correction}\n\n" if fix else "")
+    sentence, *table = str(kind(**kind.example)).splitlines()
+    message, fix, correction = sentence.partition("Fix: ")
+    paragraphs = [f"**{meaning}**", f"> {message.rstrip()}", *([f"{fix}{correction}"] if fix else [])]
+    paragraphs += ["\n".join(["```text", *(line.removeprefix("  ") for line in table), "```"])] if table else []
+    return "".join(f"{each}\n\n" for each in paragraphs)
 
 
 def with_example(headings: Iterable[str] = ERRORS) -> Iterator[type[KubeRegistryError]]:

@@ -8,10 +8,8 @@ _FIX: Final = ". Fix: "
 
 
 def add_fix(message: str, fix: str) -> str:
-    """Append the fix of an error to its message, after a table on a new line; an empty fix adds nothing."""
-    if not fix:
-        return message
-    return f"{message}\nFix: {fix}" if "\n" in message else f"{message.rstrip('.')}{_FIX}{fix}"
+    """Append the fix of an error to its message; an empty fix adds nothing."""
+    return f"{message.rstrip('.')}{_FIX}{fix}" if fix else message
 
 
 def shown(text: str, stream: TextIO) -> str:

@@ -9,10 +9,10 @@ from kube_registry.names import rbac_name
 
 class KubeconfigError(
     ClusterError,
-    sentence="{where} cannot be used with kubeconfig {kubeconfig}: {reason}",
+    sentence="kube context {where.kube_context!r} cannot be used with kubeconfig {kubeconfig}: {reason}",
     fix="correct the kubeconfig, or name another file with `pulumi config set kubeconfig FILE`",
     example={
-        "where": replace(HERE, cluster="cluster not known"),
+        "where": replace(HERE, cluster=""),
         "kubeconfig": "/home/me/.kube/confg",
         "reason": "there is no such file",
     },
@@ -25,13 +25,13 @@ class KubeconfigError(
 
 class KubeContextError(
     KubeconfigError,
-    sentence="{where} cannot be used with kubeconfig {kubeconfig}: {reason}",
+    sentence="kube context {where.kube_context!r} cannot be used with kubeconfig {kubeconfig}: {reason}",
     fix=(
         "choose one of them with `pulumi config set kubeContext NAME`, or with `--kube-context NAME` on the command "
         "line; if the stack is already deployed, run `pulumi up --run-program` once after that"
     ),
     example={
-        "where": replace(HERE, cluster="cluster not known"),
+        "where": replace(HERE, cluster=""),
         "kubeconfig": "/home/me/.kube/config",
         "reason": "it has no such kube context, only kind, prod",
     },
@@ -41,10 +41,13 @@ class KubeContextError(
 
 class CredentialPluginError(
     KubeconfigError,
-    sentence="{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}",
+    sentence=(
+        "kube context {where.kube_context!r} cannot be used with kubeconfig {kubeconfig}: its credential plugin "
+        "{reason}"
+    ),
     fix="install the plugin, or correct `exec` of the kube context's user in the kubeconfig",
     example={
-        "where": replace(HERE, cluster="cluster not known"),
+        "where": replace(HERE, cluster=""),
         "kubeconfig": "/home/me/.kube/config",
         "reason": "aws-iam-authenticator is missing",
     },
@@ -54,7 +57,10 @@ class CredentialPluginError(
 
 class CredentialPluginFailedError(
     KubeconfigError,
-    sentence="{where} cannot be used with kubeconfig {kubeconfig}: its credential plugin {reason}",
+    sentence=(
+        "kube context {where.kube_context!r} cannot be used with kubeconfig {kubeconfig}: its credential plugin "
+        "{reason}"
+    ),
     fix="log in as the plugin requires, then `{where.kubectl} auth whoami` shows who you are",
     example={
         "where": HERE,
@@ -67,7 +73,7 @@ class CredentialPluginFailedError(
 
 class UnreachableError(
     ClusterError,
-    sentence="{where} is not responding: {reason}",
+    sentence="{where.api_server} is not responding: {reason}",
     fix="check the network, and that the cluster is running",
     example={"where": HERE, "reason": "Cannot connect to host 10.0.0.1:6443"},
 ):
@@ -78,7 +84,7 @@ class UnreachableError(
 
 class CertificateError(
     UnreachableError,
-    sentence="{where} has a certificate that is not trusted: {reason}",
+    sentence="{where.api_server} has a certificate that is not trusted: {reason}",
     fix="correct `certificate-authority` of this cluster in the kubeconfig",
     example={
         "where": HERE,
@@ -90,7 +96,7 @@ class CertificateError(
 
 class RefusedError(
     ClusterError,
-    sentence="{where} refused {request} with status {status}: {reason}",
+    sentence="{where.api_server} refused {request} with status {status}: {reason}",
     example={
         "where": HERE,
         "request": "GET /apis/apps/v1/namespaces/kube-registry/deployments/registry",
@@ -115,7 +121,7 @@ class RefusedError(
 
 class CredentialsError(
     RefusedError,
-    sentence="{where} does not accept the credentials of this kube context: {reason}",
+    sentence="{where.api_server} does not accept the credentials of this kube context: {reason}",
     fix="log in again, then `{where.kubectl} auth whoami` shows who you are",
     example={
         "where": HERE,
@@ -129,7 +135,7 @@ class CredentialsError(
 
 class ForbiddenError(
     RefusedError,
-    sentence="{where} does not let {user} {verb} {resource}{inside}",
+    sentence="{where.api_server} does not let {user} {verb} {resource}{inside}",
     fix=(
         "an administrator grants this permission with "
         "`kubectl create {kind} {role} --verb={verb} --resource={resource}{only}` "

@@ -72,9 +72,7 @@ class ClusterAddress(Section):
     @property
     def where(self) -> Where:
         """Return the place for errors that happen before the API server's URL is known."""
-        return Where(
-            "cluster not known", self.kube_context, self.namespace, self.kubeconfig, self.stack, self.component
-        )
+        return Where("", self.kube_context, self.namespace, self.kubeconfig, self.stack, self.component)
 
 
 class RegistrySettings(ClusterAddress):

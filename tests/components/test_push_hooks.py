@@ -17,7 +17,7 @@ class TestBounded:
 
         with pytest.raises(TookTooLongError) as raised:
             asyncio.run(wait_for_ever())
-        assert str(raised.value) == "waiting to push timed out after 0 s. Fix: run `pulumi up` again"
+        assert str(raised.value) == "waiting to push timed out after 0 s. Fix: `pulumi up`"
 
     def test_the_bound_of_a_hook_is_more_than_all_the_waits_inside_it(self) -> None:
         assert sum(TAKE_SECONDS.values()) < HOOK_SECONDS

@@ -41,7 +41,7 @@ def failure(chosen: Settings) -> ClusterError:
     with pytest.raises(ClusterError) as raised:
         asyncio.run(prove_reach(chosen))
     assert "\n" not in str(raised.value)
-    assert "namespace kube-registry of kube context" in str(raised.value)
+    assert f"kube context {chosen.kube_context!r}" in str(raised.value)
     return raised.value
 
 
