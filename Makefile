@@ -60,9 +60,9 @@ soak: host venv ## Run fault tests for two hours, and write the results into doc
 bench: host venv ## Measure against a flat program, and write the results into docs/performance.md
 	@$(PYTHON) -m tests.bench
 
-lint: venv ## Check style, format, types, imports, sizes and workflows
+lint: venv ## Check style, format, types, imports, sizes, words and workflows
 	@$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy . && $(PYTHON) -m lab.workflows
-	@$(VENV)/bin/lint-imports --no-logo --no-cache && $(PYTHON) -m lab.sizes
+	@$(VENV)/bin/lint-imports --no-logo --no-cache && $(PYTHON) -m lab.sizes && $(PYTHON) -m lab.words
 
 schema: venv ## Update the generated parts of files that describe settings, commands and errors
 	@$(PYTHON) -m kube_registry.generate
