@@ -102,7 +102,7 @@ class _Reading:
 
     def file(self, path: str, source: Path, found: os.stat_result) -> ContextEntry:
         """Return the entry of a file; `found` is its current stat result."""
-        mode, value = _sent_mode(found.st_mode, self.umask), self.hashes.of(path, source, found)
+        mode, value = _sent_mode(found.st_mode, self.umask), self.hashes.sha256(path, source, found)
         widened = bool(mode & ~found.st_mode)
         return ContextEntry(path, "file", source, mode, _time(found), value, found.st_size, widened=widened)
 

@@ -32,7 +32,7 @@ class Hashes:
     known: dict[str, _Facts]
     current: dict[str, _Facts] = field(default_factory=dict)
 
-    def of(self, name: str, file: Path, found: os.stat_result) -> str:
+    def sha256(self, name: str, file: Path, found: os.stat_result) -> str:
         """Return a file's sha256 in hex.
 
         Args:
@@ -100,8 +100,8 @@ def _read(cache: Path) -> dict[str, _Facts]:
         known = json.loads(cache.read_text())
     except (OSError, ValueError):
         return {}
-    sound = isinstance(known, dict) and all(isinstance(facts, list) for facts in known.values())
-    return known if sound else {}
+    valid = isinstance(known, dict) and all(isinstance(facts, list) for facts in known.values())
+    return known if valid else {}
 
 
 def _write(cache: Path, hashes: dict[str, _Facts]) -> None:

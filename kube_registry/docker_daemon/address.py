@@ -57,22 +57,22 @@ def _completed(text: str) -> str:
 
 
 def _completed_tcp(text: str) -> str:
-    place = urlsplit(text)
-    host, port = place.hostname, place.port
+    url = urlsplit(text)
+    host, port = url.hostname, url.port
     if port == 0:
         raise ValueError("0 is not a valid port")
-    if host and port and place.username is None:
+    if host and port and url.username is None:
         return text
-    there = place.netloc.rpartition("@")[2].rstrip(":") if host else "localhost"
-    return f"tcp://{there}{'' if host and port else f':{port or DOCKER_PORT}'}{place.path}"
+    there = url.netloc.rpartition("@")[2].rstrip(":") if host else "localhost"
+    return f"tcp://{there}{'' if host and port else f':{port or DOCKER_PORT}'}{url.path}"
 
 
 def _completed_ssh(text: str) -> str:
     """Return ssh://[USER@]HOST[:PORT][/PATH], without a password (docker/cli, connhelper/ssh.NewSpec)."""
-    place = urlsplit(text)
-    _ = place.port  # raises ValueError if it is not valid
-    if not place.hostname or place.query or place.fragment:
+    url = urlsplit(text)
+    _ = url.port  # raises ValueError if it is not valid
+    if not url.hostname or url.query or url.fragment:
         raise ValueError("the host is missing, or there is a query or fragment")
-    if place.password is None:
+    if url.password is None:
         return text
-    return f"ssh://{place.username}@{place.netloc.rpartition('@')[2]}{place.path}"
+    return f"ssh://{url.username}@{url.netloc.rpartition('@')[2]}{url.path}"

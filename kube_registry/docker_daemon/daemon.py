@@ -46,14 +46,14 @@ async def _ping(host: str) -> None:
         OSError: nothing listens there.
         IncompleteReadError: the program that listens there is not a Docker daemon.
     """
-    place = urlsplit(host)
-    if place.scheme == "unix":
-        reader, writer = await asyncio.open_unix_connection(place.path)
-    elif place.scheme == "tcp":
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    url = urlsplit(host)
+    if url.scheme == "unix":
+        reader, writer = await asyncio.open_unix_connection(url.path)
+    elif url.scheme == "tcp":
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
     else:
         return
     with closing(writer):
-        if place.scheme == "unix":
+        if url.scheme == "unix":
             writer.write(_PING)
             await reader.readuntil(b"OK")

@@ -35,11 +35,11 @@ async def near_socket(host: str) -> AsyncIterator[str]:
     Raises:
         OSError: the connection failed; has ssh's message.
     """
-    place = urlsplit(host)
-    destination = _ssh_words(place)
+    url = urlsplit(host)
+    destination = _ssh_words(url)
     ssh = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
     name = f"`ssh {shlex.join(destination)}`"
-    far = place.path.rstrip("/") or await _far_socket([*ssh, *destination, _SOCKET_OF_DOCKER], name)
+    far = url.path.rstrip("/") or await _far_socket([*ssh, *destination, _SOCKET_OF_DOCKER], name)
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as folder:
         near = Path(folder, "docker.sock")
         forward = [*ssh, "-N", "-L", f"{near}:{far}", *destination]
@@ -70,7 +70,7 @@ def _error(name: str, message: str) -> OSError:
     return OSError(f"{name}: {message or 'no response'}")
 
 
-def _ssh_words(place: SplitResult) -> list[str]:
+def _ssh_words(url: SplitResult) -> list[str]:
     """Return the arguments of `ssh` for an address's port, user and host; `--` keeps the host from being an option."""
-    at = f"{place.username}@{place.hostname}" if place.username else str(place.hostname)
-    return [*(["-p", str(place.port)] if place.port else []), "--", at]
+    at = f"{url.username}@{url.hostname}" if url.username else str(url.hostname)
+    return [*(["-p", str(url.port)] if url.port else []), "--", at]

@@ -28,14 +28,14 @@ async def attached(
     Raises:
         OSError: the daemon cannot be reached, or refused to attach.
     """
-    place = urlsplit(host)
-    if place.scheme == "unix":
-        opening = asyncio.open_unix_connection(place.path, limit=_READ_AHEAD)
+    url = urlsplit(host)
+    if url.scheme == "unix":
+        opening = asyncio.open_unix_connection(url.path, limit=_READ_AHEAD)
     else:
-        opening = asyncio.open_connection(place.hostname, place.port, ssl=_tls(environment), limit=_READ_AHEAD)
+        opening = asyncio.open_connection(url.hostname, url.port, ssl=_tls(environment), limit=_READ_AHEAD)
     reader, writer = await opening
     try:
-        base = "" if place.scheme == "unix" else place.path.rstrip("/")
+        base = "" if url.scheme == "unix" else url.path.rstrip("/")
         path = f"{base}/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         writer.write(f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -50,13 +50,13 @@ async def attached(
 
 def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
     """Return TLS settings for DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as in the docker SDK; None for plain TCP."""
-    wanted = kwargs_from_env(environment=environment).get("tls")
-    if not wanted:
+    tls = kwargs_from_env(environment=environment).get("tls")
+    if not tls:
         return None
-    context = ssl.create_default_context(cafile=wanted.ca_cert)
-    if not wanted.verify:
+    context = ssl.create_default_context(cafile=tls.ca_cert)
+    if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if wanted.cert:
-        context.load_cert_chain(*wanted.cert)
+    if tls.cert:
+        context.load_cert_chain(*tls.cert)
     return context

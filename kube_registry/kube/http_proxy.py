@@ -59,8 +59,8 @@ def _exempts(rule: str, host: str, port: int) -> bool:
     if "/" in rule:
         network = _network(rule)
         return bool(address and network and address in network)
-    name, wanted = _split_port(rule)
-    if wanted not in ("", str(port)):
+    name, rule_port = _split_port(rule)
+    if rule_port not in ("", str(port)):
         return False
     if address or _address(name):
         return address == _address(name)
@@ -78,12 +78,12 @@ def _split_port(rule: str) -> tuple[str, str]:
 
 
 def _usable(proxy: str, source: str) -> str:
-    whole = proxy if "://" in proxy else f"http://{proxy}"
-    url = urlsplit(whole)
+    full = proxy if "://" in proxy else f"http://{proxy}"
+    url = urlsplit(full)
     if url.scheme not in _KNOWN:
         kinds = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
         raise ConfigException(f"{source} has a {url.scheme}:// proxy, {url.hostname}; only {kinds} are supported")
-    return whole
+    return full
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -106,7 +106,7 @@ async def _to_relay(connection: _Connection, reader: asyncio.StreamReader, relay
     await _send(relay, frame(Kind.END, connection.number))
 
 
-async def _send(relay: asyncio.StreamWriter, whole: bytes) -> None:
-    relay.write(whole)
+async def _send(relay: asyncio.StreamWriter, data: bytes) -> None:
+    relay.write(data)
     with suppress(ConnectionResetError):  # `frames` ends then, too
         await relay.drain()
