@@ -115,7 +115,7 @@ def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - the
 
     if not isinstance(given, ClusterRegistry):
         fix = f"pass the ClusterRegistry to RegistryImage {name!r}"
-        raise SettingsError(key="registry", problem="it is missing, it must be a ClusterRegistry", fix=fix)
+        raise SettingsError(key="registry", problem="it is missing; it must be a ClusterRegistry", fix=fix)
     return given
 
 

@@ -35,7 +35,7 @@ def arguments(kind: type, args: object, inputs: Mapping[str, Any]) -> dict[str, 
         SettingsError: `args` is not a map, or an argument has its camel case name, which would be ignored.
     """
     if args is not None and not isinstance(args, Mapping):
-        problem = f"{type(args).__name__} is not allowed, it must be a map of arguments"
+        problem = f"{type(args).__name__} is not allowed; it must be a map of arguments"
         raise SettingsError(key="args", problem=problem, fix="pass other values by name, such as opts=…")
     given = {
         key: os.fspath(each) if isinstance(each, os.PathLike) else each
@@ -162,10 +162,9 @@ def _prove_plain(value: object, *path: str) -> None:
     """
     if isinstance(value, pulumi.Output):
         problem = (
-            "an output, of a resource or of config.require_secret, is not allowed; it takes a value that is known "
+            "an output, of a resource or of config.require_secret, is not allowed; it must be a value that is known "
             "before any resource is created, such as config.require returns"
         )
-        raise SettingsError(key=".".join(path), problem=problem, fix="")
         raise SettingsError(key=".".join(path), problem=problem, fix="")
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, each in parts:

@@ -81,7 +81,7 @@ def read_entries(file: Path) -> tuple[Mapping[str, Any], list[Entry]]:
         raise FleetError(str(file), "defaults", f"{defaults!r} is not allowed, {_A_MAP}", _CORRECT)
     if not isinstance(stacks, list) or not stacks:
         found = "it is empty" if not stacks else f"{stacks!r} is not allowed"
-        raise FleetError(str(file), "stacks", f"{found}, it must be a list of stacks, each with a name", _CORRECT)
+        raise FleetError(str(file), "stacks", f"{found}; it must be a list of stacks, each with a name", _CORRECT)
     return defaults, [_entry(file, number, each) for number, each in enumerate(stacks, start=1)]
 
 
@@ -99,4 +99,4 @@ def _entry(file: Path, number: int, written: object) -> Entry:
         found = "it is missing" if first["type"] == "missing" else f"{first['input']!r} is not allowed"
         allowed = dict(Entry.model_fields[key].json_schema_extra or {})["allowed"]  # type: ignore[arg-type]
         at = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise FleetError(str(file), place, f"{at}: {found}, it must be {allowed}", _CORRECT) from None
+        raise FleetError(str(file), place, f"{at}: {found}; it must be {allowed}", _CORRECT) from None

@@ -9,7 +9,7 @@ class SettingsError(
     fix="{fix}",
     example={
         "key": "nodePort",
-        "problem": "'many' is not allowed, it must be a port number",
+        "problem": "'many' is not allowed; it must be a port number",
         "fix": "`pulumi config set --path nodePort 30100`",
     },
 ):

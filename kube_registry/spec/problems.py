@@ -33,7 +33,7 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     elif "[key]" in found["loc"]:
         problem, commands = _refused_name(found), renamed(place, checked)
     else:
-        problem = f"{_found(found, place, checked)}, it must be {_allowed(place, checked)}"
+        problem = f"{_found(found, place, checked)}; it must be {_allowed(place, checked)}"
         commands = replaced(place, checked)
     key = checked.old_name(place) or ".".join(place)
     return SettingsError(key=key, problem=problem, fix=" and ".join(f"`{each}`" for each in commands))
@@ -61,14 +61,14 @@ def _found(found: Mapping[str, Any], place: list[str], checked: Checked) -> str:
 
 def _refused_name(found: Mapping[str, Any]) -> str:
     """Return the problem of an image's name. The name is never secret: it is printed as the key, too."""
-    why = f": {found['ctx']['error']}" if found["type"] == "value_error" else f", it must consist of {ALLOWED}"
+    why = f": {found['ctx']['error']}" if found["type"] == "value_error" else f"; it must consist of {ALLOWED}"
     return f"{found['input']!r} is not allowed as an image name{why}"
 
 
 def _allowed(place: list[str], checked: Checked) -> str:
     match place:
         case ["images", _, "buildArgs", _]:
-            return "a text"
+            return "a string"
         case ["images", _]:
             return f"a map of {', '.join(checked.of_image)}"
     return str(dict(checked.field(place).json_schema_extra or {})["allowed"])  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ def _allowed(place: list[str], checked: Checked) -> str:
 def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, list[str]]:
     """Return the problem of a nested value in a section, and the commands that set the whole field to an example."""
     what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
-    return f"{what}, {place[1]} must be {_allowed(place[:2], checked)}", replaced(place[:2], checked)
+    return f"{what}; {place[1]} must be {_allowed(place[:2], checked)}", replaced(place[:2], checked)
 
 
 def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, list[str]]:

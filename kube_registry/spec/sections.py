@@ -26,7 +26,7 @@ class ImageSettings(Section):
         "Stage of the Dockerfile to build; the last one if not set.", "the name of a stage", "release", default=None
     )
     build_args: Annotated[dict[Text, Text], BeforeValidator(with_values)] = setting(
-        "Build arguments of the Dockerfile.", "a map of texts", "1", default={}
+        "Build arguments of the Dockerfile.", "a map of strings", "1", default={}
     )
 
 

@@ -90,7 +90,7 @@ class TestSettings:
         with pytest.raises(SettingsError) as raised:
             Settings.parse({**LEAST, "images": {"App": {}}}, project="shop", stack="dev", secret=["images"])
         assert raised.value.problem.startswith(
-            "'App' is not allowed as an image name, it must consist of lower-case letters"
+            "'App' is not allowed as an image name; it must consist of lower-case letters"
         )
 
     @pytest.mark.parametrize("key", ["preflight", "retain", "localRegistryHosting"])
@@ -124,7 +124,7 @@ class TestSettings:
         assert "s3cr3t" not in f"{settings!r} {settings}"
 
     def test_a_kubeconfig_that_is_no_text_is_not_repeated(self) -> None:
-        with pytest.raises(SettingsError, match="which is secret, is not allowed, it must be the path") as raised:
+        with pytest.raises(SettingsError, match="which is secret, is not allowed; it must be the path") as raised:
             parse(kubeconfig={"users": [{"name": "u", "user": {"token": "s3cr3t"}}]})
         assert "s3cr3t" not in str(raised.value)
 
@@ -199,7 +199,7 @@ class TestSettings:
         self, given: dict[str, object], found: str, fix: str
     ) -> None:
         sentence = refusal(given)
-        assert sentence.startswith(f"setting {found}, it must ")
+        assert sentence.startswith(f"setting {found}; it must ")
         assert sentence.endswith(f"{fix}`")
 
     @pytest.mark.parametrize(
@@ -256,12 +256,12 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("pod", "found", "fix"),
         [
-            ({"user": "root"}, "'root' is not allowed, it must be fixed or platform", "--path pod.user platform`"),
+            ({"user": "root"}, "'root' is not allowed; it must be fixed or platform", "--path pod.user platform`"),
             ({"usr": "fixed"}, "the most similar one is user", "`pulumi config set --path pod.user fixed`"),
             ("text", "it must be a map of nodeSelector", "`pulumi config set --path pod.user platform`"),
             (
                 {"tolerations": [{"keyy": "a"}]},
-                "there is no such field, tolerations must be a list of tolerations",
+                "there is no such field; tolerations must be a list of tolerations",
                 (
                     "`pulumi config rm --path pod.tolerations` and "
                     "`pulumi config set --path 'pod.tolerations[0].operator' Exists`"
@@ -274,7 +274,7 @@ class TestSettings:
             ),
             (
                 {"resources": {"limits": {"memory": "1GB"}}},
-                "'1GB' is not allowed, resources must be a map of requests and limits, each of quantities",
+                "'1GB' is not allowed; resources must be a map of requests and limits, each of quantities",
                 "pod.resources.limits.memory 1Gi`",
             ),
             ({"resources": {"requests": {"cpu": "half"}}}, "'half' is not allowed", "pod.resources.limits.memory 1Gi`"),
