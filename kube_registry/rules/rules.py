@@ -98,7 +98,7 @@ Rule = Callable[[str, Inputs, Allowed], Iterator[str]]
 
 
 def pull_references(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
-    """Images of workloads have pull references with a digest or content tag, or an allowed registry and a digest."""
+    """Images of workloads are pull references with a digest or content tag, or of an allowed registry with a digest."""
     for words, image in images(type_, inputs):
         if image in allowed.images or _lacks_tag(image):
             continue
