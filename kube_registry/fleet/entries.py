@@ -78,7 +78,7 @@ def read_entries(file: Path) -> tuple[Mapping[str, Any], list[Entry]]:
             raise FleetError(str(file), key, "there is no such key", fix)
     defaults, stacks = with_values(content.get("defaults")), content.get("stacks")
     if not isinstance(defaults, Mapping):
-        raise FleetError(str(file), "defaults", f"{defaults!r} is not allowed, {_A_MAP}", _CORRECT)
+        raise FleetError(str(file), "defaults", f"{defaults!r} is not allowed; {_A_MAP}", _CORRECT)
     if not isinstance(stacks, list) or not stacks:
         found = "it is empty" if not stacks else f"{stacks!r} is not allowed"
         raise FleetError(str(file), "stacks", f"{found}; it must be a list of stacks, each with a name", _CORRECT)
@@ -89,7 +89,7 @@ def _entry(file: Path, number: int, written: object) -> Entry:
     named = isinstance(written, Mapping) and written.get("name")
     place = f"stack {named}" if isinstance(named, str) and named else f"stack number {number}"
     if not isinstance(written, Mapping):
-        raise FleetError(str(file), place, f"{written!r} is not allowed, {_A_MAP} and a name", _CORRECT)
+        raise FleetError(str(file), place, f"{written!r} is not allowed; {_A_MAP} and a name", _CORRECT)
     own = {str(key): value for key, value in written.items() if value is not None or key not in Entry.model_fields}
     try:
         return Entry.model_validate(own)
