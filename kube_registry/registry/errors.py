@@ -75,20 +75,29 @@ class NotReadyError(
     @property
     def command(self) -> str:
         """What corrects the reason, by its words."""
-        first = next((command for words, command in _FIXES.items() if words in self.reason), "correct that, then ")
-        return f"{first.format(kubectl=self.where.kubectl)}`pulumi up`"
+        found = (command for words, command in _FIXES.items() if words in self.reason)
+        return next(found, "correct that, then `pulumi up`").format(kubectl=self.where.kubectl)
 
+
+GONE = "a part of it is gone"
+"""Begins the reason where somebody has deleted one."""
+
+_REFRESH = "`pulumi up --refresh`"
+"""Takes back what was done by hand, in programs too that do not refresh on every update."""
 
 _FIXES = {
-    "is scaled to 0": "",
+    "is scaled to 0": _REFRESH,
+    GONE: _REFRESH,
     "untolerated taint": (
         "`pulumi config set --path 'pod.tolerations[0].operator' Exists` lets it run on nodes with any taint, then "
+        "`pulumi up`"
     ),
     "didn't match Pod's node affinity/selector": (
         "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
+        "`pulumi up`"
     ),
 }
-"""Words of a reason -> what corrects it before the next update."""
+"""Words of a reason -> what corrects it."""
 
 
 class RegistryError(
