@@ -53,7 +53,8 @@ def test_another_port_is_one() -> None:
 @pytest.mark.parametrize(
     ("reason", "fix"),
     [
-        ("its Deployment is scaled to 0", "`pulumi up --stack dev`"),
+        ("its Deployment is scaled to 0", "`pulumi up --stack dev --refresh`"),
+        ('a part of it is gone: deployments.apps "registry" not found', "`pulumi up --stack dev --refresh`"),
         (
             "pod registry-1 is not scheduled: 0/2 nodes are available: 2 node(s) had untolerated taint(s).",
             "`pulumi config --stack dev set --path 'pod.tolerations[0].operator' Exists`",
@@ -68,7 +69,7 @@ def test_another_port_is_one() -> None:
 def test_a_registry_that_is_not_ready_has_the_command_for_its_reason(reason: str, fix: str) -> None:
     sentence = str(NotReadyError(where=HERE, seconds=1, reason=reason))
     assert fix in sentence.partition(". Fix: ")[2]
-    assert sentence.endswith("`pulumi up --stack dev`")
+    assert sentence.endswith(("`pulumi up --stack dev`", "`pulumi up --stack dev --refresh`"))
 
 
 @pytest.mark.parametrize(

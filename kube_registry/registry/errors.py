@@ -73,20 +73,29 @@ class NotReadyError(
     @property
     def command(self) -> str:
         """The commands that correct the reason, chosen by its text."""
-        first = next((command for words, command in _FIXES.items() if words in self.reason), "correct that, then ")
-        return f"{first.format(kubectl=self.where.kubectl)}`pulumi up`"
+        found = (command for words, command in _FIXES.items() if words in self.reason)
+        return next(found, "correct that, then `pulumi up`").format(kubectl=self.where.kubectl)
 
+
+GONE = "a part of it is gone"
+"""Start of the reason if an object was deleted."""
+
+_REFRESH = "`pulumi up --refresh`"
+"""Reverts manual changes, also in programs that do not refresh on every update."""
 
 _FIXES = {
-    "is scaled to 0": "",
+    "is scaled to 0": _REFRESH,
+    GONE: _REFRESH,
     "untolerated taint": (
         "allow nodes with any taint by `pulumi config set --path 'pod.tolerations[0].operator' Exists`, then "
+        "`pulumi up`"
     ),
     "didn't match Pod's node affinity/selector": (
         "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
+        "`pulumi up`"
     ),
 }
-"""Part of a reason -> what to do before the next update."""
+"""Part of a reason -> what to do."""
 
 
 class RegistryError(

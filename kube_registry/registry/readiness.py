@@ -6,10 +6,12 @@ Every update checks this again, because an existing resource does not mean that 
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from kube_registry.concurrency import poll
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import pulling_nodes
 from kube_registry.kube.pods import (
     Object,
@@ -23,7 +25,7 @@ from kube_registry.kube.pods import (
     warning,
 )
 from kube_registry.names import NODE_PROXY, REGISTRY, selector
-from kube_registry.registry.errors import NotReadyError
+from kube_registry.registry.errors import GONE, NotReadyError
 from kube_registry.text import first_of
 
 WRONG_SECONDS = 8.0
@@ -153,7 +155,12 @@ async def _wait(look: Callable[[], Awaitable[Rollout]], *, where: Where, what: s
 
     async def done() -> bool | None:
         nonlocal fine, progress
-        progress = await look()
+        try:
+            progress = await look()
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            progress = Rollout(f"{GONE}: {error.reason}", wrong=True, patience=0)
         now = time.monotonic()
         if not progress.wrong:
             fine = now

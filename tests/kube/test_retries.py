@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from kube_registry.kube import retries
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError, UnreachableError
 from kube_registry.kube.websocket import open_websocket
-from kube_registry.registry.readiness import wait_ready
+from kube_registry.registry.errors import NotReadyError
+from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
 from kube_registry.tunnel.frames import PROTOCOL
+from tests.e2e.commands import commands_of
 from tests.fakes.connecting import kubeconfig, settings
 from tests.fakes.ports import free_port
 
@@ -175,6 +178,17 @@ class TestAskedAgain:
             async with serving(port) as api:
                 await created
                 assert api.asked == [("POST", 200)]
+
+
+@pytest.mark.parametrize("wait", [wait_ready, partial(wait_node_proxy_ready, namespace="kube-registry")])
+async def test_what_was_deleted_by_hand_is_made_again_by_a_refresh(
+    api: Faulty, kube: KubeClient, wait: Callable[..., Awaitable[None]]
+) -> None:
+    """The state of a program that does not refresh still has it, and no update of that would make it."""
+    api.faults = iter([404])
+    with pytest.raises(NotReadyError, match="a part of it is gone") as raised:
+        await wait(kube, seconds=120)
+    assert commands_of(raised.value) == ["pulumi up --stack dev --refresh"]
 
 
 class TestNotAskedAgain:

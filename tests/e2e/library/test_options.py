@@ -87,6 +87,12 @@ class TestGrowth:
         assert set(changes) == {"same"}
         assert volume(lab) == before
 
+    def test_what_was_deleted_by_hand_is_made_again(self, lab: Lab, grown: Program) -> None:
+        """Without options in Pulumi.yaml an update refreshes nothing: the state has all of it."""
+        lab.kubectl("delete", "namespace", "kube-registry")
+        grown.paste(commands_of(grown.failing_up(), "--refresh"))
+        assert set(grown.up()) == {"same"}
+
     def test_a_new_name_keeps_the_volume(self, lab: Lab, grown: Program) -> None:
         before = volume(lab)
         write(grown.folder, RENAMED.replace("RETAIN", "None"))
@@ -112,7 +118,6 @@ class TestGrowth:
         assert lab.get("namespaces", "kube-registry") == []
 
     def test_another_cluster_is_refused_until_it_is_meant(self, lab: Lab, other_lab: Lab, grown: Program) -> None:
-        """Without options in Pulumi.yaml an update refreshes nothing: the state had all of the first cluster."""
         write(grown.folder, USUAL)
         grown.up()
         before = volume(lab)

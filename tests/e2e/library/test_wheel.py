@@ -15,6 +15,16 @@ print(*(getattr(components, name).__name__ for name in components.__all__))
 print(components.__file__)
 """
 
+TYPED = """
+from kube_registry.components import ClusterRegistry, ClusterRegistryArgs, ImageArgs, RegistryImage
+args: ClusterRegistryArgs = {"kube_context": "prod", "claim": {"size": "1Gi"}}
+image: ImageArgs = {"context": "./app"}
+registry = ClusterRegistry("registry", args)
+reveal_type(RegistryImage("app", image, registry=registry).reference)
+reveal_type(registry.references)
+ClusterRegistry("other", kube_context="prod", node_prot=30100)
+"""
+
 
 def run(*command: str | Path, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -35,6 +45,19 @@ def test_the_command_line_is_on_path(installed: Path, tmp_path: Path) -> None:
 
 def test_it_is_typed(installed: Path) -> None:
     assert list(installed.glob("lib/python*/site-packages/kube_registry/py.typed"))
+
+
+def test_a_type_checker_knows_the_public_names(installed: Path, tmp_path: Path) -> None:
+    """They are imported when they are first used, so that without more ado each would be an object to it."""
+    (tmp_path / "program.py").write_text(TYPED)
+    python, cache = installed / "bin" / "python", tmp_path / "cache"
+    words = ("mypy", "--strict", "--python-executable", python, "--cache-dir", cache, "program.py")
+    command: tuple[str | Path, ...] = (sys.executable, "-m", *words)
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    lines = checked.stdout.splitlines()
+    for line, said in ((6, 'type is "pulumi.output.Output[str]"'), (7, "Output[dict[str, str]]"), (8, "node_prot")):
+        assert any(each.startswith(f"program.py:{line}: ") and said in each for each in lines), checked.stdout
+    assert lines[-1].startswith("Found 1 error ")
 
 
 def test_every_folder_of_the_package_is_in_it() -> None:
