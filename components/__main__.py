@@ -24,6 +24,7 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from kube_registry import __version__
+from kube_registry.text import add_fix
 
 from .cluster_registry import ClusterRegistry
 
@@ -98,10 +99,9 @@ async def _plain(value: Any, path: tuple[str, ...], *, is_secret: bool) -> tuple
         pulumi.RunError: a part of it is not known yet.
     """
     if isinstance(value, pulumi.output.Unknown) or (isinstance(value, pulumi.Output) and not await value.is_known()):
-        raise pulumi.RunError(
-            f"argument {'.'.join(path)} is not known yet, and other resources depend on its value. Fix: use a plain "
-            "value, or an output of a resource that an earlier update created"
-        )
+        problem = f"argument {'.'.join(path)} is not known yet, and other resources depend on its value"
+        fix = "use a plain value, or an output of a resource that an earlier update created"
+        raise pulumi.RunError(add_fix(problem, fix))
     if isinstance(value, pulumi.Output):
         return await _plain(await value.future(), path, is_secret=is_secret or await value.is_secret())
     if isinstance(value, list):

@@ -13,6 +13,7 @@ from kube_registry.docker_daemon.config import USUAL_HOSTS, BrokenStore, chosen_
 from kube_registry.docker_daemon.config_copy import remove_left_copy
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER
+from kube_registry.text import add_fix
 
 from .cluster import Cluster
 from .options import Aliases
@@ -103,12 +104,12 @@ def docker_provider(provider: str, broken: BrokenStore | None, aliases: Aliases)
         return docker.Provider(provider, host=host, opts=pulumi.ResourceOptions(aliases=aliases))
     opts = pulumi.ResourceOptions(env_var_mappings=_COPY_OF_DOCKER_CONFIG, aliases=aliases)
     registered = docker.Provider(provider, host=host, ssh_opts=_MARK_OF_COPY, opts=opts)
-    pulumi.log.warn(
+    problem = (
         f"{broken.program}, the credsStore of Docker's config.json, cannot list its logins. Images are built without "
-        f"them; pushing needs no login. Fix: run `{broken.program} list` and correct its error, or remove credsStore "
-        "from config.json",
-        registered,
+        "them; pushing needs no login"
     )
+    fix = f"run `{broken.program} list` and correct its error, or remove credsStore from config.json"
+    pulumi.log.warn(add_fix(problem, fix), registered)
     return registered
 
 

@@ -15,7 +15,7 @@ from kube_registry.build.build import Build, read_build
 from kube_registry.build.staging import stage
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.errors import SettingsError
-from kube_registry.text import first_of
+from kube_registry.text import add_fix, first_of
 
 from .args import ImageArgs
 from .errors import as_run_error
@@ -127,10 +127,11 @@ def report_differences(build: Build) -> None:
     """
     if links := sorted({os.path.relpath(link) for link in build.left_out}):
         named = first_of(links, MOST_NAMED).encode(errors="backslashreplace").decode()
-        pulumi.log.warn(
-            f"links were left out of the build of {build.image}, because their targets are not part of it: {named}. "
-            "Fix: add them to .dockerignore, or change their target to a file or folder in the build context"
+        problem = (
+            f"links were left out of the build of {build.image}, because their targets are not part of it: {named}"
         )
+        fix = "add them to .dockerignore, or change their target to a file or folder in the build context"
+        pulumi.log.warn(add_fix(problem, fix))
     if build.widened:
         pulumi.log.info(
             f"files of {build.image} that only their owner can read here, because of the umask, are readable by all "

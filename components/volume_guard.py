@@ -16,6 +16,7 @@ import pulumi_kubernetes as kubernetes
 from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.registry.preconditions import cluster_uid
 from kube_registry.spec.settings import RegistrySettings
+from kube_registry.text import add_fix
 
 from .cluster import Cluster
 from .errors import OtherClusterError, VolumeMovedError
@@ -86,9 +87,10 @@ def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Outpu
         if kept == UNSEEN != uid:
             line = (
                 "this stack cannot detect a change of its cluster: its first update was not allowed to read the "
-                f"namespace kube-system. Fix: `pulumi up --run-program --replace '{urn}'`"
+                "namespace kube-system"
             )
-            pulumi.log.warn(on_stack(line, settings.stack))
+            fix = f"`pulumi up --run-program --replace '{urn}'`"
+            pulumi.log.warn(on_stack(add_fix(line, fix), settings.stack))
         return cluster.kube_context
 
     checked: pulumi.Output[str | None] = pulumi.Output.all(found, first.output, first.urn).apply(compare)

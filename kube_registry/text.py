@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, TextIO
+from typing import IO, Final
 
 _FIX: Final = ". Fix: "
 
@@ -12,7 +12,7 @@ def add_fix(message: str, fix: str) -> str:
     return f"{message.rstrip('.')}{_FIX}{fix}" if fix else message
 
 
-def shown(text: str, stream: TextIO) -> str:
+def for_stream(text: str, stream: IO[str]) -> str:
     """Format the text of an error for a stream: on a terminal the fix starts a new line."""
     return text.replace(_FIX, ".\nFix: ") if stream.isatty() else text
 

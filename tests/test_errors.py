@@ -1,10 +1,12 @@
 """The commands that errors print: for which stack, which cluster and with which kubeconfig."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from kube_registry.errors import HERE, Where, on_stack, other_port
+from kube_registry.generate import ROOT
 from kube_registry.names import IN_CLUSTER
 from kube_registry.registry.errors import NotReadyError
 from kube_registry.tunnel.errors import TunnelError
@@ -82,3 +84,8 @@ def test_a_registry_that_is_not_ready_has_the_command_for_its_reason(reason: str
 def test_a_tunnel_that_fails_says_what_shows_the_cause(stack: str | None, command: str) -> None:
     error = TunnelError(where=replace(HERE, stack=stack), push_port=21000, reason="it has no pod yet")
     assert command in str(error).partition(". Fix: ")[2]
+
+
+def test_only_one_function_appends_a_fix_to_a_message() -> None:
+    files = [file for folder in ("components", "kube_registry") for file in (ROOT / folder).rglob("*.py")]
+    assert [file.name for file in files if re.search(r"[.;] Fix: ", file.read_text())] == ["text.py"]

@@ -14,9 +14,9 @@ def main(name: str = "registryctl") -> None:
     # These imports take a second, in which Ctrl-C may be pressed.
     from kube_registry.cli.verbs import app  # noqa: PLC0415
     from kube_registry.errors import KubeRegistryError  # noqa: PLC0415
-    from kube_registry.text import shown  # noqa: PLC0415
+    from kube_registry.text import for_stream  # noqa: PLC0415
 
     try:
         app(prog_name=name)
     except KubeRegistryError as error:
-        sys.exit(shown(str(error), sys.stderr))
+        sys.exit(for_stream(str(error), sys.stderr))

@@ -24,6 +24,7 @@ from kube_registry.fleet.one_stack import StackRun, run_stack, skip_if_current
 from kube_registry.fleet.outcome import Outcome, Run
 from kube_registry.fleet.report import as_html, as_json, digests_differ, table
 from kube_registry.fleet.schedule import Order, roll_out
+from kube_registry.text import add_fix, for_stream
 
 PARALLEL = 6
 """How many stacks run at once: a run mostly waits for its cluster, but takes 300 MB (docs/performance.md)."""
@@ -119,10 +120,10 @@ def _print(done: Run, out: Console) -> None:
     out.print(table(done))
     for outcome in done.outcomes:
         if outcome.error and out.is_terminal:  # the table there may cut it off
-            out.print(f"{outcome.stack}: {outcome.error}")
+            out.print(for_stream(f"{outcome.stack}: {outcome.error}", out.file))
         for remark in outcome.remarks:
             out.print(f"{outcome.stack}: {remark}")
         if outcome.lock:
-            out.print(f"{outcome.stack} is still locked. Fix: `{outcome.lock}`")
+            out.print(for_stream(add_fix(f"{outcome.stack} is still locked", f"`{outcome.lock}`"), out.file))
     for image in digests_differ(done):
         out.print(f"the digest of {image} differs between clusters")

@@ -25,6 +25,7 @@ from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.kube.client import open_client
 from kube_registry.names import REGISTRYCTL
+from kube_registry.text import add_fix, for_stream
 
 NEWEST = 3
 """How many tagged images of each repository are kept even if unused: a person may want to go back to one of them."""
@@ -69,8 +70,8 @@ def gc(
     if not yes:
         typer.confirm(f"Remove them from the registry of {seen.target.stack}?", abort=True, err=True)
     result = run(_collect(out, seen, options))
-    again = f"{REGISTRYCTL} gc{seen.where.stack_option}"
-    out.print(result or f"interrupted; no image in use was removed. Fix: finish it with `{again}`")
+    again = f"finish it with `{REGISTRYCTL} gc{seen.where.stack_option}`"
+    out.print(result or for_stream(add_fix("interrupted; no image in use was removed", again), out.file))
     if result is None:
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from kube_registry.kube.client import open_client
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER, REGISTRY, REGISTRYCTL
 from kube_registry.spec.endpoints import parse_reference
+from kube_registry.text import add_fix
 
 
 @exit_by_result
@@ -84,7 +85,8 @@ def _fixes(target: StackRegistry, references: Mapping[str, str], found: Verified
         yield f"Fix: push again: `{target.push_command(lacking)}`"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
         names, collects = ", ".join(others), f"{REGISTRYCTL} gc{target.settings.where.stack_option}"
-        yield f"no output of the stack names {names}. Fix: push again what you need, or remove it with `{collects}`"
+        fix = f"push again what you need, or remove it with `{collects}`"
+        yield add_fix(f"no output of the stack names {names}", fix)
 
 
 def in_pod(target: StackRegistry, command: list[str]) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from kube_registry.spec.endpoints import is_host
+from kube_registry.text import add_fix
 
 _ENTRY = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*")
 _TAG = re.compile(r":[\w.-]+$")
@@ -31,10 +32,8 @@ def is_allowed(image: str, names: Iterable[str]) -> bool:
 def _read(entry: str) -> str:
     tagged = "/" not in entry and re.fullmatch(r"[^.]+:\d+", entry) and not entry.startswith("localhost:")
     if tagged or not _ENTRY.fullmatch(entry):
-        raise ValueError(
-            f"{entry!r} is neither a registry nor a repository. Fix: write it as quay.io, quay.io/team or postgres, "
-            "without a tag or digest"
-        )
+        fix = "write it as quay.io, quay.io/team or postgres, without a tag or digest"
+        raise ValueError(add_fix(f"{entry!r} is neither a registry nor a repository", fix))
     return entry if "/" not in entry and is_host(entry) else _full_name(entry)
 
 

@@ -27,6 +27,7 @@ from kube_registry.rules.resource_inputs import (
 )
 from kube_registry.spec.endpoints import Reference, parse_reference
 from kube_registry.spec.settings import RegistrySettings
+from kube_registry.text import add_fix
 
 NODE_PORTS = range(30_000, 32_768)
 """The API server's default range of node ports."""
@@ -129,10 +130,8 @@ def write_door_closed(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[
         if number(target) == WRITE_PORT:
             yield f"its port {at(port, 'port')} leads to {WRITE_PORT}, the write door, which is for port-forwards only"
         elif target and number(target) is None and target != READ_DOOR:
-            yield (
-                f"its port {at(port, 'port')} leads to a port named {target}, which may be the write door. Fix: "
-                f"use {READ_DOOR} or {READ_PORT}, the read door"
-            )
+            problem = f"its port {at(port, 'port')} leads to a port named {target}, which may be the write door"
+            yield add_fix(problem, f"use {READ_DOOR} or {READ_PORT}, the read door")
 
 
 def node_ports_in_range(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:

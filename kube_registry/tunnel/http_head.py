@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
+from kube_registry.text import add_fix
+
 CHUNKED = -1
 """Stands for the length of a chunked body."""
 
@@ -121,7 +123,7 @@ def _check_hosts(target: bytes, hosts: Sequence[bytes], version: bytes, port: in
     if any(host.lower() not in allowed for host in given):
         raise RefusedRequestError(
             HTTPStatus.FORBIDDEN,
-            f"Host is not localhost, 127.0.0.1 or [::1] with port {port}. Fix: use http://localhost:{port}",
+            add_fix(f"Host is not localhost, 127.0.0.1 or [::1] with port {port}", f"use http://localhost:{port}"),
         )
 
 
