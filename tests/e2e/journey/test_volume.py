@@ -101,7 +101,7 @@ def test_a_stack_that_could_not_see_kube_system_remembers_its_cluster_by_the_com
 def test_another_namespace_is_refused_until_it_is_set_back(program: Program) -> None:
     program.configure(namespace="other")
     said = refused_preview(program)
-    assert "setting namespace: 'other' in place of 'kube-registry'" in said
+    assert "setting namespace: 'other' instead of 'kube-registry'" in said
     program.paste(commands_of(said, "pulumi config"))
     assert set(program.preview()) == {"same"}
 
@@ -112,7 +112,7 @@ def test_another_storage_class_is_refused_until_it_is_meant(lab: Lab, program: P
     before = identities(lab)
     program.configure(claim_storageClass="fast")
     said = program.failing_up()
-    assert "setting claim.storageClass: 'fast' in place of 'standard'" in said
+    assert "setting claim.storageClass: 'fast' instead of 'standard'" in said
     assert "Traceback" not in said
     assert identities(lab) == before
     program.paste([*commands_of(said, "pulumi destroy"), *commands_of(said, "pulumi up")])
@@ -144,7 +144,7 @@ def test_another_cluster_is_refused_until_it_is_meant(
         kubeconfig.write_text(json.dumps({**content, **{key: content[key] + more[key] for key in PARTS}}))
         program.configure(kubeContext=other.cluster.kube_context)
         said = program.failing_up()
-        assert "is in another cluster" in said
+        assert "points to another cluster" in said
         assert not other.get("namespaces", "--field-selector", "metadata.name=kube-registry")
         try:
             program.paste(commands_of(said, "pulumi up"))

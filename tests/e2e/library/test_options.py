@@ -123,7 +123,7 @@ class TestGrowth:
         before = volume(lab)
         (grown.folder / "kubeconfig.json").write_text(as_json(other_lab.cluster.kubeconfig))
         said = grown.failing_up()
-        assert "is in another cluster" in said
+        assert "points to another cluster" in said
         assert other_lab.get("namespaces", "kube-registry") == []
         grown.paste(commands_of(said, "--replace"))
         assert volume(other_lab) != before

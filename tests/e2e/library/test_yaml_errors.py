@@ -154,5 +154,5 @@ class TestInTheCluster:
         def change(given: Properties) -> None:
             given.update(kubeContext=other_lab.cluster.kube_context, kubeconfig=config)
 
-        assert_one_sentence(refused(yaml_program, change), "is in another cluster")
+        assert_one_sentence(refused(yaml_program, change), "points to another cluster")
         assert other_lab.get("namespaces", "--field-selector", "metadata.name=kube-registry") == []
