@@ -56,7 +56,7 @@ def test_another_port_is_one() -> None:
     ("reason", "fix"),
     [
         ("its Deployment is scaled to 0", "`pulumi up --stack dev --refresh`"),
-        ('a part of it is gone: deployments.apps "registry" not found', "`pulumi up --stack dev --refresh`"),
+        ('one of its objects was deleted: deployments.apps "registry" not found', "`pulumi up --stack dev --refresh`"),
         (
             "pod registry-1 is not scheduled: 0/2 nodes are available: 2 node(s) had untolerated taint(s).",
             "`pulumi config --stack dev set --path 'pod.tolerations[0].operator' Exists`",

@@ -77,7 +77,7 @@ class NotReadyError(
         return next(found, "correct that, then `pulumi up`").format(kubectl=self.where.kubectl)
 
 
-GONE = "a part of it is gone"
+GONE = "one of its objects was deleted"
 """Start of the reason if an object was deleted."""
 
 _REFRESH = "`pulumi up --refresh`"

@@ -186,7 +186,7 @@ async def test_what_was_deleted_by_hand_is_made_again_by_a_refresh(
 ) -> None:
     """The state of a program that does not refresh still has it, and no update of that would make it."""
     api.faults = iter([404])
-    with pytest.raises(NotReadyError, match="a part of it is gone") as raised:
+    with pytest.raises(NotReadyError, match="one of its objects was deleted") as raised:
         await wait(kube, seconds=120)
     assert commands_of(raised.value) == ["pulumi up --stack dev --refresh"]
 
