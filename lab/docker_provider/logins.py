@@ -119,9 +119,9 @@ def _ask(helper: str, verb: str, question: str) -> str:
     except FileNotFoundError:
         reason = f'exec: "{program}": executable file not found in $PATH, out: ``'
         raise ProviderError(f"error {doing} credentials - err: {reason}") from None
-    said = done.stdout.strip()
+    output = done.stdout.strip()
     if done.returncode == 0:
-        return said
-    if verb == "get" and said == _NOT_FOUND:
+        return output
+    if verb == "get" and output == _NOT_FOUND:
         return _NOT_FOUND
-    raise ProviderError(f"error {doing} credentials - err: exit status {done.returncode}, out: `{said}`")
+    raise ProviderError(f"error {doing} credentials - err: exit status {done.returncode}, out: `{output}`")
