@@ -117,6 +117,16 @@ def project_name(folder: Path) -> str:
     return str(_project(folder)["name"])
 
 
+def main_folder(folder: Path) -> Path:
+    """The folder in which the Pulumi program in a folder runs, relative to that: the one of its `main`.
+
+    Raises:
+        FleetError: there is no program.
+    """
+    main = Path(str(_project(folder).get("main") or ""))
+    return main if (folder / main).is_dir() else main.parent
+
+
 def has_settings_in_config(folder: Path) -> bool:
     """Whether the Pulumi program in a folder has its settings in its stacks' config, as this repository's program has.
 
