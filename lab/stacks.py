@@ -28,11 +28,13 @@ class DemoStack:
         project: folder with its Pulumi.yaml.
         name: what it is called.
         env: environment that selects backend, plugins, cluster and Docker engine.
+        shell: command that opens a shell with this environment.
     """
 
     project: Path
     name: str
     env: Mapping[str, str]
+    shell: str = "make shell"
 
     def init(self) -> None:
         """Make the stack unless it exists."""
@@ -55,7 +57,10 @@ class DemoStack:
         stdin = None if watched else subprocess.DEVNULL
         ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=stdin, check=False)
         if ended.returncode != 0:
-            raise LabError(f"pulumi {verb} in {self.project} failed with status {ended.returncode}; it says why above.")
+            raise LabError(
+                f"pulumi {verb} in {self.project} failed with status {ended.returncode}; it says why above. "
+                f"`{self.shell}` opens a shell for the commands that it names"
+            )
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
@@ -72,11 +77,11 @@ class DemoStack:
         return run_logged(command, log=log, limit=QUICK_SECONDS, cwd=self.project, env=self.env)
 
 
-def registry_stack(name: str, env: Mapping[str, str]) -> DemoStack:
+def registry_stack(name: str, env: Mapping[str, str], shell: str = "make shell") -> DemoStack:
     """The program itself."""
-    return DemoStack(CHECKOUT, name, env)
+    return DemoStack(CHECKOUT, name, env, shell)
 
 
-def downstream_stack(name: str, env: Mapping[str, str]) -> DemoStack:
+def downstream_stack(name: str, env: Mapping[str, str], shell: str = "make shell") -> DemoStack:
     """The workload that takes the image's reference from the program's stack of the same name."""
-    return DemoStack(CHECKOUT / "examples" / "downstream", name, env)
+    return DemoStack(CHECKOUT / "examples" / "downstream", name, env, shell)
