@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pulumi
-from pulumi.runtime._depends_on import _resolve_depends_on_urns
 
 from .settings import own_name
 
@@ -41,6 +40,9 @@ def once_made(opts: pulumi.ResourceOptions | None) -> pulumi.Output[object] | No
     """Return what is known once all is made that a component depends on; None where it depends on nothing."""
     if opts is None or not opts.depends_on:
         return None
+    # The SDK's own, which waits for the children of components, too. Another version may call it otherwise.
+    from pulumi.runtime._depends_on import _resolve_depends_on_urns  # noqa: PLC0415
+
     listed: Any = pulumi.ResourceOptions.merge(opts, None).depends_on  # a list, whatever it was
     return pulumi.Output.from_input(_resolve_depends_on_urns(listed))
 
