@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pulumi
-from pulumi.runtime._depends_on import _resolve_depends_on_urns
 
 from .settings import own_name
 
@@ -41,6 +40,9 @@ def once_made(opts: pulumi.ResourceOptions | None) -> pulumi.Output[object] | No
     """Return an output that is resolved when all dependencies of a component are created; None without dependencies."""
     if opts is None or not opts.depends_on:
         return None
+    # A private function of the SDK, which also waits for children of components; other versions may rename it.
+    from pulumi.runtime._depends_on import _resolve_depends_on_urns  # noqa: PLC0415
+
     listed: Any = pulumi.ResourceOptions.merge(opts, None).depends_on  # always a list
     return pulumi.Output.from_input(_resolve_depends_on_urns(listed))
 

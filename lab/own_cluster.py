@@ -58,8 +58,8 @@ def up(kube_context: str) -> None:
             stack.run("up", "--yes", "--skip-preview")
     pods = asyncio.run(_listed(kube_context, "/api/v1/namespaces/default/pods", labelSelector=WORKLOAD))
     show(nodes, pods, registry.outputs()["image"], progress.phases)
-    chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
-    print(f"`make shell {chosen}` opens a shell for `pulumi` and `registryctl` on it, `make down {chosen}` removes it.")
+    shell, removal = _make("shell", kube_context), _make("down", kube_context)
+    print(f"`{shell}` opens a shell for `pulumi` and `registryctl` on it, `{removal}` removes it.")
 
 
 def preview(kube_context: str) -> None:
@@ -127,12 +127,18 @@ def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], Demo
     nodes = asyncio.run(_nodes(kube_context))
     env = {**os.environ, **variables(kube_context, progress)}
     name = stack_name(kube_context)
-    registry, downstream = registry_stack(name, env), downstream_stack(name, env)
+    shell = _make("shell", kube_context)
+    registry, downstream = registry_stack(name, env, shell), downstream_stack(name, env, shell)
     registry.init()
     registry.configure({"kubeContext": kube_context, "platform": _platform(nodes), "images.app.context": "./app"})
     downstream.init()
     downstream.configure({"kubeContext": kube_context})
     return nodes, registry, downstream
+
+
+def _make(target: str, kube_context: str) -> str:
+    """Return the make command for a target and a kube context."""
+    return f"make {target} KUBE_CONTEXT={shlex.quote(kube_context)}"
 
 
 def _pulumi() -> Path:
@@ -183,11 +189,11 @@ def _sentence(kube_context: str, error: KubeRegistryError) -> str:
     """Return the message of an error; a fix that changes a stack's setting is replaced by one for `make`."""
     if not isinstance(error, KubeconfigError) or type(error) not in (KubeconfigError, KubeContextError):
         return str(error)
-    chosen = f"KUBE_CONTEXT={shlex.quote(kube_context)}"
+    shell = _make("shell", kube_context)
     return (
         f"Kube context {kube_context!r} cannot be used with kubeconfig {error.kubeconfig}: {error.reason}. "
         "Fix: KUBE_CONTEXT=NAME with one of `kubectl config get-contexts`, or KUBECONFIG=FILE with another file. "
-        f"If the cluster no longer exists, `make shell {chosen}`, then `pulumi stack rm --force` removes the stack"
+        f"If the cluster no longer exists, `{shell}`, then `pulumi stack rm --force` removes the stack"
     )
 
 

@@ -28,11 +28,13 @@ class DemoStack:
         project: the folder with its Pulumi.yaml.
         name: its name.
         env: the environment, which selects the backend, plugins, cluster and Docker engine.
+        shell: the command that opens a shell with this environment.
     """
 
     project: Path
     name: str
     env: Mapping[str, str]
+    shell: str = "make shell"
 
     def init(self) -> None:
         """Create the stack unless it exists."""
@@ -56,7 +58,8 @@ class DemoStack:
         ended = subprocess.run(command, cwd=self.project, env=self.env, stdin=stdin, check=False)
         if ended.returncode != 0:
             raise LabError(
-                f"pulumi {verb} in {self.project} failed with status {ended.returncode}; see its output above."
+                f"pulumi {verb} in {self.project} failed with status {ended.returncode}; see its output above. "
+                f"Fix: `{self.shell}` opens a shell for the commands in that output"
             )
 
     def outputs(self) -> dict[str, Any]:
@@ -74,11 +77,11 @@ class DemoStack:
         return run_logged(command, log=log, limit=QUICK_SECONDS, cwd=self.project, env=self.env)
 
 
-def registry_stack(name: str, env: Mapping[str, str]) -> DemoStack:
+def registry_stack(name: str, env: Mapping[str, str], shell: str = "make shell") -> DemoStack:
     """Return the stack of the program."""
-    return DemoStack(CHECKOUT, name, env)
+    return DemoStack(CHECKOUT, name, env, shell)
 
 
-def downstream_stack(name: str, env: Mapping[str, str]) -> DemoStack:
+def downstream_stack(name: str, env: Mapping[str, str], shell: str = "make shell") -> DemoStack:
     """Return the stack of the workload, which reads the image's reference from the program's stack of the same name."""
-    return DemoStack(CHECKOUT / "examples" / "downstream", name, env)
+    return DemoStack(CHECKOUT / "examples" / "downstream", name, env, shell)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from kube_registry.cli.errors import StackError
 from kube_registry.cli.stacks import find_stack, for_command_line, pulumi_program
-from kube_registry.cli.state import DeployedRegistry, registries
-from kube_registry.fleet.fleet_file import has_settings_in_config, project_name
+from kube_registry.cli.state import DeployedRegistry, registries, with_paths_from_project
+from kube_registry.fleet.fleet_file import has_settings_in_config, main_folder, project_name
 from kube_registry.names import REGISTRY, image_urn, short_name
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.sections import ImageSettings
@@ -70,10 +70,10 @@ async def find_registry(
             if registry not in (None, REGISTRY):
                 raise _unknown(found.name, program.folder, registry, [REGISTRY])
             return StackRegistry(found.project, found.name, found.settings)
-        project = project_name(program.folder)
+        project, main = project_name(program.folder), main_folder(program.folder)
         name = stack or await program.selected()
         deployed = registries(await program.resources(name, secrets=True))
-    one = _select(name, program.folder, registry, deployed)
+    one = with_paths_from_project(_select(name, program.folder, registry, deployed), main)
     settings = _settings(one, project, name, given, program.folder)
     return StackRegistry(project, name, settings, one)
 

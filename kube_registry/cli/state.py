@@ -4,10 +4,14 @@ components/kept.py writes what this module reads.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from kube_registry.kubeconfig_setting import is_contents
 
 REGISTRY_TYPE = "kube-registry:index:ClusterRegistry"
 IMAGE_TYPE = "kube-registry:index:RegistryImage"
@@ -62,6 +66,26 @@ def registries(resources: Sequence[Mapping[str, Any]]) -> list[DeployedRegistry]
     present = [each for each in resources if not each.get("delete")]  # without what a replacement has not deleted yet
     found = [_registry(each, present) for each in present if each["type"] == REGISTRY_TYPE]
     return sorted(found, key=lambda each: each.name)
+
+
+def with_paths_from_project(registry: DeployedRegistry, main: Path) -> DeployedRegistry:
+    """Return a registry whose relative paths start in the project's folder instead of the program's working directory.
+
+    Args:
+        registry: a registry with paths relative to the working directory.
+        main: the working directory, relative to the project's folder.
+    """
+    if main == Path():
+        return registry
+    settings = dict(registry.settings)
+    if (given := settings.get("kubeconfig")) and not is_contents(given):
+        parts = given.split(os.pathsep)
+        settings["kubeconfig"] = os.pathsep.join(each if each.startswith("~") else str(main / each) for each in parts)
+    images = {
+        name: replace(image, build={**image.build, "context": str(main / (image.build.get("context") or "."))})
+        for name, image in registry.images.items()
+    }
+    return replace(registry, settings=settings, images=images)
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - an output is of any type

@@ -118,6 +118,16 @@ def project_name(folder: Path) -> str:
     return str(_project(folder)["name"])
 
 
+def main_folder(folder: Path) -> Path:
+    """Return the working directory of a Pulumi program, relative to the folder of its Pulumi.yaml (setting `main`).
+
+    Raises:
+        FleetError: there is no program.
+    """
+    main = Path(str(_project(folder).get("main") or ""))
+    return main if (folder / main).is_dir() else main.parent
+
+
 def has_settings_in_config(folder: Path) -> bool:
     """Return whether the Pulumi program in a folder has its settings in the stacks' config, as this repository's has.
 

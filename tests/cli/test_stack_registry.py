@@ -210,6 +210,26 @@ class TestImages:
             image_builds(found())
 
 
+@pytest.mark.parametrize("main", ["src", "src/", "./src/shop.py"])
+def test_paths_are_relative_to_the_folder_that_the_program_runs_in(pulumi: Pulumi, tmp_path: Path, main: str) -> None:
+    """They were taken for relative to that of Pulumi.yaml, where registryctl is run."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "shop.py").touch()
+    (tmp_path / "Pulumi.yaml").write_text(f"name: shop\nmain: {main}\n")
+    for kubeconfig, seen in (
+        ("cluster.yaml", "src/cluster.yaml"),
+        ("~/c:/d", "~/c:/d"),
+        (secret(KUBECONFIG), KUBECONFIG),
+    ):
+        pulumi(
+            *registry("registry", {**SETTINGS, "kubeconfig": kubeconfig}), *image("web", "registry", context="../app")
+        )
+        of = found()
+        _, build, _ = image_builds(of)["web"]
+        assert (of.settings.kubeconfig or "").replace(str(Path.home()), "~") == seen
+        assert Path(build.context or "").resolve() == tmp_path / "app"
+
+
 class TestOwnProgram:
     """Where Pulumi.yaml declares the settings, they are the config's, and the state is not asked."""
 

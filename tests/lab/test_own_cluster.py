@@ -1,5 +1,7 @@
 """What `make up KUBE_CONTEXT=NAME` decides before it starts."""
 
+import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from lab import own_cluster
 from lab.errors import LabError
 from lab.progress import Progress
+from lab.stacks import registry_stack
 
 
 def program(folder: Path, script: str) -> Path:
@@ -51,6 +54,19 @@ def test_a_pulumi_that_does_not_serve_is_named(script: str, tmp_path: Path, monk
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(LabError, match=rf"{found} is older than 3\.244 or does not run.*Fix: "):
         own_cluster.variables("kind", Progress())
+
+
+@pytest.mark.parametrize("kube_context", ["kind", "a b"])
+def test_a_failed_update_names_the_shell_for_the_commands_that_it_prints(
+    kube_context: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    shell = own_cluster._make("shell", kube_context)
+    with pytest.raises(LabError) as failed:
+        registry_stack("demo", os.environ, shell).run("up")
+    assert shell in str(failed.value)
+    assert shlex.split(shell) == ["make", "shell", f"KUBE_CONTEXT={kube_context}"]
 
 
 class TestWherePulumiIsLoggedIn:
