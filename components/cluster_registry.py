@@ -26,7 +26,7 @@ from .node_proxy import Listener, NodeProxy, address_of
 from .options import aliases_beside, brought, with_providers
 from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
-from .registry_image import RegistryImage
+from .registry_image import RegistryImage, prove_builds
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
 from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
@@ -69,6 +69,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         with as_run_error():
             given = cast("ClusterRegistryArgs", arguments(ClusterRegistryArgs, args, inputs))
             self.cluster = cluster_of(name, given, opts, in_config=isinstance(args, ConfigArgs))
+            prove_builds(self.cluster.settings)
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)

@@ -5,16 +5,18 @@ tunnel. Repository and tag are plain values and known in a preview; only the dig
 """
 
 import os
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pulumi
 import pulumi_docker as docker
 
-from kube_registry.build.build import Build, read_build
+from kube_registry.build.build import Build, read_build, read_builds
 from kube_registry.build.staging import stage
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.errors import SettingsError
+from kube_registry.spec.settings import RegistrySettings, Settings
 from kube_registry.text import add_fix, first_of
 
 from .args import ImageArgs
@@ -117,6 +119,16 @@ def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - the
         fix = f"pass the ClusterRegistry to RegistryImage {name!r}"
         raise SettingsError(key="registry", problem="it is missing; it must be a ClusterRegistry", fix=fix)
     return given
+
+
+def prove_builds(settings: RegistrySettings) -> None:
+    """Check, before any resource is registered, that the files of all images in the settings can be read.
+
+    Raises:
+        BuildContextError: the files of an image are missing, or cannot be built.
+    """
+    if isinstance(settings, Settings):
+        deque(read_builds(settings, Path()), maxlen=0)
 
 
 def report_differences(build: Build) -> None:

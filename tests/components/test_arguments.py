@@ -214,3 +214,14 @@ def test_a_kubeconfig_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError) as raised:
         current_context(address)
     assert raised.value.reason == "there is no such file"
+
+
+def test_a_build_context_that_is_missing_is_reported_before_a_resource_is_registered() -> None:
+    record = Registered()
+    images = {"app": {"context": "./app"}, "other": {"context": "./nowhere"}}
+    with (
+        pytest.raises(pulumi.RunError, match="nowhere is not a folder"),
+        described(Monitor(record), {}, program=lambda: registry(images=images)),
+    ):
+        pass
+    assert [each.type for each in record.requests] == ["pulumi:pulumi:Stack"]

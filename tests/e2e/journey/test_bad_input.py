@@ -79,7 +79,7 @@ class TestOnTheEngine:
         wrong = {**env, "DOCKER_HOST": "unix:///nowhere.sock"}
         failed = program.registryctl("review", DOCKER_HOST=wrong["DOCKER_HOST"])
         assert failed.returncode == 1
-        (line,) = commands_of(failed.stdout + failed.stderr, "preview")
+        (line,) = commands_of(failed.stdout + failed.stderr, "docker info")
         assert tried(line, program.folder, wrong).returncode != 0
         paste(line, program.folder, env)
         assert program.registryctl("review").returncode == 0
