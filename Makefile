@@ -8,12 +8,13 @@ PYTHON := $(VENV)/bin/python
 # Debian has a separate package for a part of Python's venv module.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-TESTS := test-journey test-rights test-images test-lab test-demo
+TESTS := test-journey test-rights test-images test-library test-lab test-demo
 # Each part of the tests is a set of folders; test-journey runs all other folders, including new ones.
 RIGHTS := $(addprefix tests/e2e/,rights tunnel housekeeping)
 IMAGES := $(addprefix tests/e2e/,images registry fleet)
 LAB := tests/lab tests/e2e/lab
-OTHERS := $(RIGHTS) $(IMAGES) $(LAB) tests/e2e/demo
+LIBRARY := tests/e2e/library
+OTHERS := $(RIGHTS) $(IMAGES) $(LIBRARY) $(LAB) tests/e2e/demo
 
 .PHONY: help host venv up preview down shell test $(TESTS) soak bench lint schema golden relay lock
 
@@ -42,13 +43,16 @@ test: host venv ## Run all tests, including those on real clusters
 $(TESTS): private export MAKEFLAGS := # tests that run make must not join this one
 test-rights: private export KUBE_REGISTRY_TESTS := rights
 test-images: private export KUBE_REGISTRY_TESTS := images
-test-demo: test-journey test-rights test-images test-lab
+test-library: private export KUBE_REGISTRY_TESTS := library
+test-demo: test-journey test-rights test-images test-library test-lab
 test-journey:
 	@$(PYTHON) -m pytest $(addprefix --ignore=,$(OTHERS))
 test-rights:
 	@output=$$($(PYTHON) -m pytest $(RIGHTS) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-images:
 	@output=$$($(PYTHON) -m pytest $(IMAGES) 2>&1); status=$$?; echo "$$output"; exit $$status
+test-library:
+	@output=$$($(PYTHON) -m pytest $(LIBRARY) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-lab:
 	@output=$$($(PYTHON) -m pytest $(LAB) 2>&1); status=$$?; echo "$$output"; exit $$status
 test-demo:
