@@ -69,11 +69,11 @@ class ClusterRegistryArgs(TypedDict, total=False):
     """The settings of one registry. At least one of kube_context and kubeconfig is required."""
 
     kube_context: str
-    """Kube context of the cluster, a NAME in `kubectl config get-contexts`; in-cluster for the service account of the
-    pod that the program runs in; the kubeconfig's current context if not set."""
+    """Kube context of the cluster, a NAME in `kubectl config get-contexts`; or in-cluster, for the service account of
+    the pod that the program runs in; the kubeconfig's current kube context if not set."""
     kubeconfig: pulumi.Input[str]
-    """Path of the kubeconfig file, or the contents of one, which are a secret in the state; $KUBECONFIG or
-    ~/.kube/config if not set."""
+    """Path or content of the kubeconfig; $KUBECONFIG or ~/.kube/config if not set. The content is a secret in the
+    state."""
     namespace: str
     """Namespace to create for the registry."""
     node_port: int
@@ -91,8 +91,8 @@ class ClusterRegistryArgs(TypedDict, total=False):
     preflight: bool
     """Whether to check that every node can pull before any image is built."""
     exposure: str
-    """What serves the registry on every node's loopback: the node port, or a node proxy if kube-proxy does not serve
-    node ports there."""
+    """What serves the registry on every node's loopback: nodePort, or nodeProxy if kube-proxy does not serve node ports
+    there."""
     retain: bool
     """Whether to keep the registry's volume when the stack is destroyed, so that the next one reuses it."""
     local_registry_hosting: bool

@@ -37,7 +37,7 @@ def kubernetes_provider(
     The kube context of the first update identifies the cluster permanently, because another identifier would replace
     all resources; a renamed kube context replaces nothing. With an empty kubeconfig the provider uses kubectl's
     default. Without one, the SDK would store this machine's path in the state, and a refresh on another machine would
-    use it. The contents of a kubeconfig are a secret in the state, even if they are not in the config.
+    use it. The content of a kubeconfig is a secret in the state, even if it is not in the config.
 
     Args:
         provider: name of the provider.

@@ -1,4 +1,4 @@
-"""The setting `kubeconfig`: the path of a file, or the contents of a kubeconfig, which must never be printed."""
+"""The setting `kubeconfig`: the path of a file, or the content of a kubeconfig, which must never be printed."""
 
 import base64
 from pathlib import Path

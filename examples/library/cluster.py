@@ -1,4 +1,4 @@
-"""Stands for a cluster that the program makes, such as eks.Cluster: its kubeconfig is not known before that."""
+"""A stand-in for a cluster that the program creates, such as eks.Cluster: its kubeconfig is an output."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pulumi_kubernetes as kubernetes
 
 
 class Cluster(pulumi.ComponentResource):
-    """A cluster.
+    """A cluster whose kubeconfig is known once it is created.
 
     Args:
         name: its name in the stack.
-        file: from which its kubeconfig is read once it is made.
+        file: path of the file that then contains its kubeconfig.
     """
 
     kubeconfig: pulumi.Output[str]

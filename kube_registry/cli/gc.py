@@ -40,7 +40,7 @@ def gc(
     ] = NEWEST,
     *,
     older_than: Annotated[
-        str, typer.Option(help="Only images pushed longer ago than this: 90m, 12h, 7d or 2w.")
+        str, typer.Option(help="Keep images that were pushed within this time: 90m, 12h, 7d or 2w.")
     ] = "0m",
     protect: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Images to keep: app, app:v1, team/*; repeatable.")

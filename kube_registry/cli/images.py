@@ -21,7 +21,7 @@ LISTED = 2
 """How many workloads or nodes a row lists; --json lists all."""
 
 GRANT = "kubectl apply --filename docs/rbac/uses.yaml"
-"""Grants the rights to list objects other than workloads, which may name images, too."""
+"""Grants the permissions to list objects other than workloads, which may name images, too."""
 
 DIGEST_LETTERS = 19
 """Characters of a digest in the table; other tools shorten it to as many."""

@@ -33,7 +33,7 @@ async def review(
         list[str] | None, typer.Option(help="Stack to review; all stacks of fleet.yaml if not set; repeatable.")
     ] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request comment.")] = False,
-    base: Annotated[str, typer.Option(help="Branch that changed files are compared with.")] = "origin/HEAD",
+    base: Annotated[str, typer.Option(help="Branch to compare the files with.")] = "origin/HEAD",
     node_ports: Annotated[str, typer.Option(help="Node port range of the clusters.")] = USUAL_NODE_PORTS,
     allow_registry: Annotated[
         list[str] | None,

@@ -74,7 +74,7 @@ async def _tunnel(stack: str | None, registry: str | None, kube_context: str | N
 
 
 async def _node_port(kube: KubeClient) -> int | None:
-    """Return the node port of the registry's Service; None without the right to read it."""
+    """Return the node port of the registry's Service; None without the permission to read it."""
     try:
         service = await kube.get(kube.path("services", REGISTRY))
     except RefusedError:

@@ -1,7 +1,7 @@
 """Check that the Docker daemon can connect to the push address, and start a relay if it cannot.
 
 A daemon in a container, in a virtual machine, on another machine or without root has its own loopback. Neither its name
-nor its version shows that, so the daemon is asked to look up the preflight's image at the push address (ADR 0014). A
+nor its version shows that, so the daemon has to look up the preflight's image at the push address (ADR 0014). A
 relay requires only the daemon's API (ADR 0016).
 """
 

@@ -1,4 +1,4 @@
-"""Runs `pulumi` in a separate session, passes on its lines as they come, and ends it as Ctrl-C does.
+"""Run `pulumi` in a separate session, pass on its lines as they arrive, and end it as Ctrl-C does.
 
 In a separate session, `pulumi` does not receive a Ctrl-C at the terminal: after a second one, it would end at once and
 leave a pending operation.

@@ -10,7 +10,7 @@ from kube_registry.errors import Where, on_stack
 from kube_registry.housekeeping.node_checks import Finding, age
 from kube_registry.housekeeping.volume_listing import Room, read_room
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.permissions import Right, lacking, user_of
+from kube_registry.kube.permissions import Permission, lacking, user_of
 from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
 from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
 from kube_registry.limits import REGISTRY_SECONDS
@@ -21,18 +21,18 @@ from kube_registry.spec.versions import unsupported
 from kube_registry.text import add_fix
 from kube_registry.tunnel.listener import open_tunnel
 
-RIGHTS = (
-    *(Right("list", resource, everywhere=True) for resource in ("nodes", "pods", "replicationcontrollers")),
+PERMISSIONS = (
+    *(Permission("list", resource, everywhere=True) for resource in ("nodes", "pods", "replicationcontrollers")),
     *(
-        Right("list", f"{kind}s", "apps", everywhere=True)
+        Permission("list", f"{kind}s", "apps", everywhere=True)
         for kind in ("deployment", "replicaset", "daemonset", "statefulset", "controllerrevision")
     ),
-    *(Right("list", resource, "batch", everywhere=True) for resource in ("jobs", "cronjobs")),
-    *(Right(verb, f"pods/{way}") for way in ("portforward", "exec") for verb in ("get", "create")),
-    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update")),
-    *(Right("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims", "namespaces")),
-    Right("list", "events"),
-    Right("get", "deployments", "apps"),
+    *(Permission("list", resource, "batch", everywhere=True) for resource in ("jobs", "cronjobs")),
+    *(Permission(verb, f"pods/{way}") for way in ("portforward", "exec") for verb in ("get", "create")),
+    *(Permission(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update")),
+    *(Permission("get", resource) for resource in ("services", "configmaps", "persistentvolumeclaims", "namespaces")),
+    Permission("list", "events"),
+    Permission("get", "deployments", "apps"),
 )
 """What docs/rbac/housekeeper.yaml grants."""
 
@@ -56,18 +56,20 @@ async def kubernetes(kube: KubeClient) -> list[Finding]:
     return [replace(found, words=f"{kube.where.cluster} responds, {found.words}") if found.well else found]
 
 
-async def rights(kube: KubeClient) -> list[Finding]:
-    """Check the rights that housekeeping needs."""
-    missing = await lacking(kube, RIGHTS)
+async def permissions(kube: KubeClient) -> list[Finding]:
+    """Check the permissions of a housekeeper."""
+    missing = await lacking(kube, PERMISSIONS)
     if not missing:
-        return [Finding("rights", well=True, words="you have all rights for housekeeping")]
+        return [Finding("permissions", well=True, words="you have all permissions of a housekeeper")]
     listed, namespace = ", ".join(map(str, missing)), kube.where.namespace
     commands = " and ".join(f"`{command}`" for command in grants(namespace, await user_of(kube)))
-    return [Finding("rights", well=False, words=add_fix(f"you may not {listed}", f"an administrator runs {commands}"))]
+    return [
+        Finding("permissions", well=False, words=add_fix(f"you may not {listed}", f"an administrator runs {commands}"))
+    ]
 
 
 def grants(namespace: str, user: str) -> tuple[str, ...]:
-    """Return the commands that grant a user the rights for housekeeping.
+    """Return the commands that grant a user the permissions of a housekeeper.
 
     Args:
         namespace: namespace of the registry.

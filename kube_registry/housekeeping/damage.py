@@ -89,7 +89,7 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
 
     Raises:
         ExecError: the pod ended, or its processes do.
-        ForbiddenError: a right is missing.
+        ForbiddenError: a permission is missing.
     """
     refused, found = set(suspect), list[Damage]()
     digests = {part.digest for part in refused}

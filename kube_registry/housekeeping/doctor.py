@@ -49,7 +49,7 @@ async def run_all_checks(
     async with open_client(settings) as kube:
         all_checks: dict[str, Check] = {
             "cluster": partial(checks.kubernetes, kube),
-            "rights": partial(checks.rights, kube),
+            "permissions": partial(checks.permissions, kube),
             **_at_the_registry(kube, seen),
             "images": _seen(*_images(seen, references, push_again)),
             "nodes": _seen(*(seen.proofs.findings or [_unseen("nodes", "not checked, as `preflight` is off")])),

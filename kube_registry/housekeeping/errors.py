@@ -40,13 +40,13 @@ class DamagedManifestsError(
 class OtherDigestError(
     ClusterError,
     sentence=(
-        "nothing was removed from the registry in {where}: {images} name layers by a digest other than sha256, which "
-        "the registry's own garbage collection would remove"
+        "nothing was removed from the registry in {where}: these images have layers with a digest other than sha256, "
+        "which the registry's own garbage collection would remove: {images}"
     ),
     fix="push each image again to its tags, with sha256 digests, then `{registryctl} gc{where.stack_option}`",
     example={"where": HERE, "images": (f"app@sha256:{'5' * 64}",)},
 ):
-    """Images to keep name a blob by a digest other than sha256, which the registry's own collection would remove.
+    """Images to keep have layers with a digest other than sha256, which the registry's own collection would remove.
 
     The registry stores bytes under their sha256 and marks only what manifests name (distribution 3.1.2,
     registry/storage/garbagecollect.go).
@@ -85,7 +85,7 @@ class UsesUnknownError(
     ),
     example={"where": HERE, "kinds": ("*.acme.example (status 503)",)},
 ):
-    """Kinds of objects could not be listed, although you have the right, so the images that they use are unknown.
+    """Kinds of objects could not be listed, although you have the permission, so the images that they use are unknown.
 
     Args:
         kinds: resource and reason of each kind.

@@ -98,13 +98,13 @@ async def _write_door(kube: KubeClient) -> Finding:
 
 
 async def unreached(address: ClusterAddress) -> str | None:
-    """Return why a stack's cluster does not respond, in one sentence; None if it does, even without any rights.
+    """Return why a stack's cluster does not respond, in one sentence; None if it does, even without any permissions.
 
     Args:
         address: the cluster and the registry's namespace.
     """
     try:
-        with suppress(ForbiddenError):  # it responds; before the first update there are no rights in the namespace
+        with suppress(ForbiddenError):  # it responds; before the first update there are no permissions in the namespace
             await prove_reach(address)
     except KubeRegistryError as error:
         return str(error)

@@ -92,7 +92,7 @@ async def read_contents(kube: KubeClient) -> Inventory:
         kube: client of the registry's cluster.
 
     Raises:
-        ClusterError: something cannot be read, or a right is missing.
+        ClusterError: something cannot be read, or a permission is missing.
     """
     async with open_door(kube, None) as registry:
         storage = await read_storage(kube)
@@ -115,7 +115,7 @@ async def take_inventory(
         helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
-        ClusterError: something cannot be read, or a right is missing.
+        ClusterError: something cannot be read, or a permission is missing.
     """
     seen = await read_contents(kube)
     usage = await read_usage(kube, names_of(seen.storage, seen.manifests), helm=helm)  # last, as it may have changed

@@ -19,7 +19,7 @@ AT_ONCE = 8
 """How many requests are sent at once."""
 
 FORBIDDEN = "forbidden"
-"""The reason for a kind that was not listed because the right to list it is missing."""
+"""The reason for a kind that was not listed because the permission to list it is missing."""
 
 _BUILT_IN = frozenset(
     {
@@ -62,7 +62,7 @@ class Kind:
         name: its name in objects, such as CronJob.
         resource: its name in RBAC rules, such as cronjobs.batch.
         path: path that lists all its objects.
-        needed: whether it is an error if the right to list it is missing.
+        needed: whether it is an error if the permission to list it is missing.
         query: parameters that restrict the list.
         page: how many objects are requested at a time.
     """

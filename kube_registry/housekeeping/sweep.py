@@ -63,7 +63,7 @@ async def sweep(kube: KubeClient, lease: Lease) -> None:
     Raises:
         ExecError: there is no pod, or the collection failed, hangs or takes longer than SWEEP_SECONDS.
         LeaseLostError: the lease is not held any more.
-        ForbiddenError: a right is missing.
+        ForbiddenError: a permission is missing.
     """
     try:
         async with process_in_pod(kube, _DOING, ["sh", "-c", _SWEEP], seconds=SILENT_SECONDS) as process:

@@ -91,7 +91,7 @@ async def read_usage(kube: KubeClient, names: Names, *, helm: bool = False) -> U
         helm: whether to read the Secrets in which Helm keeps its releases.
 
     Raises:
-        ForbiddenError: the right to list workloads is missing, without which no image is known to be unused.
+        ForbiddenError: the permission to list workloads is missing, without which no image is known to be unused.
     """
     custom, silent = await custom_kinds(kube)
     kinds = [*WORKLOADS, *PLAIN, *custom, *([HELM] if helm else [])]

@@ -96,7 +96,7 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
 
     Raises:
         ExecError: the pod ended, or its processes do.
-        ForbiddenError: a right is missing.
+        ForbiddenError: a permission is missing.
     """
     waiting, found = iter(sorted(parts, key=lambda part: part.size, reverse=True)), list[Part]()
 

@@ -104,7 +104,7 @@ async def read_storage(kube: KubeClient) -> Storage:
 
     Raises:
         ExecError: it cannot be listed.
-        ForbiddenError: a right is missing, such as `create` on `pods/exec`.
+        ForbiddenError: a permission is missing, such as `create` on `pods/exec`.
     """
     return parse_listing(await run_in_pod(kube, "listing its volume", ["sh", "-c", _LIST], seconds=LIST_SECONDS))
 
@@ -117,7 +117,7 @@ async def read_files(kube: KubeClient) -> Mapping[str, str]:
 
     Raises:
         ExecError: it cannot be listed.
-        ForbiddenError: a right is missing, such as `create` on `pods/exec`.
+        ForbiddenError: a permission is missing, such as `create` on `pods/exec`.
     """
     lines = await run_in_pod(kube, "listing its files", ["sh", "-c", _FILES], seconds=LIST_SECONDS)
     return {path: state for state, _, path in (line.partition(" ./") for line in lines)}

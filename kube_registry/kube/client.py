@@ -24,7 +24,7 @@ from kube_registry.spec.settings import ClusterAddress
 
 Query = Mapping[str, str | Sequence[str]]
 
-logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors say
+logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors report
 
 _APPLY = {"fieldManager": "kube-registry", "force": "true"}
 """Query of a server-side apply: the field manager, which takes fields over from other managers."""

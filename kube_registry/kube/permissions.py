@@ -12,7 +12,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Right:
+class Permission:
     """A permission.
 
     Args:
@@ -32,27 +32,32 @@ class Right:
         return f"{self.verb} {self.resource}{' in all namespaces' if self.everywhere else ''}"
 
 
-async def lacking(kube: KubeClient, rights: Sequence[Right]) -> list[Right]:
+async def lacking(kube: KubeClient, permissions: Sequence[Permission]) -> list[Permission]:
     """Return those permissions that the current user lacks.
 
     Args:
         kube: client of the cluster.
-        rights: the permissions to check.
+        permissions: the permissions to check.
 
     Raises:
         ClusterError: the API server did not answer the review.
     """
 
-    async def is_granted(right: Right) -> bool:
-        resource, _, subresource = right.resource.partition("/")
-        attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
-        if not right.everywhere:
+    async def is_granted(permission: Permission) -> bool:
+        resource, _, subresource = permission.resource.partition("/")
+        attributes = {
+            "verb": permission.verb,
+            "group": permission.group,
+            "resource": resource,
+            "subresource": subresource,
+        }
+        if not permission.everywhere:
             attributes["namespace"] = kube.where.namespace
         review = await kube.create(_REVIEWS, {"spec": {"resourceAttributes": attributes}}, repeatable=True)
         return bool(review["status"]["allowed"])
 
-    granted = await map_limited(is_granted, rights, at_once=_AT_ONCE)
-    return [right for right, has in zip(rights, granted, strict=True) if not has]
+    granted = await map_limited(is_granted, permissions, at_once=_AT_ONCE)
+    return [each for each, has in zip(permissions, granted, strict=True) if not has]
 
 
 async def user_of(kube: KubeClient) -> str:

@@ -113,7 +113,7 @@ class PushPath:
         if was in (None, digest):
             return None
         tag = parse_reference(push_name).tag
-        return f"{image.repository}:{tag} was {was} before; a new build of the same files has the digest {digest}"
+        return f"{image.repository}:{tag} had the digest {was} before; a new build of the same files has {digest}"
 
     async def recover(self, holder: str, say: Say) -> bool:
         """Return whether to retry a failed push; if so, the registry answers through the tunnel again."""

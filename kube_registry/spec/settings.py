@@ -29,15 +29,15 @@ class ClusterAddress(Section):
     """The cluster and namespace of a registry."""
 
     kube_context: Text = setting(
-        "Kube context of the cluster, a NAME in `kubectl config get-contexts`; in-cluster for the service account of "
-        "the pod that the program runs in.",
+        "Kube context of the cluster, a NAME in `kubectl config get-contexts`; or in-cluster, for the service account "
+        "of the pod that the program runs in.",
         "the name of a kube context",
         "my-context",
         min_length=1,
     )
     kubeconfig: Annotated[str, AfterValidator(with_home)] | None = setting(
-        "Path of the kubeconfig file, or the contents of one; $KUBECONFIG or ~/.kube/config if not set.",
-        "the path of a file, or the contents of a kubeconfig",
+        "Path or content of the kubeconfig; $KUBECONFIG or ~/.kube/config if not set.",
+        "the path or the content of a kubeconfig",
         "~/.kube/config",
         default=None,
         repr=False,
@@ -130,8 +130,8 @@ class RegistrySettings(ClusterAddress):
         default=True,
     )
     exposure: Literal["nodePort", "nodeProxy"] = setting(
-        "What serves the registry on every node's loopback: the node port, or a node proxy if kube-proxy does not "
-        "serve node ports there.",
+        "What serves the registry on every node's loopback: nodePort, or nodeProxy if kube-proxy does not serve node "
+        "ports there.",
         "nodePort or nodeProxy",
         "nodePort",
         default="nodePort",

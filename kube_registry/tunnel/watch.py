@@ -1,7 +1,7 @@
 """Watch the connections of a tunnel, and close those that would otherwise hang.
 
 No pings are sent on a connection that carries data, so a dead node or API server is detected in another way: if a
-connection is idle, the API server is asked whether its pod still exists (ADR 0008).
+connection is idle, this module asks the API server whether its pod still exists (ADR 0008).
 """
 
 import asyncio

@@ -13,8 +13,8 @@ from kube_registry.spec.settings import Settings, described
 SCHEMA: dict[str, Any] = json.loads(package().schema or "{}")
 ARGUMENTS: dict[str, Any] = SCHEMA["resources"][f"{PACKAGE}:index:ClusterRegistry"]["inputProperties"]
 OTHER_TEXT = {
-    "kubeContext": "; the kubeconfig's current context if not set",
-    "kubeconfig": ", which are a secret in the state",
+    "kubeContext": "; the kubeconfig's current kube context if not set",
+    "kubeconfig": "The content is a secret in the state",
     "pushPort": ", stack and name",
 }
 """What an argument's text says that the setting's does not: a component may have a kubeconfig alone, and a name."""

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Lab
 NAMESPACE = "kube-registry"
 WRITES = ("POST /v2/app/blobs/uploads/", "PUT /v2/app/manifests/hostile", "DELETE /v2/app/manifests/sha256:" + "0" * 64)
 READ = "GET /v2/"
-STRANGER = "the API server, without a right"
+STRANGER = "the API server, without a permission"
 
 AT_ONCE = 8
 """Ways that are tried at a time."""
@@ -90,7 +90,7 @@ class Place:
             yield from threads.map(lambda way: tried(way[0], way[1], sources[way[0]][0](*way[2])), ways)
 
     def by_api_server(self) -> Iterator[Tried]:
-        """Through the API server, by somebody without a right."""
+        """Through the API server, by a user without a permission."""
         pods, services = (f"/api/v1/namespaces/{NAMESPACE}/{kind}" for kind in ("pods", "services"))
         proxies = {
             "its proxy to the pod, the write door": f"{pods}/{self.pod}:{WRITE_PORT}/proxy",

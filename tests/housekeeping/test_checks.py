@@ -1,11 +1,11 @@
-"""What a doctor's checks make of what they have read, and the rights that all of them together need."""
+"""What a doctor's checks make of what they have read, and the permissions that all of them together need."""
 
 from datetime import timedelta
 
 import pytest
 
 from kube_registry.errors import HERE
-from kube_registry.housekeeping.checks import RIGHTS, grants, judge_room
+from kube_registry.housekeeping.checks import PERMISSIONS, grants, judge_room
 from kube_registry.housekeeping.node_checks import age
 from kube_registry.housekeeping.volume_listing import Room
 from tests.e2e.access import HOUSEKEEPER, granted
@@ -35,7 +35,7 @@ def test_an_age_is_told_in_one_unit(of: timedelta, told: str) -> None:
 
 
 def test_the_rights_that_are_asked_for_are_those_that_a_housekeeper_is_granted() -> None:
-    assert {(right.verb, right.resource) for right in RIGHTS} == granted(HOUSEKEEPER)
+    assert {(each.verb, each.resource) for each in PERMISSIONS} == granted(HOUSEKEEPER)
 
 
 def test_rights_are_granted_to_who_lacks_them_in_the_namespace_of_the_registry() -> None:

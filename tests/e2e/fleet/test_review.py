@@ -187,7 +187,7 @@ def test_the_workflows_steps_review_the_fleet_and_roll_it_out(reviewing: Review,
     assert run_step("preview", "Preview", folder, env).returncode == 0
     assert run_step("preview", "Comment", folder, env).returncode == 0
     (comment,) = comments(tmp_path)
-    assert "Nothing would change." in comment["body"]
+    assert "No changes." in comment["body"]
 
 
 def test_each_policy_that_is_broken_fails_it_with_reason_and_resource(reviewing: Review) -> None:

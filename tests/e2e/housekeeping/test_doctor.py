@@ -1,6 +1,6 @@
 """`registryctl doctor` on a real cluster, whole and broken in many ways: what is wrong is named, and the fix fixes it.
 
-Every command that a line has is run here, but for these: rights (test_rights.py), the node proxy
+Every command that a line has is run here, but for these: permissions (test_rights.py), the node proxy
 (test_node_proxy.py), and what an error says of itself (test_fixes.py lists them).
 """
 
@@ -72,7 +72,7 @@ def test_a_healthy_registry_has_nothing_to_mend(lab: Lab, deployed: Program) -> 
     assert status == 0
     nodes = {node["metadata"]["name"] for node in lab.get("nodes")}
     assert {subject for subject in told if subject.startswith("node ")} == {f"node {name}" for name in nodes}
-    assert told["image app"][1] == f"{deployed.output('images')['app']} is there"
+    assert told["image app"][1] == f"{deployed.output('images')['app']} is complete"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_registry_that_does_not_run_is_told_the_rest_is_looked_at_and_the_comm
     assert to_fix(told).keys() == {"registry"}
     assert reason in told["registry"][1]
     assert told["docker"][0] == told["volume"][0] == told["write door"][0] == "?"
-    assert told["rights"][0] == told["lease"][0] == "ok"
+    assert told["permissions"][0] == told["lease"][0] == "ok"
     fix(deployed, told["registry"][1])
 
 

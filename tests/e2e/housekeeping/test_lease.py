@@ -232,7 +232,7 @@ class TestDead:
                 for line in sorted(lease_lines(done.stdout), key=lambda line: who in line, reverse=True)
             )
             assert dead[0] == alive[0] == "ok"
-            assert dead[2].startswith(f"{who} died ")
+            assert dead[2].startswith(f"{who} stopped ")
             assert "`" not in dead[2]
 
             async def removed() -> bool | None:
@@ -250,7 +250,7 @@ class TestDead:
         done = await asyncio.to_thread(deployed.registryctl, "doctor")
         assert done.returncode == 0, done.stdout
         (line,) = lease_lines(done.stdout)
-        assert f"{GC} of ada@laptop died " in line
+        assert f"{GC} of ada@laptop stopped " in line
         said = list[str]()
         async with (
             asyncio.timeout(LONG_SECONDS),

@@ -76,7 +76,7 @@ class TestReadBack:
         async with pushed(settings, b"other") as (path, name, result):
             remark = await path.read_back(URN, name, result, lambda *_: None)
         assert remark
-        assert remark.startswith("by/hand:tag named sha256:")
+        assert remark.startswith("by/hand:tag had the digest sha256:")
         assert remark.endswith(result.partition("@")[2])
 
     @pytest.mark.parametrize(("left", "words"), [(None, "is missing"), (b"th", "has 2 of 5 bytes")])

@@ -123,7 +123,7 @@ class TestSecrets:
             fleet.unlink()
         assert json.loads((secretive.folder / "report.json").read_text())["outcomes"][0]["result"] == "left alone"
         assert SECRET not in first + second + review + status
-        assert "Nothing would change." in review
+        assert "No changes." in review
         assert "| image |" not in review
         says(secretive, "pulumi", "preview", "--expect-no-changes", "--non-interactive")
 

@@ -243,7 +243,7 @@ class TestDoctor:
         since, program = access.log.stat().st_size, program_of(HOUSEKEEPER)
         done = program.registryctl("doctor")
         assert done.returncode == 1
-        assert re.search("^ok +rights ", done.stdout, re.MULTILINE), done.stdout
+        assert re.search("^ok +permissions ", done.stdout, re.MULTILINE), done.stdout
         assert re.search("^fix +registry +the registry in .* is not ready ", done.stdout, re.MULTILINE), done.stdout
         assert access.idle(HOUSEKEEPER, since) <= granted(HOUSEKEEPER) - DIAGNOSIS
 
@@ -252,7 +252,7 @@ class TestDoctor:
     ) -> None:
         done = program_of(NOBODY).registryctl("doctor")
         assert (done.returncode, done.stderr) == (1, "")
-        (line,) = [line for line in done.stdout.splitlines() if re.match("fix +rights ", line)]
+        (line,) = [line for line in done.stdout.splitlines() if re.match("fix +permissions ", line)]
         for verb, resource in granted(HOUSEKEEPER):
             assert f"{verb} {resource}" in line
         for command in commands_of(line):
@@ -263,7 +263,7 @@ class TestDoctor:
             binding = f"{NAMESPACE}-housekeeper-{NOBODY}"
             access.admin("delete", "rolebinding", binding, "--namespace", NAMESPACE)
             access.admin("delete", "clusterrolebinding", binding)
-        assert re.search("^ok +rights ", again, re.MULTILINE), again
+        assert re.search("^ok +permissions ", again, re.MULTILINE), again
 
 
 @pytest.mark.usefixtures("out_of_service")
