@@ -38,7 +38,7 @@
         ├── VolumeNotWritableError  the volume is not writable
         ├── ContentMissingError    parts of a pushed image are missing
         ├── PreflightError         nodes cannot pull from the registry
-        ├── PreflightToldError     the same, already reported for another image
+        ├── PreflightReportedError the same, already reported for another image
         ├── LeaseHeldError         others use the registry, and this job needs it exclusively
         ├── LeaseLostError         the lease expired before it was renewed
         ├── LeaseUnreadableError   the Lease object cannot be parsed

@@ -1,4 +1,4 @@
-"""Run `python -m lab VERB`, with the virtualenv's Python if this one lacks a package."""
+"""Run `python -m lab COMMAND`, with the virtualenv's Python if this one lacks a package."""
 
 import os
 import sys

@@ -9,7 +9,7 @@ from kube_registry.generate import ERRORS, GENERATED, ROOT, with_example
 from kube_registry.spec.settings import described
 
 PASSED_ON = (
-    *("ExecError", "PreflightToldError", "PreviewError", "RefusedError", "RegistryError"),
+    *("ExecError", "PreflightReportedError", "PreviewError", "RefusedError", "RegistryError"),
     *("StackError", "TunnelProtocolError"),
 )
 """Errors that only pass on what a server, a program or another error has said."""

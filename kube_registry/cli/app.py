@@ -1,4 +1,4 @@
-"""`registryctl COMMAND`: everything to do with a registry apart from `pulumi up`."""
+"""`registryctl COMMAND`: run one of the commands in this folder."""
 
 import signal
 import sys

@@ -63,7 +63,7 @@ def registries(resources: Sequence[Mapping[str, Any]]) -> list[DeployedRegistry]
     Args:
         resources: the resources in the state, with secrets as plain text.
     """
-    present = [each for each in resources if not each.get("delete")]  # without what a replacement has not deleted yet
+    present = [each for each in resources if not each.get("delete")]  # the rest is replaced
     found = [_registry(each, present) for each in present if each["type"] == REGISTRY_TYPE]
     return sorted(found, key=lambda each: each.name)
 

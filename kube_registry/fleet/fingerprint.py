@@ -1,6 +1,6 @@
-"""A hash of everything that decides what an update does; the state keeps it in the update's message.
+"""A hash of everything that decides what an update does, stored in the update's message.
 
-By that message the next rollout finds out, without running anything, whether the program, the files of the images or
+From that message, the next rollout finds out, without running anything, whether the program, the files of the images or
 the config have changed since the last update. An update by hand leaves another message, so that stack is run again.
 """
 
@@ -47,7 +47,7 @@ def message_of(member: Member, folder: Path, program: str) -> str:
 
     Args:
         member: the stack.
-        folder: the program's.
+        folder: folder of the program.
         program: its `program_hash`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Finds out from the files on the volume what is wrong with a part of a registry that the read door does not serve.
+"""Find out from the files on the volume what is wrong with a part of a registry that the read door does not serve.
 
 Only files that are certainly useless are listed for removal: bytes that do not match their digest, links that lead
 nowhere. Intact bytes are kept even if links to them are broken, because other repositories may share them. Unreadable
@@ -88,7 +88,7 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
         parts: all parts; those that share the bytes of a suspect are examined, too.
 
     Raises:
-        ExecError: the pod ended, or its processes do.
+        ExecError: the pod, or a process in it, ended.
         ForbiddenError: a permission is missing.
     """
     refused, found = set(suspect), list[Damage]()

@@ -50,7 +50,7 @@ async def collect(
     helm: bool = False,
     unlisted: Collection[Unlisted] = (),
 ) -> Collected:
-    """Remove the images that were agreed upon and are still unused, and free their space.
+    """Remove the images that the user has confirmed and that are still unused, and free their space.
 
     Args:
         kube: client of the registry's cluster.

@@ -1,4 +1,4 @@
-"""Finds the images of a registry that a text names.
+"""Find the images of a registry that a text names.
 
 The host only routes: the same image is pulled from localhost, a node's address, a Service's name or a mirror. So a
 reference is recognised by what the registry has: a repository with a tag, a digest, or a content tag without its

@@ -1,4 +1,4 @@
-"""Checks that the content of a registry matches its digests: the sha256 of everything that its images need.
+"""Check that the content of a registry matches its digests: the sha256 of everything that its images need.
 
 The bytes are read through the read door, as nodes read them, but inside the pod, so that they do not cross the network.
 Content that several repositories share is read from one of them; the others are only checked to have it. What seems
@@ -95,7 +95,7 @@ async def damaged(kube: KubeClient, parts: Mapping[Part, str], read: Callable[[P
         read: called with each part whose bytes were read.
 
     Raises:
-        ExecError: the pod ended, or its processes do.
+        ExecError: the pod, or a process in it, ended.
         ForbiddenError: a permission is missing.
     """
     waiting, found = iter(sorted(parts, key=lambda part: part.size, reverse=True)), list[Part]()

@@ -1,4 +1,4 @@
-"""Lists a registry's volume: manifests with their tags and times, blobs with their bytes, and the free space.
+"""List a registry's volume: manifests with their tags and times, blobs with their bytes, and the free space.
 
 The registry's API lists neither manifests without a tag, nor the time of a push, nor the free space, so the files are
 listed in the pod.

@@ -42,7 +42,7 @@ class PreflightError(
         return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
 
 
-class PreflightToldError(
+class PreflightReportedError(
     ClusterError,
     sentence="{failing} nodes cannot pull from the registry in {where}, so nothing was built",
     fix="see the error of the update's first image, which lists the nodes and the causes",

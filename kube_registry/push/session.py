@@ -18,7 +18,7 @@ from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import lease_held
 from kube_registry.limits import LEASE_SECONDS, PREFLIGHT_SECONDS, READY_SECONDS, TUNNEL_SECONDS
 from kube_registry.names import PROBE_REPOSITORY
-from kube_registry.preflight.errors import PreflightError, PreflightToldError
+from kube_registry.preflight.errors import PreflightError, PreflightReportedError
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import ContentMissingError, RegistryError, VolumeFullError, VolumeNotWritableError
@@ -57,7 +57,7 @@ class PushSession:
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
         self._nodes_can_pull = not settings.preflight
-        self._nodes_failed: PreflightToldError | None = None
+        self._nodes_failed: PreflightReportedError | None = None
 
     @property
     def tunnel(self) -> Tunnel:
@@ -162,7 +162,7 @@ class PushSession:
             patient = tunnel.kube.until(time.monotonic() + PREFLIGHT_SECONDS)
             await prove_nodes(patient, self._settings, tunnel.address, self._remark)
         except PreflightError as error:
-            self._nodes_failed = PreflightToldError(where=error.where, failing=error.failing)
+            self._nodes_failed = PreflightReportedError(where=error.where, failing=error.failing)
             raise
         self._nodes_can_pull = True
 

@@ -7,7 +7,7 @@ _BEFORE_PIPE = re.compile(r"(\\*)\|")
 
 
 def visible(text: str) -> str:
-    """Return the text on one line; characters that a terminal would obey or not show, such as ESC, are escaped."""
+    """Return the text on one line; characters that a terminal would interpret or not show, such as ESC, are escaped."""
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 

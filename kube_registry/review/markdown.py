@@ -1,4 +1,4 @@
-"""A review as text: Markdown for a comment on a pull request, which begins with a mark by which it is found again.
+"""A review as text: Markdown for a comment on a pull request, which begins with a mark that identifies it.
 
 Everything from a branch or a cluster is shown as plain text: all of it goes through inert.py.
 """

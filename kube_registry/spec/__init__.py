@@ -1,1 +1,1 @@
-"""What is wanted: settings, the addresses and references that follow from them, supported versions."""
+"""The configuration of a stack: settings, the addresses and references that follow from them, supported versions."""

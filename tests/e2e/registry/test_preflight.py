@@ -13,7 +13,7 @@ from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import selector
 from kube_registry.preflight import node_window, preflight
-from kube_registry.preflight.errors import PreflightError, PreflightToldError
+from kube_registry.preflight.errors import PreflightError, PreflightReportedError
 from kube_registry.preflight.preflight import examine_nodes, prove_nodes
 from kube_registry.preflight.probe_pod import ARCHITECTURE, PROBE, PULLED, probe_pod
 from kube_registry.push.push_path import PushPath
@@ -99,7 +99,7 @@ class TestRefusal:
         path, said = PushPath(settings.model_copy(update={"node_port": NOBODY_LISTENS})), list[str]()
         with pytest.raises(PreflightError) as first:
             await path.take("one", lambda _, line: said.append(line))
-        with pytest.raises(PreflightToldError):
+        with pytest.raises(PreflightReportedError):
             await path.take("two", lambda _, line: said.append(line))
         assert str(first.value).count("refused on loopback") == 2
         assert f"2 of 2 nodes cannot pull from localhost:{NOBODY_LISTENS}" in str(first.value)
