@@ -45,6 +45,11 @@ def first_of(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 image" or "2 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def until(seconds: float) -> str:
     """Return the local time at which a wait of some seconds ends, such as "until 14:03:20"."""
     return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

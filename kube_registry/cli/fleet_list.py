@@ -21,7 +21,7 @@ from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.names import REGISTRYCTL
 from kube_registry.review.stack_preview import read_secrets
-from kube_registry.text import add_fix
+from kube_registry.text import add_fix, counted
 
 AT_ONCE = 8
 """How many stacks are checked at once."""
@@ -72,7 +72,7 @@ def init() -> None:
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
     file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
-    typer.echo(f"wrote {FILE} with {len(names)} stacks; `{REGISTRYCTL} fleet list` shows them")
+    typer.echo(f"wrote {FILE} with {counted(len(names), 'stack')}; `{REGISTRYCTL} fleet list` shows them")
 
 
 def list_stacks(

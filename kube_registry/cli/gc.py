@@ -25,7 +25,7 @@ from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.kube.client import open_client
 from kube_registry.names import REGISTRYCTL
-from kube_registry.text import add_fix, for_stream
+from kube_registry.text import add_fix, counted, for_stream
 
 NEWEST = 3
 """How many tagged images of each repository are kept even if unused: a person may want to go back to one of them."""
@@ -121,7 +121,8 @@ def _going(seen: _Seen) -> Iterator[str | Table]:
     if going:
         yield image_table(going, unique_bytes(images))
     freed = decimal(sum(seen.plan.freed.values()))
-    yield f"{len(going)} images to remove, {freed} to free, {len(images) - len(going)} images to keep"
+    left = len(images) - len(going)
+    yield f"{counted(len(going), 'image')} to remove, {freed} to free, {counted(left, 'image')} to keep"
 
 
 async def _look(stack: str | None, registry: str | None, options: _Options) -> _Seen:
@@ -148,6 +149,6 @@ async def _collect(out: Console, seen: _Seen, options: _Options) -> str:
             unlisted=seen.inventory.unlisted,
         )
         return (
-            f"removed {len(done.images)} images and freed {decimal(done.freed)}; "
+            f"removed {counted(len(done.images), 'image')} and freed {decimal(done.freed)}; "
             f"{decimal(done.free)} are free on the volume in {kube.where}"
         )

@@ -15,7 +15,7 @@ from kube_registry.housekeeping.inventory import Image, Inventory, take_inventor
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
 from kube_registry.kube.client import open_client
-from kube_registry.text import first_of
+from kube_registry.text import counted, first_of
 
 LISTED = 2
 """How many workloads or nodes a row lists; --json lists all."""
@@ -93,7 +93,8 @@ def remarks(seen: Inventory) -> Iterator[str]:
 def totals(seen: Inventory) -> str:
     """Return how many images there are, their size, and the free space."""
     stored = sum(seen.storage.blobs.values())
-    return f"{len(seen.images)} images, {decimal(stored)} stored, {decimal(seen.storage.room.free)} free on the volume"
+    images, free = counted(len(seen.images), "image"), decimal(seen.storage.room.free)
+    return f"{images}, {decimal(stored)} stored, {free} free on the volume"
 
 
 def as_object(seen: Inventory) -> dict[str, object]:

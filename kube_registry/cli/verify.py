@@ -20,7 +20,7 @@ from kube_registry.kube.client import open_client
 from kube_registry.kubeconfig_setting import is_contents
 from kube_registry.names import IN_CLUSTER, REGISTRY, REGISTRYCTL
 from kube_registry.spec.endpoints import parse_reference
-from kube_registry.text import add_fix
+from kube_registry.text import add_fix, counted
 
 
 @exit_by_result
@@ -34,7 +34,8 @@ async def verify(stack: StackName = None, registry: RegistryName = None) -> bool
             found = await verification.verify(kube, begin)
         took = time.monotonic() - start
         rate = decimal(int(found.size / took))
-        out.print(f"{found.parts} parts, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
+        parts = counted(found.parts, "part")
+        out.print(f"{parts}, {decimal(found.size)}, read in {took:.1f} s ({rate}/s) in {kube.where}")
     if found.damage:
         out.print(_table(found))
     lines = list(_fixes(target, references, found))

@@ -1,14 +1,15 @@
 """Errors that stop a garbage collection."""
 
 from kube_registry.errors import HERE, ClusterError
+from kube_registry.text import counted
 
 
 class WrittenMeanwhileError(
     ClusterError,
     sentence=(
-        "the garbage collection of the registry in {where} was stopped: {count} files were written to its volume "
-        "without its lease, as by a push through kubectl's port-forward. Nothing new was removed, and the space of "
-        "what was removed is not freed yet"
+        "the garbage collection of the registry in {where} was stopped: a program without the lease wrote {files} to "
+        "its volume, such as a push through kubectl's port-forward. Nothing new was removed, and the space of what was "
+        "removed is not freed yet"
     ),
     fix="when that push has finished, `{registryctl} gc{where.stack_option}`",
     example={"where": HERE, "count": 3},
@@ -20,6 +21,11 @@ class WrittenMeanwhileError(
     """
 
     count: int
+
+    @property
+    def files(self) -> str:
+        """The number of files."""
+        return counted(self.count, "file")
 
 
 class DamagedManifestsError(

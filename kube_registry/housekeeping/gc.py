@@ -22,6 +22,7 @@ from kube_registry.lease.errors import LeaseLostError
 from kube_registry.lease.lease import Lease, lease_held
 from kube_registry.registry.api import RegistryClient
 from kube_registry.registry.door import open_door
+from kube_registry.text import counted
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,6 @@ async def _delete(registry: RegistryClient, going: Plan, say: Callable[[str], No
     for repository, tag in going.tags:
         await registry.delete(repository, tag)
     for repository, digests in going.manifests.items():
-        say(f"deleting {len(digests)} manifests of {repository}")
+        say(f"deleting {counted(len(digests), 'manifest')} of {repository}")
         for digest in digests:
             await registry.delete(repository, digest)

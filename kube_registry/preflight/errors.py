@@ -1,6 +1,7 @@
 """Errors of the preflight."""
 
 from kube_registry.errors import HERE, ClusterError
+from kube_registry.text import counted
 
 
 class PreflightError(
@@ -44,10 +45,15 @@ class PreflightError(
 
 class PreflightReportedError(
     ClusterError,
-    sentence="{failing} nodes cannot pull from the registry in {where}, so nothing was built",
+    sentence="{nodes} cannot pull from the registry in {where}, so nothing was built",
     fix="see the error of the update's first image, which lists the nodes and the causes",
     example={"where": HERE, "failing": 2},
 ):
     """Nodes cannot pull from the registry, and the error of another image lists them."""
 
     failing: int
+
+    @property
+    def nodes(self) -> str:
+        """The number of failing nodes."""
+        return counted(self.failing, "node")

@@ -22,7 +22,7 @@ from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key,
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.spec.settings import RegistrySettings
-from kube_registry.text import first_of
+from kube_registry.text import counted, first_of
 
 SETTLE_SECONDS = 8.0
 """How long to retry on nodes whose connection is refused: kube-proxy needs a second or two for a new Service."""
@@ -56,7 +56,8 @@ async def prove_nodes(
     others = [node.name for node, verdict in verdicts.items() if verdict is ARCHITECTURE]
     if 0 < len(others) < len(verdicts):
         named = first_of(sorted(others), WORST)
-        say(f"images for {settings.platform} do not run on {len(others)} nodes of another architecture: {named}")
+        count = counted(len(others), "node")
+        say(f"images for {settings.platform} do not run on {count} of another architecture: {named}")
     if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
         named = f"{len(later)} of {len(verdicts)} nodes cannot be tested now: {first_of(later, WORST)}"
         say(f"{named}. The next update that pushes tests them")

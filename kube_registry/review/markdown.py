@@ -10,7 +10,7 @@ from kube_registry.review.changes import Changed
 from kube_registry.review.inert import cell, code, visible
 from kube_registry.review.review import ImageChange, StackReview
 from kube_registry.review.stack_preview import Change
-from kube_registry.text import first_of
+from kube_registry.text import counted, first_of
 
 MARK = "<!-- kube-registry preview -->"
 """The first line of the comment; a comment that begins with it is updated in place."""
@@ -24,10 +24,10 @@ def headline(reviews: Sequence[StackReview]) -> str:
     broken = sum(len(each.violations) for each in reviews)
     unreachable = sum(each.unreachable is not None for each in reviews)
     failed = sum(each.failed is not None for each in reviews)
-    words = [f"{len(reviews)} {'stack' if len(reviews) == 1 else 'stacks'} reviewed"]
+    words = [f"{counted(len(reviews), 'stack')} reviewed"]
     words += [f"{unreachable} unreachable"] if unreachable else []
     words += [f"{failed} without a preview"] if failed else []
-    words.append(f"{broken or 'no'} policy {'violation' if broken == 1 else 'violations'}")
+    words.append(counted(broken, "policy violation") if broken else "no policy violations")
     return ", ".join(words)
 
 
