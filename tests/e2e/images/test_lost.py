@@ -96,7 +96,7 @@ class TestDoctor:
     def test_so_is_a_layer_whose_bytes_are_gone_in_every_image_that_had_it(self, lab: Lab, deployed: Program) -> None:
         layer = layers(lab, "app")[0]
         layer.unlink()
-        words = f"layer sha256:{layer.parent.name} is missing; "
+        words = f"layer sha256:{layer.parent.name} is missing"
         assert all(said.startswith(words) for said in states(deployed).values())
         fix(deployed, "app", "other")
         assert all_there(deployed)
