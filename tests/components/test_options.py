@@ -91,8 +91,11 @@ class TestAliases:
             assert (spec.name, (spec.stack, spec.project)) == (f"{prefix}{usual}", place)
 
     def test_an_output_may_name_it(self) -> None:
-        opts = pulumi.ResourceOptions(aliases=[output(self.OF_A_URN)])
-        record = registered(lambda: ClusterRegistry("images", kube_context="prod", opts=opts))
+        def program() -> None:
+            opts = pulumi.ResourceOptions(aliases=[output(self.OF_A_URN)])
+            ClusterRegistry("images", kube_context="prod", opts=opts)
+
+        record = registered(program)
         (stash,) = (each for each in record.requests if each.name == "images-cluster-uid")
         assert [each.spec.name for each in stash.aliases] == ["cache-cluster-uid"]
 

@@ -150,6 +150,7 @@ def described(
         yield
     finally:
         settings.configure(before)
+        loop.close()
 
 
 @pytest.fixture

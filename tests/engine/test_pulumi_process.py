@@ -127,6 +127,8 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     try:
-        return not select.select([program], [], [], 10)[0]
+        end = select.poll()  # select() takes no file number above 1023
+        end.register(program, select.POLLIN)
+        return not end.poll(10_000)
     finally:
         os.close(program)
