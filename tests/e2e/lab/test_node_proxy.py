@@ -141,7 +141,7 @@ class TestWithout:
         by_iptables, by_nftables = lab.cluster.nodes
         (row,) = (line.split() for line in text.splitlines() if line.strip().startswith(by_nftables.name))
         assert row[1].startswith("containerd://")
-        assert row[2:6] == ["nftables", "refused", "on", "loopback:"]
+        assert row[2:7] == ["nftables", "connection", "refused", "on", "loopback:"]
         assert f"{by_iptables.name} " not in text
         assert "1 of 2 nodes cannot pull" in text
         assert f"Fix: `pulumi config --stack {NAME} set exposure nodeProxy`" in text
