@@ -14,7 +14,17 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from kube_registry.docker_daemon.config import broken_store
-from kube_registry.names import FORCE, HOSTING, HOSTING_NAMESPACE, OURS, READ_PORT, REGISTRY, RETAINED, labels
+from kube_registry.names import (
+    FORCE,
+    HOSTING,
+    HOSTING_NAMESPACE,
+    OURS,
+    READ_PORT,
+    REGISTRY,
+    REGISTRY_TYPE,
+    RETAINED,
+    labels,
+)
 from kube_registry.push.push_path import PushPath
 
 from .args import ClusterRegistryArgs, ImageArgs
@@ -73,7 +83,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)
-        super().__init__("kube-registry:index:ClusterRegistry", name, {}, with_providers(opts, self.providers))
+        super().__init__(REGISTRY_TYPE, name, {}, with_providers(opts, self.providers))
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
         self._path: PushPath | None = None
@@ -196,12 +206,7 @@ class ClusterRegistry(pulumi.ComponentResource):
                 "type": "NodePort",
                 "selector": labels("registry"),
                 "ports": [
-                    {
-                        "name": "read",
-                        "port": READ_PORT,
-                        "targetPort": "read",
-                        "nodePort": self.settings.node_port,
-                    }
+                    {"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": self.settings.node_port}
                 ],
             },
             opts=pulumi.ResourceOptions.merge(
@@ -223,19 +228,13 @@ class ClusterRegistry(pulumi.ComponentResource):
         return kubernetes.core.v1.ConfigMap(
             f"{name}-hosting",
             metadata={"name": HOSTING, "namespace": HOSTING_NAMESPACE, "labels": labels("hosting")},
-            data={
-                "localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(hosting, indent=2))
-            },  # JSON is YAML
+            # The value is YAML, and JSON is YAML.
+            data={"localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(hosting, indent=2))},
             opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.cluster)),
         )
 
     def _metadata(self, namespace: pulumi.Output[str]) -> dict[str, Any]:
-        return {
-            "name": REGISTRY,
-            "namespace": namespace,
-            "labels": labels("registry"),
-            "annotations": OURS,
-        }
+        return {"name": REGISTRY, "namespace": namespace, "labels": labels("registry"), "annotations": OURS}
 
     def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=[self._namespace, *needs])

@@ -14,6 +14,7 @@ import pulumi_docker as docker
 
 from kube_registry.build.build import Build, read_build, read_builds
 from kube_registry.build.staging import stage
+from kube_registry.names import IMAGE_TYPE
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
@@ -76,7 +77,7 @@ class RegistryImage(pulumi.ComponentResource):
             build = stage(read_build(repository, image, platform, Path()), Path())
         docker_provider = brought(opts, "docker")
         own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
-        super().__init__("kube-registry:index:RegistryImage", name, {}, with_providers(opts, own))
+        super().__init__(IMAGE_TYPE, name, {}, with_providers(opts, own))
         report_differences(build)
         if secret := given.get("secret_build_args") or {}:
             warn_of_secrets(repository)

@@ -30,6 +30,10 @@ VIRTUAL_NODES: Final = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-ty
 LINUX: Final = {"kubernetes.io/os": "linux"}
 """Node selector of every pod. Kubelets set this label; a Windows node pool may have no taint."""
 
+REGISTRY_TYPE: Final = "kube-registry:index:ClusterRegistry"
+IMAGE_TYPE: Final = "kube-registry:index:RegistryImage"
+"""Pulumi's type tokens of the two components, which a stack's state also contains."""
+
 WRITE_PORT: Final = 5000
 """The write door: on the pod's 127.0.0.1, reachable only through a port-forward."""
 
@@ -88,4 +92,4 @@ def image_urn(project: str, stack: str, name: str) -> str:
         stack: name of the stack, without organization and project.
         name: the image's name in the settings.
     """
-    return f"urn:pulumi:{stack}::{project}::kube-registry:index:RegistryImage$docker:index/image:Image::{name}"
+    return f"urn:pulumi:{stack}::{project}::{IMAGE_TYPE}$docker:index/image:Image::{name}"

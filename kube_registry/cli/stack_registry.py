@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kube_registry.cli.errors import StackError
-from kube_registry.cli.stacks import find_stack, for_command_line, pulumi_program
+from kube_registry.cli.stacks import find_stack, for_command_line, in_words, pulumi_program
 from kube_registry.cli.state import DeployedRegistry, registries, with_paths_from_project
 from kube_registry.fleet.fleet_file import has_settings_in_config, main_folder, project_name
 from kube_registry.names import REGISTRY, image_urn, short_name
@@ -64,7 +64,7 @@ async def find_registry(
         SettingsError: settings in the config, or given ones, are invalid.
         KubeconfigError: no kube context was given, and the kubeconfig has no current one.
     """
-    with pulumi_program(_words(stack), folder) as program:
+    with pulumi_program(in_words(stack), folder) as program:
         if has_settings_in_config(program.folder):
             found = await find_stack(stack, given, folder=folder)
             if registry not in (None, REGISTRY):
@@ -86,7 +86,7 @@ async def deployed_images(target: StackRegistry) -> dict[str, str] | None:
     """
     if target.deployed:
         return {name: image.reference for name, image in target.deployed.images.items()}
-    with pulumi_program(_words(target.stack)) as program:
+    with pulumi_program(in_words(target.stack)) as program:
         return await program.images(target.stack)
 
 
@@ -98,7 +98,7 @@ async def deployed_namespaces(target: StackRegistry) -> frozenset[str]:
     """
     if target.deployed:
         return target.deployed.namespaces
-    with pulumi_program(_words(target.stack)) as program:
+    with pulumi_program(in_words(target.stack)) as program:
         resources = await program.resources(target.stack)
     return frozenset(str(each.get("id")) for each in resources if each["type"] == "kubernetes:core/v1:Namespace")
 
@@ -170,7 +170,7 @@ def _unknown(stack: str, folder: Path, registry: str | None, names: list[str]) -
 
 
 def _refusal(stack: str, folder: Path, reason: str, fix: str) -> StackError:
-    return StackError(stack=_words(stack), folder=str(folder), reason=reason, fix=fix)
+    return StackError(stack=in_words(stack), folder=str(folder), reason=reason, fix=fix)
 
 
 def _update(stack: str) -> str:
@@ -179,7 +179,3 @@ def _update(stack: str) -> str:
 
 def _up(stack: str) -> str:
     return f"`pulumi up --stack {shlex.quote(stack)}`"
-
-
-def _words(stack: str | None) -> str:
-    return f"stack {stack}" if stack else "the selected stack"

@@ -47,11 +47,11 @@ async def find_stack(stack: str | None, given: Mapping[str, object] = {}, *, fol
         StackError: Pulumi does not return the settings, or the folder has another program.
         SettingsError: the settings are invalid.
     """
-    with pulumi_program(f"stack {stack}" if stack else "the selected stack", folder) as program:
+    with pulumi_program(in_words(stack), folder) as program:
         project = project_name(program.folder)
         if not has_settings_in_config(program.folder):
             raise StackError(
-                stack=f"stack {stack}" if stack else "the selected stack",
+                stack=in_words(stack),
                 folder=str(program.folder),
                 reason="Pulumi.yaml does not declare kubeContext and images, so its config is not kube-registry's",
                 fix="run this in a checkout of kube-registry, or `pulumi preview --diff` for this program",
@@ -106,6 +106,11 @@ def for_command_line(error: SettingsError, given: Mapping[str, object], stack: s
     if error.key in given:
         return replace(error, fix=f"use another --{to_snake(error.key).replace('_', '-')}")
     return replace(error, fix=on_stack(error.fix, stack))
+
+
+def in_words(stack: str | None) -> str:
+    """Return the words for a stack in errors; None is the selected one."""
+    return f"stack {stack}" if stack else "the selected stack"
 
 
 @contextmanager

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kube_registry.kubeconfig_setting import is_contents
-
-REGISTRY_TYPE = "kube-registry:index:ClusterRegistry"
-IMAGE_TYPE = "kube-registry:index:RegistryImage"
+from kube_registry.names import IMAGE_TYPE, REGISTRY_TYPE
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key that marks a special value in a state; a secret also has its value as JSON.

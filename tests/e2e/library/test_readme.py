@@ -1,17 +1,20 @@
 """The first way to start of README.md, line by line."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
-from tests.e2e.library.conftest import python_of
+from tests.e2e.library.conftest import python_of, run
 
 pytestmark = pytest.mark.lab
 
-(CODE,) = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+README = (CHECKOUT / "README.md").read_text()
+INSTALL = "python -m pip install ."
+(CODE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PROJECT = "name: mine\nruntime: {name: python, options: {toolchain: pip, virtualenv: .venv}}\n"
 
 
@@ -31,3 +34,12 @@ def program(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Program]:
 def test_a_program_of_five_lines_pushes_its_image(program: Program) -> None:
     program.up()
     assert re.fullmatch(r"localhost:30100/app:[0-9a-f]{16}@sha256:[0-9a-f]{64}", program.output("image"))
+
+
+def test_the_install_command_installs_the_components(wheel: Path, installed: Path) -> None:
+    """In the folder that the wheel was built from; the requirements are there already."""
+    assert f"```console\n{INSTALL}\n```" in README
+    run([installed / "bin" / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "kube-registry"])
+    command = [str(installed / "bin" / "python"), *INSTALL.split()[1:], "--quiet"]
+    subprocess.run(command, cwd=wheel.parent / "source", check=True, timeout=240)
+    run([installed / "bin" / "registryctl", "--help"])
