@@ -18,11 +18,13 @@ RUNS_PROGRAMS = {
     "kube_registry/docker_daemon/config.py",
     "kube_registry/docker_daemon/ssh.py",
     "kube_registry/engine/pulumi_process.py",
+    "kube_registry/engine/warm.py",
     "kube_registry/kube/exec_plugin.py",
     "kube_registry/processes.py",
     "kube_registry/review/changes.py",
 }
-"""`pulumi`, Docker's credential helpers, ssh to a daemon, the kubeconfig's credential plugins, `git`."""
+"""`pulumi`, the fork server of a program, Docker's credential helpers, ssh to a daemon, the kubeconfig's credential
+plugins, `git`."""
 
 
 def imported(file: Path) -> set[str]:

@@ -52,3 +52,14 @@ class CommandError(Exception):
 
 class StackMissingError(CommandError):
     """The stack does not exist."""
+
+
+@dataclass(eq=False)
+class ColdRunError(Exception):
+    """A program cannot be run by a fork server, so its run is a cold one.
+
+    Args:
+        reason: why, in one line.
+    """
+
+    reason: str

@@ -6,7 +6,8 @@ Automation API's Stack is not used, which selects.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,12 +16,16 @@ from kube_registry.engine.engine_events import EngineEvent, read_event
 from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
 from kube_registry.engine.lock import locked
 from kube_registry.engine.pulumi_process import GRACE_SECONDS, run_pulumi
+from kube_registry.engine.warm import WarmRuns
 from kube_registry.spec.versions import unsupported
 
 _T = TypeVar("_T")
 
 _AT_ONCE = ("--yes", "--skip-preview")
 _OPTIONS = {"up": _AT_ONCE, "preview": (), "refresh": _AT_ONCE, "destroy": _AT_ONCE}
+_RUNNING = ("up", "preview")
+"""Commands that run the program."""
+
 _LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update is currently in progress.")
 
 
@@ -32,11 +37,13 @@ class Program:
         folder: folder of its Pulumi.yaml.
         seconds: how long a command may take; None if the caller sets the limit.
         grace: seconds that `pulumi` may take to end when a command is cancelled.
+        warm: runs the program for `deploy`; None for cold runs.
     """
 
     folder: Path
     seconds: float | None = None
     grace: float = GRACE_SECONDS
+    warm: WarmRuns | None = None
 
     async def version(self) -> str:
         """Return the version of `pulumi`."""
@@ -120,7 +127,8 @@ class Program:
                 on_event(event)
 
         options = ("--json", "--message", message, *_OPTIONS[verb])
-        await self.run(verb, *options, stack=stack, on_line=on_line, when_killed=when_killed)
+        async with self.warm.serving(self.folder) if self.warm and verb in _RUNNING else nullcontext(()) as client:
+            await self.run(verb, *options, stack=stack, client=client, on_line=on_line, when_killed=when_killed)
 
     async def release(self, stack: str) -> None:
         """Release the lock that a killed `pulumi` has left."""
@@ -130,10 +138,18 @@ class Program:
         self,
         *words: str,
         stack: str | None = None,
+        client: Sequence[str] = (),
         on_line: Callable[[str], object] | None = None,
         when_killed: Callable[[], Awaitable[object]] | None = None,
     ) -> str:
-        """Run a command and return what it prints, unless `on_line` gets that. Other arguments: see `run_pulumi`.
+        """Run a command and return what it prints, unless `on_line` gets that.
+
+        Args:
+            words: the command.
+            stack: name of the stack.
+            client: options for a warm run; errors do not show them, because they are not valid afterwards.
+            on_line: see `run_pulumi`.
+            when_killed: see `run_pulumi`.
 
         Raises:
             ProgramError: `pulumi` cannot be run.
@@ -146,7 +162,7 @@ class Program:
         try:
             async with asyncio.timeout(self.seconds):
                 ended = await run_pulumi(
-                    command, self.folder, on_line=on_line, grace=self.grace, when_killed=when_killed
+                    [*command, *client], self.folder, on_line=on_line, grace=self.grace, when_killed=when_killed
                 )
         except TimeoutError as error:
             raise CommandError(line, f"`{line}` took longer than {self.seconds:.0f} s") from error

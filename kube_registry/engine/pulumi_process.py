@@ -35,6 +35,11 @@ _MOST_BYTES = 2**30
 """The most bytes of one line: an event holds a whole resource."""
 
 
+def pulumi_environment() -> dict[str, str]:
+    """Return the environment that `pulumi` gets."""
+    return {**os.environ, **_ENVIRONMENT}
+
+
 async def run_pulumi(
     command: Sequence[str],
     folder: Path,
@@ -62,7 +67,7 @@ async def run_pulumi(
     async def run_to_its_end() -> Ended:
         with tempfile.TemporaryFile() as errors:
             async with AsyncExitStack() as closing:
-                running = started(*command, cwd=folder, env=os.environ | _ENVIRONMENT, stderr=errors, limit=_MOST_BYTES)
+                running = started(*command, cwd=folder, env=pulumi_environment(), stderr=errors, limit=_MOST_BYTES)
                 try:
                     process = await closing.enter_async_context(running)
                 except OSError as error:
