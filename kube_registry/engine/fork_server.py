@@ -48,7 +48,9 @@ def main(folder: Path, waiting: int | None) -> None:
     forked_run = _private("kube_registry.engine.forked_run")
     preload(folder)
     if _threads() > 1:
-        sys.exit("a library has started a thread when it was imported, so a fork is not safe")
+        sys.stderr.write("a library has started a thread when it was imported, so a fork is not safe\n")
+        sys.stderr.flush()
+        os._exit(1)  # sys.exit() would wait for the thread
     loaded = {file: _unless_newer(stamp, began) for file, stamp in stamps().items()}
     gc.collect()
     gc.freeze()  # a collection would write to every page that the children share

@@ -106,7 +106,7 @@ class _Host(language_pb2_grpc.LanguageRuntimeServicer):
         return plugin_pb2.PluginInfo()
 
     def GetRequiredPackages(self, _request: object, _context: object) -> object:  # noqa: N802
-        """Name no package: the SDKs name their plugins when they register a resource."""
+        """Name no package: the engine installs a missing plugin when a resource that needs it is registered."""
         return language_pb2.GetRequiredPackagesResponse()
 
     def GetRequiredPlugins(self, _request: object, _context: object) -> object:  # noqa: N802

@@ -33,7 +33,7 @@ _START_SECONDS = 60.0
 _Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Server:
     """A fork server.
 
@@ -57,7 +57,7 @@ class _Server:
         return f"the fork server failed: {last_words(lines[-1]) if lines else 'it reports no error'}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WarmRuns:
     """The fork servers of some programs; each is started by the first run that needs it. See `warm_runs`."""
 

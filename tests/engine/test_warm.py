@@ -356,6 +356,16 @@ asyncio.run(main())
     assert len(processes) >= 3
 
 
+async def test_a_server_that_was_killed_is_started_again(folder: Path, stacks: Stacks) -> None:
+    await stacks.up("one")
+    server = server_of(folder)
+    server.kill()
+    await until(lambda: gone(server))
+    assert (await stacks.up("one"))["stack"] == "one"
+    assert (await stacks.up("one"))["stack"] == "one"
+    assert server_of(folder).pid != server.pid
+
+
 async def test_a_run_that_no_fork_server_can_serve_is_cold_and_says_why(
     folder: Path, warm: WarmRuns, cold: list[str], tmp_path: Path
 ) -> None:
@@ -368,6 +378,19 @@ async def test_a_run_that_no_fork_server_can_serve_is_cold_and_says_why(
         assert options == ()
     [reason] = cold
     assert reason.endswith("no module named pulumi")
+
+
+async def test_a_library_that_starts_a_thread_makes_the_run_cold(folder: Path, warm: WarmRuns, cold: list[str]) -> None:
+    for package in (folder / "kube_registry", folder / "components"):
+        package.mkdir()
+        (package / "__init__.py").touch()
+    (folder / "components" / "cluster_registry.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    )
+    async with warm.serving(folder) as options:
+        assert options == ()
+    [reason] = cold
+    assert "started a thread" in reason
 
 
 async def test_a_program_whose_module_hides_a_library_is_cold(
