@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -343,7 +344,9 @@ async def main():
 
 asyncio.run(main())
 """
-    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=ROOT)
+    sockets = tempfile.TemporaryDirectory()  # the owner cannot remove it; the path in tmp_path is too long for a socket
+    env = {**os.environ, "TMPDIR": sockets.name}
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=ROOT, env=env)
     try:
         await until((folder / "pids").exists)
         await until(lambda: len((folder / "pids").read_text().split()) == 3)
@@ -353,6 +356,7 @@ asyncio.run(main())
         owner.kill()
     await owner.wait()
     await until(lambda: all(gone(process) for process in processes))
+    sockets.cleanup()
     assert len(processes) >= 3
 
 
