@@ -33,7 +33,7 @@ KUBE_CONTEXT = _NAMES.kube_context
 PUSH_PORT = 19_999
 """Below the ports that are derived, so that no stack of a person's has it."""
 
-_FOLDERS = ("kube_registry", "components", "kube_registry", "app", DOWNSTREAM)
+_FOLDERS = ("kube_registry", "components", "app", DOWNSTREAM)
 _PROGRAM = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml", *_FOLDERS)
 _FLAT = ("app", DOWNSTREAM)
 
