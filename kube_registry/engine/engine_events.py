@@ -15,6 +15,9 @@ EngineEvent: TypeAlias = Mapping[str, Any]
 
 _IMAGE = "docker:index/image:Image"
 _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
+_EXCEPTION = re.compile(r"^Program failed with .*^Traceback [^\n]*\n(?: [^\n]*\n)*([^\n]+)", re.DOTALL | re.MULTILINE)
+"""What pulumi-language-python-exec prints for an exception; the group is its type and text, without the frames."""
+
 _UNINFORMATIVE = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
 
 
@@ -49,7 +52,9 @@ def error_of(event: EngineEvent) -> str | None:
     diagnostic = event.get("diagnosticEvent", {})
     if diagnostic.get("severity") != "error":
         return None
-    text = _HOOK.sub("", first_line(diagnostic.get("message", "")))
+    message = diagnostic.get("message", "")
+    exception = _EXCEPTION.search(message)
+    text = exception[1] if exception else _HOOK.sub("", first_line(message))
     return None if text.startswith(_UNINFORMATIVE) else text
 
 

@@ -112,8 +112,9 @@ def _import(*names: str) -> None:
 
 def _program_modules(folder: Path) -> list[str]:
     """Return the modules of the program that were imported, which are new in every run."""
-    ours, virtualenv = ("kube_registry", "components", "__main__"), Path(sys.prefix)
-    files = {name: Path(str(module.__file__)) for name, module in _files() if name.split(".")[0] not in ours}
+    ours, own, virtualenv = ("kube_registry", "components"), sys.modules["__main__"], Path(sys.prefix)
+    modules = [(name, module) for name, module in _files() if name.split(".")[0] not in ours and module is not own]
+    files = {name: Path(str(module.__file__)) for name, module in modules}
     return [name for name, file in files.items() if folder in file.parents and virtualenv not in file.parents]
 
 

@@ -65,6 +65,7 @@ class WarmRuns:
     on_cold: Callable[[str], object]
     closing: AsyncExitStack
     servers: dict[tuple[Interpreter, str], _Server] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -81,7 +82,9 @@ class WarmRuns:
         try:
             address, connection = await self._connect(folder)
         except ColdRunError as error:
-            self.on_cold(f"cold run: {error.reason}")
+            if error.reason not in self.reported:
+                self.reported.add(error.reason)
+                self.on_cold(f"cold run: {error.reason}")
             yield ()
             return
         try:
@@ -133,6 +136,7 @@ async def warm_runs(on_cold: Callable[[str], object]) -> AsyncIterator[WarmRuns]
 
     Args:
         on_cold: called with one line if a run has to be cold, and why: there is no fork server, or none is possible.
+            Each reason is reported once.
     """
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as sockets:  # only its owner can enter it
         async with AsyncExitStack() as closing:

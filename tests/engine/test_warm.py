@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kube_registry.engine.engine_events import EngineEvent
+from kube_registry.engine.engine_events import EngineEvent, error_of
 from kube_registry.engine.errors import CommandError
 from kube_registry.engine.program import Program
 from kube_registry.engine.warm import WarmRuns, warm_runs
@@ -144,6 +145,24 @@ async def test_stacks_at_once_do_not_mix(folder: Path, stacks: Stacks, cold: lis
     assert cold == []
 
 
+async def test_a_secret_of_the_config_stays_secret(folder: Path, stacks: Stacks, cold: list[str]) -> None:
+    await stacks.program.run("config", "set", "--secret", "token", "hidden", stack="one")
+    with (folder / "__main__.py").open("a") as file:
+        file.write("pulumi.export('token', pulumi.Config().get_secret('token'))\n")
+    await stacks.up("one")
+    outputs = {}
+    for secrets in (False, True):
+        [stack] = [
+            resource
+            for resource in await stacks.program.resources("one", secrets=secrets)
+            if resource["type"] == "pulumi:pulumi:Stack"
+        ]
+        outputs[secrets] = stack["outputs"]["token"]
+    assert "plaintext" not in outputs[False]
+    assert json.loads(outputs[True]["plaintext"]) == "hidden"
+    assert cold == []
+
+
 async def test_a_preview_is_warm_and_finds_what_an_update_would_change(stacks: Stacks, cold: list[str]) -> None:
     await stacks.program.deploy("preview", "one", "", stacks.events.append)
     changes = [event["summaryEvent"]["resourceChanges"] for event in stacks.events if "summaryEvent" in event]
@@ -247,6 +266,16 @@ FAILURES = {
 }
 
 
+ERRORS = {
+    "exception": ["ValueError: not good"],
+    "RunError": ["the reason"],
+    "syntax error": ["SyntaxError: invalid syntax"],
+    "import": ["ModuleNotFoundError: No module named 'no_such_module'"],
+    "failed apply": ["ZeroDivisionError: division by zero"],
+}
+"""The errors that a user sees; the other failures have none."""
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_what_a_program_prints_and_fails_with_is_shown_as_in_a_cold_run(
     folder: Path, stacks: Stacks, cold: list[str], failure: str
@@ -268,6 +297,8 @@ async def test_what_a_program_prints_and_fails_with_is_shown_as_in_a_cold_run(
     assert shown[0] == shown[1]
     assert cold == []
     assert shown[0][1]
+    if failure in ERRORS:
+        assert [found for found in map(error_of, run.events) if found] == ERRORS[failure]
 
 
 LOADED = """
@@ -407,6 +438,17 @@ async def test_a_program_whose_module_hides_a_library_is_cold(
     assert cold == ["cold run: the fork server failed: aiohttp of the program has the name of a library"]
 
 
+async def test_a_program_may_be_the_checkout_that_the_server_is_a_part_of(
+    folder: Path, warm: WarmRuns, cold: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("kube_registry", "components"):
+        shutil.copytree(ROOT / package, folder / package)
+    monkeypatch.setattr("kube_registry.engine.warm._SCRIPT", folder / SCRIPT.relative_to(ROOT))
+    async with warm.serving(folder) as options:
+        assert len(options) == 1
+    assert cold == []
+
+
 async def test_a_socket_whose_path_is_too_long_makes_the_run_cold(
     folder: Path, cold: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,6 +472,7 @@ async def test_a_fork_is_refused_on_macos(
     folder: Path, warm: WarmRuns, cold: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    async with warm.serving(folder) as options:
-        assert options == ()
+    for _ in range(2):
+        async with warm.serving(folder) as options:
+            assert options == ()
     assert cold == ["cold run: a fork is not safe on darwin"]
