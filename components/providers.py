@@ -1,6 +1,5 @@
 """The kubernetes and docker providers, with explicit connection settings."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +10,12 @@ import pulumi_kubernetes as kubernetes
 
 from kube_registry.docker_daemon.config import USUAL_HOSTS, BrokenStore, chosen_daemon, usual_daemon
 from kube_registry.docker_daemon.config_copy import remove_left_copy
-from kube_registry.kubeconfig_setting import is_contents
+from kube_registry.kubeconfig_setting import is_contents, service_account
 from kube_registry.names import IN_CLUSTER
 from kube_registry.text import add_fix
 
 from .cluster import Cluster
 from .options import Aliases
-
-_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-"""Folder of a pod's service account (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
 
 _COPY_OF_DOCKER_CONFIG = {"HOME": "DOCKER_CONFIG"}
 """Environment variable of the engine -> variable of the provider that gets its value."""
@@ -48,6 +44,7 @@ def kubernetes_provider(
     settings = cluster.settings
     kubeconfig: pulumi.Input[str] = settings.kubeconfig or ""
     if settings.kube_context == IN_CLUSTER:
+        # The provider might find another one by itself.
         kubeconfig = service_account(os.environ)
     elif cluster.kubeconfig is not None:
         kubeconfig = pulumi.Output.secret(cluster.kubeconfig)
@@ -60,26 +57,6 @@ def kubernetes_provider(
         cluster_identifier=settings.kube_context,
         enable_server_side_apply=True,
         opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"], aliases=aliases),
-    )
-
-
-def service_account(environment: Mapping[str, str]) -> str:
-    """Return a kubeconfig for the current pod's service account. The provider might find another one otherwise.
-
-    Args:
-        environment: the pod's environment, in which the kubelet sets the API server's address.
-    """
-    host, port = (environment.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
-    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
-    cluster = {"server": server, "certificate-authority": f"{_SERVICE_ACCOUNT}/ca.crt"}
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": IN_CLUSTER, "cluster": cluster}],
-            "users": [{"name": IN_CLUSTER, "user": {"tokenFile": f"{_SERVICE_ACCOUNT}/token"}}],
-            "contexts": [{"name": IN_CLUSTER, "context": {"cluster": IN_CLUSTER, "user": IN_CLUSTER}}],
-        }
     )
 
 

@@ -1,7 +1,14 @@
 """The setting `kubeconfig`: the path of a file, or the content of a kubeconfig, which must never be printed."""
 
 import base64
+import json
+from collections.abc import Mapping
 from pathlib import Path
+
+from kube_registry.names import IN_CLUSTER
+
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Folder of a pod's service account (Kubernetes documentation, Accessing the Kubernetes API from a Pod)."""
 
 _LONGEST_PATH = 512
 """In characters. A longer value is not a path but, for example, a base64 kubeconfig or a token: errors must not print
@@ -41,3 +48,23 @@ def is_encoded(text: str) -> bool:
         return b"clusters" in base64.b64decode("".join(text.split()).translate(_URL_SAFE), validate=True)
     except ValueError:
         return False
+
+
+def service_account(environment: Mapping[str, str]) -> str:
+    """Return a kubeconfig for the service account of the current pod.
+
+    Args:
+        environment: the pod's environment, in which the kubelet sets the API server's address.
+    """
+    host, port = (environment.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    cluster = {"server": server, "certificate-authority": f"{_SERVICE_ACCOUNT}/ca.crt"}
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": IN_CLUSTER, "cluster": cluster}],
+            "users": [{"name": IN_CLUSTER, "user": {"tokenFile": f"{_SERVICE_ACCOUNT}/token"}}],
+            "contexts": [{"name": IN_CLUSTER, "context": {"cluster": IN_CLUSTER, "user": IN_CLUSTER}}],
+        }
+    )

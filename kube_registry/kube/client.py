@@ -5,7 +5,6 @@ interpret the responses.
 """
 
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,8 +22,6 @@ from kube_registry.kube.translate import message_of, refusal, translated
 from kube_registry.spec.settings import ClusterAddress
 
 Query = Mapping[str, str | Sequence[str]]
-
-logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # it logs what our errors report
 
 _APPLY = {"fieldManager": "kube-registry", "force": "true"}
 """Query of a server-side apply: the field manager, which takes fields over from other managers."""

@@ -1,7 +1,7 @@
 """Credential plugins: programs that a kubeconfig names under `exec`, such as `aws eks get-token`.
 
 The protocol is Kubernetes' client.authentication.k8s.io, v1 and v1beta1 (Kubernetes reference, client-go credential
-plugins). kubernetes_asyncio runs plugins too, but without a timeout, and does not pass them the cluster.
+plugins).
 """
 
 import asyncio
@@ -11,12 +11,10 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from kubernetes_asyncio.config import ConfigException
-from kubernetes_asyncio.config.dateutil import parse_rfc3339
 
 from kube_registry.foreign_json import read_json
 from kube_registry.kube.credentials import Credential, CredentialSource, refresh_at
@@ -53,18 +51,18 @@ def credential_plugin(context: KubeContext) -> CredentialSource:
     CredentialPluginFailedError if it fails, takes too long, or prints something else than a credential.
 
     Raises:
-        ConfigException: the field `exec` is invalid.
+        UnusableError: the field `exec` is invalid.
         OSError: the cluster's certificate authority, which the plugin requires, cannot be read.
     """
     plugin: Fields = context.user["exec"]
     version, mode = plugin.get("apiVersion"), plugin.get("interactiveMode") or "IfAvailable"
     if not plugin.get("command"):
-        raise ConfigException("`exec` of its user has no command")
+        raise UnusableError("`exec` of its user has no command")
     if version not in API_VERSIONS:
-        raise ConfigException(f"`exec` of its user has apiVersion {version}, not {' or '.join(API_VERSIONS)}")
+        raise UnusableError(f"`exec` of its user has apiVersion {version}, not {' or '.join(API_VERSIONS)}")
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if mode == "Always" and not terminal:
-        raise ConfigException(f"its credential plugin {plugin['command']} requires a terminal (interactiveMode Always)")
+        raise UnusableError(f"its credential plugin {plugin['command']} requires a terminal (interactiveMode Always)")
     interactive = terminal and mode != "Never"
     spec = {"interactive": interactive, **({"cluster": _cluster(context)} if plugin.get("provideClusterInfo") else {})}
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
@@ -122,10 +120,10 @@ async def _credential(
     except TimeoutError as error:
         raise _failed(command, f"did not finish within {seconds:g} s") from error
     except FileNotFoundError as error:
-        raise UnusableError(CredentialPluginError, f"{command[0]} is missing{hint}") from error
+        raise UnusableError(f"{command[0]} is missing{hint}", CredentialPluginError) from error
     except OSError as error:
         words = os.strerror(error.errno or 0)
-        raise UnusableError(CredentialPluginError, f"{command[0]} cannot be run: {words}") from error
+        raise UnusableError(f"{command[0]} cannot be run: {words}", CredentialPluginError) from error
     try:
         return _parsed(read_json(answer), api_version)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -163,9 +161,15 @@ def _parsed(answer: dict[str, Any], api_version: str) -> Credential:
     return Credential(
         authorization=f"Bearer {token.strip()}" if token else None,
         certificate=(certificate, key) if certificate else None,
-        **({"refresh_at": refresh_at(parse_rfc3339(expires))} if expires else {}),
+        **({"refresh_at": refresh_at(_time(expires))} if expires else {}),
     )
 
 
+def _time(text: str) -> datetime:
+    """Return a time of RFC 3339, as Kubernetes writes it; one without a time zone is in UTC."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def _failed(command: tuple[str, ...], what: str) -> UnusableError:
-    return UnusableError(CredentialPluginFailedError, f"{command[0]} {what}")
+    return UnusableError(f"{command[0]} {what}", CredentialPluginFailedError)

@@ -9,7 +9,7 @@ import ipaddress
 import os
 from urllib.parse import urlsplit
 
-from kubernetes_asyncio.config import ConfigException
+from kube_registry.kube.kubeconfig import UnusableError
 
 SOCKS = ("socks5", "socks5h")
 """Schemes of SOCKS5 proxies. Go treats both alike: the proxy resolves the API server's name."""
@@ -26,7 +26,7 @@ def proxy_for(server: str, proxy_url: str | None) -> str | None:
         proxy_url: `proxy-url` of the cluster in the kubeconfig; overrides HTTPS_PROXY and NO_PROXY.
 
     Raises:
-        ConfigException: this kind of proxy is not supported.
+        UnusableError: this kind of proxy is not supported.
     """
     url = urlsplit(server)
     if proxy_url:
@@ -82,7 +82,7 @@ def _usable(proxy: str, source: str) -> str:
     url = urlsplit(full)
     if url.scheme not in _KNOWN:
         kinds = f"{', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}"
-        raise ConfigException(f"{source} has a {url.scheme}:// proxy, {url.hostname}; only {kinds} are supported")
+        raise UnusableError(f"{source} has a {url.scheme}:// proxy, {url.hostname}; only {kinds} are supported")
     return full
 
 

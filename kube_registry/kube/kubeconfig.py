@@ -1,7 +1,6 @@
 """Read one kube context from a kubeconfig: merge files, resolve names, make relative paths absolute.
 
-kubernetes_asyncio merges files too, but not after an empty one, and it resolves a user's paths relative to the file of
-the cluster. It still interprets the fields.
+The rules are those of client-go (tools/clientcmd). connection.py interprets the fields.
 """
 
 import os
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes_asyncio.config import ConfigException
 
 from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
@@ -29,15 +27,15 @@ _KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
-class UnusableError(ConfigException):  # type: ignore[misc]
-    """A kubeconfig cannot be used, for a reason with a more specific error class.
+class UnusableError(Exception):
+    """A kubeconfig cannot be used; `usable` adds which one it is.
 
     Args:
-        kind: the error class.
         reason: what is wrong.
+        kind: the error class that `usable` raises.
     """
 
-    def __init__(self, kind: type[KubeconfigError], reason: str) -> None:
+    def __init__(self, reason: str, kind: type[KubeconfigError] = KubeconfigError) -> None:
         super().__init__(reason)
         self.kind = kind
 
@@ -73,22 +71,22 @@ class Kubeconfig:
         """Return the kube context with a name; it need not be the current one.
 
         Raises:
-            ConfigException: there is no such kube context, or its cluster or user is missing.
+            UnusableError: there is no such kube context, or its cluster or user is missing.
         """
         if not self.found:
-            raise ConfigException("there is no such file")
+            raise UnusableError("there is no such file")
         if not self.entries["contexts"]:
-            raise ConfigException("it has no kube contexts")
+            raise UnusableError("it has no kube contexts")
         if name not in self.entries["contexts"]:
             names = ", ".join(self.entries["contexts"])
-            raise UnusableError(KubeContextError, f"it has no such kube context, only {names}")
+            raise UnusableError(f"it has no such kube context, only {names}", KubeContextError)
         chosen = self.entries["contexts"][name]
         user = self._entry("users", chosen["user"]) if chosen.get("user") else {}
         return KubeContext(self._entry("clusters", chosen.get("cluster")), user)
 
     def _entry(self, kind: str, name: object) -> Fields:
         if str(name) not in self.entries[kind]:
-            raise ConfigException(f"its {_KINDS[kind]} {name!r} is missing")
+            raise UnusableError(f"its {_KINDS[kind]} {name!r} is missing")
         return self.entries[kind][str(name)]
 
 
@@ -118,11 +116,11 @@ def read(setting: str | None) -> Kubeconfig:
         setting: the setting `kubeconfig`; None for kubectl's default.
 
     Raises:
-        ConfigException: a file is not a kubeconfig.
+        UnusableError: a file is not a kubeconfig.
         OSError: a file cannot be read.
     """
     if setting and is_encoded(setting.strip()):
-        raise ConfigException("it is in base64 and has to be decoded")
+        raise UnusableError("it is in base64 and has to be decoded")
     if setting and is_contents(setting):
         return _read_one(setting.encode(), "it", Path.cwd())
     parts = filter(None, named(setting).split(os.pathsep))
@@ -141,10 +139,10 @@ def current_context(address: ClusterAddress) -> str:
     with usable(address.where):
         kubeconfig = read(address.kubeconfig)
         if not kubeconfig.found:
-            raise ConfigException("there is no such file")
+            raise UnusableError("there is no such file")
         if kubeconfig.current:
             return kubeconfig.current
-        raise ConfigException("it has no current kube context, and no other one is given")
+        raise UnusableError("it has no current kube context, and no other one is given")
 
 
 def _read_one(data: bytes, source: str, folder: Path) -> Kubeconfig:
@@ -156,19 +154,19 @@ def _read_one(data: bytes, source: str, folder: Path) -> Kubeconfig:
         folder: the folder that its relative paths are relative to.
 
     Raises:
-        ConfigException: it is not a kubeconfig, or has two entries with the same name, which kubectl refuses too.
+        UnusableError: it is not a kubeconfig, or has two entries with the same name, which kubectl refuses too.
     """
     content = _decoded(data, source) or {}
     if not isinstance(content, dict):
-        raise ConfigException(f"{source} is not a kubeconfig")
+        raise UnusableError(f"{source} is not a kubeconfig")
     entries: dict[str, dict[str, Fields]] = {kind: {} for kind in _KINDS}
     for kind, field in _KINDS.items():
         for entry in content.get(kind) or []:
             if not isinstance(entry, dict) or not isinstance(entry.get(field) or {}, dict):
-                raise ConfigException(f"{source} is not a kubeconfig: {kind} is invalid")
+                raise UnusableError(f"{source} is not a kubeconfig: {kind} is invalid")
             name = str(entry.get("name"))
             if name in entries[kind]:
-                raise ConfigException(f"{source} has two {kind} named {name}")
+                raise UnusableError(f"{source} has two {kind} named {name}")
             entries[kind][name] = _with_absolute_paths(entry.get(field) or {}, folder)
     return Kubeconfig(found=True, entries=entries, current=str(content.get("current-context") or ""))
 
@@ -177,7 +175,7 @@ def _decoded(data: bytes, source: str) -> object:
     """Parse JSON, which may be indented by tabs, or YAML, with any line endings and byte order mark.
 
     Raises:
-        ConfigException: it is neither. The message does not quote the file, because it may contain secrets.
+        UnusableError: it is neither. The message does not quote the file, because it may contain secrets.
     """
     try:
         if data.lstrip().startswith(b"{"):
@@ -185,11 +183,11 @@ def _decoded(data: bytes, source: str) -> object:
                 return read_json(data)
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.reader.ReaderError as error:
-        raise ConfigException(f"{source} is not UTF-8 or UTF-16 text, see byte {error.position}") from None
+        raise UnusableError(f"{source} is not UTF-8 or UTF-16 text, see byte {error.position}") from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", see line {mark.line + 1}" if mark else ""
-        raise ConfigException(f"{source} is neither YAML nor JSON{place}") from None
+        raise UnusableError(f"{source} is neither YAML nor JSON{place}") from None
 
 
 def _with_absolute_paths(fields: Fields, folder: Path) -> Fields:
@@ -214,6 +212,6 @@ def usable(where: Where) -> Iterator[None]:
     """
     try:
         yield
-    except (*LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (UnusableError, *LOWER, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         kind = error.kind if isinstance(error, UnusableError) else KubeconfigError
         raise kind(where=where, kubeconfig=named(where.kubeconfig), reason=in_words(error)) from error

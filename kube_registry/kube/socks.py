@@ -7,10 +7,11 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
-from kubernetes_asyncio.config import ConfigException
 from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 from yarl import URL
+
+from kube_registry.kube.kubeconfig import UnusableError
 
 PORT = 1080
 """Default port of a SOCKS proxy, as in Go."""
@@ -37,12 +38,12 @@ class SocksConnector(aiohttp.TCPConnector):
         tls: TLS settings for the API server.
 
     Raises:
-        ConfigException: the proxy's user name or password is not ASCII.
+        UnusableError: the proxy's user name or password is not ASCII.
     """
 
     def __init__(self, proxy: URL, tls: ssl.SSLContext) -> None:
         if not f"{proxy.user}{proxy.password}".isascii():
-            raise ConfigException("the SOCKS proxy's user name or password is not ASCII")
+            raise UnusableError("the SOCKS proxy's user name or password is not ASCII")
         super().__init__(limit=0, ssl=tls, resolver=_ProxyResolves())
         self._socks = Proxy(ProxyType.SOCKS5, proxy.host or "", proxy.port or PORT, proxy.user, proxy.password)
 

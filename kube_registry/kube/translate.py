@@ -11,8 +11,6 @@ from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from kubernetes_asyncio.client.exceptions import OpenApiException
-from kubernetes_asyncio.config import ConfigException
 
 from kube_registry.errors import Where
 from kube_registry.foreign_json import read_json
@@ -29,10 +27,8 @@ LOWER = (
     HttpProcessingError,
     OSError,
     EOFError,
-    OpenApiException,
-    ConfigException,
 )
-"""Base classes of the errors that aiohttp, asyncio, ssl and kubernetes_asyncio raise."""
+"""Base classes of the errors that aiohttp, asyncio and ssl raise."""
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
-from kubernetes_asyncio.client import Configuration
 from yarl import URL
 
+from kube_registry.kube.api_server import ApiServer
 from kube_registry.kube.http_proxy import SOCKS
 
 Headers = Sequence[tuple[str, str]]
@@ -30,20 +30,18 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
         self.transport: asyncio.Transport = response.connection.transport
 
 
-def open_pool(
-    configuration: Configuration, certificate: tuple[str, str] | None, headers: Headers
-) -> aiohttp.ClientSession:
+def open_pool(server: ApiServer, certificate: tuple[str, str] | None, headers: Headers) -> aiohttp.ClientSession:
     """Open a pool of connections, which the caller closes.
 
     The pool has no limit: a hundred pushes must not delay a request. The proxy is always set explicitly: aiohttp would
     choose another one, and read passwords from ~/.netrc.
 
     Args:
-        configuration: trusted certificates, and the proxy.
-        certificate: a client certificate and its key, both PEM, instead of the configuration's.
+        server: the API server.
+        certificate: a client certificate and its key, both PEM, instead of those of the kubeconfig.
         headers: headers of every request; one name may have several values.
     """
-    tls, proxy = _tls(configuration, certificate), URL(configuration.proxy or "")
+    tls, proxy = _tls(server, certificate), URL(server.proxy or "")
     if proxy.scheme in SOCKS:
         from kube_registry.kube.socks import SocksConnector  # noqa: PLC0415 - few have such a proxy
 
@@ -53,13 +51,13 @@ def open_pool(
     return aiohttp.ClientSession(connector=connector, headers=headers, ws_response_class=WebSocket)
 
 
-def route(configuration: Configuration) -> Mapping[str, Any]:
+def route(server: ApiServer) -> Mapping[str, Any]:
     """Return aiohttp's arguments for each request: an HTTP proxy, and the name that the certificate must have.
 
     The proxy's password is not part of the proxy's URL, because aiohttp's errors print the URL.
     """
-    arguments: dict[str, Any] = {"server_hostname": configuration.tls_server_name}
-    proxy = URL(configuration.proxy or "")
+    arguments: dict[str, Any] = {"server_hostname": server.name}
+    proxy = URL(server.proxy or "")
     if proxy and proxy.scheme not in SOCKS:
         arguments["proxy"] = proxy.with_user(None)
         if proxy.user:
@@ -68,18 +66,21 @@ def route(configuration: Configuration) -> Mapping[str, Any]:
     return arguments
 
 
-def _tls(configuration: Configuration, certificate: tuple[str, str] | None) -> ssl.SSLContext:
+def _tls(server: ApiServer, certificate: tuple[str, str] | None) -> ssl.SSLContext:
     """Return TLS settings, less strict than Python 3.13's defaults; an HTTPS proxy uses the same."""
-    tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    own, key = (part.encode() for part in certificate) if certificate else (server.certificate, server.key)
+    with TemporaryDirectory(prefix="kube-registry-") as folder:  # Python reads client certificates from files only
+        tls = ssl.create_default_context(cafile=_written(folder, "ca.crt", server.authority))
+        if own:
+            tls.load_cert_chain(str(_written(folder, "client.crt", own)), _written(folder, "client.key", key))
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not configuration.verify_ssl:
+    if not server.verify:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    with TemporaryDirectory(prefix="kube-registry-") as folder:  # OpenSSL reads certificates from files only
-        files = [configuration.cert_file, configuration.key_file]
-        if certificate:
-            files = [str(Path(folder, name)) for name in ("client.crt", "client.key")]
-            for file, pem in zip(files, certificate, strict=True):
-                Path(file).write_text(pem)
-        if files[0]:
-            tls.load_cert_chain(*files)
     return tls
+
+
+def _written(folder: str, name: str, pem: bytes | None) -> str | None:
+    if pem is None:
+        return None
+    Path(folder, name).write_bytes(pem)
+    return str(Path(folder, name))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from kube_registry.docker_daemon.config_copy import config_copy
-from kube_registry.docker_daemon.reach import daemon_reaching
 from kube_registry.errors import ClusterError, KubeRegistryError
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import lease_held
@@ -170,6 +169,8 @@ class PushSession:
         self, tunnel: Tunnel, docker: Mapping[str, str], say: Callable[[str], None]
     ) -> AbstractAsyncContextManager[None]:
         """Return a context manager in which the Docker daemon can reach the push address."""
+        from kube_registry.docker_daemon.reach import daemon_reaching  # noqa: PLC0415 - slow, and only a push needs it
+
         async with open_registry(tunnel.address, tunnel.kube.where) as registry:
             stored = await registry.tagged(PROBE_REPOSITORY, TAG)
             digest = stored or await store_probe(registry, self._settings.platform)

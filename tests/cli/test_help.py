@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"aiohttp", "docker", "grpc", "kubernetes_asyncio", "pulumi", "pulumi_docker", "pulumi_kubernetes", "requests"}
+HEAVY = {"aiohttp", "docker", "grpc", "pulumi", "pulumi_docker", "pulumi_kubernetes", "requests"}
 SEE = """
 import atexit, sys
 atexit.register(lambda: print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr))

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from components.providers import daemon_host, service_account
+from components.providers import daemon_host
 from kube_registry.kube.kubeconfig import read
+from kube_registry.kubeconfig_setting import service_account
 from kube_registry.names import IN_CLUSTER
 from tests.docker_daemon.test_config import configured
 

@@ -253,6 +253,14 @@ class TestFailures:
         assert type(error) is CredentialPluginFailedError
         assert words in str(error)
 
+    @pytest.mark.parametrize("end", ["00:00:00Z", "00:00:00.000000001Z", "01:30:00+01:30", "00:00:00"])
+    def test_a_time_is_read_in_every_form_that_go_writes(self, end: str) -> None:
+        answer = {"kind": "ExecCredential", "apiVersion": V1}
+        found = exec_plugin._parsed(
+            {**answer, "status": {"token": "t", "expirationTimestamp": f"2099-01-01T{end}"}}, V1
+        )
+        assert found.refresh_at == datetime(2098, 12, 31, 23, 59, tzinfo=UTC).timestamp()
+
     async def test_one_that_hangs_is_ended_with_all_that_it_started(
         self, tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -36,8 +36,6 @@ NOT_OURS = {
     "aiohttp.client_exceptions.WSMessageTypeError": "of receive_str and the like, which we do not call",
     "aiohttp.payload.LookupError": "of bodies that are sent, and we send none",
     "aiohttp.multipart": "of forms, and we send and read none",
-    "kubernetes_asyncio.dynamic": "a client of another kind",
-    "kubernetes_asyncio.utils": "of what is made from YAML, and we make nothing",
 }
 """What is left out, and why."""
 
@@ -50,7 +48,7 @@ def below(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 def lower_errors() -> list[type[BaseException]]:
     """Every exception that the libraries below define, whatever it derives from, and those of sockets and answers."""
-    libraries = ("aiohttp.", "kubernetes_asyncio.", "ssl.")
+    libraries = ("aiohttp.", "ssl.")
     found = [
         kind
         for kind in set(below(Exception))
@@ -84,8 +82,6 @@ def made(kind: type[BaseException]) -> BaseException:
         "WebSocketError": (1002, "bad frame"),
         "DecompressSizeError": ("too large",),
         "PayloadEncodingError": ("bad",),
-        "ApiException": (500, "broken"),
-        "OpenApiException": ("broken",),
         "ReaderError": ("config", 0, 0, "utf-8", "no YAML"),
     }
     for each in kind.__mro__:
@@ -131,7 +127,7 @@ both_ways = pytest.mark.parametrize("way", [by_get, by_websocket])
 class TestEveryError:
     def test_there_are_many_of_each_library(self) -> None:
         modules = [kind.__module__.split(".")[0] for kind in lower_errors()]
-        assert min(modules.count(name) for name in ("aiohttp", "kubernetes_asyncio", "ssl", "builtins")) >= 7
+        assert min(modules.count(name) for name in ("aiohttp", "ssl", "builtins")) >= 7
 
     @both_ways
     async def test_none_gets_past_a_request(self, way: Way) -> None:
