@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -58,10 +58,18 @@ async def started(
     Raises:
         OSError: the program cannot be run.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=env, stdin=stdin, stdout=PIPE, stderr=stderr, limit=limit, start_new_session=session
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit, loop),
+        *command,
+        stdin=stdin,
+        stdout=PIPE,
+        stderr=stderr,
+        cwd=cwd,
+        env=env,
+        start_new_session=session,
     )
-    done = False
+    process, done = Process(transport, protocol, loop), False
     try:
         yield process
         done = process.returncode is not None
@@ -75,6 +83,7 @@ async def started(
             with suppress(TimeoutError):  # a child process that still runs may hold the pipes open
                 async with asyncio.timeout(END_SECONDS):
                     await process.wait()
+        transport.close()  # the pipes, which a process in another session may hold open
 
 
 async def run(

@@ -1,6 +1,7 @@
 """Programs that end, that do not, and that leave others behind."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -74,3 +75,15 @@ async def test_one_that_outlives_its_block_gets_the_signal(tmp_path: Path) -> No
         assert await process.stdout.readline() == b"ready\n"
     assert process.returncode == 0
     assert await gone(file)
+
+
+async def test_no_pipe_outlives_the_block_although_a_process_in_another_session_holds_it() -> None:
+    """Otherwise it would be closed by the garbage collector, on an event loop that may have ended."""
+    async with started("sh", "-c", "setsid sh -c 'echo $$; exec sleep 60'") as process:
+        assert process.stdout
+        child = int(await process.stdout.readline())
+    try:
+        async with asyncio.timeout(LONG_SECONDS / 3):
+            assert await process.stdout.read() == b""
+    finally:
+        os.kill(child, signal.SIGKILL)

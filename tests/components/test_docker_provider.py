@@ -60,7 +60,8 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def registered() -> tuple[dict[str, str], dict[str, object]]:
     """The provider's variables and inputs."""
-    asyncio.set_event_loop(asyncio.new_event_loop())  # which Pulumi's test decorator expects to find
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # which Pulumi's test decorator expects to find
     monitor = Monitor()
     mocks.set_mocks(Engine(), monitor=monitor, preview=False)
 
@@ -68,7 +69,10 @@ def registered() -> tuple[dict[str, str], dict[str, object]]:
     def run() -> None:
         docker_provider("builder", broken_store(os.environ), [])
 
-    run()
+    try:
+        run()
+    finally:
+        loop.close()
     return monitor.mappings, {name: value for name, value in monitor.inputs.items() if name != "version"}
 
 
