@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pytest
 from rich.console import Console
+from xdist.scheduler import LoadScopeScheduling
 
 from lab import cluster, docker_engine
 from lab.places import STATE
@@ -18,6 +20,7 @@ from lab.progress import Progress
 from lab.pulumi_home import environment, provide_plugins
 from lab.toolchain import locked, provide, tool
 from tests.fakes.fixtures import anyio_backend, api, authority, kube, no_patience, no_pauses, target, tls_api, tunnel
+from tests.warm import Warm, warm_programs
 
 __all__ = [
     "anyio_backend",
@@ -31,16 +34,41 @@ __all__ = [
     "tunnel",
 ]
 
-CLUSTER = os.environ.get("KUBE_REGISTRY_TESTS", "e2e")
-"""The cluster of this run, and its stack in it: `make test` has several runs side by side."""
+CLUSTER = "-".join(
+    [os.environ.get("KUBE_REGISTRY_TESTS", "e2e"), *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])]
+)
+"""The cluster of this process, and its stack in it: tests run in several processes side by side."""
+
+
+LONG = ("library/test_yaml", "library/test_template", "library/test_wheel", "e2e/lab", "journey")
+"""Parts of the paths of files that take long. They begin first, so that none of them runs alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort files that take long to the front."""
+    items.sort(key=lambda item: not any(part in str(item.path) for part in LONG))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401 - untyped
+    """Run the tests of a file in one process, and files that need a second cluster in the same one."""
+
+    @lru_cache
+    def group_of(file: str) -> str:
+        return "two clusters" if "other_lab: Lab" in (config.rootpath / file).read_text() else file
+
+    config.option.loadscopereorder = False
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda test: group_of(test.partition("::")[0])
+    return scheduler
 
 
 @dataclass(frozen=True)
 class Lab:
-    """The running lab, and how to look into it without the program."""
+    """The running lab, how to look into it without the program, and the fork servers of the programs that run in it."""
 
     cluster: cluster.Cluster
     env: Mapping[str, str]
+    warm: Warm
 
     def kubectl(self, *words: str, given: str | None = None) -> str:
         """What kubectl prints; `given` is its standard input."""
@@ -73,7 +101,8 @@ def lab_with(pytestconfig: pytest.Config, name: str, *proxy_modes: str) -> Itera
         cluster.down(name)  # what a run left that was killed: its objects would change the results of this one
         with capture.global_and_fixture_disabled():
             running = cluster.up(name, nodes=2, proxy_modes=proxy_modes, report=progress)
-        yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host))
+        with warm_programs() as warm:
+            yield Lab(running, environment(kubeconfig=running.kubeconfig, docker_host=engine.host), warm)
         cluster.down(name)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from kube_registry.engine.engine_events import EngineEvent, read_event
 from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
 from kube_registry.engine.lock import locked
-from kube_registry.engine.pulumi_process import GRACE_SECONDS, run_pulumi
+from kube_registry.engine.pulumi_process import GRACE_SECONDS, pulumi_environment, run_pulumi
 from kube_registry.engine.warm import WarmRuns
 from kube_registry.spec.versions import unsupported
 
@@ -127,7 +127,8 @@ class Program:
                 on_event(event)
 
         options = ("--json", "--message", message, *_OPTIONS[verb])
-        async with self.warm.serving(self.folder) if self.warm and verb in _RUNNING else nullcontext(()) as client:
+        warm = self.warm if verb in _RUNNING else None
+        async with warm.serving(self.folder, pulumi_environment()) if warm else nullcontext(()) as client:
             await self.run(verb, *options, stack=stack, client=client, on_line=on_line, when_killed=when_killed)
 
     async def release(self, stack: str) -> None:

@@ -7,7 +7,6 @@ process, in the folder, environment and umask of the run. It ends with the run, 
 import asyncio
 import itertools
 import json
-import os
 import shutil
 import socket
 import sys
@@ -21,7 +20,6 @@ from typing import IO, TypeAlias
 
 from kube_registry.engine.errors import ColdRunError
 from kube_registry.engine.interpreter import Interpreter, interpreter_of
-from kube_registry.engine.pulumi_process import pulumi_environment
 from kube_registry.processes import END_SECONDS, started
 from kube_registry.text import last_words
 
@@ -70,7 +68,7 @@ class WarmRuns:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @asynccontextmanager
-    async def serving(self, folder: Path) -> AsyncIterator[tuple[str, ...]]:
+    async def serving(self, folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[str, ...]]:
         """Serve one run of a program: yield the options of `pulumi` for it, none if the run has to be cold.
 
         At the end of the block, the processes of the run end, too. They serve `pulumi up --skip-preview`, or
@@ -78,9 +76,10 @@ class WarmRuns:
 
         Args:
             folder: folder of the program's Pulumi.yaml.
+            env: the environment of the run.
         """
         try:
-            address, connection = await self._connect(folder)
+            address, connection = await self._connect(folder, env)
         except ColdRunError as error:
             if error.reason not in self.reported:
                 self.reported.add(error.reason)
@@ -92,33 +91,32 @@ class WarmRuns:
         finally:
             await _end(connection)
 
-    async def _connect(self, folder: Path) -> tuple[Path, _Connection]:
+    async def _connect(self, folder: Path, given: Mapping[str, str]) -> tuple[Path, _Connection]:
         """Start a run; return the address that serves it and the connection that keeps it alive."""
         if sys.platform != "linux":
             raise ColdRunError(f"a fork is not safe on {sys.platform}")
         interpreter = await asyncio.to_thread(interpreter_of, folder)
-        env = interpreter.activate(pulumi_environment())
+        env = interpreter.activate(given)
         launcher = shutil.which(_LAUNCHER, path=env.get("PATH"))
         if not launcher:
             raise ColdRunError(f"{_LAUNCHER} is not on PATH")
         address = self.sockets / f"run-{next(self.numbers)}"
         request = {"env": env, "umask": _umask(), "launcher": launcher, "address": str(address)}
-        return address, await _connected(await self._server(interpreter), request)
+        return address, await _connected(await self._server(interpreter, env), request)
 
-    async def _server(self, interpreter: Interpreter) -> _Server:
+    async def _server(self, interpreter: Interpreter, env: Mapping[str, str]) -> _Server:
         """Return the fork server for an interpreter; start it if it does not run."""
-        flags = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}  # read at its start
+        flags = {name: value for name, value in env.items() if name.startswith("PYTHON")}  # read at its start
         key = interpreter, json.dumps(flags, sort_keys=True)
         async with self.lock:
             if key not in self.servers or self.servers[key].process.returncode is not None:
-                self.servers[key] = await self._start(interpreter)
+                self.servers[key] = await self._start(interpreter, env)
             return self.servers[key]
 
-    async def _start(self, interpreter: Interpreter) -> _Server:
+    async def _start(self, interpreter: Interpreter, env: Mapping[str, str]) -> _Server:
         path = self.sockets / f"server-{next(self.numbers)}"
         errors = self.closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the servers
         command = (str(interpreter.python), "-P", str(_SCRIPT), str(interpreter.program))
-        env = interpreter.activate(os.environ)
         try:
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(path))

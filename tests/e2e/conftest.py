@@ -1,23 +1,27 @@
 """The real engine of Pulumi on the lab, running a copy of the program."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pulumi import automation
 
 from kube_registry.spec.settings import Settings
 from lab.parts import BUILDX
 from lab.toolchain import build
-from tests.conftest import CLUSTER, Lab
+from tests.conftest import CLUSTER, Lab, lab_with
 from tests.e2e.commands import paste
+from tests.warm import Warm
 
 __all__ = ["CHECKOUT", "STACK", "Lab", "Program", "settings_of"]
 
@@ -35,19 +39,46 @@ STACK = CLUSTER
 
 
 @dataclass(frozen=True)
+class Run:
+    """A command of Pulumi that has succeeded: what it printed, and the engine's events."""
+
+    text: str
+    events: list[dict[str, Any]]
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """Operation -> number of resources."""
+        summaries = [event["summaryEvent"] for event in self.events if "summaryEvent" in event]
+        return dict(summaries[-1]["resourceChanges"]) if summaries else {}
+
+
+@dataclass(frozen=True)
 class Program:
-    """A copy of one Pulumi project with a stack of its own."""
+    """A copy of one Pulumi project with a stack of its own; without `warm`, its runs are cold."""
 
     folder: Path
     stack: automation.Stack
+    warm: Warm | None
 
-    def up(self) -> dict[str, int]:
-        """`pulumi up`; operation -> number of resources."""
-        return {str(kind): count for kind, count in (self.stack.up().summary.resource_changes or {}).items()}
+    def up(self, say: Callable[[str], object] = len) -> dict[str, int]:
+        """`pulumi up`, its lines passed on one by one; operation -> number of resources."""
+        return self.update(say).changes
+
+    def update(self, say: Callable[[str], object] = len) -> Run:
+        """`pulumi up`."""
+        return self._command("up", "--yes", "--skip-preview", say=say)
 
     def preview(self, say: Callable[[str], object] = len) -> dict[str, int]:
-        """`pulumi preview`, its lines told one by one; operation -> number of resources."""
-        return _counted(self.stack.preview(on_output=say))
+        """`pulumi preview`, its lines passed on one by one; operation -> number of resources."""
+        return self._command("preview", say=say).changes
+
+    def refresh(self) -> dict[str, int]:
+        """`pulumi refresh`; operation -> number of resources."""
+        return self._command("refresh", "--yes", "--skip-preview").changes
+
+    def destroy(self) -> None:
+        """`pulumi destroy`."""
+        self._command("destroy", "--yes", "--skip-preview")
 
     def preview_of_outputs(self) -> tuple[dict[str, int], dict[str, Any]]:
         """`pulumi preview`; operation -> number of resources, and the outputs that the stack would have.
@@ -55,20 +86,32 @@ class Program:
         The outputs are those of the engine's events: the table lacks them where a child is refreshed before the stack
         (docs/adr/0006-refresh-always-has-a-price.md).
         """
-        outputs: dict[str, Any] = {}
-
-        def see(event: automation.EngineEvent) -> None:
-            made = event.res_outputs_event
-            if made and made.metadata.type == "pulumi:pulumi:Stack" and made.metadata.new:
-                outputs.update(made.metadata.new.outputs or {})
-
-        return _counted(self.stack.preview(on_event=see)), outputs
+        run, outputs = self._command("preview"), dict[str, Any]()
+        for event in run.events:
+            metadata = event.get("resOutputsEvent", {}).get("metadata", {})
+            if metadata.get("type") == "pulumi:pulumi:Stack" and metadata.get("new"):
+                outputs.update(metadata["new"].get("outputs") or {})
+        return run.changes, outputs
 
     def failing_up(self) -> str:
         """The text of a `pulumi up` that is expected to fail."""
         with pytest.raises(automation.CommandError) as failed:
-            self.stack.up()
+            self.up()
         return str(failed.value)
+
+    def _command(self, verb: str, *options: str, say: Callable[[str], object] = len) -> Run:
+        """A command that succeeds, run as the Automation API does, but for the three that this runs after it."""
+        workspace = self.stack.workspace
+        variables = {**workspace.env_vars, "PULUMI_DEBUG_COMMANDS": "true"}  # knows --event-log
+        warm = self.warm if verb in ("up", "preview") else None
+        env = {**os.environ, **variables}
+        with (
+            tempfile.NamedTemporaryFile() as log,
+            warm.serving(self.folder, env) if warm else nullcontext(()) as client,
+        ):
+            command = [verb, *options, "--stack", self.stack.name, "--event-log", log.name, *client]
+            text = workspace.pulumi_command.run(command, str(self.folder), variables, say).stdout
+            return Run(text, [json.loads(line) for line in Path(log.name).read_text().splitlines()])
 
     def paste(self, lines: Iterable[str]) -> None:
         """Run commands that an error has printed, in the program's folder."""
@@ -77,16 +120,18 @@ class Program:
 
     def configure(self, **settings: str) -> None:
         """Set config keys; an underscore stands for a dot of a path."""
-        for key, value in settings.items():
-            self.stack.set_config(key.replace("_", "."), automation.ConfigValue(value), path="_" in key)
+        for path in (False, True):
+            chosen = {key: automation.ConfigValue(value) for key, value in settings.items() if ("_" in key) == path}
+            if chosen:
+                values = {key.replace("_", "."): value for key, value in chosen.items()}
+                self.stack.set_all_config(values, path=path)
 
     @contextmanager
     def changed(self, settings: Mapping[str, str]) -> Iterator[None]:
         """Other settings for a while; keys are paths."""
         file = self.folder / f"Pulumi.{self.stack.name}.yaml"
         before = file.read_text()
-        for key, value in settings.items():
-            self.stack.set_config(key, automation.ConfigValue(value), path=True)
+        self.stack.set_all_config({key: automation.ConfigValue(value) for key, value in settings.items()}, path=True)
         try:
             yield
         finally:
@@ -116,11 +161,10 @@ class Program:
         return dict(self.stack.export_stack().deployment or {})
 
     def output(self, name: str) -> Any:  # noqa: ANN401 - outputs are of any type
-        return self.stack.outputs()[name].value
-
-
-def _counted(previewed: automation.PreviewResult) -> dict[str, int]:
-    return {str(getattr(kind, "value", kind)): count for kind, count in previewed.change_summary.items()}
+        """One of the stack's outputs."""
+        command = ["stack", "output", "--json", "--show-secrets", "--stack", self.stack.name]
+        workspace = self.stack.workspace
+        return json.loads(workspace.pulumi_command.run(command, str(self.folder), workspace.env_vars).stdout)[name]
 
 
 def settings_of(lab: Lab) -> Settings:
@@ -129,17 +173,41 @@ def settings_of(lab: Lab) -> Settings:
     return Settings.parse(config, project="kube-registry", stack=STACK)
 
 
+@pytest.fixture(scope="session")
+def other_lab(pytestconfig: pytest.Config, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001 - this one starts after it
+    """A second cluster."""
+    with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def one_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `checkout`: the same for all modules, so that one fork server runs the program for all of them."""
+    return tmp_path_factory.mktemp("checkout")
+
+
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the program that a test may edit."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in PROGRAM:
-        source = CHECKOUT / name
+def checkout(one_checkout: Path) -> Path:
+    """A copy of the program that a test may edit; what other modules edited and added is undone."""
+    sources = [CHECKOUT / name for name in PROGRAM]
+    sources += [path for source in sources for path in source.rglob("*") if "__pycache__" not in path.parts]
+    wanted = {one_checkout / source.relative_to(CHECKOUT): source for source in sources}
+    for path in sorted(one_checkout.rglob("*"), reverse=True):
+        compiled = path.name == "__pycache__" or path.parent.name == "__pycache__"
+        if path not in wanted and not (compiled and path.parent.is_dir()):
+            path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
+    for path, source in wanted.items():
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
+            path.mkdir(exist_ok=True)
+        elif not path.exists() or stamp(path) != stamp(source):
+            shutil.copy2(source, path)
+    return one_checkout
+
+
+def stamp(file: Path) -> tuple[int, int, int]:
+    """What changes with an edit: time, size and mode."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_mode
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +216,7 @@ def program(lab: Lab, checkout: Path) -> Iterator[Program]:
     made = new_program(lab, checkout, checkout)
     made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app")
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +246,7 @@ def downstream(lab: Lab, checkout: Path, program: Program) -> Iterator[Program]:
         kubeContext=lab.cluster.kube_context, registryStack=f"organization/kube-registry/{program.stack.name}"
     )
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 def new_program(lab: Lab, checkout: Path, folder: Path, stack: str = STACK, **env: str) -> Program:
@@ -191,12 +259,19 @@ def new_program(lab: Lab, checkout: Path, folder: Path, stack: str = STACK, **en
         stack: name of the stack.
         env: variables that are others than the lab's.
     """
-    backend = checkout / "state"
-    backend.mkdir(exist_ok=True)
-    os.environ["PATH"] = env.get("PATH", lab.env["PATH"])  # where the Automation API looks for pulumi
+    variables = {**lab.env, **env, "PULUMI_BACKEND_URL": f"file://{checkout / 'state'}"}
+    (checkout / "state").mkdir(exist_ok=True)
+    os.environ["PATH"] = variables["PATH"]  # where the Automation API looks for pulumi
     made = automation.create_or_select_stack(
-        stack_name=stack,
-        work_dir=str(folder),
-        opts=automation.LocalWorkspaceOptions(env_vars={**lab.env, **env, "PULUMI_BACKEND_URL": f"file://{backend}"}),
+        stack_name=stack, work_dir=str(folder), opts=automation.LocalWorkspaceOptions(env_vars=variables)
     )
-    return Program(folder, made)
+    virtualenv = virtualenv_of(folder)
+    if virtualenv and not os.path.lexists(virtualenv):
+        virtualenv.symlink_to(Path(shutil.which("python", path=variables["PATH"]) or sys.executable).parents[1])
+    return Program(folder, made, lab.warm if virtualenv else None)
+
+
+def virtualenv_of(folder: Path) -> Path | None:
+    """The virtualenv that a program names; None if it is not written in Python."""
+    runtime = yaml.safe_load((folder / "Pulumi.yaml").read_text())["runtime"]
+    return folder / runtime["options"]["virtualenv"] if isinstance(runtime, dict) else None

@@ -20,6 +20,7 @@ import pytest
 from kube_registry.engine.engine_events import EngineEvent, error_of
 from kube_registry.engine.errors import CommandError
 from kube_registry.engine.program import Program
+from kube_registry.engine.pulumi_process import pulumi_environment
 from kube_registry.engine.warm import WarmRuns, warm_runs
 from lab.parts import PULUMI
 from lab.pulumi_home import variables
@@ -367,6 +368,7 @@ async def test_no_process_is_left_if_the_owner_of_the_fork_server_is_killed(fold
     script = f"""
 import asyncio, pathlib
 from kube_registry.engine.program import Program
+from kube_registry.engine.pulumi_process import pulumi_environment
 from kube_registry.engine.warm import warm_runs
 
 async def main():
@@ -409,7 +411,7 @@ async def test_a_run_that_no_fork_server_can_serve_is_cold_and_says_why(
     python.write_text("#!/bin/sh\necho 'no module named pulumi' >&2\nexit 1\n")
     python.chmod(0o755)
     (folder / "Pulumi.yaml").write_text(IN_VIRTUALENV.format(tmp_path / "virtualenv"))
-    async with warm.serving(folder) as options:
+    async with warm.serving(folder, pulumi_environment()) as options:
         assert options == ()
     [reason] = cold
     assert reason.endswith("no module named pulumi")
@@ -422,7 +424,7 @@ async def test_a_library_that_starts_a_thread_makes_the_run_cold(folder: Path, w
     (folder / "components" / "cluster_registry.py").write_text(
         "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
     )
-    async with warm.serving(folder) as options:
+    async with warm.serving(folder, pulumi_environment()) as options:
         assert options == ()
     [reason] = cold
     assert "started a thread" in reason
@@ -433,7 +435,7 @@ async def test_a_program_whose_module_hides_a_library_is_cold(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (folder / "aiohttp.py").write_text("import pulumi\npulumi.ComponentResource('test:index:Part', 'hidden')\n")
-    async with warm.serving(folder) as options:
+    async with warm.serving(folder, pulumi_environment()) as options:
         assert options == ()
     assert cold == ["cold run: the fork server failed: aiohttp of the program has the name of a library"]
 
@@ -444,7 +446,7 @@ async def test_a_program_may_be_the_checkout_that_the_server_is_a_part_of(
     for package in ("kube_registry", "components"):
         shutil.copytree(ROOT / package, folder / package)
     monkeypatch.setattr("kube_registry.engine.warm._SCRIPT", folder / SCRIPT.relative_to(ROOT))
-    async with warm.serving(folder) as options:
+    async with warm.serving(folder, pulumi_environment()) as options:
         assert len(options) == 1
     assert cold == []
 
@@ -455,13 +457,13 @@ async def test_a_socket_whose_path_is_too_long_makes_the_run_cold(
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
-    async with warm_runs(cold.append) as warm, warm.serving(folder) as options:
+    async with warm_runs(cold.append) as warm, warm.serving(folder, pulumi_environment()) as options:
         assert options == ()
     assert len(cold) == 1
 
 
 async def test_a_command_that_runs_the_program_twice_is_refused(folder: Path, stacks: Stacks, warm: WarmRuns) -> None:
-    async with warm.serving(folder) as client:
+    async with warm.serving(folder, pulumi_environment()) as client:
         lines: list[str] = []
         with pytest.raises(CommandError):
             await stacks.program.run("up", "--yes", stack="one", client=client, on_line=lines.append)
@@ -473,6 +475,6 @@ async def test_a_fork_is_refused_on_macos(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     for _ in range(2):
-        async with warm.serving(folder) as options:
+        async with warm.serving(folder, pulumi_environment()) as options:
             assert options == ()
     assert cold == ["cold run: a fork is not safe on darwin"]

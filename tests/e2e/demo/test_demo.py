@@ -19,7 +19,7 @@ README, START, CLONE, DESIGN = (
     (CHECKOUT / name).read_text()
     for name in ("README.md", "docs/start.md", "docs/clone-and-run.md", "docs/architecture.md")
 )
-INLINE = set(re.findall(r"`(make [a-z]+)`", README + START + DESIGN))
+INLINE = set(re.findall(r"`(make [a-z-]+)`", README + START + DESIGN))
 
 
 def console(page: str) -> list[list[str]]:
@@ -30,8 +30,8 @@ def console(page: str) -> list[list[str]]:
 DEPLOY, (BY_HAND,) = console(CLONE)
 (LOOK_AROUND,) = console(START)
 EVAL = 'eval "$(python3 -m lab env)"'
-ELSEWHERE = {"make test", "make lint", "make golden"}
-"""`make test` runs this test; the others have one of their own."""
+ELSEWHERE = {"make test", "make test-all", "make lint", "make golden"}
+"""`make test-all` runs this test; the others have one of their own."""
 
 
 def run(command: str, folder: Path, env: dict[str, str] | None = None) -> str:

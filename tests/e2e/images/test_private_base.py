@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,14 @@ def mine(lab: Lab, checkout: Path, deployed: Program, home: Path) -> Program:
     """The stack of the other tests, as that person runs it."""
     assert deployed.state()["resources"]
     variables = {"HOME": str(home), "PATH": f"{home}:{lab.env.get('PATH') or os.environ['PATH']}"}
-    return new_program(Lab(lab.cluster, {**lab.env, **variables}), checkout, checkout)
+    return new_program(replace(lab, env={**lab.env, **variables}), checkout, checkout)
 
 
 def build(program: Program, base: str, text: str) -> str:
     """An update that builds from the private base; what it says."""
     (program.folder / "app" / "Dockerfile").write_text(f"FROM {base}/base:1\nENV TEXT={text}\n")
     lines: list[str] = []
-    program.stack.up(on_output=lines.append)
+    program.up(lines.append)
     return "".join(lines)
 
 

@@ -62,7 +62,7 @@ def program(lab: Lab, checkout: Path) -> Iterator[Program]:
     made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app")
     made.configure(kubeconfig=str(shutil.copy(lab.cluster.kubeconfig, made.folder / "kubeconfig.json")))
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import yaml
 
 from lab.parts import PULUMI_YAML
 from lab.toolchain import build, tool
-from tests.conftest import CLUSTER, lab_with
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
 
 PINS = CHECKOUT / "lab" / "constraints.txt"
@@ -55,13 +54,6 @@ def installed(wheel: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def other_lab(pytestconfig: pytest.Config, lab: Lab) -> Iterator[Lab]:  # noqa: ARG001 - this one starts after it
-    """A second cluster."""
-    with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def yaml_program(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """examples/yaml; its package is an executable, because `pulumi package add` would install all requirements."""
@@ -81,7 +73,7 @@ def yaml_program(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFac
     made = new_program(lab, checkout, checkout / "yaml", PATH=f"{host}:{lab.env['PATH']}")
     made.configure(kubeContext=lab.cluster.kube_context)
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +86,4 @@ def library(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory)
     made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
     made.configure(clusterFile=str(lab.cluster.kubeconfig))
     yield made
-    made.stack.destroy()
+    made.destroy()

@@ -21,28 +21,28 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copies of the two examples, which share nothing but Pulumi's backend."""
     folder = tmp_path_factory.mktemp("downstream")
     for name in ("library", "downstream"):
-        shutil.copytree(CHECKOUT / "examples" / name, folder / name)
-    (folder / "downstream" / "Pulumi.dev.yaml").unlink()
+        shutil.copytree(CHECKOUT / "examples" / name, folder / "examples" / name)
+    (folder / "examples" / "downstream" / "Pulumi.dev.yaml").unlink()
     return folder
 
 
 @pytest.fixture(scope="module")
 def library(lab: Lab, installed: Path, checkout: Path) -> Iterator[Program]:
     """The stack that pushes."""
-    made = new_program(lab, checkout, checkout / "library", PATH=python_of(installed, lab))
+    made = new_program(lab, checkout, checkout / "examples" / "library", PATH=python_of(installed, lab))
     made.configure(clusterFile=str(lab.cluster.kubeconfig))
     made.up()
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture(scope="module")
 def workload(lab: Lab, installed: Path, checkout: Path, library: Program) -> Iterator[Program]:
     """The stack that runs it."""
-    made = new_program(lab, checkout, checkout / "downstream", PATH=python_of(installed, lab))
+    made = new_program(lab, checkout, checkout / "examples" / "downstream", PATH=python_of(installed, lab))
     made.configure(kubeContext=lab.cluster.kube_context, registryStack=f"organization/library/{library.stack.name}")
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 def running(lab: Lab) -> list[str]:
@@ -70,6 +70,6 @@ class TestLife:
         assert set(running(lab)) == {parse_reference(library.output("image")).digest}
 
     def test_it_is_destroyed_and_the_library_stays(self, lab: Lab, library: Program, workload: Program) -> None:
-        workload.stack.destroy()
+        workload.destroy()
         assert running(lab) == []
         assert set(library.preview()) == {"same"}

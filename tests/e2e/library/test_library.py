@@ -48,5 +48,5 @@ class TestLife:
         assert set(web_pods(lab)) == {parse_reference(after).digest}
 
     def test_it_is_destroyed_in_order(self, lab: Lab, library: Program) -> None:
-        library.stack.destroy()
+        library.destroy()
         assert lab.get("namespaces", "kube-registry") == []

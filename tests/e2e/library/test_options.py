@@ -57,7 +57,7 @@ def grown(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -
     write(folder, USUAL)
     made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
     yield made
-    made.stack.destroy()
+    made.destroy()
     lab.kubectl("delete", "namespace", "kube-registry", "--ignore-not-found")
 
 
@@ -104,7 +104,7 @@ class TestGrowth:
         before = volume(lab)
         write(grown.folder, RENAMED.replace("RETAIN", "True"))
         grown.up()
-        grown.stack.destroy()
+        grown.destroy()
         assert volume(lab) == before
         lab.kubectl("delete", "namespace", "kube-registry")
 
@@ -114,7 +114,7 @@ class TestGrowth:
         assert not (grown.folder / "later.json").exists()
         assert set(grown.up()) == {"create"}
         assert set(grown.up()) == {"same"}
-        grown.stack.destroy()
+        grown.destroy()
         assert lab.get("namespaces", "kube-registry") == []
 
     def test_another_cluster_is_refused_until_it_is_meant(self, lab: Lab, other_lab: Lab, grown: Program) -> None:

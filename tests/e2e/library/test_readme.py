@@ -28,7 +28,7 @@ def program(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Program]:
     (folder / ".venv").symlink_to(installed)
     made = new_program(lab, tmp_path, folder, PATH=python_of(installed, lab))
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 def test_a_program_of_five_lines_pushes_its_image(program: Program) -> None:

@@ -44,7 +44,7 @@ def program(lab: Lab, other_lab: Lab, installed: Path, tmp_path_factory: pytest.
     made = new_program(lab, checkout, folder, PATH=python_of(installed, lab))
     made.configure(kubeContext=lab.cluster.kube_context, kubeconfig=str(other_lab.cluster.kubeconfig))
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 def resources(program: Program, kind: str) -> dict[str, dict[str, Any]]:
@@ -98,6 +98,6 @@ class TestLife:
         assert program.output("east") == program.output("west") != before
 
     def test_both_are_destroyed(self, lab: Lab, other_lab: Lab, program: Program) -> None:
-        program.stack.destroy()
+        program.destroy()
         for place in (lab, other_lab):
             assert place.get("namespaces", "--field-selector", "metadata.name=kube-registry") == []

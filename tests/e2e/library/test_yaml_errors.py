@@ -133,7 +133,7 @@ class TestInTheCluster:
         assert "echo of no avail && false" in text
 
     def test_secrets_in_plain_arguments_stay_secret(self, lab: Lab, yaml_program: Program) -> None:
-        yaml_program.stack.destroy()  # the claim of an earlier test is larger, and none shrinks
+        yaml_program.destroy()  # the claim of an earlier test is larger, and none shrinks
 
         def change(given: Properties) -> None:
             given["claim"] = {"size": {"fn::secret": "2Gi"}}

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -78,7 +79,7 @@ def engine() -> Iterator[Engine]:
 def far(lab: Lab, checkout: Path, program: Program, engine: Engine) -> Program:
     """The same stack, built and pushed by that engine."""
     assert program.state()["resources"]
-    return new_program(Lab(lab.cluster, {**lab.env, "DOCKER_HOST": engine.host}), checkout, checkout)
+    return new_program(replace(lab, env={**lab.env, "DOCKER_HOST": engine.host}), checkout, checkout)
 
 
 def edit(program: Program, text: str) -> None:
@@ -88,7 +89,7 @@ def edit(program: Program, text: str) -> None:
 async def pushed_lines(program: Program) -> list[str]:
     """What an update says that pushes an image."""
     lines: list[str] = []
-    await asyncio.to_thread(program.stack.up, on_output=lines.append)
+    await asyncio.to_thread(program.up, lines.append)
     return lines
 
 

@@ -40,7 +40,7 @@ def retained(lab: Lab, program: Program) -> Iterator[Program]:
     program.configure(retain="true", localRegistryHosting="true", kubeconfig=str(deployer))
     yield program
     lab.kubectl("apply", *rights)
-    program.stack.destroy()
+    program.destroy()
     lab.kubectl("delete", *rights, "--ignore-not-found")
 
 
@@ -140,7 +140,7 @@ class TestRetain:
         self, lab: Lab, retained: Program, images: list[str]
     ) -> None:
         images.append(retained.output("image"))
-        retained.stack.destroy()
+        retained.destroy()
         assert len(lab.get("persistentvolumeclaims", "--namespace", NAMESPACE)) == 1
         for kind in ("deployments", "services", "networkpolicies", "pods"):
             assert lab.get(kind, "--namespace", NAMESPACE) == [], kind
@@ -153,7 +153,7 @@ class TestRetain:
         images.append(retained.output("image"))
         for reference in images:
             pulled(lab, reference)
-        retained.stack.destroy()
+        retained.destroy()
 
     def test_so_does_another_stack_that_wants_more_room_and_its_destroy_takes_all_along(
         self, lab: Lab, fresh: Program, images: list[str]
@@ -164,7 +164,7 @@ class TestRetain:
             pulled(lab, reference)
         (claim,) = lab.get("persistentvolumeclaims", "--namespace", NAMESPACE)
         assert claim["spec"]["resources"]["requests"]["storage"] == "11Gi"
-        fresh.stack.destroy()
+        fresh.destroy()
         assert NAMESPACE not in {item["metadata"]["name"] for item in lab.get("namespaces")}
 
 
@@ -175,7 +175,7 @@ def fresh(lab: Lab, checkout: Path) -> Iterator[Program]:
     made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app", claim_size="11Gi")
     lab.kubectl("patch", "storageclass", "standard", "--patch", '{"allowVolumeExpansion": true}')
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture(scope="module")

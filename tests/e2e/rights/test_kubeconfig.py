@@ -21,7 +21,7 @@ def secret(lab: Lab, checkout: Path) -> Iterator[Program]:
     made.configure(kubeContext=lab.cluster.kube_context, images_app_context="./app")
     made.stack.set_config("kubeconfig", automation.ConfigValue(lab.cluster.kubeconfig.read_text(), secret=True))
     yield made
-    made.stack.destroy()
+    made.destroy()
 
 
 @pytest.fixture

@@ -298,7 +298,7 @@ class TestEnd:
     def test_those_of_the_deployer_suffice_to_destroy_and_none_was_idle(
         self, access: Access, program_of: Callable[[str], Program]
     ) -> None:
-        program_of(DEPLOYER).stack.destroy()
+        program_of(DEPLOYER).destroy()
         assert NAMESPACE not in {item["metadata"]["name"] for item in access.lab.get("namespaces")}
         assert access.idle(DEPLOYER, access.start) == set()
 

@@ -37,19 +37,19 @@ _SHOWN_BY_DOCTOR = (
 )
 
 TESTS = {
-    "SettingsError": "e2e/journey/test_settings.py::test_the_commands_of_an_error_correct_a_setting_and_no_other",
-    "StackError": "e2e/journey/test_settings.py::test_a_stack_that_is_not_there_is_made_by_the_command",
-    "DaemonError": "e2e/journey/test_fixes.py::test_docker_info_fails_until_the_daemon_is_found",
-    "DaemonAddressError": "e2e/journey/test_fixes.py::test_an_address_without_scheme_gets_one",
+    "SettingsError": "e2e/program/test_settings.py::test_the_commands_of_an_error_correct_a_setting_and_no_other",
+    "StackError": "e2e/program/test_settings.py::test_a_stack_that_is_not_there_is_made_by_the_command",
+    "DaemonError": "e2e/program/test_fixes.py::test_docker_info_fails_until_the_daemon_is_found",
+    "DaemonAddressError": "e2e/program/test_fixes.py::test_an_address_without_scheme_gets_one",
     "DaemonTlsError": "docker_daemon/test_config.py::"
     "test_a_context_with_certificates_is_an_error_whose_command_gives_them_to_everybody",
-    "DockerConfigError": "e2e/journey/test_fixes.py::test_docker_warns_of_its_configuration_until_it_can_be_used",
+    "DockerConfigError": "e2e/program/test_fixes.py::test_docker_warns_of_its_configuration_until_it_can_be_used",
     "DaemonReachError": "e2e/registry/test_reach.py::"
     "test_where_the_port_is_taken_nothing_is_built_and_another_one_is_proposed",
-    "KubeconfigError": "e2e/journey/test_fixes.py::test_another_kubeconfig_is_named",
-    "KubeContextError": "e2e/journey/test_fixes.py::test_a_kube_context_is_chosen",
+    "KubeconfigError": "e2e/program/test_fixes.py::test_another_kubeconfig_is_named",
+    "KubeContextError": "e2e/program/test_fixes.py::test_a_kube_context_is_chosen",
     "CredentialPluginFailedError": "e2e/rights/test_connecting.py::test_kubectl_shows_when_a_plugin_works_again",
-    "CredentialsError": "e2e/journey/test_bad_input.py::test_kubectl_shows_when_credentials_are_accepted_again",
+    "CredentialsError": "e2e/program/test_bad_input.py::test_kubectl_shows_when_credentials_are_accepted_again",
     "ForbiddenError": "e2e/rights/test_rights.py::test_a_right_that_is_missing_is_named_at_once",
     "TunnelForbiddenError": "e2e/rights/test_rights.py::test_a_right_that_is_missing_is_named_at_once",
     "WrittenMeanwhileError": "e2e/housekeeping/test_lease.py::"
@@ -63,13 +63,13 @@ TESTS = {
     "test_a_damaged_manifest_stops_a_collection_until_it_is_mended",
     "OtherDigestError": "e2e/housekeeping/test_gc.py::"
     "test_a_layer_named_by_sha512_stops_it_until_the_image_is_pushed_again",
-    "NamespaceTakenError": "e2e/journey/test_bad_input.py::"
+    "NamespaceTakenError": "e2e/program/test_bad_input.py::"
     "test_a_namespace_and_a_node_port_that_are_taken_are_explained",
-    "VolumeMovedError": "e2e/journey/test_volume.py::test_another_storage_class_is_refused_until_it_is_meant",
-    "OtherClusterError": "e2e/journey/test_volume.py::test_another_cluster_is_refused_until_it_is_meant",
-    "NodePortError": "e2e/journey/test_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
+    "VolumeMovedError": "e2e/program/test_volume.py::test_another_storage_class_is_refused_until_it_is_meant",
+    "OtherClusterError": "e2e/program/test_volume.py::test_another_cluster_is_refused_until_it_is_meant",
+    "NodePortError": "e2e/program/test_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
     "HostingTakenError": "e2e/registry/test_registry.py::test_what_somebody_else_tells_is_left_alone",
-    "NotReadyError": "e2e/journey/test_faults.py::test_the_next_up_with_the_right_image_repairs_it",
+    "NotReadyError": "e2e/program/test_faults.py::test_the_next_up_with_the_right_image_repairs_it",
     "RegistryError": "e2e/registry/test_full_volume.py::"
     "test_it_is_told_with_figures_while_pulls_go_on_and_more_room_mends_it",
     "VolumeNotWritableError": "e2e/housekeeping/test_doctor.py::"
@@ -78,9 +78,9 @@ TESTS = {
     "PreflightError": "e2e/lab/test_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
     "TunnelError": _SHOWN_BY_DOCTOR,
     "TunnelTimeoutError": _SHOWN_BY_DOCTOR,
-    "PushPortBusyError": "e2e/journey/test_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",
+    "PushPortBusyError": "e2e/program/test_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",
     "RunCancelledError": "e2e/fleet/test_fleet.py::test_the_command_goes_on_where_the_run_ended",
-    "PreviewError": "e2e/journey/test_bad_input.py::test_pulumi_preview_fails_until_there_is_a_daemon",
+    "PreviewError": "e2e/program/test_bad_input.py::test_pulumi_preview_fails_until_there_is_a_daemon",
 }
 """Error whose example prints a command -> the test that runs it."""
 

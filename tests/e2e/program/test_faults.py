@@ -83,7 +83,7 @@ class TestFaults:
     def test_the_next_up_repairs_it_and_three_images_share_one_tunnel(self, lab: Lab, program: Program) -> None:
         lines, port = list[str](), settings_of(lab).push_port
         with occupied(port):
-            program.stack.up(on_output=lines.append)
+            program.up(lines.append)
         assert images_in_state(program) == {"app", "one", "two"}
         assert sum("waiting for an answer on" in line for line in lines) == 1
         assert sum("waiting for the Docker daemon to reach" in line for line in lines) == 1
@@ -120,7 +120,7 @@ class TestFaults:
                 if "the push failed: " in line:
                     fix()
 
-            program.stack.up(on_output=watch)
+            program.up(watch)
         row = "\n".join(lines).partition("Diagnostics:")[2]
         assert row.count("the push failed: ") == 1
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
-from tests.conftest import CLUSTER, lab_with
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, new_program
 
@@ -41,7 +40,7 @@ def program(lab: Lab, checkout: Path, kubeconfig: Path) -> Iterator[Program]:
     made = new_program(lab, checkout, checkout)
     made.configure(kubeContext=lab.cluster.kube_context, kubeconfig=str(kubeconfig), images_app_context="./app")
     yield made
-    made.stack.destroy()
+    made.destroy()
     lab.kubectl("delete", "storageclass", "fast", "--ignore-not-found")
 
 
@@ -89,11 +88,11 @@ def test_a_stack_that_could_not_see_kube_system_remembers_its_cluster_by_the_com
     uid = kept["outputs"]["output"]
     older = json.loads(json.dumps(state).replace(json.dumps(uid), '""'))
     program.stack.import_stack(automation.Deployment(version=STATE_VERSION, deployment=older))
-    said = program.stack.up().stdout
+    said = program.update().text
     assert "cannot detect a change of its cluster" in said
     program.paste(commands_of(said, "--replace"))
     assert uid in json.dumps(program.state())
-    assert "cannot detect a change of its cluster" not in program.stack.up().stdout
+    assert "cannot detect a change of its cluster" not in program.update().text
     assert identities(lab) == before
 
 
@@ -135,21 +134,21 @@ def test_a_renamed_kube_context_replaces_nothing(lab: Lab, program: Program, kub
 
 @pytest.mark.usefixtures("deployed")
 def test_another_cluster_is_refused_until_it_is_meant(
-    lab: Lab, program: Program, kubeconfig: Path, pytestconfig: pytest.Config
+    lab: Lab, other_lab: Lab, program: Program, kubeconfig: Path
 ) -> None:
     before = identities(lab)
-    with lab_with(pytestconfig, f"{CLUSTER}-other", "iptables") as other:
-        other.kubectl("apply", "--filename=-", given=json.dumps(FAST))
-        content, more = json.loads(kubeconfig.read_text()), json.loads(other.cluster.kubeconfig.read_text())
-        kubeconfig.write_text(json.dumps({**content, **{key: content[key] + more[key] for key in PARTS}}))
-        program.configure(kubeContext=other.cluster.kube_context)
-        said = program.failing_up()
-        assert "points to another cluster" in said
-        assert not other.get("namespaces", "--field-selector", "metadata.name=kube-registry")
-        try:
-            program.paste(commands_of(said, "pulumi up"))
-            assert len(identities(other)) == len(before)
-            assert identities(lab) == before
-        finally:
-            program.stack.destroy()
-            lab.kubectl("delete", "namespace", "kube-registry", "--ignore-not-found")  # left behind, as was meant
+    other_lab.kubectl("apply", "--filename=-", given=json.dumps(FAST))
+    content, more = json.loads(kubeconfig.read_text()), json.loads(other_lab.cluster.kubeconfig.read_text())
+    kubeconfig.write_text(json.dumps({**content, **{key: content[key] + more[key] for key in PARTS}}))
+    program.configure(kubeContext=other_lab.cluster.kube_context)
+    said = program.failing_up()
+    assert "points to another cluster" in said
+    assert not other_lab.get("namespaces", "--field-selector", "metadata.name=kube-registry")
+    try:
+        program.paste(commands_of(said, "pulumi up"))
+        assert len(identities(other_lab)) == len(before)
+        assert identities(lab) == before
+    finally:
+        program.destroy()
+        lab.kubectl("delete", "namespace", "kube-registry", "--ignore-not-found")  # left behind, as was meant
+        other_lab.kubectl("delete", "storageclass", "fast")
