@@ -2,8 +2,7 @@
 
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,12 @@ import yaml
 from lab.parts import PULUMI_YAML
 from lab.toolchain import build, tool
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
-
-PINS = CHECKOUT / "lab" / "constraints.txt"
-_UV = Path(sys.executable).with_name("uv")
+from tests.wheel import build_wheel, install_wheel
 
 
 def python_of(virtualenv: Path, lab: Lab) -> str:
     """PATH with a virtualenv before all else, where the lab's old language host of Python looks for one."""
     return f"{virtualenv / 'bin'}:{lab.env['PATH']}"
-
-
-def run(command: Sequence[object]) -> None:
-    subprocess.run([str(word) for word in command], check=True, timeout=240)
 
 
 def ctl(virtualenv: Path, program: Program, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -34,24 +27,13 @@ def ctl(virtualenv: Path, program: Program, *words: str) -> "subprocess.Complete
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    left_out = shutil.ignore_patterns("__pycache__", ".venv")
-    shutil.copytree(CHECKOUT / "kube_registry", folder / "source" / "kube_registry", ignore=left_out)
-    shutil.copytree(CHECKOUT / "components", folder / "source" / "components", ignore=left_out)
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
-        shutil.copy(CHECKOUT / name, folder / "source" / name)
-    run([_UV, "build", "--quiet", "--wheel", "--out-dir", folder, folder / "source"])
-    (made,) = folder.glob("*.whl")
-    return made
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path) -> Path:
     """The virtualenv."""
-    folder = wheel.parent / "venv"
-    run([_UV, "venv", "--quiet", "--python", sys.executable, folder])
-    run([_UV, "pip", "install", "--quiet", "--python", folder, "--constraint", PINS, wheel, "pip"])
-    return folder
+    return install_wheel(wheel, wheel.parent / "venv")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
-from tests.e2e.library.conftest import python_of, run
+from tests.e2e.library.conftest import python_of
+from tests.wheel import run
 
 pytestmark = pytest.mark.lab
 

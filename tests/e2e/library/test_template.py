@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, Lab
-from tests.e2e.library.conftest import PINS, python_of
+from tests.e2e.library.conftest import python_of
+from tests.wheel import PINS
 
 pytestmark = pytest.mark.lab
 
