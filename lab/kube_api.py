@@ -27,12 +27,19 @@ def create(spec: ClusterSpec, path: str, content: dict[str, Any]) -> bool:
     return _request(spec, "POST", path, json.dumps(content))[0] in (CREATED, CONFLICT)
 
 
-def _request(spec: ClusterSpec, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+def patch(spec: ClusterSpec, path: str, changes: dict[str, Any]) -> bool:
+    """Change an object by a strategic merge patch; return False if the API server did not."""
+    return _request(spec, "PATCH", path, json.dumps(changes), "application/strategic-merge-patch+json")[0] == OK
+
+
+def _request(
+    spec: ClusterSpec, method: str, path: str, body: str | None = None, kind: str = "application/json"
+) -> tuple[int, bytes]:
     trust = ssl.create_default_context(cafile=str(spec.pki / "ca.crt"))
     trust.load_cert_chain(spec.pki / "admin.pem")
     connection = http.client.HTTPSConnection(spec.api_address, 6443, timeout=ANSWER_SECONDS, context=trust)
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, {"Content-Type": kind})
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException):

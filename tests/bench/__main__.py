@@ -20,31 +20,44 @@ from lab.errors import run
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, fleet, images, many, table, tunnels, uses
+from tests.bench import edits, far, fleet, images, many, saved, table, tunnels, uses
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
-
-REPETITIONS = 5
 
 commands = typer.Typer(add_completion=False, help=__doc__)
 
 
 class Name(StrEnum):
-    """A table."""
+    """A table, in the order of docs/performance.md."""
 
-    TUNNELS = "tunnels"
+    SAVED = "saved"
     LIVES = "lives"
-    IMAGES = "images"
-    MANY = "many"
     FLEET = "fleet"
+    IMAGES = "images"
+    TUNNELS = "tunnels"
+    FAR = "far"
+    MANY = "many"
     USES = "uses"
+
+
+REPETITIONS = {
+    Name.SAVED: 5,
+    Name.LIVES: 5,
+    Name.FLEET: 3,
+    Name.IMAGES: 3,
+    Name.TUNNELS: 5,
+    Name.FAR: 3,
+    Name.MANY: 2,
+    Name.USES: 3,
+}
+"""Samples of every row, if the command names no other number; fewer where a sample takes minutes."""
 
 
 @commands.command()
 def bench(
     names: Annotated[list[Name] | None, typer.Argument(help="Tables; all if none is named.")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="Samples of every row.")] = REPETITIONS,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="Samples of every row; 2 to 5 by default.")] = None,
 ) -> None:
     """Measure what takes turns with what it is compared to, print the tables and write them down."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would cost every program a compilation
@@ -52,14 +65,12 @@ def bench(
     provide(progress)
     provide_plugins(progress)
     for name in names or list(Name):
-        start, machine = time.monotonic(), table.machine()
-        lines = MEASURES[name](repetitions, progress)
-        took = f"medians of {repetitions} (min-max), {duration(time.monotonic() - start)} in all"
+        start, machine, samples = time.monotonic(), table.machine(), repetitions or REPETITIONS[name]
+        lines = MEASURES[name](samples, progress)
+        took = f"medians of {samples} (min-max), {duration(time.monotonic() - start)} in all"
         show(lines)
-        asked = f"`python -m tests.bench {name} --repetitions {repetitions}`"
-        table.write(
-            lines, name, f"{asked if names or repetitions != REPETITIONS else '`make bench`'}: {machine}; {took}"
-        )
+        asked = f"`python -m tests.bench {name} --repetitions {samples}`"
+        table.write(lines, name, f"{asked}: {machine}; {took}")
 
 
 def lives(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
@@ -88,11 +99,13 @@ def measure(folder: Path, repetitions: int, progress: Progress) -> list[tuple[st
 
 
 MEASURES = {
-    Name.TUNNELS: tunnels.measure,
+    Name.SAVED: saved.measure,
     Name.LIVES: lives,
-    Name.IMAGES: images.measure,
-    Name.MANY: many.measure,
     Name.FLEET: fleet.measure,
+    Name.IMAGES: images.measure,
+    Name.TUNNELS: tunnels.measure,
+    Name.FAR: far.measure,
+    Name.MANY: many.measure,
     Name.USES: uses.measure,
 }
 """What measures each table: samples of every row -> its lines."""

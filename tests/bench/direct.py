@@ -1,7 +1,7 @@
-"""The limit of every port-forward: `python -m tests.bench.direct PORT NETNS`.
+"""The limit of every port-forward: `python -m tests.bench.direct ADDRESS PORT NETNS ADDRESS PORT NETNS`.
 
-Listens on this machine's loopback, connects to the write door in the pod's network namespace, and lets the kernel move
-the bytes from one to the other (splice(2)): no API server, no node, no TLS, and no copy of ours.
+Listens in the first network namespace, connects in the second one, and lets the kernel move the
+bytes from one to the other (splice(2)): no API server, no node, no TLS, and no copy of ours.
 """
 
 import ctypes
@@ -12,8 +12,6 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from kube_registry.names import WRITE_PORT
-
 _CLONE_NEWNET = 0x40000000
 """setns(2): it is a network namespace."""
 
@@ -23,16 +21,22 @@ _PIECE = 64 * 1024
 
 def main() -> None:
     """Relay until it is ended; sockets stay in the namespace that they were made in."""
-    port, netns = sys.argv[1:]
-    with socket.create_server(("127.0.0.1", int(port))) as listener, Path(netns).open() as namespace:
-        libc = ctypes.CDLL(None, use_errno=True)
+    address, port, here, far_address, far_port, there = sys.argv[1:]
+    _enter(here)
+    with socket.create_server((address, int(port))) as listener:
+        _enter(there)
+        while True:
+            near, _ = listener.accept()
+            far = socket.create_connection((far_address, int(far_port)))
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=_move, args=ends, daemon=True).start()
+
+
+def _enter(netns: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path(netns).open() as namespace:
         if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"cannot enter {netns}")
-        while True:
-            here, _ = listener.accept()
-            there = socket.create_connection(("127.0.0.1", WRITE_PORT))
-            for ends in ((here, there), (there, here)):
-                threading.Thread(target=_move, args=ends, daemon=True).start()
 
 
 def _move(source: socket.socket, sink: socket.socket) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kube_registry.names import WRITE_PORT
@@ -22,7 +23,12 @@ OPEN_SECONDS = 30.0
 """How long one may take until the registry answers through it."""
 
 END_SECONDS = 10.0
+OWN_NETNS = "/proc/self/ns/net"
 ANSWER_SECONDS = 2.0
+
+
+Place = tuple[str, int, str]
+"""An address, a port, and the path of their network namespace."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,17 @@ def kr8s(spec: ClusterSpec, settings: Settings, pod: str, port: int) -> Way:
 
 def direct(pod: Mapping[str, Any], port: int) -> Way:
     """The limit: the kernel itself, from this machine's loopback to the pod's."""
-    pid = process_in(pod["metadata"]["uid"])
-    return Way("direct", port, [sys.executable, "-m", "tests.bench.direct", str(port), f"/proc/{pid}/ns/net"])
+    return Way("direct", port, relay(("127.0.0.1", port, OWN_NETNS), ("127.0.0.1", WRITE_PORT, netns_of(pod))))
+
+
+def relay(near: Place, far: Place) -> list[str]:
+    """The command of a relay by the kernel itself; see direct.py."""
+    return [sys.executable, "-m", "tests.bench.direct", *map(str, (*near, *far))]
+
+
+def netns_of(pod: Mapping[str, Any]) -> str:
+    """The path of a pod's network namespace."""
+    return f"/proc/{process_in(pod['metadata']['uid'])}/ns/net"
 
 
 @contextmanager
@@ -93,27 +108,36 @@ def running(way: Way, log: Path) -> Iterator[Forwarder]:
     Raises:
         LabError: it ended, or the registry did not answer through it.
     """
+    with process(way.command, log, way.env) as started:
+
+        def open_() -> bool:
+            if started.poll() is not None:
+                raise LabError(f"{way.name} ended with status {started.returncode}; its log is {log}.")
+            return answers(way.port)
+
+        wait_for(open_, f"the registry to answer through {way.name}", log=log, seconds=OPEN_SECONDS)
+        yield Forwarder(way.port, started.pid)
+
+
+@contextmanager
+def process(
+    command: Sequence[str], log: Path, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program in the checkout, ended at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        process = subprocess.Popen(
-            way.command, cwd=CHECKOUT, env={**os.environ, **way.env}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        started = subprocess.Popen(
+            command, cwd=CHECKOUT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
-
-    def open_() -> bool:
-        if process.poll() is not None:
-            raise LabError(f"{way.name} ended with status {process.returncode}; its log is {log}.")
-        return answers(way.port)
-
     try:
-        wait_for(open_, f"the registry to answer through {way.name}", log=log, seconds=OPEN_SECONDS)
-        yield Forwarder(way.port, process.pid)
+        yield started
     finally:
-        process.terminate()
+        started.terminate()
         try:
-            process.wait(END_SECONDS)
+            started.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
 
 
 def answers(port: int, seconds: float = ANSWER_SECONDS) -> bool:

@@ -70,7 +70,7 @@ class Results:
 def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
     """The lines of the table; the first is its head."""
     results, steps = Results(), progress.steps(repetitions)
-    with _lab(progress) as (spec, docker_host):
+    with one_node(progress) as (spec, docker_host):
         ways = _ways(spec)
         with ExitStack() as opened:
             log = spec.log("bench.forwarders")
@@ -81,12 +81,12 @@ def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
                 with steps.step("port-forwards", "measuring"):
                     for transfer in transfers:
                         for name, forwarder in there[turn:] + there[:turn]:
-                            _take(results, transfer, name, forwarder)
+                            take(results, transfer, name, forwarder)
     return _lines(results, [transfer.what for transfer in transfers], [way.name for way in ways], repetitions)
 
 
 @contextmanager
-def _lab(progress: Progress) -> Iterator[tuple[ClusterSpec, str]]:
+def one_node(progress: Progress) -> Iterator[tuple[ClusterSpec, str]]:
     """A cluster of one node with a registry, and the address of a Docker engine."""
     cluster.down(CLUSTER)
     try:
@@ -136,7 +136,7 @@ def _transfers(docker_host: str, port: int) -> list[Transfer]:
     ]
 
 
-def _take(results: Results, transfer: Transfer, name: str, forwarder: Forwarder) -> None:
+def take(results: Results, transfer: Transfer, name: str, forwarder: Forwarder) -> None:
     """One more sample, or one more failure."""
     place = (transfer.what, name)
     send = transfer.prepare(forwarder.port)
