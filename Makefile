@@ -8,18 +8,13 @@ PYTHON := $(VENV)/bin/python
 # Debian has a separate package for a part of Python's venv module.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-TESTS := test-journey test-rights test-images test-library test-lab test-demo
-# Each part of the tests is a set of folders; test-journey runs all other folders, including new ones.
-RIGHTS := $(addprefix tests/e2e/,rights tunnel housekeeping)
-IMAGES := $(addprefix tests/e2e/,images registry fleet)
-LAB := tests/lab tests/e2e/lab
-LIBRARY := tests/e2e/library
-OTHERS := $(RIGHTS) $(IMAGES) $(LIBRARY) $(LAB) tests/e2e/demo
+# Tests spend much time waiting, so that four processes make good use of two cores; tests/conftest.py deals files out.
+PYTEST := $(PYTHON) -m pytest --numprocesses=4
 
-.PHONY: help host venv up preview down shell test $(TESTS) soak bench lint schema golden relay lock
+.PHONY: help host venv up preview down shell test test-all soak bench lint schema golden relay lock
 
 help: ## Describe the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # With KUBE_CONTEXT=NAME, which Python reads from its environment, these targets use your own cluster and build no tools.
 up: $(if $(KUBE_CONTEXT),,host) venv ## Build missing tools, start the lab cluster, deploy the stack and its downstream
@@ -34,28 +29,16 @@ shell: venv ## Open a shell in which pulumi, kubectl, docker and registryctl use
 down: venv ## Destroy the stacks and remove the lab
 	@$(PYTHON) -m lab.demo down
 
-test: host venv ## Run all tests, including those on real clusters
-	@$(PYTHON) -m lab tools
-	@$(MAKE) --no-print-directory --jobs=3 $(TESTS)
+test test-all: private export MAKEFLAGS := # tests that run make must not get its options
 
-# Three parts run concurrently: some wait for a cluster while others compute. The demo runs last, because it stops the
-# Docker engine that the others need.
-$(TESTS): private export MAKEFLAGS := # tests that run make must not join this one
-test-rights: private export KUBE_REGISTRY_TESTS := rights
-test-images: private export KUBE_REGISTRY_TESTS := images
-test-library: private export KUBE_REGISTRY_TESTS := library
-test-demo: test-journey test-rights test-images test-library test-lab
-test-journey:
-	@$(PYTHON) -m pytest $(addprefix --ignore=,$(OTHERS))
-test-rights:
-	@output=$$($(PYTHON) -m pytest $(RIGHTS) 2>&1); status=$$?; echo "$$output"; exit $$status
-test-images:
-	@output=$$($(PYTHON) -m pytest $(IMAGES) 2>&1); status=$$?; echo "$$output"; exit $$status
-test-library:
-	@output=$$($(PYTHON) -m pytest $(LIBRARY) 2>&1); status=$$?; echo "$$output"; exit $$status
-test-lab:
-	@output=$$($(PYTHON) -m pytest $(LAB) 2>&1); status=$$?; echo "$$output"; exit $$status
-test-demo:
+test: host venv ## Run the unit tests, and the life of one stack on a real cluster
+	@$(PYTHON) -m lab tools
+	@$(PYTEST) --ignore=tests/e2e
+
+# The demo runs alone: it stops the Docker engine that the others need.
+test-all: host venv ## Run all other tests, which need real clusters and much time
+	@$(PYTHON) -m lab tools
+	@$(PYTEST) --ignore=tests/e2e/demo tests/e2e
 	@$(PYTHON) -m pytest tests/e2e/demo
 
 soak: host venv ## Run fault tests for two hours, and write the results into docs/reliability.md

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import grimp
@@ -81,3 +82,21 @@ def test_registryctl_is_a_module_of_the_checkout() -> None:
     done = subprocess.run([sys.executable, "-m", "registryctl", "--help"], cwd=ROOT, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"Usage: python -m registryctl" in done.stdout
+
+
+def selected(command: list[str]) -> set[Path]:
+    """The files of tests that a command of pytest runs."""
+    files = set((ROOT / "tests").rglob("test_*.py"))
+    folders = [ROOT / word for word in command if word.startswith("tests")] or [ROOT / "tests"]
+    ignored = [ROOT / word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+    inside = {file for file in files if any(file.is_relative_to(folder) for folder in folders)}
+    return {file for file in inside if not any(file.is_relative_to(folder) for folder in ignored)}
+
+
+def test_each_file_of_tests_runs_once_in_continuous_integration() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    targets = re.findall(r"\bmake (test\S*)$", script, re.MULTILINE)
+    dry = subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = [line.split()[3:] for line in dry.splitlines() if " -m pytest" in line]
+    run = Counter(file for command in commands for file in selected(command))
+    assert run == Counter((ROOT / "tests").rglob("test_*.py"))
