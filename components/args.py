@@ -97,6 +97,8 @@ class ClusterRegistryArgs(TypedDict, total=False):
     """Whether to keep the registry's volume when the stack is destroyed, so that the next one reuses it."""
     local_registry_hosting: bool
     """Whether to advertise the registry to tools such as Tilt, in a ConfigMap of kube-public (KEP-1755)."""
+    keep_local_tags: bool
+    """Whether to keep the tag of an image's previous build in the Docker daemon after a new one is pushed."""
     pod: PodArgs
     """Scheduling and user of the registry's pod: nodeSelector, tolerations, resources, priorityClass, user."""
     images: dict[str, ImageArgs]

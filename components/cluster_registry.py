@@ -87,7 +87,8 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
         self._path: PushPath | None = None
-        self.push_hooks = push_hooks(name, self._push_path)
+        self.push_names: set[str] = set()
+        self.push_hooks = push_hooks(name, self._push_path, self.push_names)
         self._namespace = self._own_namespace(name)
         claim = self._claim(name)
         self.claim_uid = claim.metadata.uid

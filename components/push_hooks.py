@@ -5,7 +5,7 @@ therefore has a time limit. Hook names must be unique in a deployment, so they c
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
 import pulumi
@@ -23,12 +23,13 @@ PathOnceKnown = Callable[[], Awaitable[PushPath]]
 """Returns the one push path of a registry, once its cluster is known."""
 
 
-def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHookBinding:
+def push_hooks(name: str, path_once_known: PathOnceKnown, push_names: Collection[str]) -> pulumi.ResourceHookBinding:
     """Return hooks that keep the push path open while an image is built and pushed.
 
     Args:
         name: name of the component that binds the hooks.
         path_once_known: returns the push path that all images of the registry share.
+        push_names: the names that this program pushes its images by; the program adds them as it declares images.
     """
 
     async def take(args: pulumi.ResourceHookArgs) -> None:
@@ -40,10 +41,13 @@ def push_hooks(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceHook
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
         name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
+        before = (args.old_inputs or {}).get("imageName")
         async with bounded("reading the image back"):
             path = await path_once_known()
             try:
                 if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
+                    row(args.urn, lasting=True)(Phase.READING_BACK, remark)
+                if remark := await path.remove_superseded(before, push_names):
                     row(args.urn, lasting=True)(Phase.READING_BACK, remark)
             finally:
                 await path.give_back(args.urn)

@@ -95,9 +95,11 @@ class RegistryImage(pulumi.ComponentResource):
         self.register_outputs({"reference": self.reference, "tagged": self.tagged, **kept})
 
     def _built(self, name: str, registry: "ClusterRegistry", build: Build, options: dict[str, Any]) -> docker.Image:
+        push_name = registry.endpoints.push_name(build.image, build.tag)
+        registry.push_names.add(push_name)
         return docker.Image(
             name,
-            image_name=registry.endpoints.push_name(build.image, build.tag),
+            image_name=push_name,
             build={
                 "context": build.staged_context,
                 "dockerfile": build.staged_dockerfile,

@@ -69,6 +69,23 @@ class DockerConfigError(
     reason: str
 
 
+class LocalTagError(
+    KubeRegistryError,
+    sentence="the Docker daemon at {host} still has the superseded tag {name}, because its removal failed: {reason}",
+    fix="`docker rmi {name}`",
+    example={
+        "host": "unix:///var/run/docker.sock",
+        "name": "localhost:21000/app:0d3f1a526c1e4a6f",
+        "reason": "Read timed out",
+    },
+):
+    """The tag of an image's previous build could not be removed from the Docker daemon; the update goes on."""
+
+    host: str
+    name: str
+    reason: str
+
+
 class DaemonReachError(
     KubeRegistryError,
     sentence=(

@@ -16,6 +16,7 @@ from docker.errors import DockerException
 
 from kube_registry.docker_daemon.config import chosen_daemon, usual_daemon
 from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError
+from kube_registry.docker_daemon.local_tags import remove_local_tag
 from kube_registry.docker_daemon.relay.container import open_relay
 from kube_registry.docker_daemon.ssh import near_socket
 from kube_registry.errors import Where
@@ -34,7 +35,7 @@ async def daemon_reaching(
     *,
     recovered: Callable[[], Awaitable[bool]],
     where: Where | None = None,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
     """Let the Docker daemon connect to the push address of this machine while the block runs.
 
     Args:
@@ -47,6 +48,9 @@ async def daemon_reaching(
             once if none has failed.
         where: the registry, whose settings errors name; None if there is none.
 
+    Yields:
+        A function that removes a tag from the daemon (local_tags.py).
+
     Raises:
         DaemonError: the daemon does not respond.
         DaemonReachError: the daemon cannot connect to the push address, not even through a relay.
@@ -57,15 +61,16 @@ async def daemon_reaching(
     failed = partial(DaemonReachError, host=host, push_address=push_address, where=where)
     try:
         async with _client(environment, host) as (client, near):
+            remove_tag = partial(asyncio.to_thread, remove_local_tag, client, host)
             refusal = await _last_refusal(client, reference, recovered)
             if refusal is None:
-                yield
+                yield remove_tag
                 return
             say(f"the Docker daemon has its own loopback; a relay there forwards {push_address} to this machine")
             async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
                 if relayed := await _last_refusal(client, reference, recovered):
                     raise failed(reason=f"{refusal}; through a relay: {relayed}")
-                yield
+                yield remove_tag
     except (DockerException, requests.RequestException, OSError) as error:
         raise failed(reason=last_words(str(error))) from error
 

@@ -7,7 +7,7 @@ to the cluster.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class PushPath:
         docker_config: Mapping[str, Any] | None = None,
     ) -> None:
         self._session_args = settings, docker, docker_config
+        self._keep_local_tags = settings.keep_local_tags
         self._lock = asyncio.Lock()
         self._readiness: KubeRegistryError | bool | None = None
         self._holders: set[str] = set()
@@ -114,6 +115,25 @@ class PushPath:
             return None
         tag = parse_reference(push_name).tag
         return f"{image.repository}:{tag} had the digest {was} before; a new build of the same files has {digest}"
+
+    async def remove_superseded(self, before: str | None, push_names: Collection[str]) -> str | None:
+        """Remove the tag of an image's previous build from the Docker daemon, unless the settings keep it.
+
+        Args:
+            before: the name that the image was pushed by before, with its tag; None if it is new.
+            push_names: names that are still in use; another image may have the same tag now.
+
+        Returns:
+            A remark if the daemon failed to remove the tag, which the update does not depend on.
+        """
+        if before is None or before in push_names or self._keep_local_tags:
+            return None
+        async with self._lock:
+            try:
+                await self._session.remove_local_tag(before)
+            except KubeRegistryError as error:
+                return str(error)
+        return None
 
     async def recover(self, holder: str, say: Say) -> bool:
         """Return whether to retry a failed push; if so, the registry answers through the tunnel again."""

@@ -5,7 +5,7 @@ a preview does not need them.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,9 @@ from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import until
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
+RemoveTag = Callable[[str], Awaitable[None]]
+"""Removes a tag from the Docker daemon (docker_daemon/local_tags.py)."""
+
 
 class PushSession:
     """The connections to one registry; the tunnel may be opened and closed several times.
@@ -55,6 +58,7 @@ class PushSession:
         self._remark = remark
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
+        self._remove_tag: RemoveTag | None = None
         self._nodes_can_pull = not settings.preflight
         self._nodes_failed: PreflightReportedError | None = None
 
@@ -104,7 +108,7 @@ class PushSession:
 
     async def close(self) -> None:
         """Close the tunnel, if it is open."""
-        self._tunnel = None
+        self._tunnel = self._remove_tag = None
         await self._open.aclose()
 
     async def prove_writable(self) -> None:
@@ -136,6 +140,15 @@ class PushSession:
                 reference = f"{repository}@{digest}"
                 raise ContentMissingError(where=registry.where, reference=reference, missing=tuple(missing), urn=urn)
 
+    async def remove_local_tag(self, name: str) -> None:
+        """Remove a tag from the Docker daemon, if the tunnel is open for it.
+
+        Raises:
+            LocalTagError: the daemon failed to remove it.
+        """
+        if self._remove_tag:
+            await self._remove_tag(name)
+
     async def _enter(self, opening: AsyncExitStack, say: Callable[[str], None]) -> Tunnel:
         """Open everything that a push needs, one after the other."""
         kube = await opening.enter_async_context(open_client(self._settings))
@@ -148,7 +161,8 @@ class PushSession:
         if not self._nodes_can_pull:
             await self._prove_nodes(tunnel, say)
         if self._docker is not None:
-            await opening.enter_async_context(await self._daemon_reaching(tunnel, self._docker, say))
+            reaching = await self._daemon_reaching(tunnel, self._docker, say)
+            self._remove_tag = await opening.enter_async_context(reaching)
         home = Path.home()
         if self._docker_config is not None and not opening.enter_context(config_copy(home, self._docker_config)):
             say(f"{home}/config.json cannot be written, so images are built without any login")
@@ -167,7 +181,7 @@ class PushSession:
 
     async def _daemon_reaching(
         self, tunnel: Tunnel, docker: Mapping[str, str], say: Callable[[str], None]
-    ) -> AbstractAsyncContextManager[None]:
+    ) -> AbstractAsyncContextManager[RemoveTag]:
         """Return a context manager in which the Docker daemon can reach the push address."""
         from kube_registry.docker_daemon.reach import daemon_reaching  # noqa: PLC0415 - slow, and only a push needs it
 

@@ -148,6 +148,12 @@ class RegistrySettings(ClusterAddress):
         "false",
         default=False,
     )
+    keep_local_tags: bool = setting(
+        "Whether to keep the tag of an image's previous build in the Docker daemon after a new one is pushed.",
+        "true or false",
+        "true",
+        default=False,
+    )
     pod: Annotated[PodSettings, BeforeValidator(with_values)] = setting(
         "Scheduling and user of the registry's pod: nodeSelector, tolerations, resources, priorityClass, user.",
         "a map of nodeSelector, tolerations, resources, priorityClass, user",

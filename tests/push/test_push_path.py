@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_registry.docker_daemon.errors import LocalTagError
 from kube_registry.errors import HERE
 from kube_registry.limits import PUSH_TRIES
 from kube_registry.push.push_path import PushPath
@@ -15,6 +16,7 @@ from kube_registry.spec.phases import Phase, Say
 from kube_registry.spec.settings import RegistrySettings
 
 SETTINGS = RegistrySettings.parse({"kubeContext": "nowhere"}, project="p", stack="s")
+STUCK = "localhost:21000/app:3"
 MADE = """
 import asyncio, sys
 from kube_registry.push.push_path import PushPath
@@ -58,9 +60,14 @@ class Cluster:
     async def prove_writable(self) -> None:
         self.asked.append("prove")
 
+    async def remove_local_tag(self, name: str) -> None:
+        self.asked.append(f"remove {name}")
+        if name == STUCK:
+            raise LocalTagError(host="unix:///docker.sock", name=name, reason="Read timed out")
 
-def push_path(cluster: Cluster) -> PushPath:
-    path = PushPath(SETTINGS)
+
+def push_path(cluster: Cluster, settings: RegistrySettings = SETTINGS) -> PushPath:
+    path = PushPath(settings)
     vars(path)["_session"] = cluster
     return path
 
@@ -117,3 +124,34 @@ def test_each_image_is_pushed_a_number_of_times_in_all_and_the_tunnel_is_proven_
     cluster = Cluster()
     assert asyncio.run(push()) == [*[True] * (PUSH_TRIES - 1), False, True]
     assert cluster.asked.count("prove") == PUSH_TRIES
+
+
+@pytest.mark.parametrize(
+    ("before", "push_names", "removed"),
+    [
+        ("localhost:21000/app:1", {"localhost:21000/app:2"}, ["remove localhost:21000/app:1"]),
+        ("localhost:21000/app:1", {"localhost:21000/app:1", "localhost:21000/app:2"}, []),
+        (None, {"localhost:21000/app:2"}, []),
+    ],
+    ids=["superseded", "another image has it", "a new image"],
+)
+def test_the_tag_of_the_previous_build_is_removed_unless_an_image_has_it(
+    before: str | None, push_names: set[str], removed: list[str]
+) -> None:
+    cluster = Cluster()
+    assert asyncio.run(push_path(cluster).remove_superseded(before, push_names)) is None
+    assert cluster.asked == removed
+
+
+def test_the_setting_keeps_the_tag() -> None:
+    cluster = Cluster()
+    kept = SETTINGS.model_copy(update={"keep_local_tags": True})
+    assert asyncio.run(push_path(cluster, kept).remove_superseded("localhost:21000/app:1", ())) is None
+    assert cluster.asked == []
+
+
+def test_a_daemon_that_does_not_remove_a_tag_is_a_remark_and_fails_nothing() -> None:
+    remark = asyncio.run(push_path(Cluster()).remove_superseded(STUCK, ()))
+    assert remark
+    assert "Read timed out" in remark
+    assert remark.endswith(f"Fix: `docker rmi {STUCK}`")
