@@ -40,15 +40,10 @@ def push_hooks(name: str, path_once_known: PathOnceKnown, push_names: Collection
                 row(args.urn, lasting=True)(Phase.PREFLIGHT, path.remarks.pop(0))
 
     async def give_back(args: pulumi.ResourceHookArgs) -> None:
-        name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
-        before = (args.old_inputs or {}).get("imageName")
         async with bounded("reading the image back"):
             path = await path_once_known()
             try:
-                if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
-                    row(args.urn, lasting=True)(Phase.READING_BACK, remark)
-                if remark := await path.remove_superseded(before, push_names):
-                    row(args.urn, lasting=True)(Phase.READING_BACK, remark)
+                await _conclude(path, args, push_names)
             finally:
                 await path.give_back(args.urn)
 
@@ -72,6 +67,17 @@ def push_hooks(name: str, path_once_known: PathOnceKnown, push_names: Collection
         after_update=[after],
         on_error=[pulumi.ErrorHook(f"{name}:recover", recover)],
     )
+
+
+async def _conclude(path: PushPath, args: pulumi.ResourceHookArgs, push_names: Collection[str]) -> None:
+    """Read a pushed image back, then remove the tag that it had before, and print their remarks."""
+    name, pushed = (args.new_inputs or {})["imageName"], (args.new_outputs or {})["repoDigest"]
+    before = (args.old_inputs or {}).get("imageName")
+    say = row(args.urn, lasting=True)
+    if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
+        say(Phase.READING_BACK, remark)
+    if remark := await path.remove_superseded(before, push_names):
+        say(Phase.READING_BACK, remark)
 
 
 def when_ready(
