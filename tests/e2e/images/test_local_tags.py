@@ -1,5 +1,6 @@
 """Tags in the Docker daemon: an update that has pushed an image removes the tag that the image had before."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.e2e.conftest import Lab, Program, settings_of
+from tests.e2e.commands import paste
+from tests.e2e.conftest import CHECKOUT, Lab, Program, settings_of
 from tests.e2e.journey.test_faults import no_more_manifests
 
 pytestmark = pytest.mark.lab
@@ -100,3 +102,13 @@ def test_the_setting_keeps_all_tags(lab: Lab, program: Program, source: Path, cl
         tags = {before, edit(program, source, "kept 1\n"), edit(program, source, "kept 2\n")}
     assert len(tags) == 3
     assert tags_of(lab, client) == tags
+
+
+def test_the_command_of_the_docs_removes_all_tags_of_the_stack(
+    lab: Lab, program: Program, client: docker.DockerClient
+) -> None:
+    assert tags_of(lab, client)
+    (command,) = re.findall(r"^docker rmi .*$", (CHECKOUT / "docs" / "builds.md").read_text(), re.MULTILINE)
+    paste(command.replace("localhost:21000", settings_of(lab).endpoints.push_address), program.folder, lab.env)
+    assert tags_of(lab, client) == set()
+    assert set(program.preview()) == {"same"}
