@@ -16,15 +16,17 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
-def source(deployed: Program) -> Path:
-    """A file of the image."""
-    return deployed.folder / "app" / "site" / "version"
-
-
-@pytest.fixture
 def client(lab: Lab) -> Iterator[docker.DockerClient]:
     with closing(docker.DockerClient(base_url=lab.env["DOCKER_HOST"])) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def source(lab: Lab, client: docker.DockerClient, deployed: Program) -> Path:
+    """A file of the image; the daemon has only its current tag, and no longer those of the stack of earlier tests."""
+    for tag in tags_of(lab, client) - {tag_of(deployed)}:
+        client.images.remove(settings_of(lab).endpoints.push_name("app", tag), force=True)
+    return deployed.folder / "app" / "site" / "version"
 
 
 def tags_of(lab: Lab, client: docker.DockerClient, repository: str = "app") -> set[str]:
@@ -49,13 +51,13 @@ def test_three_edits_leave_one_tag_and_a_revert_brings_the_first_one_back(
     lab: Lab, program: Program, source: Path, client: docker.DockerClient
 ) -> None:
     built = {}
-    for text in ("1\n", "2\n", "3\n"):
+    for text in ("edit 1\n", "edit 2\n", "edit 3\n"):
         tag = edit(program, source, text)
         built[tag] = client.images.get(settings_of(lab).endpoints.push_name("app", tag)).id
     assert tags_of(lab, client) == {tag}
     assert {image.id for image in client.images.list(all=True)} & set(built.values()) == {built[tag]}
     first = next(iter(built))
-    assert edit(program, source, "1\n") == first
+    assert edit(program, source, "edit 1\n") == first
     assert tags_of(lab, client) == {first}
     assert set(program.preview()) == {"same"}
 
