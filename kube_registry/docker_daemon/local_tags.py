@@ -4,6 +4,8 @@ The docker provider removes no image: without this, every push would leave a tag
 needs, in the daemon.
 """
 
+import asyncio
+
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -12,7 +14,7 @@ from kube_registry.docker_daemon.errors import LocalTagError
 from kube_registry.text import last_words
 
 
-def remove_local_tag(client: docker.DockerClient, host: str, name: str) -> None:
+async def remove_local_tag(client: docker.DockerClient, host: str, name: str) -> None:
     """Remove a tag as `docker rmi NAME` does, with the layers that nothing else in the daemon uses.
 
     An image with another tag loses only this one. The daemon refuses to remove the only tag of an image that a
@@ -27,7 +29,7 @@ def remove_local_tag(client: docker.DockerClient, host: str, name: str) -> None:
         LocalTagError: the daemon failed to remove the tag.
     """
     try:
-        client.images.remove(name)
+        await asyncio.to_thread(client.images.remove, name)
     except ImageNotFound:
         return
     except (DockerException, requests.RequestException) as error:

@@ -61,7 +61,7 @@ async def daemon_reaching(
     failed = partial(DaemonReachError, host=host, push_address=push_address, where=where)
     try:
         async with _client(environment, host) as (client, near):
-            remove_tag = partial(asyncio.to_thread, remove_local_tag, client, host)
+            remove_tag = partial(remove_local_tag, client, host)
             refusal = await _last_refusal(client, reference, recovered)
             if refusal is None:
                 yield remove_tag

@@ -44,7 +44,7 @@ def new_name() -> str:
 
 
 def remove(client: docker.DockerClient, name: str) -> None:
-    remove_local_tag(client, "unix:///any", name)
+    asyncio.run(remove_local_tag(client, "unix:///any", name))
 
 
 def has(client: docker.DockerClient, name: str) -> bool:
@@ -104,7 +104,7 @@ def test_a_daemon_that_fails_is_named_with_the_tag_and_the_command(answer: bytes
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             host = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             with closing(docker.DockerClient(base_url=host, version="1.41", timeout=5)) as client:
-                await asyncio.to_thread(remove_local_tag, client, host, "localhost:1/app:a")
+                await remove_local_tag(client, host, "localhost:1/app:a")
 
     with pytest.raises(LocalTagError) as raised:
         asyncio.run(removal())

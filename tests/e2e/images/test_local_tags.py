@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import docker
 import pytest
 
 from tests.e2e.commands import paste
 from tests.e2e.conftest import CHECKOUT, Lab, Program, settings_of
-from tests.e2e.journey.test_faults import no_more_manifests
+from tests.e2e.program.test_faults import no_more_manifests
 
 pytestmark = pytest.mark.lab
 
@@ -50,14 +51,14 @@ def edit(program: Program, source: Path, text: str) -> str:
 def test_three_edits_leave_one_tag_and_a_revert_brings_the_first_one_back(
     lab: Lab, program: Program, source: Path, client: docker.DockerClient
 ) -> None:
-    built = {}
-    for text in ("edit 1\n", "edit 2\n", "edit 3\n"):
-        tag = edit(program, source, text)
+    built, run = {}, uuid4().hex  # another run with the same content would have the same images
+    for text in ("1", "2", "3"):
+        tag = edit(program, source, text + run)
         built[tag] = client.images.get(settings_of(lab).endpoints.push_name("app", tag)).id
     assert tags_of(lab, client) == {tag}
     assert {image.id for image in client.images.list(all=True)} & set(built.values()) == {built[tag]}
     first = next(iter(built))
-    assert edit(program, source, "edit 1\n") == first
+    assert edit(program, source, f"1{run}") == first
     assert tags_of(lab, client) == {first}
     assert set(program.preview()) == {"same"}
 
