@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from kube_registry.cli.fleet_progress import shown
 from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.session import UNBROKEN, console
 from kube_registry.engine.program import Program
+from kube_registry.engine.warm import warm_runs
 from kube_registry.fleet.fingerprint import program_hash
 from kube_registry.fleet.fleet_file import Fleet
 from kube_registry.fleet.one_stack import StackRun, run_stack, skip_if_current
@@ -110,8 +112,9 @@ def _run(verb: str, fleet: Fleet, order: Order, deadline: float, *, json: bool, 
 async def _outcomes(fleet: Fleet, order: Order, stack_run: StackRun) -> tuple[Outcome, ...]:
     """Return the outcome of every stack, also after Ctrl-C."""
     by_stack: dict[str, Outcome] = {}
-    async with until_interrupted():
-        skip, run = partial(skip_if_current, stack_run), partial(run_stack, stack_run)
+    async with until_interrupted(), warm_runs(partial(typer.echo, err=True)) as warm:
+        warmed = replace(stack_run, program=replace(stack_run.program, warm=warm))
+        skip, run = partial(skip_if_current, warmed), partial(run_stack, warmed)
         await roll_out(fleet.members, order, skip, run, by_stack)
     return tuple(by_stack[member.name] for member in fleet.members)
 

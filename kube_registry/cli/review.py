@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from kube_registry.cli.fleet_list import with_notes
 from kube_registry.cli.session import console, exit_by_result
 from kube_registry.cli.stacks import find_stack
 from kube_registry.engine.program import Program
+from kube_registry.engine.warm import warm_runs
 from kube_registry.fleet.fleet_file import FILE, Member, read_fleet
 from kube_registry.review.markdown import headline, lines, markdown
 from kube_registry.review.review import ReviewOptions, StackReview, review_stacks
@@ -48,16 +51,17 @@ async def review(
     program, ports, registries = Program(Path.cwd()), _range(node_ports), _registries(allow_registry or ())
     members, from_fleet = await _members(program.folder, stack)
     await program.prove_version()
-    options = ReviewOptions(
-        program,
-        base=base,
-        node_ports=ports,
-        registries=registries,
-        configure=from_fleet,
-        seconds=deadline,
-        parallel=parallel,
-    )
-    reviews = await review_stacks(options, members)
+    async with warm_runs(partial(typer.echo, err=True)) as warm:
+        options = ReviewOptions(
+            replace(program, warm=warm),
+            base=base,
+            node_ports=ports,
+            registries=registries,
+            configure=from_fleet,
+            seconds=deadline,
+            parallel=parallel,
+        )
+        reviews = await review_stacks(options, members)
     if as_markdown:
         typer.echo(markdown(reviews), nl=False)
     else:

@@ -104,6 +104,11 @@ class Program:
             return None
         return str(history[0]["message"])
 
+    async def warm_up(self) -> None:
+        """Start what a warm run needs, so that `deploy` waits less for it."""
+        if self.warm:
+            await self.warm.prepare(self.folder, pulumi_environment())
+
     async def deploy(
         self,
         verb: str,

@@ -67,6 +67,17 @@ class WarmRuns:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
+    async def prepare(self, folder: Path, env: Mapping[str, str]) -> None:
+        """Start the fork server of a program if it does not run, so that its imports are done when a run needs it.
+
+        Args:
+            folder: folder of the program's Pulumi.yaml.
+            env: the environment of the run.
+        """
+        with suppress(ColdRunError):  # the run reports it
+            interpreter = await _interpreter(folder)
+            await self._server(interpreter, interpreter.activate(env))
+
     @asynccontextmanager
     async def serving(self, folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[str, ...]]:
         """Serve one run of a program: yield the options of `pulumi` for it, none if the run has to be cold.
@@ -82,8 +93,8 @@ class WarmRuns:
             address, connection = await self._connect(folder, env)
         except ColdRunError as error:
             if error.reason not in self.reported:
-                self.reported.add(error.reason)
                 self.on_cold(f"cold run: {error.reason}")
+                self.reported.add(error.reason)
             yield ()
             return
         try:
@@ -93,9 +104,7 @@ class WarmRuns:
 
     async def _connect(self, folder: Path, given: Mapping[str, str]) -> tuple[Path, _Connection]:
         """Start a run; return the address that serves it and the connection that keeps it alive."""
-        if sys.platform != "linux":
-            raise ColdRunError(f"a fork is not safe on {sys.platform}")
-        interpreter = await asyncio.to_thread(interpreter_of, folder)
+        interpreter = await _interpreter(folder)
         env = interpreter.activate(given)
         launcher = shutil.which(_LAUNCHER, path=env.get("PATH"))
         if not launcher:
@@ -139,6 +148,13 @@ async def warm_runs(on_cold: Callable[[str], object]) -> AsyncIterator[WarmRuns]
     with tempfile.TemporaryDirectory(prefix="kube-registry-") as sockets:  # only its owner can enter it
         async with AsyncExitStack() as closing:
             yield WarmRuns(Path(sockets), on_cold, closing)
+
+
+async def _interpreter(folder: Path) -> Interpreter:
+    """Return the Python of a program that may be forked."""
+    if sys.platform != "linux":
+        raise ColdRunError(f"a fork is not safe on {sys.platform}")
+    return await asyncio.to_thread(interpreter_of, folder)
 
 
 async def _connected(server: _Server, request: Mapping[str, object]) -> _Connection:

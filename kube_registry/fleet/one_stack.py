@@ -95,12 +95,18 @@ async def skip_if_current(run: StackRun, member: Member) -> Outcome | None:
     return _outcome(member, progress, Result.LEFT_ALONE, health)
 
 
-async def run_stack(run: StackRun, member: Member) -> Outcome:
-    """Run the verb on one stack. A missed deadline or a cancelled task gives an outcome, too."""
+async def run_stack(run: StackRun, member: Member, on_updated: Callable[[], None]) -> Outcome:
+    """Run the verb on one stack. A missed deadline or a cancelled task gives an outcome, too.
+
+    Args:
+        run: how it is run.
+        member: the stack.
+        on_updated: called once the update has succeeded; the health of the stack is not known yet.
+    """
     progress = Progress(member.name, run.clock, run.on_event)
     try:
         async with asyncio.timeout(run.deadline):
-            health = await _deploy_and_check(run, member, progress)
+            health = await _deploy_and_check(run, member, progress, on_updated)
     except TimeoutError:
         return _cancelled(run, member, progress, f"after {run.deadline:.0f} s, its deadline")
     except asyncio.CancelledError:
@@ -112,13 +118,17 @@ async def run_stack(run: StackRun, member: Member) -> Outcome:
     return _outcome(member, progress, result, health)
 
 
-async def _deploy_and_check(run: StackRun, member: Member, progress: Progress) -> Health:
+async def _deploy_and_check(
+    run: StackRun, member: Member, progress: Progress, on_updated: Callable[[], None]
+) -> Health:
     progress.report(Phase.REGISTRY, f"pulumi {run.verb}")
     if not run.healthy:
         with suppress(StackMissingError):  # it was never deployed
             await _deploy(run, member, progress)
         return Health(None)
+    await run.program.warm_up()
     known = await run.program.creating(member.name, lambda: _deploy(run, member, progress))
+    on_updated()
     progress.report(Phase.HEALTH, "checking the registry, its images and the nodes")
     return await run.healthy(known, progress.images)
 

@@ -1,4 +1,4 @@
-"""The order in which stacks run: wave by wave, a pilot alone, then several at once, none after too many failures."""
+"""The order in which stacks run: wave by wave, a pilot ahead, then several at once, none after too many failures."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,10 @@ from itertools import groupby
 from kube_registry.fleet.fleet_file import Member
 from kube_registry.fleet.outcome import Outcome, Result
 
-_BUILT = (Result.SUCCEEDED, Result.UNCHANGED)
+RunStack = Callable[[Member, Callable[[], None]], Awaitable[Outcome]]
+"""Runs a stack to its end, and calls the second argument once its update has succeeded. If it is cancelled, it still
+returns an outcome.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Order:
     Args:
         parallel: how many stacks of a wave run at once.
         max_failures: how many stacks may fail. After the next failure no further stack is started, in any wave.
-        pilot: whether stacks run alone until one has succeeded: it builds the images, and the others find them in the
-            build cache.
+        pilot: whether stacks run alone until the update of one has succeeded: the program works, and the others find
+            its builds in the cache.
     """
 
     parallel: int
@@ -31,16 +34,12 @@ class Order:
         """Return whether too many stacks have failed."""
         return sum(outcome.result.state == "bad" for outcome in outcomes.values()) > self.max_failures
 
-    def piloted(self, outcomes: Mapping[str, Outcome]) -> bool:
-        """Return whether stacks no longer have to run alone."""
-        return not self.pilot or any(outcome.result in _BUILT for outcome in outcomes.values())
-
 
 async def roll_out(
     members: Sequence[Member],
     order: Order,
     skip_if_current: Callable[[Member], Awaitable[Outcome | None]],
-    run_stack: Callable[[Member], Awaitable[Outcome]],
+    run_stack: RunStack,
     outcomes: MutableMapping[str, Outcome],
 ) -> None:
     """Run every stack that has to run.
@@ -51,18 +50,19 @@ async def roll_out(
         skip_if_current: returns the outcome of a stack that does not have to run, else None. It is called for all
             stacks from the start, `order.parallel` at once. A stack waits only for its own check, because that of an
             unreachable cluster takes long.
-        run_stack: runs a stack to its end; if it is cancelled, it still returns an outcome.
+        run_stack: runs a stack.
         outcomes: stack name -> outcome; filled during the run, and complete when this ends or is cancelled.
     """
+    piloted = asyncio.Event()
+    if not order.pilot:
+        piloted.set()
 
-    async def work(waiting: deque[Member], enough: Callable[[], bool]) -> None:
+    async def work(waiting: deque[Member]) -> None:
         while waiting and not order.stopped(outcomes) and not _cancelled():
             member = waiting.popleft()
             if await checks[member.name] or order.stopped(outcomes):
                 continue
-            outcomes[member.name] = await run_stack(member)
-            if enough():
-                break
+            outcomes[member.name] = await run_stack(member, piloted.set)
 
     try:
         async with asyncio.TaskGroup() as checking:
@@ -70,15 +70,22 @@ async def roll_out(
             checks = {each.name: checking.create_task(_skip(each, free, skip_if_current, outcomes)) for each in members}
             for _, wave in groupby(members, key=lambda member: member.wave):
                 waiting = deque(wave)
-                if not order.piloted(outcomes):
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(work(waiting, lambda: order.piloted(outcomes)))
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(order.parallel):
-                        group.create_task(work(waiting, lambda: False))
+                    await _first(group.create_task(work(waiting)), piloted)
+                    for _ in range(order.parallel - 1):
+                        group.create_task(work(waiting))
     finally:
         for member in members:
             outcomes.setdefault(member.name, Outcome(member.name, member.wave, Result.SKIPPED))
+
+
+async def _first(pilot: asyncio.Task[None], piloted: asyncio.Event) -> None:
+    """Wait for the first update that succeeds, or until the pilot, which runs one stack after another, has ended."""
+    ready = asyncio.ensure_future(piloted.wait())
+    try:
+        await asyncio.wait([pilot, ready], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ready.cancel()
 
 
 async def _skip(

@@ -88,6 +88,7 @@ class ReviewOptions:
 
 async def review_stacks(options: ReviewOptions, members: Sequence[Member]) -> list[StackReview]:
     """Review every stack, several at once; a failure of one stack is part of its review."""
+    await options.program.warm_up()
     return await map_limited(lambda member: _review_stack(options, member), members, at_once=options.parallel)
 
 

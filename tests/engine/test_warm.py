@@ -146,6 +146,14 @@ async def test_stacks_at_once_do_not_mix(folder: Path, stacks: Stacks, cold: lis
     assert cold == []
 
 
+async def test_a_server_that_was_prepared_serves_the_run(folder: Path, stacks: Stacks, cold: list[str]) -> None:
+    await stacks.program.warm_up()
+    server = server_of(folder)
+    await stacks.up("one")
+    assert server_of(folder) == server
+    assert cold == []
+
+
 async def test_a_secret_of_the_config_stays_secret(folder: Path, stacks: Stacks, cold: list[str]) -> None:
     await stacks.program.run("config", "set", "--secret", "token", "hidden", stack="one")
     with (folder / "__main__.py").open("a") as file:
@@ -474,6 +482,7 @@ async def test_a_fork_is_refused_on_macos(
     folder: Path, warm: WarmRuns, cold: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
+    await warm.prepare(folder, pulumi_environment())
     for _ in range(2):
         async with warm.serving(folder, pulumi_environment()) as options:
             assert options == ()

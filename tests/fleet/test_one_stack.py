@@ -37,12 +37,16 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.events: list[Event] = []
+        self.updated_after: list[str] = []
         (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
         config: dict[str, object] = {"kubeContext": "kind", "images": {"app": {}}}
         settings = Settings.parse(config, project="shop", stack="prod")
         self.member = Member("prod", 1, {}, config, settings, "shop")
         (folder / "Dockerfile").write_text("FROM scratch\n")
         (folder / ".dockerignore").write_text("said\nmade\npulumi\nPulumi.*\n")
+
+    def on_updated(self) -> None:
+        self.updated_after.append(self.events[-1].text)
 
     def does(self, **scripts: str) -> None:
         cases = "\n".join(f"{word}) {script};;" for word, script in scripts.items())
@@ -73,53 +77,55 @@ def printing(*events: object) -> str:
 
 async def test_what_the_engine_says_becomes_phases_changes_and_images(stack: Stack) -> None:
     stack.does(up=printing(STEP, OUTPUTS, DONE))
-    outcome = await run_stack(stack.run(), stack.member)
+    outcome = await run_stack(stack.run(), stack.member, stack.on_updated)
     assert (outcome.result, outcome.changes, outcome.images) == (Result.SUCCEEDED, {"create": 3}, {"app": REFERENCE})
     assert outcome.remarks == (REFERENCE,)
     assert [span.phase for span in outcome.spans] == [Phase.WAITING, Phase.REGISTRY, Phase.BUILD, Phase.HEALTH]
     assert stack.events[-1].result is Result.SUCCEEDED
+    assert stack.updated_after == ["Step 1/2 : RUN make"]
 
 
 async def test_an_error_of_the_engine_goes_before_what_pulumi_ends_with(stack: Stack) -> None:
     stack.does(up=f"{printing(FAULT)} echo 'error: update failed' >&2; exit 1")
-    assert (await run_stack(stack.run(), stack.member)).error == "the build failed"
+    assert (await run_stack(stack.run(), stack.member, stack.on_updated)).error == "the build failed"
+    assert stack.updated_after == []
 
 
 async def test_without_one_it_is_what_pulumi_ends_with(stack: Stack) -> None:
     stack.does(config="echo 'warning: old' >&2; echo 'error: a passphrase must be set' >&2; exit 1")
-    outcome = await run_stack(stack.run(), stack.member)
+    outcome = await run_stack(stack.run(), stack.member, stack.on_updated)
     assert (outcome.result, outcome.error) == (Result.FAILED, "a passphrase must be set")
 
 
 async def test_one_that_ends_without_a_word_has_failed(stack: Stack) -> None:
     stack.does(up="exit 1")
-    outcome = await run_stack(stack.run(), stack.member)
+    outcome = await run_stack(stack.run(), stack.member, stack.on_updated)
     assert outcome.result is Result.FAILED
     assert "ended with status 1" in str(outcome.error)
 
 
 async def test_one_that_is_killed_in_the_middle_of_a_line_has_failed(stack: Stack) -> None:
     stack.does(up=f"{printing(STEP)} printf '%s' '{{\"diagnosticEvent\": {{'; kill -KILL $$")
-    outcome = await run_stack(stack.run(), stack.member)
+    outcome = await run_stack(stack.run(), stack.member, stack.on_updated)
     assert outcome.result is Result.FAILED
     assert "ended with status -9" in str(outcome.error)
 
 
 async def test_a_line_in_braces_that_is_no_event_is_passed_over(stack: Stack) -> None:
     stack.does(up=f"echo '{{a program printed this}}'; {printing(DONE)}")
-    assert (await run_stack(stack.run(), stack.member)).result is Result.SUCCEEDED
+    assert (await run_stack(stack.run(), stack.member, stack.on_updated)).result is Result.SUCCEEDED
 
 
 async def test_a_stack_that_is_missing_is_made(stack: Stack) -> None:
     stack.does(up=f"[ -e made ] || {{ {MISSING}; }}", stack="touch made")
-    assert (await run_stack(stack.run(), stack.member)).result is Result.UNCHANGED
+    assert (await run_stack(stack.run(), stack.member, stack.on_updated)).result is Result.UNCHANGED
     assert len(stack.said("up")) == 2
     assert stack.said("stack") == ["stack init --no-select --stack prod --non-interactive"]
 
 
 async def test_a_stack_that_is_locked_is_no_fault_of_its_own(stack: Stack) -> None:
     stack.does(up=f'echo "{LOCKED}" >&2; exit 255')
-    outcome = await run_stack(stack.run(), stack.member)
+    outcome = await run_stack(stack.run(), stack.member, stack.on_updated)
     assert outcome.result is Result.FAILED
     assert "locked by ada@build-7 (pid 4711) since 2026-11-29T09:30:00Z" in str(outcome.error)
     assert stack.said("cancel") == []
@@ -127,7 +133,7 @@ async def test_a_stack_that_is_locked_is_no_fault_of_its_own(stack: Stack) -> No
 
 async def test_who_holds_the_lock_goes_before_an_error_of_the_engine(stack: Stack) -> None:
     stack.does(up=f'{printing(FAULT)} echo "{LOCKED}" >&2; exit 255')
-    error = str((await run_stack(stack.run(), stack.member)).error)
+    error = str((await run_stack(stack.run(), stack.member, stack.on_updated)).error)
     assert error.startswith(
         "stack prod is locked by ada@build-7 (pid 4711) since 2026-11-29T09:30:00Z. Fix: wait until"
     )
@@ -138,7 +144,7 @@ async def test_one_that_is_killed_leaves_no_lock_or_the_command_that_releases_it
     stack: Stack, release: str, lock: str | None
 ) -> None:
     stack.does(up=f"trap '' INT; {printing(STEP)} while :; do sleep 0.05; done", cancel=release)
-    outcome = await run_stack(stack.run(deadline=2, grace=0.1), stack.member)
+    outcome = await run_stack(stack.run(deadline=2, grace=0.1), stack.member, stack.on_updated)
     assert (outcome.result, outcome.lock) == (Result.CANCELLED, lock)
     assert "after 2 s, its deadline, during build (Step 1/2 : RUN make)" in str(outcome.error)
     assert len(stack.said("cancel")) == 1
@@ -146,7 +152,7 @@ async def test_one_that_is_killed_leaves_no_lock_or_the_command_that_releases_it
 
 async def test_one_that_ends_by_itself_has_no_lock_to_release(stack: Stack) -> None:
     stack.does(up="trap 'exit 3' INT; echo '{}'; while :; do sleep 0.05; done", cancel="exit 1")
-    begun = asyncio.create_task(run_stack(stack.run(), stack.member))
+    begun = asyncio.create_task(run_stack(stack.run(), stack.member, stack.on_updated))
     async with asyncio.timeout(LONG_SECONDS):
         while not (stack.folder / "said").exists() or not stack.said("up"):  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.01)

@@ -1,7 +1,7 @@
 """The order of a rollout, with stacks that end when the test says so."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -28,6 +28,7 @@ class Stacks:
         self.members = [member(name) for name in names]
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, asyncio.Future[Result]] = {}
+        self.updated: dict[str, Callable[[], None]] = {}
         self.log: list[str] = []
         self._changed = asyncio.Condition()
 
@@ -36,7 +37,8 @@ class Stacks:
             await self.looked.wait()
         return Outcome(member.name, member.wave, Result.LEFT_ALONE) if member.name in self.right else None
 
-    async def run_stack(self, member: Member) -> Outcome:
+    async def run_stack(self, member: Member, on_updated: Callable[[], None]) -> Outcome:
+        self.updated[member.name] = on_updated
         end = self.running[member.name] = asyncio.get_running_loop().create_future()
         self.log.append(f"{member.name} begins")
         await self._tell()
@@ -46,6 +48,8 @@ class Stacks:
             self.log.append(f"{member.name} is ended")
             await asyncio.sleep(0)  # ending it takes a while, and is not cut short
             result = Result.CANCELLED
+        if result in (Result.SUCCEEDED, Result.UNCHANGED):
+            on_updated()
         del self.running[member.name]
         self.log.append(f"{member.name} {result}")
         await self._tell()
@@ -129,6 +133,47 @@ async def test_as_many_may_fail_as_is_allowed_and_a_missed_deadline_is_a_failure
         await stacks.begun("c2")
         await stacks.end(Result.CANCELLED, "c2")
     assert stacks.results() == {"a1": "succeeded", "b1": "failed", "c2": "cancelled", "d3": "skipped"}
+
+
+async def test_the_others_start_when_the_pilot_is_updated() -> None:
+    stacks = Stacks("a1", "b1", "c1", "d2", "e2")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out(parallel=2))
+        await stacks.begun("a1")
+        stacks.updated["a1"]()
+        await stacks.begun("a1", "b1")
+        await stacks.end(Result.SUCCEEDED, "b1")
+        await stacks.begun("a1", "c1")
+        await stacks.end(Result.SUCCEEDED, "a1", "c1")
+        await stacks.begun("d2", "e2")
+        await stacks.end(Result.SUCCEEDED, "d2", "e2")
+    assert stacks.results() == all_are(Result.SUCCEEDED, ["a1", "b1", "c1", "d2", "e2"])
+
+
+async def test_after_a_pilot_that_is_updated_but_not_healthy_only_what_runs_goes_on() -> None:
+    stacks = Stacks("a1", "b1", "c1", "d1")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out(parallel=2))
+        await stacks.begun("a1")
+        stacks.updated["a1"]()
+        await stacks.begun("a1", "b1")
+        await stacks.end(Result.FAILED, "a1")
+        await stacks.begun("b1")
+        await stacks.end(Result.SUCCEEDED, "b1")
+    assert stacks.results() == {"a1": "failed", "b1": "succeeded", **all_are(Result.SKIPPED, ["c1", "d1"])}
+
+
+async def test_after_a_wave_without_an_update_there_is_another_pilot() -> None:
+    stacks = Stacks("a1", "b2", "c2")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stacks.roll_out(max_failures=1))
+        await stacks.begun("a1")
+        await stacks.end(Result.FAILED, "a1")
+        await stacks.begun("b2")
+        await stacks.end(Result.SUCCEEDED, "b2")
+        await stacks.begun("c2")
+        await stacks.end(Result.SUCCEEDED, "c2")
+    assert stacks.results() == {"a1": "failed", **all_are(Result.SUCCEEDED, ["b2", "c2"])}
 
 
 async def test_a_pilot_that_fails_is_followed_by_another_that_goes_alone() -> None:

@@ -16,7 +16,7 @@ import yaml
 from kube_registry.engine.pulumi_process import GRACE_SECONDS
 from kube_registry.fleet.one_stack import RELEASE_SECONDS
 from kube_registry.spec.endpoints import parse_reference
-from kube_registry.spec.phases import PHASES
+from kube_registry.spec.phases import PHASES, Phase
 from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import Lab
 
@@ -42,9 +42,10 @@ class Rollouts:
         return subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=-1, stderr=-1, text=True)
 
     def run(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
-        """Exit status and events."""
+        """Exit status and events; no run is cold."""
         with self.begin(*words, "--json") as running:
-            out, _ = running.communicate(timeout=120)
+            out, printed = running.communicate(timeout=120)
+        assert "cold run" not in printed
         return running.returncode, [json.loads(line) for line in out.splitlines()]
 
     def status(self, stacks: str) -> tuple[int, str]:
@@ -76,11 +77,12 @@ def rollouts(lab: Lab, checkout: Path) -> Iterator[Rollouts]:
         {"name": "one", "namespace": "one", "nodePort": 30111},
         {"name": "two", "namespace": "two", "nodePort": 30112},
         {"name": "dead", "kubeContext": "dead", "kubeconfig": "dead.json"},
-        {"name": "slow", "wave": 2, "namespace": "slow", "nodePort": 30113, "images": {"slow": {"context": "./slow"}}},
+        {"name": "slow", "namespace": "slow", "nodePort": 30113, "images": {"slow": {"context": "./slow"}}},
     ]
     defaults = {"kubeContext": lab.cluster.kube_context, "images": {"app": {"context": "./app"}}}
     (checkout / "fleet.yaml").write_text(yaml.safe_dump({"defaults": defaults, "stacks": stacks}))
     (checkout / "state").mkdir()
+    (checkout / ".venv").symlink_to(sys.prefix)
     made = Rollouts(checkout, {**lab.env, "PULUMI_BACKEND_URL": f"file://{checkout / 'state'}"})
     yield made
     made.run("destroy", "--yes")
@@ -98,9 +100,9 @@ class TestUp:
         assert [event["result"] for event in events if event["stack"] == "one"][-2:] == [None, "succeeded"]
         assert {event["phase"] for event in events if event["stack"] == "one"} >= set(PHASES[1:])
         begun = [event["stack"] for event in events if event["text"] == "pulumi up"]
-        pilot_ended = next(event["at"] for event in events if event["text"] == "succeeded")
+        updated = next(event["at"] for event in events if event["phase"] == Phase.HEALTH)
         assert begun[0] == "one"
-        assert all(event["at"] >= pilot_ended for event in events if event["stack"] != "one")
+        assert all(event["at"] >= updated for event in events if event["stack"] != "one")
         assert "dead" in (rollouts.folder / "report.html").read_text()
         assert rollouts.is_unlocked()
 
@@ -142,15 +144,34 @@ class TestUp:
         subprocess.run(command, cwd=rollouts.folder, env=rollouts.env, capture_output=True, check=True)
 
 
+class TestErrors:
+    """A program that fails."""
+
+    def test_the_error_of_a_program_is_that_of_its_stack_and_its_correction_is_run(self, rollouts: Rollouts) -> None:
+        main = rollouts.folder / "__main__.py"
+        text = main.read_text()
+        main.write_text(f"{text}\nraise ValueError('not good')\n")
+        status, events = rollouts.run("up", "--stacks", "[ot]*")
+        assert status == 1
+        assert "ValueError: not good" in ends(events)["one"]
+        assert [event["result"] for event in events if event["stack"] == "two"] == []
+        main.write_text(f"{text}\n")
+        status, events = rollouts.run("up", "--stacks", "[ot]*")
+        assert (status, ends(events)) == (0, {"one": "unchanged", "two": "unchanged"})
+
+
 class TestEnd:
     """A build that takes longer than anybody waits."""
 
-    def test_a_deadline_ends_it_and_leaves_no_lock(self, rollouts: Rollouts) -> None:
-        status, events = rollouts.run("up", "--stacks", "slow", "--deadline", "12")
+    def test_a_deadline_ends_that_stack_alone_and_leaves_no_lock(self, rollouts: Rollouts) -> None:
+        (rollouts.folder / "app" / "site" / "version").write_text("while another stack builds\n")
+        status, events = rollouts.run("up", "--stacks", "[ots]*", "--deadline", "12")
         assert status == 1
-        assert ends(events)["slow"].startswith("cancelled: `up` of stack slow was cancelled after 12 s, its deadline")
+        last = ends(events)
+        assert last["slow"].startswith("cancelled: `up` of stack slow was cancelled after 12 s, its deadline")
+        assert (last["one"], last["two"]) == ("succeeded", "succeeded")
         assert rollouts.is_unlocked()
-        (rollouts.folder / "cancelled.txt").write_text(ends(events)["slow"])
+        (rollouts.folder / "cancelled.txt").write_text(last["slow"])
 
     def test_ctrl_c_ends_it_in_the_time_that_is_stated_and_leaves_no_lock(self, rollouts: Rollouts) -> None:
         with rollouts.begin("up", "--stacks", "slow", "--json") as running:
