@@ -132,20 +132,38 @@ def context_paths(context: Path, dockerfile: Path) -> list[str]:
         ValueError: the ignore file has an invalid pattern.
         OSError: a folder or the ignore file cannot be read.
     """
-    paths = set(_walk(context, IgnoreRules.read(ignore_file(context, dockerfile)), "", None))
+    rules = IgnoreRules.read(ignore_file(context, dockerfile))
+    paths = {path for path, sent, _ in _judged(context, rules, "", None) if sent}
     return sorted(paths | {parent for path in paths for parent in _parents(path)})
 
 
-def _walk(context: Path, rules: IgnoreRules, folder: str, above: Decision | None) -> Iterator[str]:
+def searched_folders(context: Path, dockerfile: Path) -> Iterator[Path]:
+    """Yield the folders in which a new file may be sent, the build context first.
+
+    Args:
+        context: the build context.
+        dockerfile: the Dockerfile, inside or outside of the context.
+
+    Raises:
+        ValueError: the ignore file has an invalid pattern.
+        OSError: a folder or the ignore file cannot be read.
+    """
+    rules = IgnoreRules.read(ignore_file(context, dockerfile))
+    yield context
+    yield from (context / path for path, _, searched in _judged(context, rules, "", None) if searched)
+
+
+def _judged(context: Path, rules: IgnoreRules, folder: str, above: Decision | None) -> Iterator[tuple[str, bool, bool]]:
+    """Yield each path below a folder, except in folders that are not searched: path, whether sent, whether searched."""
     for entry in _scan(context / folder, ignored=above is not None and above.excluded):
         if entry.name == OWN_FOLDER:
             continue
         path = posixpath.join(folder, entry.name)
         decision = rules.judge(path, above)
-        if not decision.excluded:
-            yield path
-        if entry.is_dir(follow_symlinks=False) and (not decision.excluded or rules.enter(path)):
-            yield from _walk(context, rules, path, decision)
+        searched = entry.is_dir(follow_symlinks=False) and (not decision.excluded or rules.enter(path))
+        yield path, not decision.excluded, searched
+        if searched:
+            yield from _judged(context, rules, path, decision)
 
 
 def _scan(folder: Path, *, ignored: bool) -> list[os.DirEntry[str]]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kube_registry.cli.errors import StackError
 from kube_registry.cli.stacks import find_stack, for_command_line, in_words, pulumi_program
-from kube_registry.cli.state import DeployedRegistry, registries, with_paths_from_project
+from kube_registry.cli.state import DeployedImage, DeployedRegistry, registries, with_paths_from_project
 from kube_registry.fleet.fleet_file import has_settings_in_config, main_folder, project_name
 from kube_registry.names import REGISTRY, image_urn, short_name
 from kube_registry.spec.errors import SettingsError
@@ -113,14 +113,27 @@ def image_builds(target: StackRegistry) -> dict[str, tuple[str, ImageSettings, s
         return {name: (name, image, target.settings.platform) for name, image in target.settings.images.items()}
     builds = {}
     for name, image in target.deployed.images.items() if target.deployed else ():
-        build = dict(image.build)
-        platform = str(build.pop("platform", target.settings.platform))
         try:
-            builds[name] = image.repository, ImageSettings.model_validate(build), platform
+            builds[name] = build_of(image, target.settings.platform)
         except ValidationError as error:
             reason = f"this version cannot read the build of {name} in the state: {error.errors()[0]['msg']}"
             raise _refusal(target.stack, Path.cwd(), reason, _update(target.stack)) from None
     return builds
+
+
+def build_of(image: DeployedImage, default_platform: str) -> tuple[str, ImageSettings, str]:
+    """Return how an image in a state is built: repository, settings, platform.
+
+    Args:
+        image: the image.
+        default_platform: its platform if the state was written by a version that did not store it.
+
+    Raises:
+        ValidationError: the state was written by an incompatible version.
+    """
+    build = dict(image.build)
+    platform = str(build.pop("platform", default_platform))
+    return image.repository, ImageSettings.model_validate(build), platform
 
 
 def _select(stack: str, folder: Path, registry: str | None, deployed: list[DeployedRegistry]) -> DeployedRegistry:

@@ -14,6 +14,9 @@ from kube_registry.text import first_line
 EngineEvent: TypeAlias = Mapping[str, Any]
 
 _IMAGE = "docker:index/image:Image"
+_PUSHING = "Pushing Image to the registry"
+"""What the docker provider prints between build and push (pulumi-docker provider/image.go)."""
+
 _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
 _EXCEPTION = re.compile(r"^Program failed with .*^Traceback [^\n]*\n(?: [^\n]*\n)*([^\n]+)", re.DOTALL | re.MULTILINE)
 """What pulumi-language-python-exec prints for an exception; the group is its type and text, without the frames."""
@@ -40,22 +43,52 @@ def phase_of(event: EngineEvent) -> tuple[Phase, str] | None:
     diagnostic, step = event.get("diagnosticEvent", {}), step_of(event)
     if diagnostic.get("severity", "").startswith("info"):
         text = first_line(diagnostic.get("message", ""))
-        build = (Phase.BUILD, text) if text and f"{_IMAGE}::" in diagnostic.get("urn", "") else None
-        return read_mark(text) or build
+        phase = Phase.PUSH if text == _PUSHING else Phase.BUILD
+        return read_mark(text) or ((phase, text) if text and is_image(diagnostic.get("urn", "")) else None)
     if step.get("op", "same") != "same":
         return Phase.REGISTRY, f"{step['op']} {step.get('type', '').split(':')[-1]}"
     return None
 
 
-def error_of(event: EngineEvent) -> str | None:
-    """Return the sentence of an error event; None for other events, and for errors that explain nothing."""
+def error_text(event: EngineEvent) -> str | None:
+    """Return the whole text of an error event; None for other events, and for errors that explain nothing."""
     diagnostic = event.get("diagnosticEvent", {})
     if diagnostic.get("severity") != "error":
         return None
-    message = diagnostic.get("message", "")
-    exception = _EXCEPTION.search(message)
-    text = exception[1] if exception else _HOOK.sub("", first_line(message))
+    text = _HOOK.sub("", diagnostic.get("message", "").strip())
     return None if text.startswith(_UNINFORMATIVE) else text
+
+
+def error_of(event: EngineEvent) -> str | None:
+    """Return the sentence of an error event; for an exception of the program, its type and text; None as above."""
+    text = error_text(event)
+    if text is None:
+        return None
+    exception = _EXCEPTION.search(text)
+    return exception[1] if exception else first_line(text)
+
+
+def is_image(urn: str) -> bool:
+    """Return whether a URN is that of an image that the docker provider builds."""
+    return f"{_IMAGE}::" in urn
+
+
+def output_of(event: EngineEvent) -> tuple[str, str] | None:
+    """Return the URN of an image and the text that its build has printed; None for other events."""
+    diagnostic = event.get("diagnosticEvent", {})
+    urn, text = diagnostic.get("urn", ""), diagnostic.get("message", "").strip()
+    printed = diagnostic.get("severity", "").startswith("info") and text and not read_mark(text)
+    return (urn, text) if printed and is_image(urn) else None
+
+
+def failed_step_of(event: EngineEvent) -> str:
+    """Return the URN of a resource whose step has failed; empty for other events."""
+    return str((event.get("resOpFailedEvent", {}).get("metadata") or {}).get("urn", ""))
+
+
+def resource_of(event: EngineEvent) -> Mapping[str, Any]:
+    """Return a resource after its step, in the form of a state with secrets left out; empty for other events."""
+    return dict((event.get("resOutputsEvent", {}).get("metadata") or {}).get("new") or {})
 
 
 def changes_of(event: EngineEvent) -> dict[str, int]:

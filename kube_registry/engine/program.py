@@ -66,6 +66,10 @@ class Program:
         """Return the name of the selected stack."""
         return await self.run("stack", "--show-name")
 
+    async def stacks(self) -> list[str]:
+        """Return the names of the program's stacks."""
+        return [str(each["name"]) for each in json.loads(await self.run("stack", "ls", "--json"))]
+
     async def creating(self, stack: str, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do some work with a stack and return its result; if the stack does not exist, create it first."""
         try:
@@ -116,6 +120,9 @@ class Program:
         message: str,
         on_event: Callable[[EngineEvent], object],
         when_killed: Callable[[], Awaitable[object]] | None = None,
+        *,
+        refresh: bool | None = None,
+        replace: Iterable[str] = (),
     ) -> None:
         """Run up, preview, refresh or destroy.
 
@@ -125,13 +132,17 @@ class Program:
             message: message to keep in the state.
             on_event: called with each event of the engine.
             when_killed: awaited if the command was cancelled and had to be killed, which leaves the stack locked.
+            refresh: for "up": whether it reads the state of all resources first; None if the program decides.
+            replace: for "up": URNs of resources to replace even if they have not changed.
         """
 
         def on_line(line: str) -> None:
             if event := read_event(line):
                 on_event(event)
 
-        options = ("--json", "--message", message, *_OPTIONS[verb])
+        chosen = () if refresh is None else (f"--refresh={str(refresh).lower()}",)
+        replaced = (f"--replace={urn}" for urn in replace)
+        options = ("--json", "--message", message, *_OPTIONS[verb], *chosen, *replaced)
         warm = self.warm if verb in _RUNNING else None
         async with warm.serving(self.folder, pulumi_environment()) if warm else nullcontext(()) as client:
             await self.run(verb, *options, stack=stack, client=client, on_line=on_line, when_killed=when_killed)

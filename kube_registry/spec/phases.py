@@ -19,7 +19,7 @@ class Phase(StrEnum):
     """Create the cluster's objects and wait until the registry is ready."""
     PREFLIGHT = "preflight"
     BUILD = "build"
-    """Build and push images."""
+    PUSH = "push"
     READING_BACK = "reading back"
     HEALTH = "health"
 

@@ -1,0 +1,106 @@
+"""The run of `registryctl dev`: a loop for each stack, what they print, and the keys."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+
+from kube_registry.cli.dev_screen import Screen, screen
+from kube_registry.cli.dev_targets import find_names, target_of
+from kube_registry.cli.interrupts import until_interrupted
+from kube_registry.cli.keys import has_keys, on_keys
+from kube_registry.cli.session import console
+from kube_registry.concurrency import together
+from kube_registry.dev.loop import Loop, Wish
+from kube_registry.dev.watch import watching
+from kube_registry.dev.workloads import read_logs
+from kube_registry.engine.program import Program
+from kube_registry.engine.warm import warm_runs
+from kube_registry.errors import KubeRegistryError
+from kube_registry.kube.client import open_client
+
+GRACE_SECONDS = 0.6
+"""How long `pulumi` may take to end after Ctrl-C before it is killed: a user waits for it at the keyboard."""
+
+LOG_LINES = 20
+"""How many of its last lines a key shows of each container."""
+
+_KEYS = "keys: b builds all images again, r refreshes, l shows the logs of the new pods, q quits"
+
+
+async def run(stack: str | None, glob: str | None) -> None:
+    """Update stacks until Ctrl-C or the key q.
+
+    Args:
+        stack: name of a stack; the selected one if None.
+        glob: names of several stacks instead.
+
+    Raises:
+        KubeRegistryError: a stack does not exist, `pulumi` cannot read it, or fleet.yaml is not valid.
+        OSError: there are more folders than the system allows to watch.
+    """
+    async with until_interrupted():
+        folder = Path.cwd()
+        names = await find_names(stack, glob, folder)
+        with ExitStack() as closing:
+            shown = closing.enter_context(screen(console(), named=len(names) > 1))
+            async with warm_runs(_once(partial(shown.say, ""))) as warm, watching() as watch, together() as group:
+                program = Program(folder, grace=GRACE_SECONDS, warm=warm)
+                loops = [
+                    Loop(
+                        target_of(name, program, configured=glob is not None),
+                        watch,
+                        partial(shown.say, name),
+                        partial(shown.show, name),
+                    )
+                    for name in names
+                ]
+                for loop in loops:
+                    group.create_task(loop.run())
+                for_keys = on_keys(_actions(loops, shown, group)) if has_keys() else nullcontext()
+                closing.enter_context(for_keys)
+                shown.say("", f"watching {folder} for {', '.join(names)}; {_KEYS if has_keys() else 'Ctrl-C quits'}")
+
+
+def _once(say: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a function that prints each text once."""
+    said = set[str]()
+
+    def once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return once
+
+
+def _actions(loops: Sequence[Loop], shown: Screen, group: asyncio.TaskGroup) -> dict[str, Callable[[], object]]:
+    def ask(wish: Wish) -> None:
+        for loop in loops:
+            loop.ask(wish)
+
+    def show_logs() -> None:
+        group.create_task(_show_logs(loops, shown))
+
+    return {
+        "b": partial(ask, Wish.REBUILD),
+        "r": partial(ask, Wish.REFRESH),
+        "l": show_logs,
+        "q": partial(os.kill, os.getpid(), signal.SIGINT),
+    }
+
+
+async def _show_logs(loops: Sequence[Loop], shown: Screen) -> None:
+    """Print the last lines of the pods that the last update of each stack has led to."""
+    for loop in loops:
+        try:
+            if not loop.pods.names:
+                shown.say(loop.name, "no pod of this stack runs an image that was built since the start")
+                continue
+            async with open_client(await loop.address()) as kube:
+                shown.say(loop.name, "\n".join(await read_logs(kube, loop.pods, lines=LOG_LINES)))
+        except KubeRegistryError as error:
+            shown.say(loop.name, str(error))

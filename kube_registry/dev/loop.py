@@ -1,0 +1,207 @@
+"""The loop of one stack: wait for a change, update the stack, report one line."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from enum import Flag, auto
+from typing import NoReturn
+
+from kube_registry.dev import lines
+from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_files, take_snapshot
+from kube_registry.dev.target import Target
+from kube_registry.dev.update import Update
+from kube_registry.dev.watch import Watch
+from kube_registry.dev.workloads import Pods, wait_for_pods, workloads_with
+from kube_registry.engine.errors import CommandError, StackLockedError
+from kube_registry.engine.program import release_command
+from kube_registry.errors import KubeRegistryError
+from kube_registry.kube.client import open_client
+from kube_registry.spec.errors import SettingsError
+from kube_registry.spec.settings import ClusterAddress
+from kube_registry.text import add_fix
+
+REFRESH_SECONDS = 600.0
+"""How long updates rely on the state before one reads all resources from the cluster again."""
+
+LOCKED_SECONDS = 2.0
+"""Pause between two attempts while another update has locked the stack."""
+
+RELEASE_SECONDS = 5.0
+"""How long it may take to release the lock of a killed `pulumi`."""
+
+
+class Wish(Flag):
+    """What a user asks for with a key."""
+
+    NOTHING = 0
+    REFRESH = auto()
+    """An update that first reads the state of all resources from the cluster."""
+    REBUILD = auto()
+    """An update that builds and pushes all images, even if they have not changed."""
+
+
+class Loop:
+    """The loop of one stack.
+
+    Args:
+        target: the stack.
+        watch: wakes the loop.
+        say: prints a line, or a longer text.
+        show: shows what is being done; nothing if None.
+
+    Attributes:
+        images: name -> how an image is built.
+        pods: the pods that run the newest images.
+    """
+
+    def __init__(
+        self, target: Target, watch: Watch, say: Callable[[str], object], show: Callable[[str | None], object]
+    ) -> None:
+        self.images: Mapping[str, ImageSource] = {}
+        self.pods = Pods(())
+        self._target, self._watch, self._say, self._show = target, watch, say, show
+        self._woken = watch.join(target.name)
+        self._wish = Wish.NOTHING
+        self._address: ClusterAddress | None = None
+        self._done: Snapshot | None = None
+        """What the last update has deployed, or failed to deploy."""
+        self._refreshed = -REFRESH_SECONDS
+        self._failed = False
+
+    @property
+    def name(self) -> str:
+        """The name of the stack."""
+        return self._target.name
+
+    async def address(self) -> ClusterAddress:
+        """Return the cluster of the stack's images.
+
+        Raises:
+            KubeRegistryError: `pulumi` cannot read it, or the stack has no image yet.
+        """
+        if self._address is None:
+            registry = next((source.registry for source in self.images.values()), None)
+            self._address = await self._target.address(registry)
+        return self._address
+
+    def ask(self, wish: Wish) -> None:
+        """Update the stack even if no file has changed."""
+        self._wish |= wish
+        self._woken.set()
+
+    async def run(self) -> NoReturn:
+        """Update the stack now, and whenever something changes, until this is cancelled.
+
+        Raises:
+            KubeRegistryError: the stack does not exist, or `pulumi` cannot read it.
+        """
+        await self._target.prepare()
+        with suppress(SettingsError):  # the first update reports it
+            self.images = await self._target.images(())
+        while True:
+            self._woken.clear()
+            now = await self._look()
+            changed = changes(self._done, now, self._target.folder) if self._done else ["start"]
+            if changed or self._wish or self._due():
+                await self._update(now, changed)
+            else:
+                await self._wait()
+
+    async def _look(self) -> Snapshot:
+        """Return the current files, and watch where new ones may appear."""
+        now = await asyncio.to_thread(take_snapshot, self._target.roots, self._target.name, self.images)
+        self._watch.want(self._target.name, now.folders)
+        return now
+
+    def _due(self) -> bool:
+        """Return whether it is time for a full refresh; a stack that has failed waits for a change."""
+        return not self._failed and time.monotonic() >= self._refreshed + REFRESH_SECONDS
+
+    async def _wait(self) -> None:
+        """Wait until something happens, or a full refresh is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(None if self._failed else self._refreshed + REFRESH_SECONDS):
+                await self._woken.wait()
+
+    async def _update(self, now: Snapshot, changed: Sequence[str]) -> None:
+        began, (wish, self._wish) = time.monotonic(), (self._wish, Wish.NOTHING)
+        refresh = self._failed or Wish.REFRESH in wish or self._done is None or self._due()
+        rebuilt = [image.urn for image in self.images.values()] if Wish.REBUILD in wish else []
+        cause = lines.cause(changed) or ("rebuild" if rebuilt else "refresh")
+        update = Update(
+            self._target.name,
+            lambda: time.monotonic() - began,
+            lambda event: self._show(f"{cause}: {event.phase}: {event.text}"),
+        )
+        self._show(cause)
+        try:
+            if self._done and self._done.program != now.program:
+                await self._target.prepare()
+                now = await self._look()  # prepare() may have written the stack's config
+            await self._deploy(update, f"registryctl dev: {cause}", refresh=refresh, replaced=rebuilt)
+        except StackLockedError as error:
+            self._wish |= wish
+            await self._wait_for_lock(error)
+        except (CommandError, KubeRegistryError) as error:
+            await self._find_images(update, now)
+            self._failed = True
+            text = "\n".join(dict.fromkeys(update.errors)) or str(error)
+            self._say(f"{cause}: failed after {time.monotonic() - began:.1f} s\n{text}")
+        else:
+            await self._find_images(update, now)
+            self._failed = False
+            self._refreshed = began if refresh else self._refreshed
+            await self._report(update, cause, began, quiet=not (changed or wish))
+        finally:
+            self._show(None)
+
+    async def _deploy(self, update: Update, message: str, *, refresh: bool, replaced: Sequence[str]) -> None:
+        program, stack = self._target.program, self._target.name
+
+        async def release() -> None:
+            try:
+                await replace(program, seconds=RELEASE_SECONDS, grace=0).release(stack)
+            except (CommandError, KubeRegistryError):
+                self._say(add_fix(f"stack {stack} is still locked", f"`{release_command(stack)}`"))
+
+        await program.deploy("up", stack, message, update.record, release, refresh=refresh, replace=replaced)
+
+    async def _wait_for_lock(self, error: StackLockedError) -> None:
+        """Wait before the next attempt; nothing counts as deployed."""
+        self._show(str(error))
+        await asyncio.sleep(LOCKED_SECONDS)
+
+    async def _find_images(self, update: Update, now: Snapshot) -> None:
+        """Remember what was deployed; if the program has changed, find out how its images are built now."""
+        if self._done is None or self._done.program != now.program:
+            found: Mapping[str, ImageSource] = {}
+            with suppress(SettingsError):  # the update has reported it
+                found = await self._target.images(tuple(update.resources.values()))
+            self.images = {**self.images, **found} if update.errors else found
+            self._address = None
+        folder, seen = self._target.folder, now.images
+        images = {name: seen.get(name) or deployed_files(folder, source) for name, source in self.images.items()}
+        self._done = replace(now, images=images)
+
+    async def _report(self, update: Update, cause: str, began: float, *, quiet: bool) -> None:
+        """Print the line of an update that succeeded, as soon as the pods run the new images."""
+        pods = await self._new_pods(update) if update.built else None
+        self.pods = pods or self.pods
+        if update.progress.changes or not quiet:
+            self._say(f"{cause}: {lines.result(update, pods, time.monotonic() - began)}")
+        if self.images:
+            with suppress(KubeRegistryError):  # reported where it is needed
+                await self.address()
+
+    async def _new_pods(self, update: Update) -> Pods | None:
+        """Wait for the pods of the stack that run the new images; None if it has none, or something changes first."""
+        workloads = workloads_with(update.built.values(), update.resources.values())
+        if not workloads:
+            return None
+        try:
+            async with open_client(await self.address()) as kube:
+                return await wait_for_pods(kube, workloads)
+        except KubeRegistryError as error:
+            return Pods((), str(error))

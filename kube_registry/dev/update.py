@@ -1,0 +1,71 @@
+"""One update of a stack: what the engine has reported of it."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kube_registry.engine.engine_events import (
+    EngineEvent,
+    error_text,
+    failed_step_of,
+    is_image,
+    output_of,
+    resource_of,
+    step_of,
+)
+from kube_registry.fleet.progress import OnEvent, Progress
+from kube_registry.spec.phases import Phase
+
+_MOST_LINES = 60
+"""How many lines of a failed build's output are shown."""
+
+
+class Update:
+    """What is known of an update.
+
+    Args:
+        stack: name of the stack.
+        clock: returns the seconds since it began.
+        on_event: called with every line worth showing.
+
+    Attributes:
+        progress: its phases and changes.
+        resources: URN -> resource after its step, with secrets left out.
+        errors: what went wrong, each as a whole text.
+    """
+
+    def __init__(self, stack: str, clock: Callable[[], float], on_event: OnEvent) -> None:
+        self.progress = Progress(stack, clock, on_event)
+        self.resources: dict[str, Mapping[str, Any]] = {}
+        self.errors: list[str] = []
+        self._stepped: set[str] = set()
+        self._output: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MOST_LINES))
+
+    def record(self, event: EngineEvent) -> None:
+        """Record an event of the engine."""
+        self.progress.record(event)
+        if resource := resource_of(event):
+            self.resources[resource["urn"]] = resource
+        if error := error_text(event):
+            self.errors.append(error)
+        step = step_of(event)
+        if is_image(step.get("urn", "")) and step["op"] not in ("same", "refresh", "delete", "delete-replaced"):
+            self._stepped.add(step["urn"])
+        if line := output_of(event):
+            self._output[line[0]].append(line[1])
+        if is_image(failed := failed_step_of(event)) and self._output[failed]:
+            self.errors.append("\n".join(dict.fromkeys(self._output.pop(failed))))
+
+    @property
+    def built(self) -> dict[str, str]:
+        """The images that were built and pushed: URN -> pull reference."""
+        references: dict[str, str] = {}
+        for urn in sorted(self._stepped):
+            component = self.resources.get(self.resources.get(urn, {}).get("parent", ""), {})
+            text = (component.get("outputs") or {}).get("reference")
+            references |= {urn: text} if isinstance(text, str) else {}
+        return references
+
+    def seconds(self, phase: Phase) -> float | None:
+        """Return how long a phase took; None if there was none."""
+        return next((span.seconds for span in self.progress.spans() if span.phase is phase), None)

@@ -1,0 +1,169 @@
+"""The workloads of a stack that run its images, and whether their pods run the new ones."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kube_registry.concurrency import poll
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import RefusedError
+from kube_registry.kube.pods import Object, is_ready, list_pods, trouble
+from kube_registry.spec.endpoints import parse_reference
+
+PODS_SECONDS = 60.0
+"""How long the pods may take to run a new image after the update, which usually has waited for them."""
+
+_PAUSE = 0.1
+
+_KINDS = {
+    "kubernetes:apps/v1:Deployment": "deployments",
+    "kubernetes:apps/v1:DaemonSet": "daemonsets",
+    "kubernetes:apps/v1:StatefulSet": "statefulsets",
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload of the stack.
+
+    Args:
+        kind: plural name of its kind.
+        namespace: its namespace.
+        name: its name.
+        digests: digests of the new images that its pods run.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    digests: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods that run the new images.
+
+    Args:
+        names: namespace and name of each.
+        missing: why not all do; None if they do.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    missing: str | None = None
+
+
+def workloads_with(references: Iterable[str], resources: Iterable[Mapping[str, Any]]) -> list[Workload]:
+    """Return the workloads of a stack that run some images.
+
+    Args:
+        references: pull references.
+        resources: the resources of the stack, as in its state.
+    """
+    digests = {str(parse_reference(text).digest) for text in references}
+    found = []
+    for resource in resources:
+        used = digests & set(_digests((resource.get("inputs") or {}).get("spec") or {}))
+        if used and resource["type"] in _KINDS:
+            namespace, _, name = str(resource.get("id", "")).rpartition("/")
+            found.append(Workload(_KINDS[resource["type"]], namespace or "default", name, frozenset(used)))
+    return found
+
+
+async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload], *, seconds: float = PODS_SECONDS) -> Pods:
+    """Wait until all pods of some workloads run their new images and are ready.
+
+    Args:
+        kube: client of their cluster.
+        workloads: the workloads.
+        seconds: how long to wait.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or does not let them be read.
+    """
+    names: list[tuple[str, str]] = []
+    ends = time.monotonic() + seconds
+    for workload in workloads:
+        states: list[_State] = []
+
+        async def running(workload: Workload = workload, states: list[_State] = states) -> _State | None:
+            states[:] = [await _state(kube, workload)]
+            return states[0] if states[0].complete else None
+
+        await poll(running, seconds=max(0.0, ends - time.monotonic()), pause=_PAUSE)
+        names += ((workload.namespace, name) for name in states[0].running)
+        if not states[0].complete:
+            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {states[0].problem}")
+    return Pods(tuple(names))
+
+
+async def read_logs(kube: KubeClient, pods: Pods, *, lines: int) -> list[str]:
+    """Return the last lines that each container of some pods has logged, after a line with its name.
+
+    Raises:
+        ClusterError: the cluster cannot be reached.
+    """
+    printed = []
+    for namespace, name in pods.names:
+        path = kube.path("pods", name, namespace=namespace)
+        try:
+            containers = [each["name"] for each in (await kube.get(path))["spec"]["containers"]]
+            for container in containers:
+                query = {"container": container, "tailLines": str(lines)}
+                text = await kube.send(_text, "GET", f"{path}/log", query=query)
+                printed += [f"{namespace}/{name} {container}:", *(text.splitlines() or ["(nothing)"])]
+        except RefusedError as error:
+            printed.append(str(error))
+    return printed
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class _State:
+    """The state of a workload: its pods that run the new image, and what is missing."""
+
+    running: tuple[str, ...]
+    complete: bool
+    problem: str
+
+
+async def _state(kube: KubeClient, workload: Workload) -> _State:
+    group = "apps/v1"
+    item = await kube.get(kube.path(workload.kind, workload.name, group=group, namespace=workload.namespace))
+    labels = item["spec"]["selector"].get("matchLabels") or {}
+    selected = await list_pods(
+        kube, ",".join(f"{key}={value}" for key, value in labels.items()), namespace=workload.namespace
+    )
+    pods = [pod for pod in selected if "deletionTimestamp" not in pod["metadata"]]
+    running = tuple(sorted(pod["metadata"]["name"] for pod in pods if _runs(pod, workload.digests)))
+    wanted, status = _wanted(item), item.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
+    complete = seen and len(running) == wanted == len(pods)
+    return _State(running, complete, trouble(pods) or f"{len(running)} of {wanted} pods run the new image")
+
+
+def _wanted(item: Object) -> int:
+    if item["kind"] == "DaemonSet":
+        return int(item["status"].get("desiredNumberScheduled", 0))
+    return int(item["spec"].get("replicas", 1))
+
+
+def _runs(pod: Object, digests: frozenset[str]) -> bool:
+    """Return whether a pod is ready and runs images with these digests."""
+    wanted = set(_digests(pod["spec"])) & digests
+    statuses = [*pod["status"].get("containerStatuses", []), *pod["status"].get("initContainerStatuses", [])]
+    ran = {each["imageID"].rpartition("@")[2] for each in statuses if each.get("imageID")}
+    return bool(wanted) and wanted <= ran and is_ready(pod)
+
+
+def _digests(spec: Any) -> Iterator[str]:  # noqa: ANN401 - a pod's spec, or a workload's with a pod's in it
+    """Yield the digests of all images in a spec."""
+    spec = (spec.get("template") or {}).get("spec") or spec if isinstance(spec, Mapping) else {}
+    for key in ("containers", "initContainers"):
+        for container in spec.get(key) or () if isinstance(spec, Mapping) else ():
+            image = container.get("image") if isinstance(container, Mapping) else None
+            if isinstance(image, str) and "@" in image:
+                yield image.rpartition("@")[2]
