@@ -174,10 +174,11 @@ def image_files(folder: Path, source: ImageSource) -> Files:
         source: how it is built.
     """
     context = _context(folder, source.settings)
-    dockerfile = context / source.settings.dockerfile
-    folders = {*_existing(context), *_existing(dockerfile.parent)}
+    named = context / source.settings.dockerfile
+    dockerfile = named.parent.resolve() / named.name
+    folders = {*_existing(context), *_existing(context.resolve()), *_existing(dockerfile.parent)}
     try:
-        folders |= set(searched_folders(context.resolve(), dockerfile.parent.resolve() / dockerfile.name))
+        folders |= set(searched_folders(context.resolve(), dockerfile))
         build = read_build(source.repository, source.settings, source.platform, folder)
     except (BuildContextError, ValueError, OSError) as error:
         return Files(str(error), {}, frozenset(folders))

@@ -57,7 +57,7 @@ class Loop:
     """
 
     def __init__(
-        self, target: Target, watch: Watch, say: Callable[[str], object], show: Callable[[str | None], object]
+        self, target: Target, watch: Watch, say: Callable[[str], object], show: Callable[[str | None], None]
     ) -> None:
         self.images: Mapping[str, ImageSource] = {}
         self.pods = Pods(())

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,8 +12,11 @@ from watchfiles._rust_notify import RustNotify
 
 from kube_registry.concurrency import together
 
-_BURST_MS, _QUIET_MS = 1600, 50
-"""Changes are one change until nothing happens for the second, at most for the first, in milliseconds."""
+_STEP_MS = 20
+"""How often the watcher looks for events, in milliseconds."""
+
+_QUIET_MS, _BURST_SECONDS = 60, 1.5
+"""Events are one change until there is none for the first, in milliseconds, and at most for the second."""
 
 
 @dataclass
@@ -54,14 +58,25 @@ class Watch:
                 watcher = _watcher(folders)
                 self.wake()  # a change may have preceded the watcher
                 while not self.restart.is_set():
-                    seen = await asyncio.to_thread(watcher.watch, _BURST_MS, _QUIET_MS, 0, self.restart)
-                    if isinstance(seen, set):
-                        if any(Path(path) in folders for _, path in seen):
+                    if seen := await asyncio.to_thread(_next_burst, watcher, self.restart):
+                        if seen & folders:
                             self.restart.set()  # a folder was deleted or replaced, and with it what watched it
                         self.wake()
                 watcher.close()
         finally:
             self.restart.set()  # ends the thread
+
+
+def _next_burst(watcher: RustNotify, stop: threading.Event) -> frozenset[Path]:
+    """Wait for events; return the paths of all that follow each other closely, none if it was stopped."""
+    paths, timeout, ends = set[str](), 0, 0.0
+    while isinstance(seen := watcher.watch(_STEP_MS, _STEP_MS, timeout, stop), set):
+        ends = ends or time.monotonic() + _BURST_SECONDS
+        timeout = _QUIET_MS
+        paths |= {path for _, path in seen}
+        if time.monotonic() > ends:
+            break
+    return frozenset(map(Path, paths))
 
 
 def _watcher(folders: frozenset[Path]) -> RustNotify:

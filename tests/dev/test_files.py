@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
         "__pycache__/main.py": "",
         ".kube-registry/stages/app/x.py": "",
         "app/Dockerfile": "FROM scratch\nCOPY . /\n",
-        "app/.dockerignore": "logs\n*.log\n*.py\n",
+        "app/.dockerignore": "logs\n**/*.log\n**/*.py\n",
         "app/site/index.html": "hello",
         "app/site/tool.py": "",
         "app/logs/today": "",
