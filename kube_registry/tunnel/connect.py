@@ -7,7 +7,7 @@ at once.
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -86,6 +86,23 @@ async def dial(
                 ) from error
             raise
         yield connection
+
+
+async def keep_spare(kube: KubeClient, dialling: asyncio.Event) -> None:
+    """Keep an open connection to the API server for the next WebSocket, until cancelled.
+
+    Docker opens a new connection for every request, and a WebSocket takes its connection out of the pool for good. So
+    without a spare one, each request of a push would first wait for the handshakes of TCP and TLS: two round trips.
+
+    Args:
+        kube: client of the registry's cluster.
+        dialling: is set whenever a WebSocket is about to be opened.
+    """
+    while True:
+        await dialling.wait()
+        dialling.clear()
+        with suppress(KubeRegistryError):  # the next WebSocket reports it
+            await registry_pods(kube.once)
 
 
 @dataclass

@@ -27,7 +27,7 @@ from kube_registry.lease.errors import LeaseLostError
 from kube_registry.lease.lease import Lease
 from kube_registry.limits import TUNNEL_SECONDS
 from kube_registry.names import READ_PORT, WRITE_PORT
-from kube_registry.tunnel.connect import dial
+from kube_registry.tunnel.connect import dial, keep_spare
 from kube_registry.tunnel.errors import (
     PodGoneError,
     PushPortBusyError,
@@ -60,6 +60,7 @@ class Tunnel:
         trouble: the last failure since `prove` was last called.
         broken: why the tunnel was broken off; None while it works.
         connections: the open connections.
+        dialling: is set by each connection to a pod that is about to be opened.
     """
 
     kube: KubeClient
@@ -69,6 +70,7 @@ class Tunnel:
     trouble: KubeRegistryError | None = None
     broken: KubeRegistryError | None = None
     connections: list[Connection] = field(default_factory=list)
+    dialling: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: Traffic = field(default_factory=Traffic)
     _pod: str | None = None
 
@@ -105,10 +107,8 @@ class Tunnel:
                     async with session.get(f"http://{self.address}/v2/") as answer:
                         return answer.status == HTTPStatus.OK or None
                 except (aiohttp.ClientError, TimeoutError):
-                    if self.broken:
-                        raise self.broken from None
-                    if isinstance(self.trouble, _NOT_TRANSIENT):
-                        raise self.trouble from None
+                    if final := self.broken or (self.trouble if isinstance(self.trouble, _NOT_TRANSIENT) else None):
+                        raise final from None
                     return None
 
             if not await poll(answers, seconds=seconds, pause=_PAUSE):
@@ -175,6 +175,8 @@ class Tunnel:
         # Read before dialling, so that a refused request does not open a WebSocket.
         if (first := await local.message()) is None:
             return
+        if self._pod:  # a first failure is reported before anything else is asked
+            self.dialling.set()
         door, may_pass = (WRITE_PORT, self.lease.held) if self.lease else (READ_PORT, lambda: True)
         async with dial(self.kube, self.port, self._note, door=door) as far:
             if far.tries > 1 or far.pod != (self._pod or far.pod):
@@ -192,9 +194,8 @@ class Tunnel:
         with suppress(KubeRegistryError):  # the node's message matters more
             pods = await registry_pods(self.kube.once)
             if is_lost(pod, pods):
-                return PodGoneError(
-                    where=self.kube.where, push_port=self.port, pod=pod, reason=f"{words}; {explain(pods)}"
-                )
+                reason = f"{words}; {explain(pods)}"
+                return PodGoneError(where=self.kube.where, push_port=self.port, pod=pod, reason=reason)
         return TunnelError(where=self.kube.where, push_port=self.port, reason=f"pod {pod}: {words}")
 
     def _no_answer(self, seconds: float) -> KubeRegistryError:
@@ -239,7 +240,7 @@ async def open_tunnel(
     tunnel.port = sockets[0].getsockname()[1]
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(lambda: LocalEnd(tunnel.serve), sock=each) for each in sockets]
-    async with meanwhile(watch(kube, tunnel.port, tunnel.connections)):
+    async with meanwhile(watch(kube, tunnel.port, tunnel.connections)), meanwhile(keep_spare(kube, tunnel.dialling)):
         try:
             await tunnel.prove(seconds)
             yield tunnel

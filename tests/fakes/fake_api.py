@@ -99,6 +99,8 @@ class FakeApi:
         lease_seconds: how long each request for it takes.
         program: what becomes of a program that is to run in a pod.
         upgrades: the pods to which a forward was asked for, refused ones too.
+        list_ports: the client's port of each request for the list of pods.
+        upgrade_ports: the same of each request for a forward.
     """
 
     server: str
@@ -116,10 +118,13 @@ class FakeApi:
     lease_seconds: float = 0.0
     program: Callable[[web.WebSocketResponse, list[str]], Awaitable[None]] | None = None
     upgrades: list[str] = field(default_factory=list)
+    list_ports: list[int] = field(default_factory=list)
+    upgrade_ports: list[int] = field(default_factory=list)
     _version: int = 100
 
     async def list_pods(self, request: web.Request) -> web.StreamResponse:
         self.looks += 1
+        self.list_ports.append(_port(request))
         if self.deaf:
             await asyncio.Event().wait()
         if refusal := next(self.list_refusals, None):
@@ -132,6 +137,7 @@ class FakeApi:
         upgrade = request.headers.get("Upgrade") == "websocket"
         if upgrade:
             self.upgrades.append(name)
+            self.upgrade_ports.append(_port(request))
         if self.deaf:
             await asyncio.Event().wait()
         if refusal := next(self.refusals, None):
@@ -237,6 +243,11 @@ def settings_for(server: str, authority: pki.Authority, folder: Path) -> Setting
     file.write_text(pki.kubeconfig(authority, pki.issue(authority, "me"), server=server, kube_context=KUBE_CONTEXT))
     config = {"kubeContext": KUBE_CONTEXT, "kubeconfig": str(file), "namespace": NAMESPACE, "images": {"app": {}}}
     return Settings.parse(config, project="kube-registry", stack="dev")
+
+
+def _port(request: web.Request) -> int:
+    assert request.transport is not None
+    return int(request.transport.get_extra_info("peername")[1])
 
 
 def _tls(authority: pki.Authority) -> ssl.SSLContext:
