@@ -5,7 +5,9 @@ port-forward, change the image of a DaemonSet that is otherwise the same.
 """
 
 import shutil
+import signal
 import statistics
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +50,7 @@ def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
         steps = progress.steps(repetitions)
         for number in range(repetitions):
             with steps.step("a saved file", "measuring"):
-                for way, take in ((COLD, with_pulumi), (FLOOR, by_hand)):
+                for way, take in ((DEV, with_dev), (FLOOR, by_hand), (COLD, with_pulumi)):
                     samples.setdefault(way, []).append(take(lab, f"{way} {number}"))
     floor = statistics.median(samples[FLOOR])
     return [
@@ -130,8 +132,36 @@ def digests(lab: Lab, name: str) -> set[str]:
     return {status["imageID"].rpartition("@")[2] for status in statuses}
 
 
+def with_dev(lab: Lab, text: str) -> float:
+    """Return the seconds with `registryctl dev`, which has been started and has nothing to do."""
+    out = lab.life.backend / "dev.log"
+    command = [str(lab.life.project / ".venv" / "bin" / "registryctl"), "dev", "--stack", STACK]
+    with (
+        out.open("wb") as file,
+        subprocess.Popen(
+            command, cwd=lab.life.project, env=lab.env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        ) as dev,
+    ):
+        try:
+            wait_for(lambda: _has_reported(out, "start"), "registryctl dev to start", log=out, seconds=COMMAND_SECONDS)
+            taken = until_new_pods(lab, WORKLOAD, lambda: lab.life.write(text))
+            wait_for(lambda: _has_reported(out, "version"), "the line of the edit", log=out, seconds=PODS_SECONDS)
+        finally:
+            dev.send_signal(signal.SIGINT)
+            dev.wait(COMMAND_SECONDS)
+    return taken
+
+
+def _has_reported(out: Path, cause: str) -> bool:
+    """Return whether `registryctl dev` has printed the line of an update that it has made for some reason."""
+    lines = [line for line in out.read_text().splitlines() if f"{cause}: " in line]
+    if failed := [line for line in lines if "failed after" in line]:
+        raise LabError(f"An update of `registryctl dev` failed: {failed[0]}; the log is {out}.")
+    return bool(lines)
+
+
 def with_pulumi(lab: Lab, text: str) -> float:
-    """`pulumi up`, as people run it."""
+    """Return the seconds with `pulumi up`, as people run it."""
 
     def save_and_update() -> None:
         lab.life.write(text)
