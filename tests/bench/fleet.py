@@ -116,7 +116,6 @@ def _start(folder: Path, progress: Progress) -> Fleet:
     running = [cluster.up(name, nodes=1, report=progress) for name in CLUSTERS]
     project, backend = copy_ours(folder / "ours"), folder / "state"
     backend.mkdir()
-    (project / ".venv").symlink_to(sys.prefix)
     stacks = [
         {"name": each.name, "kubeContext": each.kube_context, "kubeconfig": str(each.kubeconfig)} for each in running
     ]
