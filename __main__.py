@@ -4,8 +4,8 @@ import signal
 
 import pulumi
 
-from components.cluster_registry import ClusterRegistry
-from components.registry_image import RegistryImage, prove_builds
+from components import ClusterRegistry, RegistryImage
+from components.registry_image import prove_builds
 from components.settings import config_args, image_args
 from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.spec.settings import Settings

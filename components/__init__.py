@@ -6,8 +6,9 @@
 Names are imported on first use (PEP 562), because importing Pulumi's SDKs takes a second.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from kube_registry.imports import import_large
 
 if TYPE_CHECKING:
     from .args import ClusterRegistryArgs, ImageArgs
@@ -32,4 +33,4 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_large(f".{_HOMES[name]}", __name__), name)

@@ -3,12 +3,13 @@
 import ast
 import textwrap
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
+
+from kube_registry.imports import import_large
 
 
 class _Lazy(TyperGroup):
@@ -70,7 +71,7 @@ class _FleetVerbs(_Lazy):
 def _command(home: str, name: str) -> Any:  # noqa: ANN401 - as above
     file, _, function = home.partition(".")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(getattr(import_module(f"kube_registry.cli.{file}"), function))
+    alone.command(name)(getattr(import_large(f"kube_registry.cli.{file}"), function))
     return typer.main.get_command(alone)
 
 

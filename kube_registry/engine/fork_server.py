@@ -33,7 +33,7 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SDKS = ("pulumi", "pulumi_docker", "pulumi_kubernetes")
-_ON_FIRST_USE = ("kube_registry.push.session", "kube_registry.kube.kubeconfig")
+_ON_FIRST_USE = ("kube_registry.push.session", "kube_registry.docker_daemon.reach", "kube_registry.kube.kubeconfig")
 """Modules that components import only when they are needed, because they take a second."""
 
 

@@ -23,6 +23,7 @@ PROGRAM = (
     "kube_registry/docker_daemon",
     "kube_registry/errors.py",
     "kube_registry/foreign_json.py",
+    "kube_registry/imports.py",
     "kube_registry/kube",
     "kube_registry/kubeconfig_setting.py",
     "kube_registry/lease",
