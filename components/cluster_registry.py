@@ -80,7 +80,7 @@ class ClusterRegistry(pulumi.ComponentResource):
             given = cast("ClusterRegistryArgs", arguments(ClusterRegistryArgs, args, inputs))
             self.cluster = cluster_of(name, given, opts, in_config=isinstance(args, ConfigArgs))
             prove_builds(self.cluster.settings)
-            prove_preconditions(self.cluster)
+            self._uid = prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)
         super().__init__(REGISTRY_TYPE, name, {}, with_providers(opts, self.providers))
@@ -123,7 +123,7 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _make_providers(self, name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
         """Return the providers; create those that are missing outside of the component, so that they outlive it."""
         named, aliases = partial(own_name, name), partial(aliases_beside, name, opts)
-        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster, aliases("cluster-uid"))
+        self._same = kube_context = same_cluster(named("cluster-uid"), self.cluster, self._uid, aliases("cluster-uid"))
         return pulumi.ResourceOptions(
             providers=[
                 brought(opts, "kubernetes")

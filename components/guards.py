@@ -13,35 +13,40 @@ from kube_registry.registry.preconditions import (
     explain_node_port,
     prove_hosting_free,
     prove_namespace_free,
-    prove_reach,
+    prove_reach_and_uid,
 )
 
 from .cluster import Cluster
 from .push_hooks import bounded
+from .volume_guard import UNSEEN
 
 NODE_PORT_REFUSED = "nodePort: Invalid value"
 """Error of the API server for a node port that is in use or out of range (kubernetes pkg/registry/core/service)."""
 
 
-def prove_preconditions(cluster: Cluster) -> None:
+def prove_preconditions(cluster: Cluster) -> str | None:
     """Check, before any resource is registered, that the Docker daemon and, except in previews, the cluster respond.
 
     A cluster that the same program may create is checked later (volume_guard.same_cluster). This function blocks and
     runs an event loop in a thread: nothing else runs yet, and a program that fails here has created nothing.
+
+    Returns:
+        The uid of kube-system, UNSEEN without permission to read it; None if the cluster was not checked.
 
     Raises:
         KubeRegistryError: one of them does not respond.
     """
     live = not pulumi.runtime.is_dry_run() and not cluster.is_later
 
-    async def prove() -> None:
+    async def prove() -> str | None:
         async with bounded("checking the Docker daemon and the cluster"):
             await prove_daemon(os.environ)
             if live:
-                await prove_reach(await cluster.address())
+                return await prove_reach_and_uid(await cluster.address()) or UNSEEN
+            return None
 
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, prove()).result()
+        return thread.submit(asyncio.run, prove()).result()
 
 
 def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.Resource) -> pulumi.ResourceHookBinding:

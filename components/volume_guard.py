@@ -64,7 +64,7 @@ def unmoved(
     return pulumi.Output.all(namespace.metadata.name, claim.spec.storage_class_name).apply(compare)
 
 
-def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Output[str | None]:
+def same_cluster(stash: str, cluster: Cluster, uid: str | None, aliases: Aliases) -> pulumi.Output[str | None]:
     """Return the kube context, or fail if it points to another cluster than the one that contains the registry.
 
     Resources that use it are then not registered, except in a preview, which may not be able to connect to the cluster.
@@ -72,10 +72,11 @@ def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Outpu
     Args:
         stash: name of the resource that stores the cluster's uid.
         cluster: the cluster to deploy to.
+        uid: the uid of its namespace kube-system, or UNSEEN; None to look it up.
         aliases: former names of that resource.
     """
     live, settings = not pulumi.runtime.is_dry_run(), cluster.settings
-    found = _found(cluster, live=live)
+    found = _found(cluster, live=live) if uid is None else pulumi.Output.from_input(uid)
     opts = pulumi.ResourceOptions(ignore_changes=["input"], aliases=aliases)
     first = pulumi.Stash(stash, input=found, opts=opts)  # its output keeps the first value
 
@@ -98,7 +99,7 @@ def same_cluster(stash: str, cluster: Cluster, aliases: Aliases) -> pulumi.Outpu
 
 
 def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
-    """Return the uid of kube-system. A known cluster is queried in a thread while the program declares resources."""
+    """Look up the uid of kube-system: of a known cluster, in a preview, in a thread while the program runs."""
     if cluster.is_later:
         there = pulumi.Output.all(cluster.kubeconfig, cluster.made)
         return pulumi.Output.unsecret(there.apply(lambda _: _uid(cluster, live=live)))

@@ -37,10 +37,18 @@ async def cluster_uid(settings: ClusterAddress) -> str | None:
         ClusterError: the cluster cannot be reached.
     """
     async with _client(settings) as kube:
-        try:
-            return str((await kube.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"])
-        except ForbiddenError:
-            return None
+        return await _uid(kube)
+
+
+async def prove_reach_and_uid(settings: ClusterAddress) -> str | None:
+    """Do what `prove_reach` and `cluster_uid` do with one client, so that a credential plugin runs once.
+
+    Raises:
+        ClusterError: as for both.
+    """
+    async with _client(settings) as kube:
+        await _namespace(kube)
+        return await _uid(kube)
 
 
 async def prove_namespace_free(settings: ClusterAddress, import_command: str) -> None:
@@ -89,6 +97,13 @@ def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"
     from kube_registry.kube.client import open_client  # noqa: PLC0415 - a second
 
     return open_client(address)
+
+
+async def _uid(kube: "KubeClient") -> str | None:
+    try:
+        return str((await kube.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"])
+    except ForbiddenError:
+        return None
 
 
 async def _namespace(kube: "KubeClient") -> dict[str, Any] | None:
