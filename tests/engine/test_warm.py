@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -24,12 +25,14 @@ from kube_registry.engine.pulumi_process import pulumi_environment
 from kube_registry.engine.warm import WarmRuns, warm_runs
 from lab.parts import PULUMI
 from lab.pulumi_home import variables
-from lab.toolchain import build
+from lab.toolchain import build, tool
 from tests.fakes.local import until
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "kube_registry" / "engine" / "fork_server.py"
 IN_VIRTUALENV = "name: tiny\nruntime: {{name: python, options: {{virtualenv: {}}}}}\n"
+
+STACKS = ("one", "two", "three")
 
 pytestmark = pytest.mark.anyio
 
@@ -64,11 +67,6 @@ class Stacks:
         self.program = Program(folder, warm=warm)
         self.events: list[EngineEvent] = []
 
-    async def create(self, *names: str) -> None:
-        for name in names:
-            await self.program.run("stack", "init", "--no-select", stack=name)
-            await self.program.set_config(name, {"tiny:greeting": {"value": f"hello-{name}"}})
-
     async def up(self, name: str) -> dict[str, Any]:
         await self.program.deploy("up", name, "", self.events.append)
         outputs: dict[str, Any] = json.loads(await self.program.run("stack", "output", "--json", stack=name))
@@ -84,20 +82,34 @@ class Stacks:
         return sorted((item["severity"].partition("#")[0], item.get("message", "")) for item in found)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the program."""
+@pytest.fixture(scope="module")
+def new_stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program with three stacks that nothing was deployed to, and their state."""
     build(PULUMI)
-    for name, value in variables().items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "state").mkdir()
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/state")
-    folder = tmp_path / "program"
+    home = tmp_path_factory.mktemp("new")
+    (home / "state").mkdir()
+    folder = home / "program"
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text("name: tiny\nruntime: python\n")
     (folder / "__main__.py").write_text(PROGRAM)
     (folder / "registering.py").write_text(REGISTERING)
-    return folder
+    env = {**os.environ, **variables(), "PULUMI_BACKEND_URL": f"file://{home}/state"}
+    for name in STACKS:
+        for words in (["stack", "init", "--no-select"], ["config", "set", "tiny:greeting", f"hello-{name}"]):
+            subprocess.run(
+                [tool("pulumi"), *words, "--stack", name], cwd=folder, env=env, check=True, capture_output=True
+            )
+    return home
+
+
+@pytest.fixture
+def folder(new_stacks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the program."""
+    for name, value in variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/state")
+    shutil.copytree(new_stacks, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "program"
 
 
 @pytest.fixture
@@ -113,10 +125,8 @@ async def warm(cold: list[str]) -> AsyncIterator[WarmRuns]:
 
 
 @pytest.fixture
-async def stacks(folder: Path, warm: WarmRuns) -> Stacks:
-    stacks = Stacks(folder, warm)
-    await stacks.create("one")
-    return stacks
+def stacks(folder: Path, warm: WarmRuns) -> Stacks:
+    return Stacks(folder, warm)
 
 
 def expected(folder: Path, name: str) -> dict[str, Any]:
@@ -125,7 +135,6 @@ def expected(folder: Path, name: str) -> dict[str, Any]:
 
 
 async def test_two_stacks_in_turn_do_not_mix(folder: Path, stacks: Stacks, cold: list[str]) -> None:
-    await stacks.create("two")
     pids = set()
     for name in ("one", "two", "one", "two"):
         outputs = await stacks.up(name)
@@ -137,7 +146,6 @@ async def test_two_stacks_in_turn_do_not_mix(folder: Path, stacks: Stacks, cold:
 
 
 async def test_stacks_at_once_do_not_mix(folder: Path, stacks: Stacks, cold: list[str]) -> None:
-    await stacks.create("two", "three")
     names = ("one", "two", "three")
     found = await asyncio.gather(*(stacks.up(name) for name in names))
     for name, outputs in zip(names, found, strict=True):
@@ -285,18 +293,29 @@ ERRORS = {
 """The errors that a user sees; the other failures have none."""
 
 
+@pytest.fixture(scope="module")
+async def one_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Path, WarmRuns, list[str]]]:
+    """A folder and its fork server for some tests, and the reasons for cold runs."""
+    cold: list[str] = []
+    async with warm_runs(cold.append) as warm:
+        yield tmp_path_factory.mktemp("program"), warm, cold
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_what_a_program_prints_and_fails_with_is_shown_as_in_a_cold_run(
-    folder: Path, stacks: Stacks, cold: list[str], failure: str
+    folder: Path, one_server: tuple[Path, WarmRuns, list[str]], failure: str
 ) -> None:
+    shared, warm, cold = one_server
+    shutil.copytree(folder, shared, dirs_exist_ok=True)
+    folder = shared
     text = FAILURES[failure]
     if text is None:
         (folder / "__main__.py").unlink()
     else:
         (folder / "__main__.py").write_text(text)
     shown = []
-    for warm in (stacks.program.warm, None):
-        run = Stacks(folder, warm)
+    for runs in (warm, None):
+        run = Stacks(folder, runs)
         reason = ""
         try:
             await run.up("one")
@@ -348,7 +367,6 @@ async def test_the_end_of_a_run_ends_all_its_processes_and_no_other_run(
     await until(lambda: len((folder / "pids").read_text().split()) == 3)
     processes = [psutil.Process(int(pid)) for pid in (folder / "pids").read_text().split()]
     (folder / "__main__.py").write_text(PROGRAM)
-    await stacks.create("two")
     other = asyncio.create_task(stacks.up("two"))
     if how == "cancelled":
         run.cancel()
