@@ -7,7 +7,6 @@ from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console
 from kube_registry.cli.stack_registry import deployed_images, find_registry
 from kube_registry.cli.stacks import pulumi_version
 from kube_registry.housekeeping.checks import judge_version
-from kube_registry.housekeeping.doctor import run_all_checks
 from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.text import add_fix
 
@@ -23,6 +22,8 @@ async def doctor(stack: StackName = None, registry: RegistryName = None) -> bool
     if references is None:
         words = add_fix("has no images in its outputs yet", f"`pulumi up --stack {shlex.quote(found.stack)}`")
         findings.append(Finding(f"stack {found.stack}", well=False, words=words))
+    from kube_registry.housekeeping.doctor import run_all_checks  # noqa: PLC0415 - with Docker's SDK, which help does not need
+
     findings += await run_all_checks(found.settings, references or {}, os.environ, found.push_command)
     page = table()
     for finding in findings:

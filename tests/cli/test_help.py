@@ -34,5 +34,6 @@ def test_help_does_without_the_settings() -> None:
     assert "pydantic" not in imported()
 
 
-def test_the_help_of_a_verb_does_without_pulumi() -> None:
-    assert not imported("tunnel") & {"pulumi", "grpc", "docker"}
+@pytest.mark.parametrize("verb", ["tunnel", "doctor", "gc"])
+def test_the_help_of_a_verb_does_without_pulumi_and_docker(verb: str) -> None:
+    assert not imported(verb) & {"pulumi", "grpc", "docker", "requests"}
