@@ -60,6 +60,7 @@ def push_hooks(name: str, path_once_known: PathOnceKnown, push_names: Collection
 
     before = pulumi.ResourceHook(f"{name}:take", take)
     after = pulumi.ResourceHook(f"{name}:give-back", give_back)
+    # No delete hooks: `pulumi destroy` does not run the program, and fails if a resource in the state has one.
     return pulumi.ResourceHookBinding(
         before_create=[before],
         before_update=[before],
