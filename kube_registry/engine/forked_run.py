@@ -7,6 +7,7 @@ errors, exit statuses and signals are those of a cold run. Two processes are nee
 program is forked before they start, and runs in a main thread.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -173,8 +174,25 @@ def _run(job: int, launcher: str) -> NoReturn:
     time.tzset()
     importlib.invalidate_caches()
     sys.argv = [launcher, *given["arguments"]]
-    runpy.run_path(launcher, run_name="__main__")
+    try:
+        runpy.run_path(launcher, run_name="__main__")
+    except SystemExit as ended:  # by which the launcher always ends
+        if isinstance(ended.code, int):
+            _exit(ended.code)
+        raise
     sys.exit(0)
+
+
+def _exit(status: int) -> NoReturn:
+    """End this process as Python does, but leave its memory to the kernel, as multiprocessing does after a fork.
+
+    Python would release every object, and so write to all pages that this process shares with the fork server.
+    """
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for threads, as at the end of a program
+    atexit._run_exitfuncs()  # noqa: SLF001
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
 
 
 def _redirect(source: int, target: int) -> None:

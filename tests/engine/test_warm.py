@@ -279,6 +279,12 @@ FAILURES = {
     "import": "import no_such_module",
     "failed apply": "import pulumi\npulumi.Output.from_input(1).apply(lambda one: one / 0)",
     "output": "import sys\nprint('to stdout')\nprint('to stderr', file=sys.stderr)",
+    "at exit": (
+        "import atexit, sys, threading, time\n"
+        "atexit.register(print, 'the last function')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('a thread'))).start()\n"
+        "sys.stdout.write('no end of line')"
+    ),
     "missing": None,
 }
 
