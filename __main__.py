@@ -5,7 +5,6 @@ import signal
 import pulumi
 
 from components import ClusterRegistry, RegistryImage
-from components.registry_image import prove_builds
 from components.settings import config_args, image_args
 from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.spec.settings import Settings
@@ -18,7 +17,6 @@ def main() -> None:
     settings = Settings.parse(config, project=pulumi.get_project(), stack=pulumi.get_stack(), secret=secret)
     for note in settings.notes:
         pulumi.log.warn(on_stack(note, pulumi.get_stack()))
-    prove_builds(settings)
     registry = ClusterRegistry("registry", config_args(settings))
     images = {name: RegistryImage(name, image_args(settings, name), registry=registry) for name in settings.images}
     pulumi.export("tagged", {name: image.tagged for name, image in images.items()})

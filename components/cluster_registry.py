@@ -79,7 +79,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         with as_run_error():
             given = cast("ClusterRegistryArgs", arguments(ClusterRegistryArgs, args, inputs))
             self.cluster = cluster_of(name, given, opts, in_config=isinstance(args, ConfigArgs))
-            prove_builds(self.cluster.settings)
+            self.builds = prove_builds(args.stack if isinstance(args, ConfigArgs) else self.cluster.settings)
             self._uid = prove_preconditions(self.cluster)
             self._broken_store = broken_store(os.environ)
             self.providers = self._make_providers(name, opts)

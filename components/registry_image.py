@@ -5,7 +5,6 @@ tunnel. Repository and tag are plain values and known in a preview; only the dig
 """
 
 import os
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,6 +16,7 @@ from kube_registry.build.staging import stage
 from kube_registry.names import IMAGE_TYPE
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.errors import SettingsError
+from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import RegistrySettings, Settings
 from kube_registry.text import add_fix, first_of
 
@@ -74,7 +74,7 @@ class RegistryImage(pulumi.ComponentResource):
             registry, repository = _registry(name, given.pop("registry", None)), str(given.pop("repository", name))
             platform = str(given.pop("platform", registry.settings.platform))
             image = image_settings(name, repository, given, platform).images[repository]
-            build = stage(read_build(repository, image, platform, Path()), Path())
+            build = stage(_read(registry, repository, image, platform), Path())
         docker_provider = brought(opts, "docker")
         own = pulumi.ResourceOptions(providers=[docker_provider]) if docker_provider else registry.providers
         super().__init__(IMAGE_TYPE, name, {}, with_providers(opts, own))
@@ -124,14 +124,21 @@ def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - the
     return given
 
 
-def prove_builds(settings: RegistrySettings) -> None:
-    """Check, before any resource is registered, that the files of all images in the settings can be read.
+def prove_builds(settings: RegistrySettings) -> dict[str, Build]:
+    """Read the builds of all images in the settings, before any resource is registered; return them by repository.
 
     Raises:
         BuildContextError: the files of an image are missing, or cannot be built.
     """
-    if isinstance(settings, Settings):
-        deque(read_builds(settings, Path()), maxlen=0)
+    return {build.image: build for build in read_builds(settings, Path())} if isinstance(settings, Settings) else {}
+
+
+def _read(registry: "ClusterRegistry", repository: str, image: ImageSettings, platform: str) -> Build:
+    """Return the build of an image: the one that the registry has read, or else read it."""
+    build = registry.builds.get(repository)
+    if build and (build.settings, build.platform) == (image, platform):
+        return build
+    return read_build(repository, image, platform, Path())
 
 
 def report_differences(build: Build) -> None:

@@ -52,12 +52,19 @@ class ConfigArgs(dict[str, Any]):
     """Arguments of a ClusterRegistry that come from the stack's config, so that errors print `pulumi config` commands.
 
     This is a separate class, because a component accepts a map of arguments in every language.
+
+    Args:
+        stack: the settings of the stack. The arguments lack its images, which the program creates itself.
     """
+
+    def __init__(self, stack: Settings) -> None:
+        super().__init__(stack.model_dump(exclude={"images"}))
+        self.stack = stack
 
 
 def config_args(settings: Settings) -> ClusterRegistryArgs:
     """Return the arguments of the registry in a stack's config, without its images."""
-    return cast("ClusterRegistryArgs", ConfigArgs(settings.model_dump(exclude={"images"})))
+    return cast("ClusterRegistryArgs", ConfigArgs(settings))
 
 
 def settings_of(name: str, args: Mapping[str, Any], *, in_config: bool) -> RegistrySettings:
