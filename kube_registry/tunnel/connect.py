@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
-from kube_registry.concurrency import poll
+from kube_registry.concurrency import poll, together
 from kube_registry.errors import KubeRegistryError
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
@@ -29,6 +29,9 @@ DIAL_TRIES = 6
 
 DIAL_SECONDS = 45.0
 """How long one connection may take to reach a pod, with all attempts and pauses; replacing the pod takes less."""
+
+SPARE = 2
+"""Open connections to the API server that wait for a WebSocket; one is not there again before the next request."""
 
 _PAUSE = 0.2
 _TRANSIENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -89,7 +92,7 @@ async def dial(
 
 
 async def keep_spare(kube: KubeClient, dialling: asyncio.Event) -> None:
-    """Keep an open connection to the API server for the next WebSocket, until cancelled.
+    """Keep SPARE open connections to the API server for the next WebSockets, until cancelled.
 
     Docker opens a new connection for every request, and a WebSocket takes its connection out of the pool for good. So
     without a spare one, each request of a push would first wait for the handshakes of TCP and TLS: two round trips.
@@ -101,8 +104,15 @@ async def keep_spare(kube: KubeClient, dialling: asyncio.Event) -> None:
     while True:
         await dialling.wait()
         dialling.clear()
-        with suppress(KubeRegistryError):  # the next WebSocket reports it
-            await registry_pods(kube.once)
+        async with together() as requests:
+            for _ in range(SPARE):
+                requests.create_task(_open_spare(kube))
+
+
+async def _open_spare(kube: KubeClient) -> None:
+    """Send a request, whose connection then stays open; at the same time as others, each needs its own."""
+    with suppress(KubeRegistryError):  # the next WebSocket reports it
+        await registry_pods(kube.once)
 
 
 @dataclass
