@@ -69,6 +69,7 @@ class Loop:
         """What the last update has deployed, or failed to deploy."""
         self._refreshed = -REFRESH_SECONDS
         self._failed = False
+        self._locked = ""
 
     @property
     def name(self) -> str:
@@ -169,12 +170,14 @@ class Loop:
         await program.deploy("up", stack, message, update.record, release, refresh=refresh, replace=replaced)
 
     async def _wait_for_lock(self, error: StackLockedError) -> None:
-        """Wait before the next attempt; nothing counts as deployed."""
-        self._show(str(error))
+        """Report once who has locked the stack, and wait before the next attempt; nothing counts as deployed."""
+        if error.holder != self._locked:
+            self._locked = error.holder
+            self._say(f"waiting until stack {error.stack} is no longer locked by {error.holder}")
         await asyncio.sleep(LOCKED_SECONDS)
 
     async def _find_images(self, update: Update, now: Snapshot) -> None:
-        """Remember what was deployed; if the program has changed, find out how its images are built now."""
+        """Record what was deployed; if the program has changed, find out how its images are built now."""
         if self._done is None or self._done.program != now.program:
             found: Mapping[str, ImageSource] = {}
             with suppress(SettingsError):  # the update has reported it
