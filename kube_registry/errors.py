@@ -15,6 +15,7 @@
     ├── ProgramError               the `pulumi` command cannot be run
     ├── RunCancelledError          the update of a stack was cancelled
     ├── StackLockedError           another update has locked the stack
+    ├── WatchError                 the files of a program cannot be watched
     ├── PreviewError               the preview of a stack failed
     ├── PreviewTooLateError        the preview of a stack timed out
     └── ClusterError               an error of a live cluster, with its kube context and namespace

@@ -38,6 +38,7 @@ ERRORS = {
     "Garbage collection": ("kube_registry.housekeeping.errors",),
     "Updates, fleets and previews": (
         "kube_registry.errors",
+        "kube_registry.dev.errors",
         "kube_registry.fleet.errors",
         "kube_registry.engine.errors",
         "kube_registry.review.errors",

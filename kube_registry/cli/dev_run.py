@@ -39,8 +39,8 @@ async def run(stack: str | None, glob: str | None) -> None:
         glob: names of several stacks instead.
 
     Raises:
-        KubeRegistryError: a stack does not exist, `pulumi` cannot read it, or fleet.yaml is not valid.
-        OSError: there are more folders than the system allows to watch.
+        KubeRegistryError: a stack does not exist, `pulumi` cannot read it, fleet.yaml is not valid, or there are more
+            folders than the system allows to watch.
     """
     async with until_interrupted():
         folder = Path.cwd()

@@ -1,6 +1,7 @@
 """Wake the loops of all stacks when something changes in the folders that they watch."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -11,6 +12,8 @@ from pathlib import Path
 from watchfiles._rust_notify import RustNotify
 
 from kube_registry.concurrency import together
+from kube_registry.dev.errors import WatchError
+from kube_registry.text import last_words
 
 _STEP_MS = 20
 """How often the watcher looks for events, in milliseconds."""
@@ -80,15 +83,21 @@ def _next_burst(watcher: RustNotify, stop: threading.Event) -> frozenset[Path]:
 
 
 def _watcher(folders: frozenset[Path]) -> RustNotify:
-    """Watch the folders that exist; the parents of missing ones are among them."""
-    return RustNotify(
-        [str(folder) for folder in folders if folder.is_dir()],
-        debug=False,
-        force_polling=False,
-        poll_delay_ms=0,
-        recursive=False,
-        ignore_permission_denied=True,
-    )
+    """Watch the folders that exist and can be read; the parents of missing ones are among them."""
+    existing = [str(folder) for folder in folders if folder.is_dir() and os.access(folder, os.R_OK)]
+    try:
+        return RustNotify(
+            existing,
+            debug=False,
+            force_polling=False,
+            poll_delay_ms=0,
+            recursive=False,
+            ignore_permission_denied=False,  # it would ignore a reached limit, too
+        )
+    except FileNotFoundError:  # one was deleted in this moment
+        return _watcher(folders)
+    except OSError as error:
+        raise WatchError(str(len(existing)), last_words(str(error).partition(" about ")[0])) from error
 
 
 @asynccontextmanager
@@ -96,7 +105,7 @@ async def watching() -> AsyncIterator[Watch]:
     """Watch folders while a block runs.
 
     Raises:
-        OSError: there are more folders than the system allows to watch.
+        WatchError: there are more folders than the system allows to watch.
     """
     watch = Watch()
     async with together() as group:

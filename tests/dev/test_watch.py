@@ -2,12 +2,16 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from kube_registry.dev.watch import Watch, watching
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.anyio
 
@@ -98,3 +102,32 @@ async def test_new_folders_wake_the_loop_once_they_are_watched(watch: Watch, tmp
     await settle(watch)
     (tmp_path / "more" / "file").write_text("")
     await woken(watch)
+
+
+LIMITED = """
+echo 5 > /proc/sys/user/max_inotify_watches  # of a new user namespace
+exec "$0" -c "
+import asyncio, sys
+from pathlib import Path
+from kube_registry.dev.watch import watching
+
+async def main():
+    async with watching() as watch:
+        watch.join('dev')
+        watch.want('dev', Path(sys.argv[1]).iterdir())
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+" "$1"
+"""
+
+
+def test_a_reached_limit_of_the_system_is_an_error_with_its_fix(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / str(number)).mkdir()
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, sys.executable, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-1].startswith(
+        "kube_registry.dev.errors.WatchError: 20 folders of the program and its build contexts cannot be watched: "
+        "OS file watch limit reached. Fix: "
+    ), done.stderr
