@@ -122,6 +122,11 @@ class TestRelay:
             assert any("a relay there forwards" in line for line in await pushed_lines(far))
             far.stack.workspace.env_vars = variables
         assert in_registry(lab, far)
+        with closing(docker.DockerClient(engine.host)) as client:
+            (image,) = client.images.list(f"{settings_of(lab).endpoints.push_address}/app")
+        assert image.tags == [
+            f"{settings_of(lab).endpoints.push_address}/app:{parse_reference(far.output('image')).tag}"
+        ]
 
     async def test_a_push_of_many_layers_that_are_large_is_whole(self, lab: Lab, far: Program) -> None:
         dockerfile = far.folder / "app" / "Dockerfile"
