@@ -8,6 +8,7 @@ from dataclasses import replace
 from enum import Flag, auto
 from typing import NoReturn
 
+from kube_registry.concurrency import together
 from kube_registry.dev import lines
 from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_files, take_snapshot
 from kube_registry.dev.target import Target
@@ -204,7 +205,19 @@ class Loop:
         if not workloads:
             return None
         try:
-            async with open_client(await self.address()) as kube:
-                return await wait_for_pods(kube, workloads)
+            async with open_client(await self.address()) as kube, together() as group:
+                waiting = group.create_task(wait_for_pods(kube, workloads))
+                changing = group.create_task(self._next_change())
+                await asyncio.wait((waiting, changing), return_when=asyncio.FIRST_COMPLETED)
+                changing.cancel()
+                waiting.cancel()
         except KubeRegistryError as error:
             return Pods((), str(error))
+        return None if waiting.cancelled() else waiting.result()
+
+    async def _next_change(self) -> None:
+        """Wait until there is something to do for the next update, and leave it to that."""
+        while not (self._wish or (self._done and changes(self._done, await self._look(), self._target.folder))):
+            await self._woken.wait()
+            self._woken.clear()
+        self._woken.set()

@@ -1,11 +1,11 @@
 """The workloads of a stack that run its images, and whether their pods run the new ones."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kube_registry.concurrency import poll
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.pods import Object, is_ready, list_pods, trouble
@@ -84,16 +84,13 @@ async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload], *, seco
     names: list[tuple[str, str]] = []
     ends = time.monotonic() + seconds
     for workload in workloads:
-        states: list[_State] = []
-
-        async def running(workload: Workload = workload, states: list[_State] = states) -> _State | None:
-            states[:] = [await _state(kube, workload)]
-            return states[0] if states[0].complete else None
-
-        await poll(running, seconds=max(0.0, ends - time.monotonic()), pause=_PAUSE)
-        names += ((workload.namespace, name) for name in states[0].running)
-        if not states[0].complete:
-            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {states[0].problem}")
+        last = await _read_rollout(kube, workload)
+        while not last.complete and time.monotonic() < ends:
+            await asyncio.sleep(_PAUSE)
+            last = await _read_rollout(kube, workload)
+        names += ((workload.namespace, name) for name in last.running)
+        if not last.complete:
+            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {last.missing}")
     return Pods(tuple(names))
 
 
@@ -122,27 +119,42 @@ def _text(data: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class _State:
-    """The state of a workload: its pods that run the new image, and what is missing."""
+class Rollout:
+    """How far a workload runs its new images.
+
+    Args:
+        running: names of the pods that do.
+        complete: whether these are all its pods.
+        missing: why not all do, if they do not.
+    """
 
     running: tuple[str, ...]
     complete: bool
-    problem: str
+    missing: str
 
 
-async def _state(kube: KubeClient, workload: Workload) -> _State:
-    group = "apps/v1"
-    item = await kube.get(kube.path(workload.kind, workload.name, group=group, namespace=workload.namespace))
-    labels = item["spec"]["selector"].get("matchLabels") or {}
-    selected = await list_pods(
-        kube, ",".join(f"{key}={value}" for key, value in labels.items()), namespace=workload.namespace
-    )
+def rollout_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -> Rollout:
+    """Return how far a workload runs its new images.
+
+    Args:
+        item: the workload.
+        selected: the pods that its selector matches.
+        digests: digests of the new images.
+    """
     pods = [pod for pod in selected if "deletionTimestamp" not in pod["metadata"]]
-    running = tuple(sorted(pod["metadata"]["name"] for pod in pods if _runs(pod, workload.digests)))
+    running = tuple(sorted(pod["metadata"]["name"] for pod in pods if _runs(pod, digests)))
     wanted, status = _wanted(item), item.get("status") or {}
     seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
     complete = seen and len(running) == wanted == len(pods)
-    return _State(running, complete, trouble(pods) or f"{len(running)} of {wanted} pods run the new image")
+    return Rollout(running, complete, trouble(pods) or f"{len(running)} of {wanted} pods run the new image")
+
+
+async def _read_rollout(kube: KubeClient, workload: Workload) -> Rollout:
+    path = kube.path(workload.kind, workload.name, group="apps/v1", namespace=workload.namespace)
+    item = await kube.get(path)
+    labels = item["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return rollout_of(item, await list_pods(kube, selector, namespace=workload.namespace), workload.digests)
 
 
 def _wanted(item: Object) -> int:

@@ -34,6 +34,6 @@ def test_help_does_without_the_settings() -> None:
     assert "pydantic" not in imported()
 
 
-@pytest.mark.parametrize("verb", ["tunnel", "doctor", "gc"])
+@pytest.mark.parametrize("verb", ["tunnel", "doctor", "gc", "dev"])
 def test_the_help_of_a_verb_does_without_pulumi_and_docker(verb: str) -> None:
-    assert not imported(verb) & {"pulumi", "grpc", "docker", "requests"}
+    assert not imported(verb) & {"pulumi", "grpc", "docker", "requests", "watchfiles"}
