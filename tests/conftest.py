@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -40,21 +41,24 @@ CLUSTER = "-".join(
 """The cluster of this process, and its stack in it: tests run in several processes side by side."""
 
 
-LONG = ("library/test_yaml", "library/test_template", "library/test_wheel", "e2e/lab", "journey")
-"""Parts of the paths of files that take long. They begin first, so that none of them runs alone at the end."""
+LONG = re.compile(r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm)\.py")
+"""Paths of files that take long. They begin first, so that none of them runs alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort files that take long to the front."""
-    items.sort(key=lambda item: not any(part in str(item.path) for part in LONG))
+    items.sort(key=lambda item: not LONG.search(str(item.path)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401 - untyped
-    """Run the tests of a file in one process, and files that need a second cluster in the same one."""
+    """Run the tests of a file in one process. Files that share a rare cluster are run by the same one, too."""
 
     @lru_cache
     def group_of(file: str) -> str:
-        return "two clusters" if "other_lab: Lab" in (config.rootpath / file).read_text() else file
+        text = (config.rootpath / file).read_text()
+        if "other_lab: Lab" in text:
+            return "a second cluster"
+        return "a cluster for unit tests" if "lab: Lab" in text and not file.startswith("tests/e2e/") else file
 
     config.option.loadscopereorder = False
     scheduler = LoadScopeScheduling(config, log)

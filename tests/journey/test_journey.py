@@ -3,11 +3,15 @@
 import asyncio
 import hashlib
 import os
+import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -121,6 +125,13 @@ class TestJourney:
             url = f"http://{pod['status']['podIP']}:8080/version"
             assert lab.fetch(url) == "2\n"
 
+    def test_registryctl_lists_the_image_and_finds_nothing_wrong(self, program: Program) -> None:
+        listed = program.registryctl("images")
+        assert str(parse_reference(program.output("image")).tag) in listed.stdout, listed.stderr
+        assert program.registryctl("reference", "app").stdout.strip() == program.output("tagged")["app"]
+        doctor = program.registryctl("doctor")
+        assert doctor.returncode == 0, doctor.stdout
+
     def test_refresh_finds_nothing_changed(self, program: Program, downstream: Program) -> None:
         for one in (program, downstream):
             assert set(one.refresh()) == {"same"}
@@ -137,6 +148,21 @@ class TestJourney:
         asyncio.run(push_blob(settings_of(lab), blob))
         with urllib.request.urlopen(registry_url(lab, program, f"/v2/by/hand/blobs/{digest}"), timeout=10) as answer:  # noqa: S310
             assert answer.read() == blob
+
+    def test_a_saved_file_is_pushed_by_dev_and_the_next_up_finds_nothing_to_do(self, program: Program) -> None:
+        before = program.output("image")
+        command = [sys.executable, "-m", "registryctl", "dev", "--stack", program.stack.name]
+        env = program.stack.workspace.env_vars
+        with subprocess.Popen(command, cwd=program.folder, env=env, stdout=PIPE, text=True) as dev:
+            assert dev.stdout
+            try:
+                assert next(line for line in dev.stdout if "nothing to do" in line)
+                (program.folder / "app" / "site" / "version").write_text("3\n")
+                assert next(line for line in dev.stdout if "pushed in" in line)
+            finally:
+                dev.send_signal(signal.SIGINT)
+        assert program.output("image") != before
+        assert program.up() == {"same": RESOURCES}
 
     def test_destroy_leaves_nothing_in_the_cluster(self, lab: Lab, program: Program, downstream: Program) -> None:
         downstream.destroy()
