@@ -91,6 +91,7 @@ class TestOnTheEngine:
             ({"images.app.context": "./nowhere"}, "nowhere is not a folder"),
             ({"nodeprt": "30100"}, "there is no such setting; the most similar one is nodePort"),
         ],
+        ids=["kube context", "folder", "name"],  # the same in every process, unlike the name of its cluster
     )
     def test_what_can_be_known_first_makes_nothing(self, program: Program, setting: dict[str, str], words: str) -> None:
         with program.changed(setting):
