@@ -39,10 +39,11 @@ async def find_names(stack: str | None, glob: str | None, folder: Path) -> list[
         await program.prove_version()
         if glob is None:
             return [stack or await program.selected()]
-        if _has_fleet(folder):
-            return [member.name for member in select(read_fleet(folder), glob, {}).members]
-        if names := fnmatch.filter(await program.stacks(), glob):
-            return names
+        names = [] if _has_fleet(folder) else fnmatch.filter(await program.stacks(), glob)
+    if _has_fleet(folder):
+        return [member.name for member in select(read_fleet(folder), glob, {}).members]
+    if names:
+        return names
     reason, fix = f"no stack has a name like {glob}", "choose stacks from `pulumi stack ls`"
     raise StackError(stack=f"stacks {glob}", folder=str(folder), reason=reason, fix=fix)
 
