@@ -14,7 +14,7 @@ from lab.errors import LabError
 LAYOUT = 1
 """Increase this when the lab can no longer use clusters of its older versions."""
 
-INDEXES = range(1, 9)
+INDEXES = range(1, 17)
 """The numbers of clusters, and so the limit of concurrent clusters."""
 
 MOST_NODES = 20
