@@ -1,5 +1,6 @@
 """`registryctl COMMAND`: run one of the commands in this folder."""
 
+import io
 import signal
 import sys
 
@@ -11,6 +12,8 @@ def main(name: str = "registryctl") -> None:
         name: name of the program in its help.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: a terminal may lack a letter
     # These imports take a second, in which Ctrl-C may be pressed.
     from kube_registry.cli.verbs import app  # noqa: PLC0415
     from kube_registry.errors import KubeRegistryError  # noqa: PLC0415

@@ -12,6 +12,7 @@ from pathlib import Path
 from kube_registry.build.build import read_build
 from kube_registry.build.dockerignore import searched_folders
 from kube_registry.build.errors import BuildContextError
+from kube_registry.build.hash_cache import Hashes
 from kube_registry.names import short_name
 from kube_registry.spec.sections import ImageSettings
 
@@ -94,17 +95,18 @@ class Snapshot:
         return self.program.folders.union(*(files.folders for files in self.images.values()))
 
 
-def take_snapshot(roots: Sequence[Path], stack: str, images: Mapping[str, ImageSource]) -> Snapshot:
+def take_snapshot(roots: Sequence[Path], stack: str, images: Mapping[str, ImageSource], hashes: Hashes) -> Snapshot:
     """Read the current files of a stack.
 
     Args:
         roots: the folder of Pulumi.yaml, then the folder of the program if it is another one.
         stack: name of the stack; the config of other stacks does not belong to it.
         images: name -> how an image is built; build contexts are relative to the first root.
+        hashes: hashes of the program's files from an earlier snapshot; gets those of this one.
     """
     found = {name: image_files(roots[0], source) for name, source in images.items()}
     contexts = {_context(roots[0], source.settings).resolve() for source in images.values()}
-    return Snapshot(program_files(roots, stack, contexts), found)
+    return Snapshot(program_files(roots, stack, contexts, hashes), found)
 
 
 def changes(before: Snapshot, after: Snapshot, folder: Path) -> list[str]:
@@ -125,13 +127,14 @@ def _differing(old: Files, new: Files) -> set[str]:
     return {path for path in paths if old.stamps.get(path) != new.stamps.get(path)}
 
 
-def program_files(roots: Iterable[Path], stack: str, contexts: Iterable[Path]) -> Files:
+def program_files(roots: Iterable[Path], stack: str, contexts: Iterable[Path], hashes: Hashes) -> Files:
     """Return the files of a program: its sources and data, except what only belongs to a build context.
 
     Args:
         roots: folders of the program.
         stack: name of the stack.
         contexts: the build contexts, with all links resolved. One that contains a root contains the program, too.
+        hashes: see `take_snapshot`.
     """
     roots = [root.resolve() for root in roots]
     skipped = {context for context in contexts if not any(root.is_relative_to(context) for root in roots)}
@@ -143,7 +146,7 @@ def program_files(roots: Iterable[Path], stack: str, contexts: Iterable[Path]) -
             for name in names:
                 other = name.startswith("Pulumi.") and name not in ("Pulumi.yaml", own_config)
                 if not other and Path(name).suffix in _SUFFIXES and not name.startswith("."):
-                    stamps[str(folder / name)] = _stamp(folder / name)
+                    stamps[str(folder / name)] = _content(folder / name, hashes)
     return Files("", {path: stamp for path, stamp in stamps.items() if stamp}, frozenset(folders))
 
 
@@ -158,12 +161,12 @@ def _walk(root: Path, skipped: set[Path]) -> Iterator[tuple[Path, list[str]]]:
         yield folder, names
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _content(file: Path, hashes: Hashes) -> str | None:
+    """Return the hash of a file: a program that writes the same file in each run must not start the next one."""
     try:
-        found = file.stat()
+        return hashes.sha256(str(file), file, file.stat())
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def image_files(folder: Path, source: ImageSource) -> Files:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from enum import Flag, auto
 from typing import NoReturn
 
+from kube_registry.build.hash_cache import Hashes
 from kube_registry.concurrency import together
 from kube_registry.dev import lines
 from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_files, take_snapshot
@@ -71,6 +72,7 @@ class Loop:
         self._refreshed = -REFRESH_SECONDS
         self._failed = False
         self._locked = ""
+        self._hashes = Hashes({})
 
     @property
     def name(self) -> str:
@@ -113,7 +115,9 @@ class Loop:
 
     async def _look(self) -> Snapshot:
         """Return the current files, and watch where new ones may appear."""
-        now = await asyncio.to_thread(take_snapshot, self._target.roots, self._target.name, self.images)
+        self._hashes = Hashes(self._hashes.current)
+        known = self._target.roots, self._target.name, self.images, self._hashes
+        now = await asyncio.to_thread(take_snapshot, *known)
         self._watch.want(self._target.name, now.folders)
         return now
 
@@ -131,7 +135,7 @@ class Loop:
         began, (wish, self._wish) = time.monotonic(), (self._wish, Wish.NOTHING)
         refresh = self._failed or Wish.REFRESH in wish or self._done is None or self._due()
         rebuilt = [image.urn for image in self.images.values()] if Wish.REBUILD in wish else []
-        cause = lines.cause(changed) or ("rebuild" if rebuilt else "refresh")
+        cause = lines.cause(changed) or ("rebuild" if Wish.REBUILD in wish else "refresh")
         update = Update(
             self._target.name,
             lambda: time.monotonic() - began,
@@ -147,13 +151,12 @@ class Loop:
             self._wish |= wish
             await self._wait_for_lock(error)
         except (CommandError, KubeRegistryError) as error:
-            await self._find_images(update, now)
             self._failed = True
-            text = "\n".join(dict.fromkeys(update.errors)) or str(error)
-            self._say(f"{cause}: failed after {time.monotonic() - began:.1f} s\n{text}")
-        else:
             await self._find_images(update, now)
+            self._say(f"{cause}: failed after {time.monotonic() - began:.1f} s\n{update.failure or error}")
+        else:
             self._failed = False
+            await self._find_images(update, now)
             self._refreshed = began if refresh else self._refreshed
             await self._report(update, cause, began, quiet=not (changed or wish))
         finally:
@@ -174,16 +177,15 @@ class Loop:
         """Report once who has locked the stack, and wait before the next attempt; nothing counts as deployed."""
         if error.holder != self._locked:
             self._locked = error.holder
-            self._say(f"waiting until stack {error.stack} is no longer locked by {error.holder}")
+            self._say(f"waiting: {error}")
         await asyncio.sleep(LOCKED_SECONDS)
 
     async def _find_images(self, update: Update, now: Snapshot) -> None:
         """Record what was deployed; if the program has changed, find out how its images are built now."""
         if self._done is None or self._done.program != now.program:
-            found: Mapping[str, ImageSource] = {}
-            with suppress(SettingsError):  # the update has reported it
+            with suppress(KubeRegistryError):  # the update has reported it
                 found = await self._target.images(tuple(update.resources.values()))
-            self.images = {**self.images, **found} if update.errors else found
+                self.images = {**self.images, **found} if self._failed else found
             self._address = None
         folder, seen = self._target.folder, now.images
         images = {name: seen.get(name) or deployed_files(folder, source) for name, source in self.images.items()}

@@ -17,7 +17,7 @@ from kube_registry.fleet.progress import OnEvent, Progress
 from kube_registry.spec.phases import Phase
 
 _MOST_LINES = 60
-"""How many lines of a failed build's output are shown."""
+"""How many lines are shown of what a failed build has printed, or a program that gave no other reason."""
 
 
 class Update:
@@ -55,6 +55,11 @@ class Update:
             self._output[line[0]].append(line[1])
         if is_image(failed := failed_step_of(event)) and self._output[failed]:
             self.errors.append("\n".join(dict.fromkeys(self._output.pop(failed))))
+
+    @property
+    def failure(self) -> str:
+        """Why it failed: all errors, or else what the program has printed; empty if it has printed nothing."""
+        return "\n".join(dict.fromkeys(self.errors) or self._output[""])
 
     @property
     def built(self) -> dict[str, str]:

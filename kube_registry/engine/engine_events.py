@@ -21,7 +21,8 @@ _HOOK = re.compile(r'^(before|after|error) hook "[^"]*" failed: ')
 _EXCEPTION = re.compile(r"^Program failed with .*^Traceback [^\n]*\n(?: [^\n]*\n)*([^\n]+)", re.DOTALL | re.MULTILINE)
 """What pulumi-language-python-exec prints for an exception; the group is its type and text, without the frames."""
 
-_UNINFORMATIVE = ("an unhandled error occurred: program exited", "update failed", "resource monitor shut down")
+_EXITED = "an unhandled error occurred: program exited"
+_UNINFORMATIVE = (_EXITED, "update failed", "resource monitor shut down")
 
 
 def read_event(line: str) -> EngineEvent | None:
@@ -74,11 +75,14 @@ def is_image(urn: str) -> bool:
 
 
 def output_of(event: EngineEvent) -> tuple[str, str] | None:
-    """Return the URN of an image and the text that its build has printed; None for other events."""
+    """Return what was printed, after the URN of the image whose build has printed it; None for other events.
+
+    The URN is empty for what the program has printed, and for how it has ended.
+    """
     diagnostic = event.get("diagnosticEvent", {})
     urn, text = diagnostic.get("urn", ""), diagnostic.get("message", "").strip()
     printed = diagnostic.get("severity", "").startswith("info") and text and not read_mark(text)
-    return (urn, text) if printed and is_image(urn) else None
+    return (urn, text) if (printed and (not urn or is_image(urn))) or text.startswith(_EXITED) else None
 
 
 def failed_step_of(event: EngineEvent) -> str:

@@ -41,6 +41,16 @@ def test_what_goes_wrong_is_one_sentence(registryctl: Verb, tmp_path: Path) -> N
     assert "it has no such kube context, only kind" in sentence
 
 
+def test_a_letter_that_the_terminal_lacks_does_not_end_a_command() -> None:
+    code = "import atexit; from kube_registry.cli.app import main; atexit.register(print, '\\u2026'); main()"
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.endswith("\\u2026\n")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("verb", "status"), [("tunnel", 0), ("images", 1), ("gc", 1)])
 def test_it_can_be_ended_while_pulumi_is_asked(tmp_path: Path, sign: signal.Signals, verb: str, status: int) -> None:

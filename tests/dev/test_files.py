@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_registry.build.hash_cache import Hashes
 from kube_registry.dev.files import Files, ImageSource, Snapshot, changes, deployed_files, take_snapshot
 from kube_registry.spec.sections import ImageSettings
 
@@ -48,7 +49,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def look(folder: Path, *sources: ImageSource) -> Snapshot:
-    return take_snapshot([folder], "dev", {f"app{number}": each for number, each in enumerate(sources or (source(),))})
+    images = {f"app{number}": each for number, each in enumerate(sources or (source(),))}
+    return take_snapshot([folder], "dev", images, Hashes({}))
 
 
 def write(name: str) -> Callable[[Path], object]:
@@ -81,6 +83,9 @@ COUNTS_NOT = {
     "ignored file": write("app/site/today.log"),
     "ignored Python file": write("app/site/tool.py"),
     "time of a file in a context": lambda folder: os.utime(folder / "app" / "site" / "index.html"),
+    "same text of a program's file": lambda folder: (folder / "__main__.py").write_text(
+        (folder / "__main__.py").read_text()
+    ),
     "config of another stack": write("Pulumi.prod.yaml"),
     "notes": write("notes.md"),
     "log": write("dev.log"),

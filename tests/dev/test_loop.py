@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from kube_registry.cli.dev_targets import target_of
 from kube_registry.concurrency import together
 from kube_registry.dev import loop as dev_loop
 from kube_registry.dev.files import ImageSource
 from kube_registry.dev.loop import Loop, Wish
-from kube_registry.dev.target import Target
 from kube_registry.dev.watch import watching
 from kube_registry.engine.program import Program
 from kube_registry.engine.warm import warm_runs
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.sections import ImageSettings
 from lab.parts import PULUMI
 from lab.pulumi_home import variables
 from lab.toolchain import build
@@ -89,29 +89,19 @@ async def developing(folder: Path, *names: str) -> AsyncIterator[tuple[list[Loop
     """Loops of some stacks that have ended their first update."""
     seen, cold = Seen(folder), list[str]()
 
-    async def nothing() -> None:
-        pass
-
-    async def no_images(_resources: object) -> dict[str, ImageSource]:
-        return {}
-
-    async def no_address(_registry: str | None) -> ClusterAddress:
-        raise AssertionError
-
     async with warm_runs(cold.append) as warm, watching() as watch, together() as group:
         program = Program(folder, grace=1.0, warm=warm)
         loops = []
         for name in names or ("one",):
             await program.run("stack", "init", "--no-select", stack=name)
-            target = Target(name, program, [folder], nothing, no_images, no_address)
-            loops.append(Loop(target, watch, seen.say, lambda _: None))
+            loops.append(Loop(target_of(name, program, configured=False), watch, seen.say, lambda _: None))
         running = [group.create_task(loop.run()) for loop in loops]
         await seen.wait_for(len(loops))
         seen.lines.clear()
         yield loops, seen
         for task in running:
             task.cancel()
-    assert cold == []
+    assert [reason for reason in cold if "Pulumi.yaml cannot be read" not in reason] == []
 
 
 async def said(folder: Path, name: str = "one") -> str:
@@ -168,6 +158,27 @@ async def test_an_error_is_shown_in_full_and_the_next_update_works_and_refreshes
         seen.say_in_program("again")
         await seen.wait_for(3)
     assert refreshes == [True, False, True, False]
+
+
+async def test_a_project_file_that_cannot_be_read_is_an_error_like_any_other(folder: Path) -> None:
+    async with developing(folder) as ([loop], seen):
+        loop.images = {"app": ImageSource("app", ImageSettings(), "linux/amd64", "urn", None, None)}
+        project = (folder / "Pulumi.yaml").read_text()
+        (folder / "Pulumi.yaml").write_text("name: [\n")
+        assert "Pulumi.yaml" in (await seen.wait_for(1)).splitlines()[-1]
+        assert set(loop.images) == {"app"}
+        (folder / "Pulumi.yaml").write_text(project)
+        seen.say_in_program("corrected")
+        await until(lambda: "failed" not in seen.lines[-1])
+        assert await said(folder) == "corrected"
+
+
+async def test_a_program_that_raises_nothing_is_shown_with_what_it_has_printed(folder: Path) -> None:
+    async with developing(folder) as (_, seen):
+        (folder / "said.py").write_text("import sys\nprint('no such file')\nsys.exit(3)\n")
+        _, *text = (await seen.wait_for(1)).splitlines()
+        assert text[0] == "no such file"
+        assert text[-1].endswith("exit code: 3")
 
 
 async def test_a_refresh_is_due_after_some_time_and_prints_nothing_if_nothing_has_changed(
