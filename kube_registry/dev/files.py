@@ -190,8 +190,9 @@ def image_files(folder: Path, source: ImageSource) -> Files:
 
 
 def deployed_files(folder: Path, source: ImageSource) -> Files:
-    """Return the files of an image that an update has deployed before they were known: only their tag is known."""
-    return Files(source.tag, {}, frozenset()) if source.tag else image_files(folder, source)
+    """Return the files of an image of which an update has reported only the tag; none if they have changed since."""
+    now = image_files(folder, source)
+    return now if source.tag in (None, now.tag) else Files(str(source.tag), {}, frozenset())
 
 
 def _context(folder: Path, settings: ImageSettings) -> Path:

@@ -187,9 +187,12 @@ class Loop:
                 found = await self._target.images(tuple(update.resources.values()))
                 self.images = {**self.images, **found} if self._failed else found
             self._address = None
-        folder, seen = self._target.folder, now.images
-        images = {name: seen.get(name) or deployed_files(folder, source) for name, source in self.images.items()}
-        self._done = replace(now, images=images)
+        folder = self._target.folder
+        deployed = {
+            name: now.images[name] if name in now.images else await asyncio.to_thread(deployed_files, folder, source)
+            for name, source in self.images.items()
+        }
+        self._done = replace(now, images=deployed)
 
     async def _report(self, update: Update, cause: str, began: float, *, quiet: bool) -> None:
         """Print the line of an update that succeeded, as soon as the pods run the new images."""
