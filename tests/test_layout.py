@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+import yaml
 
 from kube_registry.fleet.fingerprint import PROGRAM
 
@@ -100,3 +101,13 @@ def test_each_file_of_tests_runs_once_in_continuous_integration() -> None:
     commands = [line.split()[3:] for line in dry.splitlines() if " -m pytest" in line]
     run = Counter(file for command in commands for file in selected(command))
     assert run == Counter((ROOT / "tests").rglob("test_*.py"))
+
+
+def test_every_yaml_file_can_be_read() -> None:
+    """A project that only the bench runs is read by no other test."""
+    command = ["git", "ls-files", "*.yaml", "*.yml"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    files = [ROOT / name for name in listed.stdout.split()]
+    assert files
+    for file in files:
+        assert list(yaml.load_all(file.read_text(), Loader=yaml.BaseLoader)), file  # noqa: S506 - makes text only
