@@ -200,7 +200,8 @@ def _context(folder: Path, settings: ImageSettings) -> Path:
 
 
 def _existing(folder: Path) -> Iterator[Path]:
-    """Yield a folder, or the nearest existing parent of a missing one, and its parent, which shows its replacement."""
-    existing = next(each for each in (folder, *folder.parents) if each.is_dir())
+    """Yield a folder, or the nearest parent that can be read, and its parent, which shows its replacement."""
+    readable = (each for each in (folder, *folder.parents) if os.access(each, os.R_OK))  # is_dir() may raise OSError
+    existing = next(each for each in readable if each.is_dir())
     yield existing
     yield existing.parent

@@ -84,7 +84,7 @@ def _next_burst(watcher: RustNotify, stop: threading.Event) -> frozenset[Path]:
 
 def _watcher(folders: frozenset[Path]) -> RustNotify:
     """Watch the folders that exist and can be read; the parents of missing ones are among them."""
-    existing = [str(folder) for folder in folders if folder.is_dir() and os.access(folder, os.R_OK)]
+    existing = [str(folder) for folder in folders if os.access(folder, os.R_OK) and folder.is_dir()]
     try:
         return RustNotify(
             existing,

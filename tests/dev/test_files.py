@@ -146,6 +146,12 @@ def test_a_missing_context_is_a_change_and_its_parent_is_watched(folder: Path) -
     assert changes(without, look(folder), folder) == []
 
 
+def test_a_context_whose_path_the_system_refuses_is_a_missing_one(folder: Path) -> None:
+    found = look(folder, source("./" + "long" * 100))  # as an unreadable parent does, but for root, too
+    assert "long" in found.images["app0"].tag
+    assert folder in found.folders
+
+
 def test_an_ignored_folder_is_watched_if_something_in_it_may_be_sent(folder: Path) -> None:
     (folder / "app" / ".dockerignore").write_text("logs\n!logs/keep\n")
     assert folder / "app" / "logs" in look(folder).folders
