@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,12 @@ CLUSTER = "-".join(
 
 LONG = re.compile(r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm)\.py")
 """Paths of files that take long. They begin first, so that none of them runs alone at the end."""
+
+
+def pytest_configure() -> None:
+    """Undo that a shell ignores SIGINT in its background: the programs under test would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
