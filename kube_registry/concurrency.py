@@ -60,6 +60,22 @@ async def together() -> AsyncIterator[asyncio.TaskGroup]:
         raise failed.exceptions[0] from None
 
 
+async def first_of_two(work: Coroutine[None, None, A], other: Coroutine[None, None, B]) -> tuple[A | None, B | None]:
+    """Run two coroutines until one ends, then cancel the other; return the result of the one, and None for the other.
+
+    Args:
+        work: if both end at the same time, the result is that of this one.
+        other: the other one.
+    """
+    async with together() as group:
+        tasks = group.create_task(work), group.create_task(other)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    first, second = tasks
+    return (None, second.result()) if first.cancelled() else (first.result(), None)
+
+
 @asynccontextmanager
 async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run a coroutine in the background of a block, and cancel it at the end of the block.

@@ -9,7 +9,7 @@ from enum import Flag, auto
 from typing import NoReturn
 
 from kube_registry.build.hash_cache import Hashes
-from kube_registry.concurrency import together
+from kube_registry.concurrency import first_of_two
 from kube_registry.dev import lines
 from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_files, take_snapshot
 from kube_registry.dev.target import Target
@@ -29,6 +29,8 @@ REFRESH_SECONDS = 600.0
 
 LOCKED_SECONDS = 2.0
 """Pause between two attempts while another update has locked the stack."""
+
+_SUPERSEDED_PAUSE = 0.5
 
 RELEASE_SECONDS = 5.0
 """How long it may take to release the lock of a killed `pulumi`."""
@@ -146,7 +148,8 @@ class Loop:
             if self._done and self._done.program != now.program:
                 await self._target.prepare()
                 now = await self._look()  # prepare() may have written the stack's config
-            await self._deploy(update, f"registryctl dev: {cause}", refresh=refresh, replaced=rebuilt)
+            deployment = self._deploy(update, f"registryctl dev: {cause}", refresh=refresh, replaced=rebuilt)
+            _, awaited = await first_of_two(deployment, self._superseded(update, now))
         except StackLockedError as error:
             self._wish |= wish
             await self._wait_for_lock(error)
@@ -155,8 +158,12 @@ class Loop:
             await self._find_images(update, now)
             self._say(f"{cause}: failed after {time.monotonic() - began:.1f} s\n{update.failure or error}")
         else:
-            self._failed = False
+            self._failed = bool(awaited)
             await self._find_images(update, now)
+            if awaited:
+                words = f"ended by the next change, after {time.monotonic() - began:.1f} s"
+                self._say(f"{cause}: {words} without ready pods of {', '.join(awaited)}")
+                return
             self._refreshed = began if refresh else self._refreshed
             await self._report(update, cause, began, quiet=not (changed or wish))
         finally:
@@ -172,6 +179,17 @@ class Loop:
                 self._say(add_fix(f"stack {stack} is still locked", f"`{release_command(stack)}`"))
 
         await program.deploy("up", stack, message, update.record, release, refresh=refresh, replace=replaced)
+
+    async def _superseded(self, update: Update, now: Snapshot) -> Sequence[str]:
+        """Return the workloads that an update waits for, once something has changed and it waits for nothing else.
+
+        Pulumi waits for ten minutes for pods that do not become ready, and the change may be what corrects them.
+        """
+        while True:
+            await self._next_change(now)
+            if awaited := update.awaited:
+                return awaited
+            await asyncio.sleep(_SUPERSEDED_PAUSE)
 
     async def _wait_for_lock(self, error: StackLockedError) -> None:
         """Report once who has locked the stack, and wait before the next attempt; nothing counts as deployed."""
@@ -210,19 +228,15 @@ class Loop:
         if not workloads:
             return None
         try:
-            async with open_client(await self.address()) as kube, together() as group:
-                waiting = group.create_task(wait_for_pods(kube, workloads))
-                changing = group.create_task(self._next_change())
-                await asyncio.wait((waiting, changing), return_when=asyncio.FIRST_COMPLETED)
-                changing.cancel()
-                waiting.cancel()
+            async with open_client(await self.address()) as kube:
+                pods, _ = await first_of_two(wait_for_pods(kube, workloads), self._next_change(self._done))
         except KubeRegistryError as error:
             return Pods((), str(error))
-        return None if waiting.cancelled() else waiting.result()
+        return pods
 
-    async def _next_change(self) -> None:
+    async def _next_change(self, deployed: Snapshot | None) -> None:
         """Wait until there is something to do for the next update, and leave it to that."""
-        while not (self._wish or (self._done and changes(self._done, await self._look(), self._target.folder))):
+        while not (self._wish or (deployed and changes(deployed, await self._look(), self._target.folder))):
             await self._woken.wait()
             self._woken.clear()
         self._woken.set()

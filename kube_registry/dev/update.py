@@ -20,6 +20,12 @@ _MOST_LINES = 60
 """How many lines are shown of what a failed build has printed, or a program that gave no other reason."""
 
 
+STUCK_SECONDS = 5.0
+"""How long pods usually take at most to become ready; a change after that ends the update that waits for them."""
+
+_CHANGING = ("create", "update", "create-replacement")
+
+
 class Update:
     """What is known of an update.
 
@@ -36,9 +42,11 @@ class Update:
 
     def __init__(self, stack: str, clock: Callable[[], float], on_event: OnEvent) -> None:
         self.progress = Progress(stack, clock, on_event)
+        self._clock = clock
         self.resources: dict[str, Mapping[str, Any]] = {}
         self.errors: list[str] = []
         self._stepped: set[str] = set()
+        self._running: dict[str, tuple[str, float]] = {}
         self._output: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MOST_LINES))
 
     def record(self, event: EngineEvent) -> None:
@@ -46,15 +54,26 @@ class Update:
         self.progress.record(event)
         if resource := resource_of(event):
             self.resources[resource["urn"]] = resource
+            self._running.pop(resource["urn"], None)
         if error := error_text(event):
             self.errors.append(error)
         step = step_of(event)
         if is_image(step.get("urn", "")) and step["op"] not in ("same", "refresh", "delete", "delete-replaced"):
             self._stepped.add(step["urn"])
+        if step.get("op") in _CHANGING:
+            self._running[step["urn"]] = step["type"], self._clock()
         if line := output_of(event):
             self._output[line[0]].append(line[1])
         if is_image(failed := failed_step_of(event)) and self._output[failed]:
             self.errors.append("\n".join(dict.fromkeys(self._output.pop(failed))))
+
+    @property
+    def awaited(self) -> list[str]:
+        """The workloads whose pods it has been waiting for, for long and for nothing else; their names."""
+        kinds, begun = {kind for kind, _ in self._running.values()}, [began for _, began in self._running.values()]
+        only_workloads = bool(kinds) and all(kind.startswith("kubernetes:") for kind in kinds)
+        stuck = only_workloads and self._clock() - max(begun) >= STUCK_SECONDS
+        return sorted(urn.rpartition("::")[2] for urn in self._running) if stuck else []
 
     @property
     def failure(self) -> str:

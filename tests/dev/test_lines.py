@@ -102,3 +102,26 @@ def test_a_failed_build_has_its_output_in_the_errors() -> None:
 
 def test_a_cause_names_three_files() -> None:
     assert cause(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+WEB = "urn:pulumi:dev::shop::kubernetes:apps/v1:DaemonSet::web"
+
+
+def begin(urn: str, op: str = "update") -> dict[str, Any]:
+    return {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": urn.split("::")[2].rpartition("$")[2]}}}
+
+
+@pytest.mark.parametrize(
+    ("timed", "awaited"),
+    [
+        ([(1.0, begin(WEB))], ["web"]),
+        ([(1.0, begin(WEB)), (2.0, done(WEB))], []),
+        ([(1.0, begin(WEB, "same"))], []),
+        ([(1.0, begin(WEB)), (1.0, begin(IMAGE))], []),
+        ([(1.0, begin(WEB)), (1.0, begin(IMAGE)), (2.0, done(IMAGE, COMPONENT))], ["web"]),
+        ([(9.0, begin(WEB))], []),
+        ([], []),
+    ],
+)
+def test_an_update_that_only_waits_for_pods_names_their_workloads(timed: list[Any], awaited: list[str]) -> None:
+    assert update(*timed).awaited == awaited

@@ -141,3 +141,13 @@ def digests_in_pods(lab: Lab) -> list[str]:
 def digest(program: Program) -> str:
     """The digest of the program's image."""
     return str(parse_reference(program.output("image")).digest)
+
+
+def runs_in_pods(lab: Lab, version: str) -> bool:
+    """Whether all pods of the workload run, with this text in the file that the tests edit."""
+    pods = lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=library")
+    read = ("--namespace", "default", "--", "cat", "/site/version")
+    try:
+        return {lab.kubectl("exec", pod["metadata"]["name"], *read).strip() for pod in pods} == {version}
+    except subprocess.CalledProcessError:  # one does not run
+        return False

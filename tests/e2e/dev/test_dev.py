@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Lab, Program
-from tests.e2e.dev.conftest import END_SECONDS, Developing, developing, digest, digests_in_pods
+from tests.e2e.dev.conftest import END_SECONDS, Developing, developing, digest, digests_in_pods, runs_in_pods
 
 pytestmark = pytest.mark.lab
 
@@ -84,16 +85,15 @@ class TestChanges:
         assert dev.program.output("edited") == "yes"
 
     def test_a_build_context_that_is_replaced_is_still_watched(self, lab: Lab, dev: Developing) -> None:
-        app, seen = dev.program.folder / "app", dev.text.count("app/site/version: ")
+        app = dev.program.folder / "app"
         shutil.copytree(app, app.with_name("kept"))
         shutil.rmtree(app)
         app.with_name("kept").rename(app)
-        edit(dev.program, "replaced")
-        dev.until(lambda: dev.text.count("app built in") > seen, lambda: dev.text)
-        edit(dev.program, "replaced again")
-        dev.wait_for("app/site/version: ", seen + 1)
-        dev.until(lambda: nothing_to_do(dev.program), lambda: dev.text)
-        assert digests_in_pods(lab) == [digest(dev.program)]
+        for text in ("replaced", "replaced again"):
+            edit(dev.program, text)
+            dev.until(partial(runs_in_pods, lab, text), lambda: dev.text)
+        dev.until(lambda: not dev.busy(), lambda: dev.text)
+        assert nothing_to_do(dev.program)
 
     def test_a_failed_build_shows_what_it_has_printed(self, dev: Developing) -> None:
         dockerfile = dev.program.folder / "app" / "Dockerfile"
@@ -104,8 +104,26 @@ class TestChanges:
         dockerfile.write_text(good)
         dev.wait_for("app/Dockerfile: ", 2)
 
+    def test_the_correction_of_an_image_that_does_not_run_is_not_held_up(self, lab: Lab, dev: Developing) -> None:
+        dockerfile = dev.program.folder / "app" / "Dockerfile"
+        good = dockerfile.read_text()
+        dockerfile.write_text(f'{good}\nCMD ["false"]\n')
+        dev.until(lambda: crashing(lab), lambda: dev.text)
+        dockerfile.write_text(good)
+        dev.wait_for("without ready pods of web")
+        dev.until(lambda: digests_in_pods(lab) == [digest(dev.program)], lambda: dev.text)
+        dev.until(lambda: not dev.busy(), lambda: dev.text)
+        assert nothing_to_do(dev.program)
+
     def test_ctrl_c_ends_it(self, dev: Developing) -> None:
         assert dev.end() < END_SECONDS
+
+
+def crashing(lab: Lab) -> bool:
+    """Whether a pod of the workload ends again and again."""
+    pods = lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=library")
+    states = [state for pod in pods for state in pod["status"].get("containerStatuses", [])]
+    return any(state["restartCount"] for state in states)
 
 
 class TestEnd:
@@ -160,7 +178,9 @@ class TestStacks:
     def test_two_stacks_are_updated_at_once(self, lab: Lab, program: Program) -> None:
         (program.folder / "fleet.yaml").write_text(
             f"defaults: {{kubeContext: {lab.cluster.kube_context}, images: {{app: {{context: ./app}}}}}}\n"
-            "stacks:\n- name: dev-a\n- {name: dev-b, namespace: other, nodePort: 30101}\n"
+            "stacks:\n"
+            "- {name: dev-a, namespace: one, nodePort: 30101}\n"
+            "- {name: dev-b, namespace: two, nodePort: 30102}\n"
         )
         with developing(program, "--stacks", "dev-*") as dev:
             for stack in ("dev-a", "dev-b"):
