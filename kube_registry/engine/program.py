@@ -6,12 +6,13 @@ Automation API's Stack is not used, which selects.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kube_registry.concurrency import together
 from kube_registry.engine.engine_events import EngineEvent, read_event
 from kube_registry.engine.errors import CommandError, ProgramError, StackMissingError
 from kube_registry.engine.lock import locked
@@ -119,7 +120,7 @@ class Program:
         stack: str,
         message: str,
         on_event: Callable[[EngineEvent], object],
-        when_killed: Callable[[], Awaitable[object]] | None = None,
+        when_killed: Callable[[], Coroutine[Any, Any, object]] | None = None,
         *,
         refresh: bool | None = None,
         replace: Iterable[str] = (),
@@ -143,9 +144,21 @@ class Program:
         chosen = () if refresh is None else (f"--refresh={str(refresh).lower()}",)
         replaced = (f"--replace={urn}" for urn in replace)
         options = ("--json", "--message", message, *_OPTIONS[verb], *chosen, *replaced)
-        warm = self.warm if verb in _RUNNING else None
-        async with warm.serving(self.folder, pulumi_environment()) if warm else nullcontext(()) as client:
-            await self.run(verb, *options, stack=stack, client=client, on_line=on_line, when_killed=when_killed)
+        async with AsyncExitStack() as serving:
+
+            async def end_program_and_release() -> None:
+                """Do both at once: each may take a second, and a user waits for them."""
+                async with together() as group:
+                    group.create_task(serving.aclose())
+                    if when_killed:
+                        group.create_task(when_killed())
+
+            client: tuple[str, ...] = ()
+            if self.warm and verb in _RUNNING:
+                client = await serving.enter_async_context(self.warm.serving(self.folder, pulumi_environment()))
+            await self.run(
+                verb, *options, stack=stack, client=client, on_line=on_line, when_killed=end_program_and_release
+            )
 
     async def release(self, stack: str) -> None:
         """Release the lock that a killed `pulumi` has left."""
