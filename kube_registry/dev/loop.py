@@ -1,6 +1,7 @@
 """The loop of one stack: wait for a change, update the stack, report one line."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from enum import Flag, auto
 from typing import NoReturn
 
 from kube_registry.build.hash_cache import Hashes
-from kube_registry.concurrency import first_of_two
+from kube_registry.concurrency import first_of_two, poll
 from kube_registry.dev import lines
 from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_files, take_snapshot
 from kube_registry.dev.target import Target
@@ -30,7 +31,7 @@ REFRESH_SECONDS = 600.0
 LOCKED_SECONDS = 2.0
 """Pause between two attempts while another update has locked the stack."""
 
-_SUPERSEDED_PAUSE = 0.5
+_AWAITED_PAUSE = 0.5
 
 RELEASE_SECONDS = 5.0
 """How long it may take to release the lock of a killed `pulumi`."""
@@ -149,7 +150,7 @@ class Loop:
                 await self._target.prepare()
                 now = await self._look()  # prepare() may have written the stack's config
             deployment = self._deploy(update, f"registryctl dev: {cause}", refresh=refresh, replaced=rebuilt)
-            _, awaited = await first_of_two(deployment, self._superseded(update, now))
+            _, superseded = await first_of_two(deployment, self._superseded(update, cause, now))
         except StackLockedError as error:
             self._wish |= wish
             await self._wait_for_lock(error)
@@ -158,11 +159,10 @@ class Loop:
             await self._find_images(update, now)
             self._say(f"{cause}: failed after {time.monotonic() - began:.1f} s\n{update.failure or error}")
         else:
-            self._failed = bool(awaited)
+            self._failed = bool(superseded)
             await self._find_images(update, now)
-            if awaited:
-                words = f"ended by the next change, after {time.monotonic() - began:.1f} s"
-                self._say(f"{cause}: {words} without ready pods of {', '.join(awaited)}")
+            if superseded:
+                self._say(f"{cause}: ended by a change, after {time.monotonic() - began:.1f} s without ready pods")
                 return
             self._refreshed = began if refresh else self._refreshed
             await self._report(update, cause, began, quiet=not (changed or wish))
@@ -180,16 +180,22 @@ class Loop:
 
         await program.deploy("up", stack, message, update.record, release, refresh=refresh, replace=replaced)
 
-    async def _superseded(self, update: Update, now: Snapshot) -> Sequence[str]:
-        """Return the workloads that an update waits for, once something has changed and it waits for nothing else.
+    async def _superseded(self, update: Update, cause: str, now: Snapshot) -> bool:
+        """Report pods that do not become ready and that an update waits for, then wait for a change; return True.
 
-        Pulumi waits for ten minutes for pods that do not become ready, and the change may be what corrects them.
+        Pulumi waits for ten minutes for such pods, and the change may be what corrects them.
         """
-        while True:
-            await self._next_change(now)
-            if awaited := update.awaited:
-                return awaited
-            await asyncio.sleep(_SUPERSEDED_PAUSE)
+
+        async def awaited() -> Mapping[str, str] | None:
+            return update.awaited or None
+
+        missing = await poll(awaited, seconds=math.inf, pause=_AWAITED_PAUSE) or {}
+        text = "; ".join(
+            f"{name} is not ready: {why}" if why else f"{name} is not ready" for name, why in missing.items()
+        )
+        self._say(f"{cause}: {text}; the next change ends this update")
+        await self._next_change(now)
+        return True
 
     async def _wait_for_lock(self, error: StackLockedError) -> None:
         """Report once who has locked the stack, and wait before the next attempt; nothing counts as deployed."""

@@ -12,6 +12,7 @@ from kube_registry.engine.engine_events import (
     output_of,
     resource_of,
     step_of,
+    warning_of,
 )
 from kube_registry.fleet.progress import OnEvent, Progress
 from kube_registry.spec.phases import Phase
@@ -38,6 +39,7 @@ class Update:
         progress: its phases and changes.
         resources: URN -> resource after its step, with secrets left out.
         errors: what went wrong, each as a whole text.
+        warnings: URN of a resource -> the last warning about it, such as that a pod is not ready.
     """
 
     def __init__(self, stack: str, clock: Callable[[], float], on_event: OnEvent) -> None:
@@ -45,6 +47,7 @@ class Update:
         self._clock = clock
         self.resources: dict[str, Mapping[str, Any]] = {}
         self.errors: list[str] = []
+        self.warnings: dict[str, str] = {}
         self._stepped: set[str] = set()
         self._running: dict[str, tuple[str, float]] = {}
         self._output: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MOST_LINES))
@@ -62,18 +65,20 @@ class Update:
             self._stepped.add(step["urn"])
         if step.get("op") in _CHANGING:
             self._running[step["urn"]] = step["type"], self._clock()
+        if warning := warning_of(event):
+            self.warnings |= [warning]
         if line := output_of(event):
             self._output[line[0]].append(line[1])
         if is_image(failed := failed_step_of(event)) and self._output[failed]:
             self.errors.append("\n".join(dict.fromkeys(self._output.pop(failed))))
 
     @property
-    def awaited(self) -> list[str]:
-        """The workloads whose pods it has been waiting for, for long and for nothing else; their names."""
+    def awaited(self) -> dict[str, str]:
+        """The workloads whose pods it has been waiting for, for long and for nothing else: name -> what is missing."""
         kinds, begun = {kind for kind, _ in self._running.values()}, [began for _, began in self._running.values()]
         only_workloads = bool(kinds) and all(kind.startswith("kubernetes:") for kind in kinds)
         stuck = only_workloads and self._clock() - max(begun) >= STUCK_SECONDS
-        return sorted(urn.rpartition("::")[2] for urn in self._running) if stuck else []
+        return {urn.rpartition("::")[2]: self.warnings.get(urn, "") for urn in self._running} if stuck else {}
 
     @property
     def failure(self) -> str:

@@ -85,6 +85,13 @@ def output_of(event: EngineEvent) -> tuple[str, str] | None:
     return (urn, text) if (printed and (not urn or is_image(urn))) or text.startswith(_EXITED) else None
 
 
+def warning_of(event: EngineEvent) -> tuple[str, str] | None:
+    """Return the URN and the first line of a warning about a resource; None for other events."""
+    diagnostic = event.get("diagnosticEvent", {})
+    urn, text = diagnostic.get("urn", ""), first_line(diagnostic.get("message", ""))
+    return (urn, text) if diagnostic.get("severity") == "warning" and urn and text else None
+
+
 def failed_step_of(event: EngineEvent) -> str:
     """Return the URN of a resource whose step has failed; empty for other events."""
     return str((event.get("resOpFailedEvent", {}).get("metadata") or {}).get("urn", ""))

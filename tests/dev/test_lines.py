@@ -111,17 +111,22 @@ def begin(urn: str, op: str = "update") -> dict[str, Any]:
     return {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": urn.split("::")[2].rpartition("$")[2]}}}
 
 
+def warning(text: str) -> dict[str, Any]:
+    return {"diagnosticEvent": {"severity": "warning", "urn": WEB, "message": f"{text}\n"}}
+
+
 @pytest.mark.parametrize(
     ("timed", "awaited"),
     [
-        ([(1.0, begin(WEB))], ["web"]),
-        ([(1.0, begin(WEB)), (2.0, done(WEB))], []),
-        ([(1.0, begin(WEB, "same"))], []),
-        ([(1.0, begin(WEB)), (1.0, begin(IMAGE))], []),
-        ([(1.0, begin(WEB)), (1.0, begin(IMAGE)), (2.0, done(IMAGE, COMPONENT))], ["web"]),
-        ([(9.0, begin(WEB))], []),
-        ([], []),
+        ([(1.0, begin(WEB))], {"web": ""}),
+        ([(1.0, begin(WEB)), (2.0, warning("no such file")), (3.0, warning("ended"))], {"web": "ended"}),
+        ([(1.0, begin(WEB)), (2.0, done(WEB))], {}),
+        ([(1.0, begin(WEB, "same"))], {}),
+        ([(1.0, begin(WEB)), (1.0, begin(IMAGE))], {}),
+        ([(1.0, begin(WEB)), (1.0, begin(IMAGE)), (2.0, done(IMAGE, COMPONENT))], {"web": ""}),
+        ([(9.0, begin(WEB))], {}),
+        ([], {}),
     ],
 )
-def test_an_update_that_only_waits_for_pods_names_their_workloads(timed: list[Any], awaited: list[str]) -> None:
+def test_an_update_that_only_waits_for_pods_names_their_workloads(timed: list[Any], awaited: dict[str, str]) -> None:
     assert update(*timed).awaited == awaited

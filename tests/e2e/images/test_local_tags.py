@@ -9,7 +9,8 @@ from uuid import uuid4
 import docker
 import pytest
 
-from tests.e2e.commands import paste
+from kube_registry.docker_daemon.errors import LocalTagError
+from tests.e2e.commands import commands_of, paste
 from tests.e2e.conftest import CHECKOUT, Lab, Program, settings_of
 from tests.e2e.program.test_faults import no_more_manifests
 
@@ -31,9 +32,10 @@ def source(lab: Lab, client: docker.DockerClient, deployed: Program) -> Path:
 
 
 def tags_of(lab: Lab, client: docker.DockerClient, repository: str = "app") -> set[str]:
-    """The tags of the stack's repository that the daemon has."""
-    found = client.images.list(f"{settings_of(lab).endpoints.push_address}/{repository}")
-    return {tag.rpartition(":")[2] for image in found for tag in image.tags}
+    """The tags of the stack's repository that the daemon has; an image may have tags of other stacks, too."""
+    name = f"{settings_of(lab).endpoints.push_address}/{repository}"
+    tags = [tag for image in client.images.list(name) for tag in image.tags]
+    return {tag.removeprefix(f"{name}:") for tag in tags if tag.startswith(f"{name}:")}
 
 
 def tag_of(program: Program) -> str:
@@ -73,7 +75,9 @@ def test_the_tag_of_a_container_stays_and_fails_nothing(
         assert tags_of(lab, client) == {used, new}
     finally:
         container.remove()
-        client.images.remove(settings_of(lab).endpoints.push_name("app", used))
+    left = LocalTagError(**{**LocalTagError.example, "name": settings_of(lab).endpoints.push_name("app", used)})
+    program.paste(commands_of(left))
+    assert tags_of(lab, client) == {new}
 
 
 def test_the_tag_of_another_stack_with_the_same_content_stays(

@@ -75,6 +75,7 @@ TESTS = {
     "VolumeNotWritableError": "e2e/housekeeping/test_doctor.py::"
     "test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_pushes_nothing",
     "ContentMissingError": "e2e/images/test_read_back.py::test_the_command_pushes_again_what_was_lost",
+    "LocalTagError": "e2e/images/test_local_tags.py::test_the_tag_of_a_container_stays_and_fails_nothing",
     "PreflightError": "e2e/lab/test_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
     "TunnelError": _SHOWN_BY_DOCTOR,
     "TunnelTimeoutError": _SHOWN_BY_DOCTOR,
