@@ -75,7 +75,7 @@ def test_the_tag_of_a_container_stays_and_fails_nothing(
         assert tags_of(lab, client) == {used, new}
     finally:
         container.remove()
-    left = LocalTagError(**{**LocalTagError.example, "name": settings_of(lab).endpoints.push_name("app", used)})
+    left = LocalTagError(host="", name=settings_of(lab).endpoints.push_name("app", used), reason="")
     program.paste(commands_of(left))
     assert tags_of(lab, client) == {new}
 
