@@ -39,11 +39,10 @@ class TestOpening:
     @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])  # noqa: S104 - what others listen on
     async def test_a_busy_port_is_named_at_once(self, kube: KubeClient, api: FakeApi, address: str) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.create_server((address, 0), family=family) as holder:
-            port = holder.getsockname()[1]
-            with pytest.raises(PushPortBusyError) as raised:
-                async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS):
-                    pass
+        port = unused_port()  # a port that the kernel chooses for one address may be taken at the other one
+        with socket.create_server((address, port), family=family), pytest.raises(PushPortBusyError) as raised:
+            async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS):
+                pass
         error = raised.value
         assert (error.where, error.push_port) == (kube.where, port)
         assert f"cannot listen on port {port} of this machine: Address already in use" in str(error)
