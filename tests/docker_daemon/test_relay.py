@@ -35,6 +35,7 @@ from lab.progress import Progress
 from lab.waiting import wait_for
 from tests.docker_daemon.test_ssh import host
 from tests.fakes.docker_api import over_tcp
+from tests.fakes.ports import free_port
 
 __all__ = ["host"]
 
@@ -136,8 +137,8 @@ async def test_listens_at_both_addresses_of_loopback() -> None:
 @pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_a_port_that_is_taken_is_named(address: str, shown: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, 0), family=family) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()  # a port that the kernel chooses for one address may be taken at the other one
+    with socket.create_server((address, port), family=family):
         done = subprocess.run([PROGRAM, str(port)], input="", capture_output=True, text=True, timeout=9, check=False)
     assert done.returncode == 2
     assert f"cannot listen on {shown}:{port}: " in done.stderr
