@@ -84,6 +84,11 @@ def selector(component: str) -> str:
     return ",".join(f"{key}={value}" for key, value in labels(component).items())
 
 
+def resource_name(urn: str) -> str:
+    """Return the name of the resource with a URN."""
+    return urn.rpartition("::")[2]
+
+
 def image_urn(project: str, stack: str, name: str) -> str:
     """Return the URN of an image's build and push, for `pulumi up --replace`.
 

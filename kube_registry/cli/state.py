@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kube_registry.kubeconfig_setting import is_contents
-from kube_registry.names import IMAGE_TYPE, REGISTRY_TYPE
+from kube_registry.names import IMAGE_TYPE, REGISTRY_TYPE, resource_name
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key that marks a special value in a state; a secret also has its value as JSON.
@@ -100,12 +100,12 @@ def _registry(component: Mapping[str, Any], resources: Sequence[Mapping[str, Any
     children = [each for each in resources if each.get("parent") == urn]
     namespaces = (str(each.get("id")) for each in children if each["type"] == "kubernetes:core/v1:Namespace")
     images = list(_images(urn, resources))
-    names = Counter(_name(component_urn) for component_urn, _ in images)
+    names = Counter(resource_name(component_urn) for component_urn, _ in images)
     return DeployedRegistry(
-        _name(urn),
+        resource_name(urn),
         plain(component.get("outputs") or {}).get("settings") or {},
         frozenset(namespaces),
-        {_name(each) if names[_name(each)] == 1 else each: image for each, image in images},
+        {resource_name(each) if names[resource_name(each)] == 1 else each: image for each, image in images},
     )
 
 
@@ -117,7 +117,3 @@ def _images(registry: str, resources: Sequence[Mapping[str, Any]]) -> Iterator[t
         if component["type"] == IMAGE_TYPE and outputs.get("registry") == registry and component["urn"] in built:
             urn, repository = component["urn"], outputs["repository"]
             yield urn, DeployedImage(built[urn], repository, outputs["reference"], outputs["build"])
-
-
-def _name(urn: str) -> str:
-    return urn.rpartition("::")[2]

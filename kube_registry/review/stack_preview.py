@@ -11,6 +11,7 @@ from kube_registry.engine.errors import CommandError
 from kube_registry.engine.program import Program
 from kube_registry.fleet import stack_config
 from kube_registry.fleet.fleet_file import Member
+from kube_registry.names import resource_name
 from kube_registry.review.errors import PreviewError, PreviewTooLateError
 from kube_registry.text import one_line
 
@@ -121,4 +122,4 @@ def change_of(event: EngineEvent) -> Change | None:
         return None
     inputs = (step.get("new") or {}).get("inputs") or {}
     fields = tuple(sorted(step.get("detailedDiff") or step.get("diffs") or ()))
-    return Change(_OPS[step["op"]], step["type"], step["urn"].rpartition("::")[2], inputs, fields)
+    return Change(_OPS[step["op"]], step["type"], resource_name(step["urn"]), inputs, fields)
