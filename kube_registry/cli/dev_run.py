@@ -47,7 +47,7 @@ async def run(stack: str | None, glob: str | None) -> None:
         names = await find_names(stack, glob, folder)
         with ExitStack() as closing:
             shown = closing.enter_context(screen(console(), named=len(names) > 1))
-            async with warm_runs(_once(partial(shown.say, ""))) as warm, watching() as watch, together() as group:
+            async with warm_runs(partial(shown.say, "")) as warm, watching() as watch, together() as group:
                 program = Program(folder, grace=GRACE_SECONDS, warm=warm)
                 loops = [
                     Loop(
@@ -63,18 +63,6 @@ async def run(stack: str | None, glob: str | None) -> None:
                 for_keys = on_keys(_actions(loops, shown, group)) if has_keys() else nullcontext()
                 closing.enter_context(for_keys)
                 shown.say("", f"watching {folder} for {', '.join(names)}; {_KEYS if has_keys() else 'Ctrl-C quits'}")
-
-
-def _once(say: Callable[[str], object]) -> Callable[[str], object]:
-    """Return a function that prints each text once."""
-    said = set[str]()
-
-    def once(text: str) -> None:
-        if text not in said:
-            said.add(text)
-            say(text)
-
-    return once
 
 
 def _actions(loops: Sequence[Loop], shown: Screen, group: asyncio.TaskGroup) -> dict[str, Callable[[], object]]:

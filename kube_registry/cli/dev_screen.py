@@ -33,8 +33,7 @@ class Screen:
         """Show on a terminal what a stack is doing; nothing if None."""
         self._doing = {**self._doing, stack: text} if text else {k: v for k, v in self._doing.items() if k != stack}
         if self._out.is_terminal:
-            prefix = len(self._doing) > 1 or self._named
-            shown = [f"{name}  {doing}" if prefix else doing for name, doing in self._doing.items()]
+            shown = [f"{name}  {doing}" if self._named else doing for name, doing in self._doing.items()]
             self._live.update(
                 Group(*(Text(f"… {line}", no_wrap=True, overflow="ellipsis") for line in shown)), refresh=True
             )

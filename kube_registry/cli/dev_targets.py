@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,7 @@ def _source(registry: DeployedRegistry, image: DeployedImage) -> ImageSource:
     build = {**image.build, "buildArgs": {key: value or "" for key, value in given.items()}}
     platform = str((registry.settings or {}).get("platform", ""))
     try:
-        repository, settings, platform = build_of(
-            DeployedImage(image.urn, image.repository, image.reference, build), platform
-        )
+        repository, settings, platform = build_of(replace(image, build=build), platform)
     except ValidationError:  # another version has written the state; the update writes it again
         repository, settings = image.repository, ImageSettings()
     secret = None in given.values()

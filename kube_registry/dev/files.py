@@ -17,25 +17,10 @@ from kube_registry.names import short_name
 from kube_registry.spec.sections import ImageSettings
 
 _SUFFIXES = frozenset(
-    (
-        ".py",
-        ".yaml",
-        ".yml",
-        ".json",
-        ".toml",
-        ".j2",
-        ".tmpl",
-        ".tpl",
-        ".ts",
-        ".js",
-        ".mjs",
-        ".cjs",
-        ".go",
-        ".cs",
-        ".java",
-    )
+    ".py .yaml .yml .json .toml .j2 .tmpl .tpl .ts .js .mjs .cjs .go .cs .java".split()  # noqa: SIM905 - on one line
 )
-"""Sources and data of a program. Logs and documents are not part of it, nor are the temporary files of editors."""
+"""Sources and data of a program. A file that changes with each update must not start the next one for ever: a log in
+the program's folder, such as that of `registryctl dev > dev.log`. Temporary files of editors are none, either."""
 
 _SKIPPED = frozenset(("__pycache__", "node_modules"))
 _VIRTUALENV = "pyvenv.cfg"

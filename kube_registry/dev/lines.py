@@ -1,9 +1,10 @@
 """What one line says about an update."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from kube_registry.dev.update import Update
 from kube_registry.dev.workloads import Pods
+from kube_registry.names import resource_name
 from kube_registry.spec.phases import Phase
 from kube_registry.text import counted, first_of
 
@@ -33,31 +34,32 @@ def result(update: Update, pods: Pods | None, seconds: float) -> str:
         pods: the pods that run its images; None if the stack has none.
         seconds: how long it took from the change until the pods ran.
     """
-    parts = [*_images(update), *_pods(pods, seconds)]
-    if not update.built:
-        parts = [_changes(update.progress.changes.items()), *parts]
-    return ", ".join(parts) if pods else f"{', '.join(parts)}, {seconds:.1f} s in all"
+    done = _images(update) if update.built else _changes(update.progress.changes)
+    return f"{done}, {_pods(pods, seconds) if pods else f'{seconds:.1f} s in all'}"
 
 
-def _images(update: Update) -> list[str]:
-    if not update.built:
-        return []
+def not_ready(awaited: Mapping[str, str]) -> str:
+    """Return which workloads an update waits for.
+
+    Args:
+        awaited: name -> what is missing; empty if that is unknown.
+    """
+    return "; ".join(f"{name} is not ready: {missing}".removesuffix(": ") for name, missing in awaited.items())
+
+
+def _images(update: Update) -> str:
     built, pushed = update.seconds(Phase.BUILD), update.seconds(Phase.PUSH)
-    named = first_of([urn.rpartition("::")[2] for urn in update.built], MOST_NAMED)
-    parts = [f"{named} built in {built:.1f} s" if built is not None else f"{named} built"]
-    return [*parts, f"pushed in {pushed:.1f} s"] if pushed is not None else parts
+    done = f"{first_of([resource_name(urn) for urn in update.built], MOST_NAMED)} built"
+    done += f" in {built:.1f} s" if built is not None else ""
+    return f"{done}, pushed in {pushed:.1f} s" if pushed is not None else done
 
 
-def _pods(pods: Pods | None, seconds: float) -> list[str]:
-    if pods is None:
-        return []
+def _pods(pods: Pods, seconds: float) -> str:
     if pods.missing:
-        return [f"not in all pods after {seconds:.1f} s: {pods.missing}"]
-    return [f"in {counted(len(pods.names), 'pod')} after {seconds:.1f} s"]
+        return f"not in all pods after {seconds:.1f} s: {pods.missing}"
+    return f"in {counted(len(pods.names), 'pod')} after {seconds:.1f} s"
 
 
-def _changes(counts: Iterable[tuple[str, int]]) -> str:
-    return (
-        ", ".join(f"{counted(number, 'resource')} {_DONE.get(kind, kind)}" for kind, number in counts)
-        or "nothing to do"
-    )
+def _changes(counts: Mapping[str, int]) -> str:
+    done = [f"{counted(number, 'resource')} {_DONE.get(kind, kind)}" for kind, number in counts.items()]
+    return ", ".join(done) or "nothing to do"

@@ -190,10 +190,7 @@ class Loop:
             return update.awaited or None
 
         missing = await poll(awaited, seconds=math.inf, pause=_AWAITED_PAUSE) or {}
-        text = "; ".join(
-            f"{name} is not ready: {why}" if why else f"{name} is not ready" for name, why in missing.items()
-        )
-        self._say(f"{cause}: {text}; the next change ends this update")
+        self._say(f"{cause}: {lines.not_ready(missing)}; the next change ends this update")
         await self._next_change(now)
         return True
 

@@ -15,11 +15,11 @@ from kube_registry.engine.engine_events import (
     warning_of,
 )
 from kube_registry.fleet.progress import OnEvent, Progress
+from kube_registry.names import resource_name
 from kube_registry.spec.phases import Phase
 
 _MOST_LINES = 60
 """How many lines are shown of what a failed build has printed, or a program that gave no other reason."""
-
 
 STUCK_SECONDS = 5.0
 """How long pods usually take at most to become ready; a change after that ends the update that waits for them."""
@@ -48,7 +48,7 @@ class Update:
         self.resources: dict[str, Mapping[str, Any]] = {}
         self.errors: list[str] = []
         self.warnings: dict[str, str] = {}
-        self._stepped: set[str] = set()
+        self._changed: set[str] = set()
         self._running: dict[str, tuple[str, float]] = {}
         self._output: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MOST_LINES))
 
@@ -61,9 +61,8 @@ class Update:
         if error := error_text(event):
             self.errors.append(error)
         step = step_of(event)
-        if is_image(step.get("urn", "")) and step["op"] not in ("same", "refresh", "delete", "delete-replaced"):
-            self._stepped.add(step["urn"])
         if step.get("op") in _CHANGING:
+            self._changed.add(step["urn"])
             self._running[step["urn"]] = step["type"], self._clock()
         if warning := warning_of(event):
             self.warnings |= [warning]
@@ -78,7 +77,7 @@ class Update:
         kinds, begun = {kind for kind, _ in self._running.values()}, [began for _, began in self._running.values()]
         only_workloads = bool(kinds) and all(kind.startswith("kubernetes:") for kind in kinds)
         stuck = only_workloads and self._clock() - max(begun) >= STUCK_SECONDS
-        return {urn.rpartition("::")[2]: self.warnings.get(urn, "") for urn in self._running} if stuck else {}
+        return {resource_name(urn): self.warnings.get(urn, "") for urn in self._running} if stuck else {}
 
     @property
     def failure(self) -> str:
@@ -89,7 +88,7 @@ class Update:
     def built(self) -> dict[str, str]:
         """The images that were built and pushed: URN -> pull reference."""
         references: dict[str, str] = {}
-        for urn in sorted(self._stepped):
+        for urn in sorted(filter(is_image, self._changed)):
             component = self.resources.get(self.resources.get(urn, {}).get("parent", ""), {})
             text = (component.get("outputs") or {}).get("reference")
             references |= {urn: text} if isinstance(text, str) else {}

@@ -70,27 +70,26 @@ def workloads_with(references: Iterable[str], resources: Iterable[Mapping[str, A
     return found
 
 
-async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload], *, seconds: float = PODS_SECONDS) -> Pods:
+async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload]) -> Pods:
     """Wait until all pods of some workloads run their new images and are ready.
 
     Args:
         kube: client of their cluster.
         workloads: the workloads.
-        seconds: how long to wait.
 
     Raises:
         ClusterError: the cluster cannot be reached, or does not let them be read.
     """
     names: list[tuple[str, str]] = []
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + PODS_SECONDS
     for workload in workloads:
-        last = await _read_rollout(kube, workload)
-        while not last.complete and time.monotonic() < ends:
+        pods = await _read_pods(kube, workload)
+        while pods.missing and time.monotonic() < ends:
             await asyncio.sleep(_PAUSE)
-            last = await _read_rollout(kube, workload)
-        names += ((workload.namespace, name) for name in last.running)
-        if not last.complete:
-            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {last.missing}")
+            pods = await _read_pods(kube, workload)
+        names += pods.names
+        if pods.missing:
+            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {pods.missing}")
     return Pods(tuple(names))
 
 
@@ -118,23 +117,8 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """How far a workload runs its new images.
-
-    Args:
-        running: names of the pods that do.
-        complete: whether these are all its pods.
-        missing: why not all do, if they do not.
-    """
-
-    running: tuple[str, ...]
-    complete: bool
-    missing: str
-
-
-def rollout_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -> Rollout:
-    """Return how far a workload runs its new images.
+def pods_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -> Pods:
+    """Return the pods of a workload that run its new images.
 
     Args:
         item: the workload.
@@ -142,19 +126,21 @@ def rollout_of(item: Object, selected: Iterable[Object], digests: frozenset[str]
         digests: digests of the new images.
     """
     pods = [pod for pod in selected if "deletionTimestamp" not in pod["metadata"]]
-    running = tuple(sorted(pod["metadata"]["name"] for pod in pods if _runs(pod, digests)))
+    running = [pod["metadata"] for pod in pods if _runs(pod, digests)]
+    names = tuple(sorted((metadata["namespace"], metadata["name"]) for metadata in running))
     wanted, status = _wanted(item), item.get("status") or {}
     seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
     complete = seen and len(running) == wanted == len(pods)
-    return Rollout(running, complete, trouble(pods) or f"{len(running)} of {wanted} pods run the new image")
+    missing = trouble(pods) or f"{len(running)} of {wanted} pods run the new image"
+    return Pods(names, None if complete else missing)
 
 
-async def _read_rollout(kube: KubeClient, workload: Workload) -> Rollout:
+async def _read_pods(kube: KubeClient, workload: Workload) -> Pods:
     path = kube.path(workload.kind, workload.name, group="apps/v1", namespace=workload.namespace)
     item = await kube.get(path)
     labels = item["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    return rollout_of(item, await list_pods(kube, selector, namespace=workload.namespace), workload.digests)
+    return pods_of(item, await list_pods(kube, selector, namespace=workload.namespace), workload.digests)
 
 
 def _wanted(item: Object) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kube_registry.dev.lines import cause, result
+from kube_registry.dev.lines import cause, not_ready, result
 from kube_registry.dev.update import Update
 from kube_registry.dev.workloads import Pods
 
@@ -130,3 +130,7 @@ def warning(text: str) -> dict[str, Any]:
 )
 def test_an_update_that_only_waits_for_pods_names_their_workloads(timed: list[Any], awaited: dict[str, str]) -> None:
     assert update(*timed).awaited == awaited
+
+
+def test_a_workload_of_which_nothing_is_known_is_only_not_ready() -> None:
+    assert not_ready({"web": "no such image", "db": ""}) == "web is not ready: no such image; db is not ready"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kube_registry.dev.workloads import Workload, rollout_of, workloads_with
+from kube_registry.dev.workloads import Pods, Workload, pods_of, workloads_with
 
 NEW, OLD = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 REFERENCE = f"localhost:30100/app:tag@{NEW}"
@@ -41,7 +41,11 @@ def pod(name: str, digest: str = NEW, *, ran: str | None = None, ready: bool = T
         "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         "containerStatuses": [{"name": "c0", "imageID": f"localhost:30100/app@{ran or digest}", "state": {}}],
     }
-    return {"metadata": {"name": name, **leaves}, "spec": spec(f"localhost:30100/app:tag@{digest}"), "status": status}
+    return {
+        "metadata": {"namespace": "default", "name": name, **leaves},
+        "spec": spec(f"localhost:30100/app:tag@{digest}"),
+        "status": status,
+    }
 
 
 DEPLOYMENT = {
@@ -67,26 +71,27 @@ DEPLOYMENT = {
 def test_all_pods_have_to_be_ready_with_the_new_digest(
     pods: list[Any], running: tuple[str, ...], *, complete: bool
 ) -> None:
-    found = rollout_of(DEPLOYMENT, pods, frozenset([NEW]))
-    assert (found.running, found.complete) == (running, complete)
+    found = pods_of(DEPLOYMENT, pods, frozenset([NEW]))
+    assert found.names == tuple(("default", name) for name in running)
+    assert (found.missing is None) == complete
 
 
 def test_a_workload_whose_controller_has_not_seen_the_change_is_not_complete() -> None:
     stale = {**DEPLOYMENT, "status": {"observedGeneration": 1}}
-    assert not rollout_of(stale, [pod("a"), pod("b")], frozenset([NEW])).complete
+    assert pods_of(stale, [pod("a"), pod("b")], frozenset([NEW])).missing
 
 
 def test_a_daemonset_wants_the_pods_that_its_controller_has_scheduled() -> None:
     item = {"kind": "DaemonSet", "metadata": {}, "spec": {}, "status": {"desiredNumberScheduled": 1}}
-    assert rollout_of(item, [pod("a")], frozenset([NEW])).complete
+    assert pods_of(item, [pod("a")], frozenset([NEW])) == Pods((("default", "a"),))
 
 
 def test_a_workload_that_is_scaled_to_zero_is_complete() -> None:
-    assert rollout_of({**DEPLOYMENT, "spec": {"replicas": 0}}, [], frozenset([NEW])).complete
+    assert pods_of({**DEPLOYMENT, "spec": {"replicas": 0}}, [], frozenset([NEW])) == Pods(())
 
 
 def test_what_is_missing_is_the_problem_of_a_pod_if_there_is_one() -> None:
     waiting = pod("a", ready=False)
     waiting["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}
-    assert "ImagePullBackOff: gone" in rollout_of(DEPLOYMENT, [waiting], frozenset([NEW])).missing
-    assert rollout_of(DEPLOYMENT, [pod("a")], frozenset([NEW])).missing == "1 of 2 pods run the new image"
+    assert "ImagePullBackOff: gone" in str(pods_of(DEPLOYMENT, [waiting], frozenset([NEW])).missing)
+    assert pods_of(DEPLOYMENT, [pod("a")], frozenset([NEW])).missing == "1 of 2 pods run the new image"
