@@ -22,7 +22,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -51,14 +51,14 @@ def main(folder: Path, waiting: int | None) -> None:
         sys.stderr.write("a library has started a thread when it was imported, so a fork is not safe\n")
         sys.stderr.flush()
         os._exit(1)  # sys.exit() would wait for the thread
-    loaded = {file: _unless_newer(stamp, began) for file, stamp in stamps().items()}
+    loaded = {file: _unless_newer(stamp, began) for file, stamp in _stamps(_loaded()).items()}
     gc.collect()
     gc.freeze()  # a collection would write to every page that the children share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes children that have ended
     if waiting is not None:
         _fork(forked_run, socket.socket(fileno=waiting))
     for connection in _connections():
-        if stamps(loaded) != loaded:
+        if _stamps(loaded) != loaded:
             os.set_inheritable(connection.fileno(), True)  # noqa: FBT003 - has no keyword
             os.execv(sys.executable, [sys.executable, "-P", __file__, str(folder), str(connection.fileno())])  # noqa: S606
         _fork(forked_run, connection)
@@ -77,18 +77,19 @@ def preload(folder: Path) -> None:
         sys.exit(f"{shadowing[0]} of the program has the name of a library")
 
 
-def stamps(files: Mapping[str, Stamp] | None = None) -> dict[str, Stamp]:
-    """Return the stamps of some files; if None, of everything that was loaded, and of the virtualenv."""
-    if files is None:
-        modules = [str(module.__file__) for _, module in _files()]
-        virtualenv = (sys.executable, str(Path(sys.prefix) / "pyvenv.cfg"), *site.getsitepackages())
-        return {file: _stamp(file) for file in (*modules, *virtualenv)}
+def _loaded() -> list[str]:
+    """Return the files of everything that was loaded, and what changes with the virtualenv."""
+    return [*_files().values(), sys.executable, str(Path(sys.prefix) / "pyvenv.cfg"), *site.getsitepackages()]
+
+
+def _files() -> dict[str, str]:
+    """Return the files of the imported modules, by the names of the modules."""
+    found = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {name: str(file) for name, file in found.items() if file}
+
+
+def _stamps(files: Iterable[str]) -> dict[str, Stamp]:
     return {file: _stamp(file) for file in files}
-
-
-def _files() -> list[tuple[str, ModuleType]]:
-    """Return the imported modules that have a file, by name."""
-    return [(name, module) for name, module in sys.modules.items() if getattr(module, "__file__", None)]
 
 
 def _stamp(file: str) -> Stamp:
@@ -112,9 +113,8 @@ def _import(*names: str) -> None:
 
 def _program_modules(folder: Path) -> list[str]:
     """Return the modules of the program that were imported, which are new in every run."""
-    ours, own, virtualenv = ("kube_registry", "components"), sys.modules["__main__"], Path(sys.prefix)
-    modules = [(name, module) for name, module in _files() if name.split(".")[0] not in ours and module is not own]
-    files = {name: Path(str(module.__file__)) for name, module in modules}
+    ours, virtualenv = ("kube_registry", "components"), Path(sys.prefix)
+    files = {name: Path(file) for name, file in _files().items() if name.split(".")[0] not in ours and file != __file__}
     return [name for name, file in files.items() if folder in file.parents and virtualenv not in file.parents]
 
 

@@ -48,8 +48,7 @@ def interpreter_of(folder: Path) -> Interpreter:
     named, toolchain = options.get("virtualenv"), options.get("toolchain", "pip")
     if not named and toolchain not in ("pip", "uv"):
         raise ColdRunError(f"the virtualenv of toolchain {toolchain} is unknown")
-    main = folder / str(project.get("main") or ".")
-    program = (main if main.is_dir() else main.parent).resolve()
+    program = (folder / main_folder(folder, project)).resolve()
     if not named and toolchain == "pip":
         return Interpreter(Path(sys.executable), None, program)
     virtualenv = (folder / str(named or ".venv")).absolute()
@@ -57,6 +56,17 @@ def interpreter_of(folder: Path) -> Interpreter:
     if not python.exists():
         raise ColdRunError(f"{python} does not exist")
     return Interpreter(python, virtualenv, program)
+
+
+def main_folder(folder: Path, project: Mapping[str, Any]) -> Path:
+    """Return the working directory of a program, relative to the folder of its Pulumi.yaml.
+
+    Args:
+        folder: the folder of Pulumi.yaml.
+        project: its content.
+    """
+    main = Path(str(project.get("main") or ""))
+    return main if (folder / main).is_dir() else main.parent
 
 
 def _project(folder: Path) -> Mapping[str, Any]:

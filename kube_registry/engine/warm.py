@@ -62,7 +62,7 @@ class WarmRuns:
     sockets: Path
     on_cold: Callable[[str], object]
     closing: AsyncExitStack
-    servers: dict[tuple[Interpreter, str], _Server] = field(default_factory=dict)
+    servers: dict[tuple[Interpreter, frozenset[tuple[str, str]]], _Server] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -115,8 +115,8 @@ class WarmRuns:
 
     async def _server(self, interpreter: Interpreter, env: Mapping[str, str]) -> _Server:
         """Return the fork server for an interpreter; start it if it does not run."""
-        flags = {name: value for name, value in env.items() if name.startswith("PYTHON")}  # read at its start
-        key = interpreter, json.dumps(flags, sort_keys=True)
+        flags = frozenset((name, value) for name, value in env.items() if name.startswith("PYTHON"))
+        key = interpreter, flags  # Python reads the flags at its start
         async with self.lock:
             if key not in self.servers or self.servers[key].process.returncode is not None:
                 self.servers[key] = await self._start(interpreter, env)

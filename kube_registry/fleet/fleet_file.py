@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from kube_registry.engine import interpreter
 from kube_registry.fleet.entries import Entry, read_entries, read_yaml
 from kube_registry.fleet.errors import FleetError
 from kube_registry.names import REGISTRYCTL, short_name
@@ -124,8 +125,7 @@ def main_folder(folder: Path) -> Path:
     Raises:
         FleetError: there is no program.
     """
-    main = Path(str(_project(folder).get("main") or ""))
-    return main if (folder / main).is_dir() else main.parent
+    return interpreter.main_folder(folder, _project(folder))
 
 
 def has_settings_in_config(folder: Path) -> bool:
