@@ -17,7 +17,6 @@ it."""
 _IN_NO_PATH = '\r\n{"'
 """Characters that hardly any path contains, and that every kubeconfig contains, even a damaged one."""
 
-
 _URL_SAFE = str.maketrans("-_", "+/")
 """Translate URL-safe base64 to standard base64 (RFC 4648)."""
 

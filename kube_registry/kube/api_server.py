@@ -57,9 +57,9 @@ def api_server(context: KubeContext) -> ApiServer:
         if not isinstance(cluster.get(name, kind()), kind):
             raise UnusableError(f"{name} of its cluster is {_WORDS[kind]}")
     url = (server if "://" in server else f"http://{server}").rstrip("/")
-    found = ApiServer(url, proxy=proxy_for(url, cluster.get("proxy-url")))
+    proxy = proxy_for(url, cluster.get("proxy-url"))
     if not url.startswith("https://"):
-        return found
+        return ApiServer(url, proxy=proxy)
     return ApiServer(
         url,
         authority=_pem(cluster, "certificate-authority"),
@@ -67,7 +67,7 @@ def api_server(context: KubeContext) -> ApiServer:
         key=_pem(user, "client-key"),
         verify=not cluster.get("insecure-skip-tls-verify"),
         name=cluster.get("tls-server-name"),
-        proxy=found.proxy,
+        proxy=proxy,
     )
 
 

@@ -26,6 +26,8 @@ from kube_registry.spec.settings import ClusterAddress
 _LOGIN = re.compile("//[^/]*@")
 """User name and password in a URL, which errors must not show."""
 
+_OVERRIDES_PLUGIN = ("token", "tokenFile", "username", "password", "client-certificate", "client-certificate-data")
+
 
 @dataclass(frozen=True)
 class Session:
@@ -142,16 +144,6 @@ def _source(server: ApiServer, context: KubeContext) -> CredentialSource:
     if context.user.get("tokenFile"):
         return partial(read_token, Path(context.user["tokenFile"]), context.user.get("token"))
     return partial(_static, static)
-
-
-_OVERRIDES_PLUGIN = (
-    "token",
-    "tokenFile",
-    "username",
-    "password",
-    "client-certificate",
-    "client-certificate-data",
-)
 
 
 async def _static(value: str | None) -> Credential:
