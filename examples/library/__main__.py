@@ -6,7 +6,10 @@ from cluster import Cluster
 from kube_registry.components import ClusterRegistry, RegistryImage
 
 cluster = Cluster("cluster", pulumi.Config().require("clusterFile"))
-registry = ClusterRegistry("registry", kubeconfig=cluster.kubeconfig)
+in_cluster = kubernetes.Provider("kubernetes", kubeconfig=cluster.kubeconfig, cluster_identifier="cluster")
+registry = ClusterRegistry(
+    "registry", kubeconfig=cluster.kubeconfig, opts=pulumi.ResourceOptions(providers=[in_cluster])
+)
 app = RegistryImage("app", registry=registry, context="./app")
 
 labels = {"app.kubernetes.io/name": "library"}
@@ -24,8 +27,6 @@ kubernetes.apps.v1.DaemonSet(
             },
         },
     },
-    opts=pulumi.ResourceOptions(
-        provider=kubernetes.Provider("workloads", kubeconfig=cluster.kubeconfig, cluster_identifier="cluster")
-    ),
+    opts=pulumi.ResourceOptions(provider=in_cluster),
 )
 pulumi.export("image", app.reference)

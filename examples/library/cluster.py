@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 
 class Cluster(pulumi.ComponentResource):
@@ -18,6 +17,6 @@ class Cluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, file: str) -> None:
         super().__init__("library:index:Cluster", name)
-        made = kubernetes.Provider(f"{name}-made", context=name, opts=pulumi.ResourceOptions(parent=self))
+        made = pulumi.Stash(f"{name}-made", input=name, opts=pulumi.ResourceOptions(parent=self))
         self.kubeconfig = pulumi.Output.secret(made.id.apply(lambda _: Path(file).read_text()))
         self.register_outputs({"kubeconfig": self.kubeconfig})

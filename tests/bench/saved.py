@@ -9,8 +9,9 @@ import signal
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,15 @@ _NAME = "app.kubernetes.io/name"
 
 def measure(repetitions: int, progress: Progress) -> list[tuple[str, ...]]:
     """Return the lines of the table; the first is its head."""
-    samples: dict[str, list[float]] = {}
     with started(progress) as lab:
+        with progress.running(DEV, "measuring"):
+            with_one_dev = with_dev(lab, [f"{DEV} {number}" for number in range(repetitions)])
+        samples: dict[str, list[float]] = {DEV: with_one_dev, FLOOR: [], COLD: []}
         steps = progress.steps(repetitions)
         for number in range(repetitions):
-            with steps.step("a saved file", "measuring"):
-                for way, take in ((DEV, with_dev), (FLOOR, by_hand), (COLD, with_pulumi)):
-                    samples.setdefault(way, []).append(take(lab, f"{way} {number}"))
+            with steps.step("the others", "measuring"):
+                for way, take in ((FLOOR, by_hand), (COLD, with_pulumi)):
+                    samples[way].append(take(lab, f"{way} {number}"))
     floor = statistics.median(samples[FLOOR])
     return [
         HEAD,
@@ -132,10 +135,11 @@ def digests(lab: Lab, name: str) -> set[str]:
     return {status["imageID"].rpartition("@")[2] for status in statuses}
 
 
-def with_dev(lab: Lab, text: str) -> float:
-    """Return the seconds with `registryctl dev`, which has been started and has nothing to do."""
+def with_dev(lab: Lab, texts: Sequence[str]) -> list[float]:
+    """Return the seconds of some edits, one after the other, with `registryctl dev`, which has nothing else to do."""
     out = lab.life.backend / "dev.log"
     command = [str(lab.life.project / ".venv" / "bin" / "registryctl"), "dev", "--stack", STACK]
+    taken: list[float] = []
     with (
         out.open("wb") as file,
         subprocess.Popen(
@@ -144,20 +148,22 @@ def with_dev(lab: Lab, text: str) -> float:
     ):
         try:
             wait_for(lambda: _has_reported(out, "start"), "registryctl dev to start", log=out, seconds=COMMAND_SECONDS)
-            taken = until_new_pods(lab, WORKLOAD, lambda: lab.life.write(text))
-            wait_for(lambda: _has_reported(out, "version"), "the line of the edit", log=out, seconds=PODS_SECONDS)
+            for text in texts:
+                taken.append(until_new_pods(lab, WORKLOAD, partial(lab.life.write, text)))
+                reported = partial(_has_reported, out, "version", len(taken))
+                wait_for(reported, "the line of the edit", log=out, seconds=PODS_SECONDS)
         finally:
             dev.send_signal(signal.SIGINT)
             dev.wait(COMMAND_SECONDS)
     return taken
 
 
-def _has_reported(out: Path, cause: str) -> bool:
-    """Return whether `registryctl dev` has printed the line of an update that it has made for some reason."""
+def _has_reported(out: Path, cause: str, number: int = 1) -> bool:
+    """Return whether `registryctl dev` has printed as many lines of updates that it has made for some reason."""
     lines = [line for line in out.read_text().splitlines() if f"{cause}: " in line]
     if failed := [line for line in lines if "failed after" in line]:
         raise LabError(f"An update of `registryctl dev` failed: {failed[0]}; the log is {out}.")
-    return bool(lines)
+    return len(lines) >= number
 
 
 def with_pulumi(lab: Lab, text: str) -> float:

@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -53,7 +53,7 @@ class Developing:
     def until(self, condition: Callable[[], bool], problem: Callable[[], str]) -> None:
         ends = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < ends, problem()
+            assert time.monotonic() < ends, f"{problem()}\n{self.process_tree()}"
             assert self.process.poll() is None, self.text
             time.sleep(0.02)
 
@@ -77,6 +77,15 @@ class Developing:
         assert locks(self.program) == []
         assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
         return took
+
+    def process_tree(self) -> str:
+        """The processes that it has started, and what each waits for."""
+        lines = []
+        for child in self.process_children():
+            with suppress(psutil.Error, OSError):
+                waits = Path(f"/proc/{child.pid}/wchan").read_text()
+                lines.append(f"{child.ppid()} {child.pid} {child.status()} {waits} {' '.join(child.cmdline())[:200]}")
+        return "\n".join(lines)
 
     def process_children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

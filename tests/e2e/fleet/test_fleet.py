@@ -165,10 +165,10 @@ class TestEnd:
 
     def test_a_deadline_ends_that_stack_alone_and_leaves_no_lock(self, rollouts: Rollouts) -> None:
         (rollouts.folder / "app" / "site" / "version").write_text("while another stack builds\n")
-        status, events = rollouts.run("up", "--stacks", "[ots]*", "--deadline", "12")
+        status, events = rollouts.run("up", "--stacks", "[ots]*", "--deadline", "45")
         assert status == 1
         last = ends(events)
-        assert last["slow"].startswith("cancelled: `up` of stack slow was cancelled after 12 s, its deadline")
+        assert last["slow"].startswith("cancelled: `up` of stack slow was cancelled after 45 s, its deadline")
         assert (last["one"], last["two"]) == ("succeeded", "succeeded")
         assert rollouts.is_unlocked()
         (rollouts.folder / "cancelled.txt").write_text(last["slow"])

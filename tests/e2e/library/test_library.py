@@ -9,8 +9,8 @@ pytestmark = pytest.mark.lab
 
 STACK, OBJECTS, IMAGES = 1, 6, 1
 COMPONENTS = ("Cluster", "ClusterRegistry", "RegistryImage")
-PROVIDERS = ("cluster-made", "cluster", "builder", "workloads")
-EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "DaemonSet"))
+PROVIDERS = ("kubernetes", "builder")
+EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "Stash", "DaemonSet"))
 
 
 def web_pods(lab: Lab) -> list[str]:
