@@ -42,7 +42,9 @@ CLUSTER = "-".join(
 """The cluster of this process, and its stack in it: tests run in several processes side by side."""
 
 
-LONG = re.compile(r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm)\.py")
+LONG = re.compile(
+    r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm|fork_server_life)\.py"
+)
 """Paths of files that take long. They begin first, so that none of them runs alone at the end."""
 
 
