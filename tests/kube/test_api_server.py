@@ -1,4 +1,4 @@
-"""The fields of a kubeconfig that do not change with time. test_connecting.py uses them over real sockets and TLS."""
+"""The fields of a kubeconfig that do not change with time. test_kubeconfig.py uses them over real sockets and TLS."""
 
 import base64
 from pathlib import Path
