@@ -3,6 +3,8 @@
 import http.client
 import json
 import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from lab.spec import ClusterSpec
@@ -32,12 +34,24 @@ def patch(spec: ClusterSpec, path: str, changes: dict[str, Any]) -> bool:
     return _request(spec, "PATCH", path, json.dumps(changes), "application/strategic-merge-patch+json")[0] == OK
 
 
+@contextmanager
+def watching(spec: ClusterSpec, path: str, *, seconds: float) -> Iterator[Iterator[dict[str, Any]]]:
+    """Watch the objects at a path: yield their events, first one for each object that exists.
+
+    Args:
+        spec: the cluster.
+        path: path of a list of objects.
+        seconds: how long there may be no event; the iterator then raises TimeoutError.
+    """
+    with closing(_connection(spec, seconds)) as connection:
+        connection.request("GET", f"{path}{'&' if '?' in path else '?'}watch=true")
+        yield map(json.loads, connection.getresponse())
+
+
 def _request(
     spec: ClusterSpec, method: str, path: str, body: str | None = None, kind: str = "application/json"
 ) -> tuple[int, bytes]:
-    trust = ssl.create_default_context(cafile=str(spec.pki / "ca.crt"))
-    trust.load_cert_chain(spec.pki / "admin.pem")
-    connection = http.client.HTTPSConnection(spec.api_address, 6443, timeout=ANSWER_SECONDS, context=trust)
+    connection = _connection(spec, ANSWER_SECONDS)
     try:
         connection.request(method, path, body, {"Content-Type": kind})
         answer = connection.getresponse()
@@ -46,3 +60,9 @@ def _request(
         return 0, b""
     finally:
         connection.close()
+
+
+def _connection(spec: ClusterSpec, seconds: float) -> http.client.HTTPSConnection:
+    trust = ssl.create_default_context(cafile=str(spec.pki / "ca.crt"))
+    trust.load_cert_chain(spec.pki / "admin.pem")
+    return http.client.HTTPSConnection(spec.api_address, 6443, timeout=seconds, context=trust)

@@ -9,7 +9,7 @@ import signal
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -114,25 +114,34 @@ def _copy_of(daemon_set: Mapping[str, Any]) -> dict[str, Any]:
 def until_new_pods(lab: Lab, name: str, work: Callable[[], object]) -> float:
     """Return the seconds from the start of some work until every node has one ready pod, with a new image."""
     before = digests(lab, name)
+    with kube_api.watching(lab.spec, _pods_of(name), seconds=PODS_SECONDS) as events:
+        pods: dict[str, Mapping[str, Any]] = {}
 
-    def changed() -> bool:
-        now = digests(lab, name)
-        return bool(now) and now != before
+        def work_and_wait() -> None:
+            work()
+            while digests_in(pods.values(), lab) in (set(), before):
+                event = next(events)
+                pod = event["object"]
+                pods[pod["metadata"]["name"]] = pod if event["type"] != "DELETED" else {"status": {}}
 
-    def work_and_wait() -> None:
-        work()
-        wait_for(changed, f"new pods of {name}", log=LOG, seconds=PODS_SECONDS)
-
-    return seconds(work_and_wait)
+        return seconds(work_and_wait)
 
 
 def digests(lab: Lab, name: str) -> set[str]:
     """Return what the pods of a DaemonSet run; nothing unless each node has one, ready, and no other."""
-    found = kube_api.get(lab.spec, f"{_PODS}?labelSelector={_NAME}%3D{name}") or {"items": []}
-    statuses = [status for pod in found["items"] for status in pod["status"].get("containerStatuses", [])]
+    return digests_in((kube_api.get(lab.spec, _pods_of(name)) or {"items": []})["items"], lab)
+
+
+def digests_in(pods: Iterable[Mapping[str, Any]], lab: Lab) -> set[str]:
+    """Return what some pods run; nothing unless each node has one, ready, and no other."""
+    statuses = [status for pod in pods for status in pod["status"].get("containerStatuses", [])]
     if [status["ready"] for status in statuses] != [True] * len(lab.spec.nodes):
         return set()
     return {status["imageID"].rpartition("@")[2] for status in statuses}
+
+
+def _pods_of(name: str) -> str:
+    return f"{_PODS}?labelSelector={_NAME}%3D{name}"
 
 
 def with_dev(lab: Lab, texts: Sequence[str]) -> list[float]:
