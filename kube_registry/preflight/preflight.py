@@ -27,7 +27,8 @@ from kube_registry.text import counted, first_of
 SETTLE_SECONDS = 8.0
 """How long to retry on nodes whose connection is refused: kube-proxy needs a second or two for a new Service."""
 
-_SETTLE_PAUSE = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+"""Between two tests of a node in that time; each pause is twice as long as the one before it."""
 
 LEFT_SECONDS = 120.0
 """Older probe pods were left by an interrupted run."""
@@ -111,13 +112,15 @@ async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence
     """Test nodes, and retry those whose connection is refused: kube-proxy may not have set up a new Service yet."""
     started = time.monotonic()
     ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
+    pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
         verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
         refused = [node for node in nodes if verdicts[node].fix == USE_NODE_PROXY]
-        if not refused or began >= min(started + SETTLE_SECONDS, ends - _SETTLE_PAUSE):
+        if not refused or began >= min(started + SETTLE_SECONDS, ends - pause):
             return verdicts
-        await asyncio.sleep(_SETTLE_PAUSE)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _still(kube: KubeClient, verdicts: Verdicts) -> Verdicts:
