@@ -18,7 +18,7 @@ def has_keys() -> bool:
 
 @contextmanager
 def on_keys(actions: Mapping[str, Callable[[], object]]) -> Iterator[None]:
-    """Call an action for each key while the block runs; other keys do nothing. Ctrl-C is a signal, as ever.
+    """Call an action for each key while the block runs; other keys do nothing. Ctrl-C is a signal, as usual.
 
     Args:
         actions: key -> what to do.

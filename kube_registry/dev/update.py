@@ -73,7 +73,7 @@ class Update:
 
     @property
     def awaited(self) -> dict[str, str]:
-        """The workloads whose pods it has been waiting for, for long and for nothing else: name -> what is missing."""
+        """If it has only been waiting for pods, for STUCK_SECONDS or more: name of the workload -> what is missing."""
         kinds, begun = {kind for kind, _ in self._running.values()}, [began for _, began in self._running.values()]
         only_workloads = bool(kinds) and all(kind.startswith("kubernetes:") for kind in kinds)
         stuck = only_workloads and self._clock() - max(begun) >= STUCK_SECONDS

@@ -94,7 +94,7 @@ def _watcher(folders: frozenset[Path]) -> RustNotify:
             recursive=False,
             ignore_permission_denied=False,  # it would ignore a reached limit, too
         )
-    except FileNotFoundError:  # one was deleted in this moment
+    except FileNotFoundError:  # one was deleted at this moment
         return _watcher(folders)
     except OSError as error:
         raise WatchError(str(len(existing)), last_words(str(error).partition(" about ")[0])) from error
