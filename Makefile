@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # Debian has a separate package for a part of Python's venv module.
 APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes python3-venv
 
-# Tests spend much time waiting, so that two cores serve more processes; tests/conftest.py deals files out. Each process
+# Tests spend much time waiting, so that two cores serve more processes; tests/conftest.py distributes files. Each process
 # of test-all has a cluster of two nodes, and the kernel has no inotify instances for more than three (128 by default).
 PYTEST := $(PYTHON) -m pytest
 
