@@ -222,7 +222,7 @@ class Loop:
         if update.progress.changes or not quiet:
             self._say(f"{cause}: {lines.result(update, pods, time.monotonic() - began)}")
         if self.images:
-            with suppress(KubeRegistryError):  # reported where it is needed
+            with suppress(KubeRegistryError):  # read ahead for the next update, which reports the error
                 await self.address()
 
     async def _new_pods(self, update: Update) -> Pods | None:

@@ -110,9 +110,6 @@ class _Host(language_pb2_grpc.LanguageRuntimeServicer):
         """Name no package: the engine installs a missing plugin when a resource that needs it is registered."""
         return language_pb2.GetRequiredPackagesResponse()
 
-    def GetRequiredPlugins(self, _request: object, _context: object) -> object:  # noqa: N802
-        return language_pb2.GetRequiredPluginsResponse()
-
     def Run(self, request: Any, _context: object) -> object:  # noqa: N802, ANN401 - the SDK generates its type
         if not self._first.acquire(blocking=False):
             return language_pb2.RunResponse(error="a warm run serves one command, without a preview before the update")
