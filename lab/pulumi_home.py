@@ -156,4 +156,10 @@ def _pulumi_plugin_install(plugin: Plugin, *options: str, limit: float) -> None:
 
 
 def _our_home() -> dict[str, str]:
-    return {"PULUMI_HOME": str(HOME), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    return {
+        "PULUMI_HOME": str(HOME),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Every command writes a log, and first looks at each older one (pulumi pkg/logging/rotation.go). The default is
+        # 500 MB: with the 40,000 logs of some days of tests, a command took 1.1 s instead of 0.24.
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "2",
+    }
