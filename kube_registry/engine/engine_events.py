@@ -80,7 +80,7 @@ def output_of(event: EngineEvent) -> tuple[str, str] | None:
     The URN is empty for what the program has printed, and for how it has ended.
     """
     diagnostic = event.get("diagnosticEvent", {})
-    urn, text = diagnostic.get("urn", ""), diagnostic.get("message", "").strip()
+    urn, text = diagnostic.get("urn", ""), diagnostic.get("message", "").strip("\r\n")
     printed = diagnostic.get("severity", "").startswith("info") and text and not read_mark(text)
     return (urn, text) if (printed and (not urn or is_image(urn))) or text.startswith(_EXITED) else None
 

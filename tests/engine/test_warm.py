@@ -88,6 +88,15 @@ async def test_environment_and_umask_are_those_of_the_run(stacks: Stacks, monkey
     ]
 
 
+async def test_lines_that_a_program_prints_at_once_are_few_messages(folder: Path, stacks: Stacks) -> None:
+    (folder / "__main__.py").write_text("print(*range(5000), '\\n', 'end', sep='\\n', end='')")
+    await stacks.up("one")
+    found = [event["diagnosticEvent"] for event in stacks.events if "diagnosticEvent" in event]
+    printed = [item["message"] for item in found if item["severity"].startswith("info")]
+    assert "".join(printed).split() == [*map(str, range(5000)), "end"]
+    assert len(printed) < 500
+
+
 FAILURES = {
     "exception": "def inner():\n    raise ValueError('not good')\ninner()",
     "RunError": "import pulumi\nraise pulumi.RunError('the reason')",
