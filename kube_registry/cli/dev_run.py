@@ -82,13 +82,13 @@ def _actions(loops: Sequence[Loop], shown: Screen, group: asyncio.TaskGroup) -> 
 
 
 async def _show_logs(loops: Sequence[Loop], shown: Screen) -> None:
-    """Print the last lines of the pods that the last update of each stack has led to."""
+    """Print the last lines of the pods that run the newest images of each stack."""
     for loop in loops:
         try:
-            if not loop.pods.names:
-                shown.say(loop.name, "no pod of this stack runs an image that was built since the start")
-                continue
-            async with open_client(await loop.address()) as kube:
-                shown.say(loop.name, "\n".join(await read_logs(kube, loop.pods, lines=LOG_LINES)))
+            printed = list[str]()
+            if loop.workloads:
+                async with open_client(await loop.address()) as kube:
+                    printed = await read_logs(kube, loop.workloads, lines=LOG_LINES)
+            shown.say(loop.name, "\n".join(printed) or "no pod of this stack runs its newest images")
         except KubeRegistryError as error:
             shown.say(loop.name, str(error))

@@ -1,9 +1,11 @@
 """What the commands share: the option --stack, the console, and work that Ctrl-C ends."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -43,7 +45,14 @@ def console(*, width: int | None = None, stderr: bool = False) -> Console:
         width: columns of its tables; those of the terminal if None.
         stderr: whether it writes to standard error.
     """
-    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=width)
+    made = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=width)
+    made.on_broken_pipe = _raise_broken_pipe  # type: ignore[method-assign] # rich raises SystemExit, past a TaskGroup
+    return made
+
+
+def _raise_broken_pipe() -> NoReturn:
+    """Raise the error at which a command ends with status 1 and prints nothing."""
+    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def table(*titles: str | Column) -> Table:

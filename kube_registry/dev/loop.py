@@ -16,7 +16,7 @@ from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_fil
 from kube_registry.dev.target import Target
 from kube_registry.dev.update import Update
 from kube_registry.dev.watch import Watch
-from kube_registry.dev.workloads import Pods, wait_for_pods, workloads_with
+from kube_registry.dev.workloads import Pods, Workload, wait_for_pods, workloads_with
 from kube_registry.engine.errors import CommandError, StackLockedError
 from kube_registry.engine.program import release_command
 from kube_registry.errors import KubeRegistryError
@@ -58,14 +58,14 @@ class Loop:
 
     Attributes:
         images: name -> how an image is built.
-        pods: the pods that run the newest images.
+        workloads: the workloads that run the newest images.
     """
 
     def __init__(
         self, target: Target, watch: Watch, say: Callable[[str], object], show: Callable[[str | None], None]
     ) -> None:
         self.images: Mapping[str, ImageSource] = {}
-        self.pods = Pods(())
+        self.workloads: Sequence[Workload] = ()
         self._target, self._watch, self._say, self._show = target, watch, say, show
         self._woken = watch.join(target.name)
         self._wish = Wish.NOTHING
@@ -145,6 +145,7 @@ class Loop:
             lambda event: self._show(f"{cause}: {event.phase}: {event.text}"),
         )
         self._show(cause)
+        self._address = None if refresh else self._address  # the cluster may be another one
         try:
             if self._done and self._done.program != now.program:
                 await self._target.prepare()
@@ -190,6 +191,7 @@ class Loop:
             return update.awaited or None
 
         missing = await poll(awaited, seconds=math.inf, pause=_AWAITED_PAUSE) or {}
+        self.workloads = update.workloads
         self._say(f"{cause}: {lines.not_ready(missing)}; the next change ends this update")
         await self._next_change(now)
         return True
@@ -217,8 +219,8 @@ class Loop:
 
     async def _report(self, update: Update, cause: str, began: float, *, quiet: bool) -> None:
         """Print the line of an update that succeeded, as soon as the pods run the new images."""
+        self.workloads = update.workloads
         pods = await self._new_pods(update) if update.built else None
-        self.pods = pods or self.pods
         if update.progress.changes or not quiet:
             self._say(f"{cause}: {lines.result(update, pods, time.monotonic() - began)}")
         if self.images:
@@ -234,6 +236,7 @@ class Loop:
             async with open_client(await self.address()) as kube:
                 pods, _ = await first_of_two(wait_for_pods(kube, workloads), self._next_change(self._done))
         except KubeRegistryError as error:
+            self._address = None
             return Pods((), str(error))
         return pods
 

@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kube_registry.dev.workloads import Workload, workloads_with
 from kube_registry.engine.engine_events import (
     EngineEvent,
     error_text,
@@ -15,7 +16,7 @@ from kube_registry.engine.engine_events import (
     warning_of,
 )
 from kube_registry.fleet.progress import OnEvent, Progress
-from kube_registry.names import resource_name
+from kube_registry.names import IMAGE_TYPE, resource_name
 from kube_registry.spec.phases import Phase
 
 _MOST_LINES = 60
@@ -49,7 +50,7 @@ class Update:
         self.errors: list[str] = []
         self.warnings: dict[str, str] = {}
         self._changed: set[str] = set()
-        self._running: dict[str, tuple[str, float]] = {}
+        self._running: dict[str, tuple[Mapping[str, Any], float]] = {}
         self._output: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MOST_LINES))
 
     def record(self, event: EngineEvent) -> None:
@@ -63,18 +64,19 @@ class Update:
         step = step_of(event)
         if step.get("op") in _CHANGING:
             self._changed.add(step["urn"])
-            self._running[step["urn"]] = step["type"], self._clock()
+            self._running[step["urn"]] = step, self._clock()
         if warning := warning_of(event):
             self.warnings |= [warning]
-        if line := output_of(event):
-            self._output[line[0]].append(line[1])
+        if printed := output_of(event):
+            urn, text = printed
+            self._output[urn].extend([text] if urn else text.splitlines())  # a program's lines come many at once
         if is_image(failed := failed_step_of(event)) and self._output[failed]:
             self.errors.append("\n".join(dict.fromkeys(self._output.pop(failed))))
 
     @property
     def awaited(self) -> dict[str, str]:
         """If it has only been waiting for pods, for STUCK_SECONDS or more: name of the workload -> what is missing."""
-        kinds, begun = {kind for kind, _ in self._running.values()}, [began for _, began in self._running.values()]
+        kinds, begun = [step["type"] for step, _ in self._running.values()], [at for _, at in self._running.values()]
         only_workloads = bool(kinds) and all(kind.startswith("kubernetes:") for kind in kinds)
         stuck = only_workloads and self._clock() - max(begun) >= STUCK_SECONDS
         return {resource_name(urn): self.warnings.get(urn, "") for urn in self._running} if stuck else {}
@@ -87,9 +89,19 @@ class Update:
     @property
     def built(self) -> dict[str, str]:
         """The images that were built and pushed: URN -> pull reference."""
+        return {urn: reference for urn, reference in self._references().items() if urn in self._changed}
+
+    @property
+    def workloads(self) -> list[Workload]:
+        """The workloads that run the images of the stack, also those that the update waits for."""
+        begun = [step.get("new") or {} for step, _ in self._running.values()]
+        return workloads_with(self._references().values(), [*self.resources.values(), *begun])
+
+    def _references(self) -> dict[str, str]:
+        """Return the pull references of the stack's images; a docker Image of the user's own is none of them."""
         references: dict[str, str] = {}
-        for urn in sorted(filter(is_image, self._changed)):
-            component = self.resources.get(self.resources.get(urn, {}).get("parent", ""), {})
+        for urn in sorted(urn for urn in self.resources if f"{IMAGE_TYPE}$" in urn):
+            component = self.resources.get(self.resources[urn].get("parent", ""), {})
             text = (component.get("outputs") or {}).get("reference")
             references |= {urn: text} if isinstance(text, str) else {}
         return references

@@ -58,14 +58,17 @@ def workloads_with(references: Iterable[str], resources: Iterable[Mapping[str, A
 
     Args:
         references: pull references.
-        resources: the resources of the stack, as in its state.
+        resources: the resources of the stack, as in its state, or before the end of their steps.
     """
     digests = {str(parse_reference(text).digest) for text in references}
     found = []
     for resource in resources:
-        used = digests & set(_digests((resource.get("inputs") or {}).get("spec") or {}))
+        inputs = resource.get("inputs") or {}
+        used = digests & set(_digests(inputs.get("spec") or {}))
         if used and resource["type"] in _KINDS:
-            namespace, _, name = str(resource.get("id", "")).rpartition("/")
+            metadata = inputs.get("metadata") or {}  # has no ID before the end of its creation
+            known = resource.get("id") or f"{metadata.get('namespace') or ''}/{metadata.get('name')}"
+            namespace, _, name = str(known).rpartition("/")
             found.append(Workload(_KINDS[resource["type"]], namespace or "default", name, frozenset(used)))
     return found
 
@@ -93,23 +96,36 @@ async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload]) -> Pods
     return Pods(tuple(names))
 
 
-async def read_logs(kube: KubeClient, pods: Pods, *, lines: int) -> list[str]:
-    """Return the last lines that each container of some pods has logged, after a line with its name.
+async def read_logs(kube: KubeClient, workloads: Iterable[Workload], *, lines: int) -> list[str]:
+    """Return what the pods with the new images have logged, also those that are not ready.
+
+    Args:
+        kube: client of their cluster.
+        workloads: their workloads.
+        lines: how many of its last lines to return of each container, after a line with its name.
 
     Raises:
-        ClusterError: the cluster cannot be reached.
+        ClusterError: the cluster cannot be reached, or does not let them be read.
     """
-    printed = []
-    for namespace, name in pods.names:
-        path = kube.path("pods", name, namespace=namespace)
+    printed = list[str]()
+    for workload in workloads:
+        _, selected = await _read(kube, workload)
+        for pod in selected:
+            if workload.digests & set(_digests(pod["spec"])):
+                printed += await _read_log(kube, pod, lines)
+    return printed
+
+
+async def _read_log(kube: KubeClient, pod: Object, lines: int) -> list[str]:
+    namespace, name, printed = pod["metadata"]["namespace"], pod["metadata"]["name"], list[str]()
+    path = kube.path("pods", name, namespace=namespace)
+    for container in pod["spec"]["containers"]:
+        query = {"container": container["name"], "tailLines": str(lines)}
         try:
-            containers = [each["name"] for each in (await kube.get(path))["spec"]["containers"]]
-            for container in containers:
-                query = {"container": container, "tailLines": str(lines)}
-                text = await kube.send(_text, "GET", f"{path}/log", query=query)
-                printed += [f"{namespace}/{name} {container}:", *(text.splitlines() or ["(nothing)"])]
-        except RefusedError as error:
-            printed.append(str(error))
+            text = await kube.send(_text, "GET", f"{path}/log", query=query)
+        except RefusedError as error:  # it has not started yet, or its pod is gone
+            text = str(error)
+        printed += [f"{namespace}/{name} {container['name']}:", *(text.splitlines() or ["(nothing)"])]
     return printed
 
 
@@ -136,11 +152,16 @@ def pods_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -
 
 
 async def _read_pods(kube: KubeClient, workload: Workload) -> Pods:
+    return pods_of(*await _read(kube, workload), workload.digests)
+
+
+async def _read(kube: KubeClient, workload: Workload) -> tuple[Object, list[Object]]:
+    """Return a workload, and the pods that its selector matches."""
     path = kube.path(workload.kind, workload.name, group="apps/v1", namespace=workload.namespace)
     item = await kube.get(path)
     labels = item["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    return pods_of(item, await list_pods(kube, selector, namespace=workload.namespace), workload.digests)
+    return item, await list_pods(kube, selector, namespace=workload.namespace)
 
 
 def _wanted(item: Object) -> int:

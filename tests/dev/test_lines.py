@@ -6,7 +6,7 @@ import pytest
 
 from kube_registry.dev.lines import cause, not_ready, result
 from kube_registry.dev.update import Update
-from kube_registry.dev.workloads import Pods
+from kube_registry.dev.workloads import Pods, Workload
 
 COMPONENT = "urn:pulumi:dev::shop::kube-registry:index:RegistryImage::app"
 IMAGE = "urn:pulumi:dev::shop::kube-registry:index:RegistryImage$docker:index/image:Image::app"
@@ -75,6 +75,13 @@ def test_an_image_that_was_refreshed_or_deleted_was_not_built() -> None:
     assert update(*unchanged, (2.0, done(IMAGE, COMPONENT)), (3.0, done(COMPONENT, reference=REFERENCE))).built == {}
 
 
+def test_an_image_for_another_registry_is_none_of_the_stacks() -> None:
+    component, image = "urn:pulumi:dev::shop::my:App::app", "urn:pulumi:dev::shop::my:App$docker:index/image:Image::app"
+    pushed = begin(image), done(image, component), done(component, reference="registry.example.com/app:1")
+    seen = update(*((1.0, event) for event in pushed))
+    assert (seen.built, seen.workloads) == ({}, [])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -130,6 +137,23 @@ def warning(text: str) -> dict[str, Any]:
 )
 def test_an_update_that_only_waits_for_pods_names_their_workloads(timed: list[Any], awaited: dict[str, str]) -> None:
     assert update(*timed).awaited == awaited
+
+
+@pytest.mark.parametrize("image", ["update", "same"])
+@pytest.mark.parametrize("workload", ["create", "update"])
+def test_a_workload_is_known_while_its_pods_are_awaited(image: str, workload: str) -> None:
+    inputs = {"metadata": {"namespace": "shop", "name": "web-1"}, "spec": {"containers": [{"image": REFERENCE}]}}
+    waiting = begin(WEB, workload)
+    waiting["resourcePreEvent"]["metadata"]["new"] = {"type": "kubernetes:apps/v1:DaemonSet", "inputs": inputs}
+    built = (1.0, step(image)), (2.0, done(IMAGE, COMPONENT)), (2.0, done(COMPONENT, reference=REFERENCE))
+    digest = REFERENCE.rpartition("@")[2]
+    assert update(*built, (3.0, waiting)).workloads == [Workload("daemonsets", "shop", "web-1", frozenset([digest]))]
+
+
+def test_the_last_lines_of_a_program_are_shown_as_it_has_printed_them() -> None:
+    text = "".join(f"  line {number}\n" for number in range(100))
+    failing = update((1.0, {"diagnosticEvent": {"severity": "info", "message": text}}))
+    assert failing.failure.splitlines() == [f"  line {number}" for number in range(40, 100)]
 
 
 def test_a_workload_of_which_nothing_is_known_is_only_not_ready() -> None:

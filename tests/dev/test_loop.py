@@ -3,9 +3,12 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +22,15 @@ from kube_registry.dev.watch import watching
 from kube_registry.engine.program import Program
 from kube_registry.engine.warm import warm_runs
 from kube_registry.spec.sections import ImageSettings
+from kube_registry.spec.settings import ClusterAddress
 from lab.parts import PULUMI
 from lab.pulumi_home import variables
 from lab.toolchain import build
 from tests.fakes.local import until
 
 pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
 
 SECONDS = 60.0
 
@@ -207,6 +213,21 @@ async def test_a_key_updates_although_nothing_has_changed(folder: Path) -> None:
         assert (await seen.wait_for(1)).startswith("refresh: nothing to do")
 
 
+async def test_the_cluster_is_looked_up_again_by_an_update_that_refreshes(folder: Path) -> None:
+    looked_up = list[ClusterAddress]()
+
+    async def look_up(_: str | None) -> ClusterAddress:
+        looked_up.append(ClusterAddress(kube_context=f"context-{len(looked_up)}"))
+        return looked_up[-1]
+
+    async with developing(folder) as ([loop], seen):
+        loop._target = replace(loop._target, address=look_up)
+        assert [(await loop.address()).kube_context for _ in range(2)] == ["context-0", "context-0"]
+        loop.ask(Wish.REFRESH)
+        await seen.wait_for(1)
+        assert (await loop.address()).kube_context == "context-1"
+
+
 async def test_two_stacks_are_updated_at_once(folder: Path) -> None:
     async with developing(folder, "one", "two") as (_, seen):
         for name in ("one", "two"):
@@ -247,3 +268,15 @@ async def test_the_end_in_the_middle_of_an_update_leaves_no_lock(folder: Path, t
     assert await said(folder) == "first"
     await Program(folder).deploy("up", "one", "", lambda _: None)
     assert await said(folder) == "never"
+
+
+async def test_dev_ends_quietly_when_the_reader_of_its_lines_is_gone(folder: Path, tmp_path: Path) -> None:
+    await Program(folder).run("stack", "init", stack="one")
+    command = ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m registryctl dev | head -1"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "watching" in done.stdout
+    assert not list((tmp_path / "state/.pulumi/locks").rglob("*.json"))

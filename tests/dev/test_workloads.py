@@ -24,6 +24,8 @@ def test_workloads_are_those_whose_pods_name_the_new_digest() -> None:
         resource("kubernetes:apps/v1:Deployment", spec("busybox", REFERENCE), "shop/web"),
         resource("kubernetes:apps/v1:DaemonSet", {"containers": [], "initContainers": [{"image": REFERENCE}]}),
         resource("kubernetes:apps/v1:StatefulSet", spec(f"localhost:30100/app:tag@{OLD}"), "default/old"),
+        resource("kubernetes:apps/v1:Deployment", spec(REFERENCE), "")
+        | {"inputs": {"metadata": {"name": "new"}, "spec": spec(REFERENCE)}},
         resource("kubernetes:batch/v1:CronJob", spec(REFERENCE), "default/cron"),
         resource("kubernetes:apps/v1:Deployment", secret, "default/secret"),
         resource("kubernetes:apps/v1:Deployment", spec(secret), "default/secret-image"),
@@ -32,6 +34,7 @@ def test_workloads_are_those_whose_pods_name_the_new_digest() -> None:
     assert workloads_with([REFERENCE], resources) == [
         Workload("deployments", "shop", "web", frozenset([NEW])),
         Workload("daemonsets", "default", "web", frozenset([NEW])),
+        Workload("deployments", "default", "new", frozenset([NEW])),
     ]
 
 

@@ -164,6 +164,14 @@ class TestKeys:
             dev.press("l")
             for pod in lab.get("pods", "--namespace", "default", "--selector", "app.kubernetes.io/name=library"):
                 dev.wait_for(f"default/{pod['metadata']['name']} web:")
+            dockerfile = developed.folder / "app" / "Dockerfile"
+            good = dockerfile.read_text()
+            dockerfile.write_text(f'{good}\nCMD ["sh", "-c", "echo why; exit 1"]\n')
+            dev.wait_for("web is not ready: ")
+            dev.press("l")
+            dev.wait_for(" web:\nwhy\n")
+            dockerfile.write_text(good)
+            dev.wait_for("app/Dockerfile: app built in")
             assert dev.end(lambda: dev.press("q")) < END_SECONDS
 
 
