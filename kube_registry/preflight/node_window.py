@@ -28,7 +28,7 @@ _NOT_TESTED = busy("no time was left to test it")
 Verdicts = dict[Node, Verdict]
 
 
-async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float, *, fixed_user: bool = True) -> Verdicts:
+async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float) -> Verdicts:
     """Make nodes pull an image by probe pods, which are deleted afterwards.
 
     Args:
@@ -36,13 +36,12 @@ async def ask(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float, 
         nodes: the nodes.
         image: the pull reference.
         ends: time.monotonic() at which the test ends.
-        fixed_user: whether the pods set a user.
 
     Raises:
         ForbiddenError: the permission to create, list or delete pods is missing.
         ClusterError: the API server does not respond.
     """
-    window = _Window(kube.until(ends), image, fixed_user, token_hex(4), deque(nodes))
+    window = _Window(kube.until(ends), image, token_hex(4), deque(nodes))
     try:
         await poll(window.slide, seconds=ends - time.monotonic(), pause=_PAUSE)
         for pod in await list_pods(kube, f"{RUN}={window.run}"):
@@ -60,7 +59,6 @@ class _Window:
     Args:
         kube: client of the registry's cluster.
         image: the pull reference.
-        fixed_user: whether the pods set a user.
         run: label value of this preflight's pods.
         waiting: nodes that are not tested yet.
         running: name of each node with a probe pod -> the node, and when its test started.
@@ -69,7 +67,6 @@ class _Window:
 
     kube: KubeClient
     image: str
-    fixed_user: bool
     run: str
     waiting: deque[Node]
     running: dict[str, tuple[Node, float]] = field(default_factory=dict)
@@ -88,7 +85,7 @@ class _Window:
             ForbiddenError: the permission is missing; raised after all attempts, so that every pod is deleted later.
         """
         batch = [self.waiting.popleft() for _ in range(min(len(self.waiting), AT_ONCE - len(self.running)))]
-        pods = [probe_pod(node.name, self.image, self.run, fixed_user=self.fixed_user) for node in batch]
+        pods = [probe_pod(node.name, self.image, self.run) for node in batch]
         # Each pod has a fixed name, so a repeated request creates no second pod.
         creates = (self.kube.create(self.kube.path("pods"), pod, repeatable=True) for pod in pods)
         answers = await asyncio.gather(*creates, return_exceptions=True)

@@ -92,7 +92,7 @@ async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_addre
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(PROBE_REPOSITORY, TAG, digest)
         await delete(kube, await left_probes(kube))
-        verdicts |= await _still(kube, await _settled(kube, settings, to_test, image))
+        verdicts |= await _still(kube, await _settled(kube, to_test, image))
         await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in to_test}))
     return verdicts
 
@@ -108,14 +108,14 @@ def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Reco
     return Records(proven, silent)
 
 
-async def _settled(kube: KubeClient, settings: RegistrySettings, nodes: Sequence[Node], image: str) -> Verdicts:
+async def _settled(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
     """Test nodes, and retry those whose connection is refused: kube-proxy may not have set up a new Service yet."""
     started = time.monotonic()
     ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
-        verdicts |= await ask(kube, refused, image, ends, fixed_user=settings.pod.has_fixed_user)
+        verdicts |= await ask(kube, refused, image, ends)
         refused = [node for node in nodes if verdicts[node].fix == USE_NODE_PROXY]
         if not refused or began >= min(started + SETTLE_SECONDS, ends - pause):
             return verdicts

@@ -1,7 +1,9 @@
 """Test whether one node can pull: the probe pod, and the verdict from its status; pure functions.
 
 The verdict follows from the status of the container PROBE. The image contains no program, so a container that cannot be
-started has been pulled: the test ends there.
+created has been pulled: the test ends there. The pod must not run as root and names no user, and the image has none, so
+the kubelet refuses to create the container (kubernetes pkg/kubelet/kuberuntime, verifyRunAsNonRoot). If the platform
+assigns a user, as OpenShift does, the container is created and cannot be started.
 
 Reasons of a waiting container: kubernetes pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime.
 """
@@ -73,7 +75,7 @@ _RESOURCES = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"cpu": "500
 """Requests that fit on a full node, and limits that a quota may require; lower limits slow the runtime's start down."""
 
 
-def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> dict[str, Any]:
+def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
     """Return a pod that makes one node pull.
 
     It is assigned to the node without the scheduler, tolerates every taint, requests almost no resources, complies with
@@ -83,7 +85,6 @@ def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> di
         node: name of the node.
         image: the pull reference.
         run: label value of this preflight's pods.
-        fixed_user: whether the pod sets a user; False if the platform assigns one.
     """
     return {
         "apiVersion": "v1",
@@ -101,11 +102,7 @@ def probe_pod(node: str, image: str, run: str, *, fixed_user: bool = True) -> di
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "tolerations": [{"operator": "Exists"}],
-            "securityContext": {
-                "runAsNonRoot": True,
-                **({"runAsUser": 65534} if fixed_user else {}),
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 {
                     "name": PROBE,

@@ -39,9 +39,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the nodes that a probe pod is made for."""
     names: list[str] = []
 
-    def noted(node: str, image: str, run: str, *, fixed_user: bool) -> dict[str, object]:
+    def noted(node: str, image: str, run: str) -> dict[str, object]:
         names.append(node)
-        return probe_pod(node, image, run, fixed_user=fixed_user)
+        return probe_pod(node, image, run)
 
     monkeypatch.setattr(node_window, "probe_pod", noted)
     return names
