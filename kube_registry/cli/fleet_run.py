@@ -29,7 +29,7 @@ from kube_registry.fleet.schedule import Order, roll_out
 from kube_registry.text import add_fix, for_stream
 
 PARALLEL = 6
-"""How many stacks run at once: a run mostly waits for its cluster, but takes 300 MB (docs/performance.md)."""
+"""How many stacks run at once: a run mostly waits for its cluster, but takes 200 MB (docs/performance.md)."""
 
 DEADLINE_SECONDS = 900
 """How long one stack may take: several times as long as a first update with a large build."""
