@@ -22,8 +22,8 @@ from tests.fakes.writing import pushing
 
 pytestmark = pytest.mark.lab
 
-LINE = 'ClusterRegistry("registry", kubeconfig=cluster.kubeconfig)'
-UNPULLABLE = 'ClusterRegistry("registry", kubeconfig=cluster.kubeconfig, registry_image="localhost:1/registry:3.1.2")'
+CONTENT = "kubeconfig=cluster.kubeconfig, opts="
+UNPULLABLE = 'kubeconfig=cluster.kubeconfig, registry_image="localhost:1/registry:3.1.2", opts='
 VERBS = ("doctor", "images", "verify", "gc", "tunnel", "preflight", "reference")
 
 
@@ -36,7 +36,7 @@ def config_of_its_own(library: Program) -> None:
 def deployed(library: Program) -> Program:
     """The program, deployed."""
     file = library.folder / "__main__.py"
-    file.write_text(file.read_text().replace(UNPULLABLE, LINE))
+    file.write_text(file.read_text().replace(UNPULLABLE, CONTENT))
     library.up()
     return library
 
@@ -61,7 +61,7 @@ def test_before_the_first_update_there_is_no_registry(library: Program, verb: st
 
 def test_a_first_update_that_fails_can_be_looked_at(library: Program) -> None:
     file = library.folder / "__main__.py"
-    file.write_text(file.read_text().replace(LINE, UNPULLABLE))
+    file.write_text(file.read_text().replace(CONTENT, UNPULLABLE))
     assert "localhost:1/registry:3.1.2" in library.failing_up()
     ended = ctl(library, "doctor")
     assert ended.returncode == 1
