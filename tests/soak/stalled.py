@@ -61,7 +61,9 @@ def stall(place: Place, seed: int) -> str:
 
 def _read_blob(connection: socket.socket, blob: Blob, dice: random.Random) -> Iterator[float]:
     """Read it once, and check it; yields the seconds of each pause after it was made."""
-    connection.sendall(f"GET /v2/{REPOSITORY}/blobs/{blob.digest} HTTP/1.1\r\nHost: registry\r\n\r\n".encode())
+    connection.sendall(
+        f"GET /v2/{REPOSITORY}/blobs/{blob.digest} HTTP/1.1\r\nHost: localhost:{MANUAL_PORT}\r\n\r\n".encode()
+    )
     answer = connection.makefile("rb")
     status = answer.readline()
     if b" 200 " not in status:
