@@ -14,8 +14,9 @@ from kube_registry.cli.interrupts import until_interrupted
 from kube_registry.cli.keys import has_keys, on_keys
 from kube_registry.cli.session import console
 from kube_registry.concurrency import together
-from kube_registry.dev.loop import Loop, Wish
+from kube_registry.dev.loop import Loop
 from kube_registry.dev.watch import watching
+from kube_registry.dev.wish import Wish
 from kube_registry.dev.workloads import read_logs
 from kube_registry.engine.program import Program
 from kube_registry.engine.warm import warm_runs

@@ -38,12 +38,15 @@ def result(update: Update, pods: Pods | None, seconds: float) -> str:
     return f"{done}, {_pods(pods, seconds) if pods else f'{seconds:.1f} s in all'}"
 
 
-def not_ready(awaited: Mapping[str, str]) -> str:
+def not_ready(awaited: Mapping[str, str], troubles: Sequence[str]) -> str:
     """Return which workloads an update waits for.
 
     Args:
-        awaited: name -> what is missing; empty if that is unknown.
+        awaited: name -> what is missing, as `pulumi` has reported it; empty if that is unknown.
+        troubles: what their pods report, which is closer to the cause.
     """
+    if troubles:
+        return f"{' and '.join(awaited)} {'is' if len(awaited) == 1 else 'are'} not ready: {'; '.join(troubles)}"
     return "; ".join(f"{name} is not ready: {missing}".removesuffix(": ") for name, missing in awaited.items())
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from enum import Flag, auto
 from typing import NoReturn
 
 from kube_registry.build.hash_cache import Hashes
@@ -16,7 +15,8 @@ from kube_registry.dev.files import ImageSource, Snapshot, changes, deployed_fil
 from kube_registry.dev.target import Target
 from kube_registry.dev.update import Update
 from kube_registry.dev.watch import Watch
-from kube_registry.dev.workloads import Pods, Workload, wait_for_pods, workloads_with
+from kube_registry.dev.wish import Wish
+from kube_registry.dev.workloads import Pods, Workload, pod_troubles, wait_for_pods, workloads_with
 from kube_registry.engine.errors import CommandError, StackLockedError
 from kube_registry.engine.program import release_command
 from kube_registry.errors import KubeRegistryError
@@ -35,16 +35,6 @@ _AWAITED_PAUSE = 0.5
 
 RELEASE_SECONDS = 5.0
 """How long it may take to release the lock of a killed `pulumi`."""
-
-
-class Wish(Flag):
-    """What a user asks for with a key."""
-
-    NOTHING = 0
-    REFRESH = auto()
-    """An update that first reads the state of all resources from the cluster."""
-    REBUILD = auto()
-    """An update that builds and pushes all images, even if they have not changed."""
 
 
 class Loop:
@@ -192,9 +182,17 @@ class Loop:
 
         missing = await poll(awaited, seconds=math.inf, pause=_AWAITED_PAUSE) or {}
         self.workloads = update.workloads
-        self._say(f"{cause}: {lines.not_ready(missing)}; the next change ends this update")
+        text = lines.not_ready(missing, await self._troubles())
+        self._say(f"{cause}: {text}; the next change ends this update")
         await self._next_change(now)
         return True
+
+    async def _troubles(self) -> Sequence[str]:
+        """Return why pods with the newest images do not run; nothing if they do not say."""
+        with suppress(KubeRegistryError):
+            async with open_client(await self.address()) as kube:
+                return await pod_troubles(kube, self.workloads)
+        return ()
 
     async def _wait_for_lock(self, error: StackLockedError) -> None:
         """Report once who has locked the stack, and wait before the next attempt; nothing counts as deployed."""

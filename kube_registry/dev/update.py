@@ -25,6 +25,9 @@ _MOST_LINES = 60
 STUCK_SECONDS = 5.0
 """How long pods usually take at most to become ready; a change after that ends the update that waits for them."""
 
+_STEP = "digest: sha256:"
+"""What BuildKit prints for a step before what the step does; it says nothing to a user."""
+
 _CHANGING = ("create", "update", "create-replacement")
 
 
@@ -67,7 +70,7 @@ class Update:
             self._running[step["urn"]] = step, self._clock()
         if warning := warning_of(event):
             self.warnings |= [warning]
-        if printed := output_of(event):
+        if (printed := output_of(event)) and not printed[1].startswith(_STEP):
             urn, text = printed
             self._output[urn].extend([text] if urn else text.splitlines())  # a program's lines come many at once
         if is_image(failed := failed_step_of(event)) and self._output[failed]:

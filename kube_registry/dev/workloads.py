@@ -96,6 +96,16 @@ async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload]) -> Pods
     return Pods(tuple(names))
 
 
+async def pod_troubles(kube: KubeClient, workloads: Iterable[Workload]) -> list[str]:
+    """Return the first problem of the pods of each workload that should run its new images, if there is one.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or does not let them be read.
+    """
+    found = [trouble(await _new_pods(kube, workload)) for workload in workloads]
+    return [problem for problem in found if problem]
+
+
 async def read_logs(kube: KubeClient, workloads: Iterable[Workload], *, lines: int) -> list[str]:
     """Return what the pods with the new images have logged, also those that are not ready.
 
@@ -109,11 +119,14 @@ async def read_logs(kube: KubeClient, workloads: Iterable[Workload], *, lines: i
     """
     printed = list[str]()
     for workload in workloads:
-        _, selected = await _read(kube, workload)
-        for pod in selected:
-            if workload.digests & set(_digests(pod["spec"])):
-                printed += await _read_log(kube, pod, lines)
+        for pod in await _new_pods(kube, workload):
+            printed += await _read_log(kube, pod, lines)
     return printed
+
+
+async def _new_pods(kube: KubeClient, workload: Workload) -> list[Object]:
+    _, selected = await _read(kube, workload)
+    return [pod for pod in selected if workload.digests & set(_digests(pod["spec"]))]
 
 
 async def _read_log(kube: KubeClient, pod: Object, lines: int) -> list[str]:

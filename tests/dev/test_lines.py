@@ -99,6 +99,7 @@ def test_a_failed_build_has_its_output_in_the_errors() -> None:
         (1.0, step("update")),
         (1.1, info("[preflight] waiting")),
         (2.0, info("Step 1/2")),
+        (2.0, info("digest: sha256:1234")),
         (2.1, info("no such command")),
         (3.0, {"diagnosticEvent": {"severity": "error", "urn": IMAGE, "message": "build failed\nreally\n"}}),
         (3.1, {"resOpFailedEvent": {"metadata": {"urn": IMAGE}}}),
@@ -157,4 +158,11 @@ def test_the_last_lines_of_a_program_are_shown_as_it_has_printed_them() -> None:
 
 
 def test_a_workload_of_which_nothing_is_known_is_only_not_ready() -> None:
-    assert not_ready({"web": "no such image", "db": ""}) == "web is not ready: no such image; db is not ready"
+    assert not_ready({"web": "no such image", "db": ""}, ()) == "web is not ready: no such image; db is not ready"
+
+
+def test_what_pods_report_is_closer_to_the_cause_than_what_pulumi_reports() -> None:
+    assert not_ready({"web": "unhealthy"}, ["container c: RunContainerError"]).endswith(
+        ": container c: RunContainerError"
+    )
+    assert not_ready({"web": "", "db": ""}, ["a", "b"]) == "web and db are not ready: a; b"
