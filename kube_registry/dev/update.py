@@ -25,8 +25,8 @@ _MOST_LINES = 60
 STUCK_SECONDS = 5.0
 """How long pods usually take at most to become ready; a change after that ends the update that waits for them."""
 
-_STEP = "digest: sha256:"
-"""What BuildKit prints for a step before what the step does; it says nothing to a user."""
+_DIGEST_OF_STEP = "digest: sha256:"
+"""Start of a line that BuildKit prints before the name of each step; it explains no failed build."""
 
 _CHANGING = ("create", "update", "create-replacement")
 
@@ -70,7 +70,7 @@ class Update:
             self._running[step["urn"]] = step, self._clock()
         if warning := warning_of(event):
             self.warnings |= [warning]
-        if (printed := output_of(event)) and not printed[1].startswith(_STEP):
+        if (printed := output_of(event)) and not printed[1].startswith(_DIGEST_OF_STEP):
             urn, text = printed
             self._output[urn].extend([text] if urn else text.splitlines())  # a program's lines come many at once
         if is_image(failed := failed_step_of(event)) and self._output[failed]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,22 @@ async def pod_troubles(kube: KubeClient, workloads: Iterable[Workload]) -> list[
     Raises:
         ClusterError: the cluster cannot be reached, or does not let them be read.
     """
-    found = [trouble(await _new_pods(kube, workload)) for workload in workloads]
+    found = [problem_of(await _new_pods(kube, workload)) for workload in workloads]
     return [problem for problem in found if problem]
+
+
+def problem_of(pods: Sequence[Object]) -> str | None:
+    """Return the first problem of some pods, or how the first container has ended that is started again and again."""
+    return trouble(pods) or next((end for pod in pods for end in _ends(pod)), None)
+
+
+def _ends(pod: Object) -> Iterator[str]:
+    for container in pod["status"].get("containerStatuses", []):
+        states = container["state"], container.get("lastState") or {}
+        ended = next((state["terminated"] for state in states if "terminated" in state), None)
+        if ended and not container["ready"]:
+            named = f"container {container['name']} of pod {pod['metadata']['name']}"
+            yield f"{named}: {ended.get('reason', 'ended')}, exit code {ended['exitCode']}"
 
 
 async def read_logs(kube: KubeClient, workloads: Iterable[Workload], *, lines: int) -> list[str]:

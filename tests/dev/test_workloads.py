@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kube_registry.dev.workloads import Pods, Workload, pods_of, workloads_with
+from kube_registry.dev.workloads import Pods, Workload, pods_of, problem_of, workloads_with
 
 NEW, OLD = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 REFERENCE = f"localhost:30100/app:tag@{NEW}"
@@ -98,3 +98,22 @@ def test_what_is_missing_is_the_problem_of_a_pod_if_there_is_one() -> None:
     waiting["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}
     assert "ImagePullBackOff: gone" in str(pods_of(DEPLOYMENT, [waiting], frozenset([NEW])).missing)
     assert pods_of(DEPLOYMENT, [pod("a")], frozenset([NEW])).missing == "1 of 2 pods run the new image"
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ({"state": {"running": {}}}, None),
+        ({"state": {"terminated": {"exitCode": 3, "reason": "Error"}}}, "Error, exit code 3"),
+        (
+            {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+            "OOMKilled",
+        ),
+        ({"state": {"waiting": {"reason": "RunContainerError", "message": "no such file"}}}, "no such file"),
+    ],
+)
+def test_a_pod_that_does_not_become_ready_has_a_reason(states: dict[str, Any], words: str | None) -> None:
+    failing = pod("a", ready=False)
+    failing["status"]["containerStatuses"][0] |= {"ready": False, **states}
+    found = problem_of([failing])
+    assert found is None if words is None else words in str(found)

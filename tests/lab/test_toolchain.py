@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from lab.waiting import wait_for
 from tests.lab.test_docker_provider import ended
 
 CHECKOUT = Path(__file__).parents[2]
+MEGABYTE = 2**20
 
 
 def program(path: Path, script: str) -> Path:
@@ -287,3 +289,14 @@ class TestVersions:
     def test_table_and_module_files_agree(self, module: str, dependency: str, version: str) -> None:
         text = (gobuild.MODULES / module / "go.mod").read_text()
         assert re.search(rf"^\s*(require )?{re.escape(dependency)} v{re.escape(version)}", text, re.MULTILINE)
+
+
+def test_pulumi_keeps_few_of_its_logs(tmp_path: Path) -> None:
+    toolchain.build(parts.PULUMI)
+    (tmp_path / "logs").mkdir()
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y%m%dT%H%M%S}"
+    for number in range(4):
+        (tmp_path / "logs" / f"pulumi-{yesterday}-{number}.log").write_bytes(bytes(MEGABYTE))
+    env = {**pulumi_home.environment(), "PULUMI_HOME": str(tmp_path)}
+    subprocess.run(["pulumi", "version"], env=env, check=True, capture_output=True)
+    assert len(list((tmp_path / "logs").glob(f"pulumi-{yesterday}-*"))) == 2

@@ -121,6 +121,6 @@ class TestProbePod:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["imagePullPolicy"] == "Always"
 
-    def test_its_container_is_never_created_unless_the_platform_assigns_a_user(self) -> None:
+    def test_it_names_no_user(self) -> None:
         spec = probe_pod("node-1", "image", "1")["spec"]
         assert "runAsUser" not in spec["securityContext"]

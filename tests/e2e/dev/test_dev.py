@@ -108,7 +108,8 @@ class TestChanges:
         dockerfile = dev.program.folder / "app" / "Dockerfile"
         good = dockerfile.read_text()
         dockerfile.write_text(f'{good}\nCMD ["false"]\n')
-        dev.wait_for("web is not ready: ")
+        text = dev.wait_for("web is not ready: ")
+        assert re.search(r"web is not ready: container web of pod library-\w+: .+; the next change", text), text
         dockerfile.write_text(good)
         corrected = dev.wait_for("without ready pods").count("app/Dockerfile: app built")
         dev.wait_for("app/Dockerfile: app built", corrected + 1)

@@ -10,12 +10,13 @@ import pytest
 from kube_registry.housekeeping.node_checks import read_proofs
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes
+from kube_registry.kube.pods import Object
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import selector
 from kube_registry.preflight import node_window, preflight
 from kube_registry.preflight.errors import PreflightError, PreflightReportedError
 from kube_registry.preflight.preflight import examine_nodes, prove_nodes
-from kube_registry.preflight.probe_pod import ARCHITECTURE, PROBE, PULLED, probe_pod
+from kube_registry.preflight.probe_pod import ARCHITECTURE, PROBE, PULLED, Verdict, probe_pod, verdict
 from kube_registry.push.push_path import PushPath
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
@@ -90,6 +91,21 @@ class TestMemory:
             await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert sorted(asked) == [node.name for node in lab.cluster.nodes]
         assert probes(lab) == []
+
+    async def test_no_container_is_created(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: dict[str, set[str]] = {"reasons": set(), "containers": set()}
+
+        def noted(pod: Object) -> Verdict | None:
+            for container in pod["status"].get("containerStatuses", []):
+                seen["reasons"].add(container["state"].get("waiting", {}).get("reason", "started"))
+                seen["containers"].add(container.get("containerID", ""))
+            return verdict(pod)
+
+        monkeypatch.setattr(node_window, "verdict", noted)
+        async with tunnelled(settings) as (kube, tunnel):
+            await examine_nodes(kube, settings, tunnel.address, afresh=True)
+        assert seen["reasons"] - {"ContainerCreating"} == {"CreateContainerConfigError"}
+        assert seen["containers"] == {""}
 
 
 class TestRefusal:
