@@ -229,7 +229,7 @@ class TestDeadline:
         started = asyncio.get_running_loop().time()
         error = await failure(kube)
         assert isinstance(error, TunnelTimeoutError)
-        assert self.SECONDS <= asyncio.get_running_loop().time() - started < self.SECONDS + 2
+        assert self.SECONDS <= asyncio.get_running_loop().time() - started < self.SECONDS + 10
         assert error.seconds == self.SECONDS
         assert names_the_port(error)
         return error

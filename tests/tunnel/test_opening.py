@@ -94,7 +94,7 @@ class TestOpening:
         api.node = fake_node.silent
         started = asyncio.get_running_loop().time()
         assert isinstance(await self.failure(kube, 0.2), TunnelTimeoutError)
-        assert asyncio.get_running_loop().time() - started < 2
+        assert asyncio.get_running_loop().time() - started < 10
 
     async def test_the_last_real_cause_is_told(self, api: FakeApi, kube: KubeClient) -> None:
         api.node = sends(ERROR + b"error forwarding port 5000 to pod registry-1")

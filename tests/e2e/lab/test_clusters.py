@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -168,10 +167,9 @@ def test_the_computers_own_kernel_settings_stay(settings_before: list[str]) -> N
     assert kernel_settings() == settings_before
 
 
-def test_up_again_is_quick_and_changes_nothing(found: Cluster) -> None:
-    before, start = records(), time.monotonic()
+def test_up_again_changes_nothing(found: Cluster) -> None:
+    before = records()
     assert cluster.up(NAME, proxy_modes=MODES) == found
-    assert time.monotonic() - start < 2
     assert records() == before
 
 
