@@ -1,14 +1,12 @@
 """`registryctl preflight`: every node proves again that it can pull."""
 
-import asyncio
-
 from rich.table import Table
 
 from kube_registry.cli.session import RegistryName, StackName, console, exit_by_result, table
 from kube_registry.cli.stack_registry import find_registry
 from kube_registry.errors import on_stack
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.nodes import kube_proxy_mode
+from kube_registry.kube.proxy_mode import proxy_modes
 from kube_registry.preflight.node_window import Verdicts
 from kube_registry.preflight.preflight import examine_nodes
 from kube_registry.preflight.probe_pod import PULLED
@@ -31,8 +29,8 @@ async def preflight(stack: StackName = None, registry: RegistryName = None) -> b
 
 
 async def _table(kube: KubeClient, verdicts: Verdicts) -> Table:
-    modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in verdicts))
+    modes = await proxy_modes(kube, verdicts)
     shown = table("node", "runtime", "kube-proxy", "verdict")
-    for (node, verdict), mode in sorted(zip(verdicts.items(), modes, strict=True), key=lambda row: row[0][0].name):
-        shown.add_row(node.name, node.runtime, mode, verdict.words)
+    for node, verdict in sorted(verdicts.items(), key=lambda row: row[0].name):
+        shown.add_row(node.name, node.runtime, str(modes[node]), verdict.words)
     return shown

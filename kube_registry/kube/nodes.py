@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
-from kube_registry.errors import ClusterError
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object, is_ready
 from kube_registry.names import VIRTUAL_NODES
-
-_KUBE_PROXY_METRICS_PORT = 10249
-"""Port on which kube-proxy reports its mode (kubernetes cmd/kube-proxy/app/server.go), by default on loopback only."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +16,7 @@ class Node:
         uid: its uid; a new node may reuse an old name, but not the uid.
         architecture: as in a platform: amd64, arm64.
         runtime: container runtime and its version.
+        version: version of its kubelet.
         busy: why the node accepts no pods now; empty if it does.
     """
 
@@ -27,6 +24,7 @@ class Node:
     uid: str
     architecture: str
     runtime: str
+    version: str
     busy: str = ""
 
 
@@ -61,14 +59,6 @@ async def pulling_nodes(kube: KubeClient) -> list[Node]:
     return [node for node in await linux_nodes(kube) if not node.busy]
 
 
-async def kube_proxy_mode(kube: KubeClient, node: Node) -> str:
-    """Return the mode of the node's kube-proxy, or "?" if unknown: by default it is reported on loopback only."""
-    try:
-        return await kube.text(f"/api/v1/nodes/{node.name}:{_KUBE_PROXY_METRICS_PORT}/proxy/proxyMode")
-    except ClusterError:
-        return "?"
-
-
 def _pulls(item: Object) -> bool:
     labels = item["metadata"].get("labels", {})
     virtual = any(labels.get(key) == value for key, value in VIRTUAL_NODES.items())
@@ -93,5 +83,6 @@ def _node(item: Object) -> Node:
         uid=metadata["uid"],
         architecture=info["architecture"],
         runtime=info["containerRuntimeVersion"],
+        version=info["kubeletVersion"],
         busy=_busy(item),
     )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.nodes import Node, kube_proxy_mode, linux_nodes
+from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.kube.pods import Object, list_pods
+from kube_registry.kube.proxy_mode import proxy_modes
 from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import PROBE_REPOSITORY, selector
 from kube_registry.preflight.errors import PreflightError
@@ -138,14 +139,12 @@ async def _preflight_error(
 ) -> PreflightError:
     """Return the error with a table of the first failing nodes, and the fix for most of them."""
     worst = sorted(failing, key=lambda node: node.name)[:WORST]
-    modes = await asyncio.gather(*(kube_proxy_mode(kube, node) for node in worst))
+    modes = await proxy_modes(kube, worst)
     fix, _ = Counter(verdict.fix for verdict in failing.values()).most_common(1)[0]
     return PreflightError(
         where=kube.where,
         pull_host=settings.endpoints.pull_host,
-        rows=tuple(
-            (node.name, node.runtime, mode, failing[node].words) for node, mode in zip(worst, modes, strict=True)
-        ),
+        rows=tuple((node.name, node.runtime, str(modes[node]), failing[node].words) for node in worst),
         failing=len(failing),
         nodes=nodes,
         fix=fix,

@@ -17,11 +17,21 @@ def unsupported(software: str, version: str) -> str | None:
         version: the version that it reports; text before and after the numbers is ignored.
     """
     major, minor = SUPPORTED[software]
-    found = _VERSION.search(version)
+    found = parsed(version)
     if found is None:
         return f"cannot parse the version of {software}: {version!r}"
-    if (int(found[1]), int(found[2])) < (major, minor):
+    if found < (major, minor):
         return (
             f"{software} {version} is older than {major}.{minor}, the oldest that is supported (docs/compatibility.md)"
         )
     return None
+
+
+def parsed(version: str) -> tuple[int, int] | None:
+    """Return major and minor version; None if there is none.
+
+    Args:
+        version: the version that software reports; text before and after the numbers is ignored.
+    """
+    found = _VERSION.search(version)
+    return (int(found[1]), int(found[2])) if found else None

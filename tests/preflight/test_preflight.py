@@ -75,6 +75,7 @@ class Fleet:
                     "operatingSystem": "linux",
                     "architecture": "amd64",
                     "containerRuntimeVersion": "containerd://2",
+                    "kubeletVersion": "v1.37.2",
                 },
             },
         }
