@@ -20,6 +20,7 @@ from kube_registry.names import (
     HOSTING_NAMESPACE,
     OURS,
     READ_PORT,
+    READ_SERVICE,
     REGISTRY,
     REGISTRY_TYPE,
     RETAINED,
@@ -30,7 +31,7 @@ from kube_registry.push.push_path import PushPath
 from .args import ClusterRegistryArgs, ImageArgs
 from .cluster import cluster_of
 from .errors import as_run_error
-from .guards import hosting_guard, namespace_guard, node_port_guard, prove_preconditions
+from .guards import hosting_guard, namespace_guard, prove_preconditions
 from .kept import kept_outputs
 from .node_proxy import Listener, NodeProxy, address_of
 from .options import aliases_beside, brought, with_providers
@@ -38,6 +39,7 @@ from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, when_ready
 from .registry_image import RegistryImage, prove_builds
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
+from .services import node_port_service, read_service
 from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
@@ -64,6 +66,8 @@ class ClusterRegistry(pulumi.ComponentResource):
     """Port of the registry on every node."""
     pull_host: str
     """Host and port that every node pulls from."""
+    cluster_host: str
+    """Host and port that pods read from, whose localhost is not the node's."""
     push_address: str
     """Host and port to push images to."""
     references: pulumi.Output[dict[str, str]]
@@ -93,18 +97,19 @@ class ClusterRegistry(pulumi.ComponentResource):
         claim = self._claim(name)
         self.claim_uid = claim.metadata.uid
         self._place = unmoved(settings, self._namespace, claim)
-        deployment, service = self._deployment(name, claim), self._service(name)
-        self.needed_to_push: list[pulumi.Resource] = [deployment, service]
+        deployment = self._deployment(name, claim)
+        self.needed_to_push: list[pulumi.CustomResource] = [deployment, *self._exposing(name)]
         if settings.local_registry_hosting:
             self._hosting(name)
-        self.namespace = when_ready(self._proxied(name, deployment, service), self._push_path, self)
-        self.node_port = settings.node_port
-        self.pull_host, self.push_address = self.endpoints.pull_host, self.endpoints.push_address
+        self.namespace = when_ready(self._once_created(), self._push_path, self)
+        self.node_port, self.pull_host = settings.node_port, self.endpoints.pull_host
+        self.cluster_host, self.push_address = self.endpoints.cluster_host, self.endpoints.push_address
         self.references = pulumi.Output.from_input(self._images(name, given.get("images") or {}))
         self.outputs: dict[str, pulumi.Input[Any]] = {
             "namespace": self.namespace,
             "nodePort": self.node_port,
             "pullHost": self.pull_host,
+            "clusterHost": self.cluster_host,
             "pushAddress": self.push_address,
         }
         self.register_outputs({**self.outputs, **kept_outputs(self.cluster, given)})
@@ -140,18 +145,21 @@ class ClusterRegistry(pulumi.ComponentResource):
             for each, args in images.items()
         }
 
-    def _proxied(
-        self, name: str, deployment: kubernetes.apps.v1.Deployment, service: kubernetes.core.v1.Service
-    ) -> pulumi.Output[str]:
-        """Return the namespace, known when the pod and the node proxy, if any, are deployed."""
-        namespace: pulumi.Output[str] = deployment.metadata.namespace
+    def _exposing(self, name: str) -> list[pulumi.CustomResource]:
+        """Create the objects through which pods and nodes reach the read door: the Services, and the node proxy."""
+        inside = self._inside_namespace()
+        read = read_service(name, self._metadata(self._place, READ_SERVICE), inside)
+        node_port = node_port_service(name, self.cluster, self._metadata(self._place), inside)
         if not self.settings.has_node_proxy:
-            return namespace
-        listeners = [Listener("registry", self.settings.node_port, address_of(service), READ_PORT)]
+            return [read, node_port]
+        listeners = [Listener("registry", self.settings.node_port, address_of(read), READ_PORT)]
         parent = pulumi.ResourceOptions(parent=self)
-        daemon_set = NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set
-        self.needed_to_push.append(daemon_set)
-        return pulumi.Output.all(namespace, daemon_set.metadata.name).apply(lambda known: str(known[0]))
+        return [read, node_port, NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set]
+
+    def _once_created(self) -> pulumi.Output[str]:
+        """Return the namespace, known when all that a push needs is created."""
+        names = (cast("Any", each).metadata.name for each in self.needed_to_push)
+        return pulumi.Output.all(self._place, *names).apply(lambda known: str(known[0]))
 
     def _own_namespace(self, name: str) -> kubernetes.core.v1.Namespace:
         return kubernetes.core.v1.Namespace(
@@ -199,22 +207,6 @@ class ClusterRegistry(pulumi.ComponentResource):
             opts=self._inside_namespace(claim, config, fence),
         )
 
-    def _service(self, name: str) -> kubernetes.core.v1.Service:
-        return kubernetes.core.v1.Service(
-            f"{name}-service",
-            metadata=self._metadata(self._place),
-            spec={
-                "type": "NodePort",
-                "selector": labels("registry"),
-                "ports": [
-                    {"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": self.settings.node_port}
-                ],
-            },
-            opts=pulumi.ResourceOptions.merge(
-                self._inside_namespace(), pulumi.ResourceOptions(hooks=node_port_guard(name, self.cluster))
-            ),
-        )
-
     def _hosting(self, name: str) -> kubernetes.core.v1.ConfigMap:
         """Advertise the registry to tools such as Tilt, in a ConfigMap that all users may read (KEP-1755).
 
@@ -234,8 +226,8 @@ class ClusterRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.cluster)),
         )
 
-    def _metadata(self, namespace: pulumi.Output[str]) -> dict[str, Any]:
-        return {"name": REGISTRY, "namespace": namespace, "labels": labels("registry"), "annotations": OURS}
+    def _metadata(self, namespace: pulumi.Output[str], name: str = REGISTRY) -> dict[str, Any]:
+        return {"name": name, "namespace": namespace, "labels": labels("registry"), "annotations": OURS}
 
     def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=[self._namespace, *needs])

@@ -15,7 +15,10 @@ REGISTRYCTL: Final = (
 """The command for messages: `registryctl` if the wheel is installed, which contains components/; else a checkout's."""
 
 REGISTRY: Final = "registry"
-"""Name of the registry's Deployment, Service, claim and ConfigMap; the namespace makes it unique."""
+"""Name of the registry's Deployment, node port Service, claim and ConfigMap; the namespace makes it unique."""
+
+READ_SERVICE: Final = "registry-read"
+"""Name of the Service for pods and for the node proxy, which is ClusterIP with every exposure."""
 
 HOSTING: Final = "local-registry-hosting"
 HOSTING_NAMESPACE: Final = "kube-public"
@@ -38,7 +41,7 @@ WRITE_PORT: Final = 5000
 """The write door: on the pod's 127.0.0.1, reachable only through a port-forward."""
 
 READ_PORT: Final = 5001
-"""The read door: read-only, behind the NodePort Service."""
+"""The read door: read-only, behind both Services."""
 
 RETAINED: Final = "kube-registry/retained"
 """Annotation of a namespace that is kept when its stack is destroyed, so that the next stack finds the volume in it."""

@@ -1,13 +1,15 @@
-"""The two addresses of one registry, and the image references that use them.
+"""The addresses of one registry, and the image references that use them.
 
-The Docker daemon pushes to the push address, and every node pulls from the pull host. Both lead to the same registry:
-an image has the same repository, tag and digest there, only the host differs. No other module formats or parses these
-references.
+The Docker daemon pushes to the push address, every node pulls from the pull host, and pods read from the cluster host.
+All lead to the same registry: an image has the same repository, tag and digest there, only the host differs. No other
+module formats or parses these references.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass
+
+from kube_registry.names import READ_PORT, READ_SERVICE
 
 PUSH_PORTS = range(20_000, 30_000)
 """The range of derived push ports: below the node ports (30000-32767) and Linux's ephemeral ports (32768-60999)."""
@@ -32,17 +34,24 @@ class Endpoints:
     """The addresses to push to and to pull from one stack's registry.
 
     Args:
-        node_port: port of the registry's NodePort Service, the same on every node.
+        node_port: port of the registry on every node.
         push_port: port on this machine's loopback that the tunnel listens on.
+        namespace: namespace of the registry.
     """
 
     node_port: int
     push_port: int
+    namespace: str
 
     @property
     def pull_host(self) -> str:
         """Return the host and port that every node pulls from."""
         return f"localhost:{self.node_port}"
+
+    @property
+    def cluster_host(self) -> str:
+        """Return the host and port for pods, whose localhost is not the node's. It resolves in every cluster domain."""
+        return f"{READ_SERVICE}.{self.namespace}.svc:{READ_PORT}"
 
     @property
     def push_address(self) -> str:

@@ -219,8 +219,8 @@ class RegistrySettings(ClusterAddress):
 
     @property
     def endpoints(self) -> Endpoints:
-        """Return the two addresses of this stack's registry."""
-        return Endpoints(node_port=self.node_port, push_port=self.push_port)
+        """Return the addresses of this stack's registry."""
+        return Endpoints(node_port=self.node_port, push_port=self.push_port, namespace=self.namespace)
 
 
 class Settings(RegistrySettings):

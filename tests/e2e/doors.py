@@ -161,7 +161,7 @@ def visitors(lab: Lab, node: str) -> None:
 def place_of(lab: Lab) -> Place:
     """The registry that runs in the lab's cluster."""
     (pod,) = lab.get("pods", "--namespace", NAMESPACE, "--selector", selector("registry"))
-    (service,) = lab.get("services", "--namespace", NAMESPACE)
+    (service,) = lab.get("services", "--namespace", NAMESPACE, "--field-selector", f"metadata.name={REGISTRY}")
     return Place(
         lab=lab,
         pod=pod["metadata"]["name"],

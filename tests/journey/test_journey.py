@@ -29,7 +29,7 @@ MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/v
 
 pytestmark = pytest.mark.lab
 
-RESOURCES = 13
+RESOURCES = 14
 """The stack itself, two providers, two components, six objects in the cluster, one image."""
 
 
@@ -60,6 +60,7 @@ class TestJourney:
             "namespace": "kube-registry",
             "nodePort": 30100,
             "pullHost": "localhost:30100",
+            "clusterHost": "registry-read.kube-registry.svc:5001",
             "pushAddress": settings_of(lab).endpoints.push_address,
         }
 

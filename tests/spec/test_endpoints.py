@@ -9,12 +9,16 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 class TestEndpoints:
     def test_push_and_pull_differ_in_the_host_only(self) -> None:
-        endpoints = Endpoints(node_port=30100, push_port=20001)
+        endpoints = Endpoints(node_port=30100, push_port=20001, namespace="kube-registry")
         assert endpoints.push_name("team/app", "v1") == "localhost:20001/team/app:v1"
         assert endpoints.pull_reference("team/app", "v1", DIGEST) == f"localhost:30100/team/app:v1@{DIGEST}"
 
+    def test_pods_read_from_the_service_that_no_exposure_changes(self) -> None:
+        endpoints = Endpoints(node_port=30100, push_port=20001, namespace="images")
+        assert endpoints.cluster_host == "registry-read.images.svc:5001"
+
     def test_what_it_makes_it_can_parse(self) -> None:
-        endpoints = Endpoints(node_port=30100, push_port=20001)
+        endpoints = Endpoints(node_port=30100, push_port=20001, namespace="kube-registry")
         assert parse_reference(endpoints.pull_reference("team/app", "v1", DIGEST)) == Reference(
             host="localhost:30100", repository="team/app", tag="v1", digest=DIGEST
         )
