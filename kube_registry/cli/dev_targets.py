@@ -82,15 +82,23 @@ async def _address(name: str, folder: Path, registry: str | None) -> ClusterAddr
     return (await find_registry(name, registry, folder=folder)).settings
 
 
-async def _images_in_config(name: str, folder: Path, _resources: Sequence[Mapping[str, Any]]) -> dict[str, ImageSource]:
-    """Return the images in the config of a stack of kube-registry's own program."""
+async def _images_in_config(name: str, folder: Path, resources: Sequence[Mapping[str, Any]]) -> dict[str, ImageSource]:
+    """Return the images in the config of a stack of kube-registry's own program, with the tags in its resources."""
     member = await find_stack(name, folder=folder)
-    return {
-        image: ImageSource(
-            image, how, member.settings.platform, image_urn(member.project, member.short_name, image), None, None
-        )
-        for image, how in member.settings.images.items()
-    }
+    platform = member.settings.platform
+    deployed = {image.urn: image for registry in registries(resources) for image in registry.images.values()}
+    found = {}
+    for image, how in member.settings.images.items():
+        urn = image_urn(member.project, member.short_name, image)
+        tag = _tag(deployed[urn]) if urn in deployed else None
+        found[image] = ImageSource(image, how, platform, urn, None, tag)
+    return found
+
+
+def _tag(image: DeployedImage) -> str | None:
+    """Return the tag of an image; None if it depends on secret build arguments, or was not deployed."""
+    secret = None in (image.build.get("buildArgs") or {}).values()
+    return None if secret or not image.reference else parse_reference(image.reference).tag
 
 
 async def _images_in_state(
@@ -109,7 +117,7 @@ async def _images_in_state(
 
 
 def _source(registry: DeployedRegistry, image: DeployedImage) -> ImageSource:
-    """Return how an image is built. Secret build arguments are unknown, and so is the tag then."""
+    """Return how an image is built; secret build arguments are unknown."""
     given = image.build.get("buildArgs") or {}
     build = {**image.build, "buildArgs": {key: value or "" for key, value in given.items()}}
     platform = str((registry.settings or {}).get("platform", ""))
@@ -117,6 +125,4 @@ def _source(registry: DeployedRegistry, image: DeployedImage) -> ImageSource:
         repository, settings, platform = build_of(replace(image, build=build), platform)
     except ValidationError:  # another version has written the state; the update writes it again
         repository, settings = image.repository, ImageSettings()
-    secret = None in given.values()
-    reference = None if secret or not image.reference else parse_reference(image.reference)
-    return ImageSource(repository, settings, platform, image.urn, registry.name, reference.tag if reference else None)
+    return ImageSource(repository, settings, platform, image.urn, registry.name, _tag(image))

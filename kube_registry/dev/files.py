@@ -6,7 +6,7 @@ change is lost, whatever happens during an update or between two watchers.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kube_registry.build.build import read_build
@@ -45,6 +45,10 @@ class ImageSource:
     urn: str
     registry: str | None
     tag: str | None
+
+    def same_build(self, other: "ImageSource") -> bool:
+        """Return whether both are built in the same way, whatever was deployed last."""
+        return replace(self, tag=None) == replace(other, tag=None)
 
 
 @dataclass(frozen=True)

@@ -203,16 +203,19 @@ class Loop:
 
     async def _find_images(self, update: Update, now: Snapshot) -> None:
         """Record what was deployed; if the program has changed, find out how its images are built now."""
+        known, folder = self.images, self._target.folder
         if self._done is None or self._done.program != now.program:
             with suppress(KubeRegistryError):  # the update has reported it
                 found = await self._target.images(tuple(update.resources.values()))
                 self.images = {**self.images, **found} if self._failed else found
             self._address = None
-        folder = self._target.folder
-        deployed = {
-            name: now.images[name] if name in now.images else await asyncio.to_thread(deployed_files, folder, source)
-            for name, source in self.images.items()
-        }
+        deployed = {}
+        for name, source in self.images.items():
+            if name in now.images and source.same_build(known[name]):
+                deployed[name] = now.images[name]
+            else:  # a failed update is not tried again until something changes, whatever tag it has deployed before
+                new = replace(source, tag=None) if self._failed else source
+                deployed[name] = await asyncio.to_thread(deployed_files, folder, new)
         self._done = replace(now, images=deployed)
 
     async def _report(self, update: Update, cause: str, began: float, *, quiet: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_registry.build.build import read_build
 from kube_registry.cli.dev_targets import target_of
 from kube_registry.concurrency import together
 from kube_registry.dev import loop as dev_loop
@@ -232,6 +233,34 @@ async def test_the_cluster_is_looked_up_again_by_an_update_that_refreshes(folder
         loop.ask(Wish.REFRESH)
         await seen.wait_for(1)
         assert (await loop.address()).kube_context == "context-1"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_changed_build_argument_leads_to_one_update(folder: Path, *, fails: bool) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nARG VERSION\n")
+
+    def source(version: str) -> ImageSource:
+        settings = ImageSettings.model_validate({"buildArgs": {"VERSION": version}})
+        tag = read_build("app", settings, "linux/amd64", folder).tag
+        return ImageSource("app", settings, "linux/amd64", "urn", None, tag)
+
+    async def deployed(_: object) -> dict[str, ImageSource]:
+        new = source((folder / "version.toml").read_text())
+        return {"app": replace(new, tag=source("old").tag) if fails else new}
+
+    (folder / "version.toml").write_text("old")
+    async with developing(folder) as ([loop], seen):
+        loop._target = replace(loop._target, images=deployed)
+        seen.say_in_program("with an image")
+        await seen.wait_for(1)
+        if fails:
+            (folder / "said.py").write_text("TEXT = (\n")
+            await seen.wait_for(2)
+        (folder / "version.toml").write_text("new")
+        number = len(seen.lines)
+        assert (await seen.wait_for(number + 1)).startswith("version.toml: ")
+        loop.ask(Wish.REFRESH)
+        assert (await seen.wait_for(number + 2)).startswith("refresh: ")
 
 
 async def test_two_stacks_are_updated_at_once(folder: Path) -> None:
