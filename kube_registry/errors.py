@@ -26,6 +26,7 @@
         ├── UnreachableError       the API server does not respond
         │   └── CertificateError   the certificate of the API server is not trusted
         ├── RefusedError           the API server rejected a request
+        │   ├── UpgradeError       no WebSocket, or one with another protocol
         │   ├── CredentialsError   the credentials are not valid
         │   └── ForbiddenError     the user lacks a permission
         │       └── TunnelForbiddenError  the user may not open a port-forward

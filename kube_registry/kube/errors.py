@@ -119,6 +119,20 @@ class RefusedError(
     retry_after: float = field(default=0.0, kw_only=True)
 
 
+class UpgradeError(
+    RefusedError,
+    sentence="{where.api_server} did not open {request} with the protocol v4.channel.k8s.io: {reason}",
+    fix="let every proxy between this machine and the API server pass WebSockets",
+    example={
+        "where": HERE,
+        "request": "WebSocket /api/v1/namespaces/kube-registry/pods/registry-1/exec",
+        "status": 400,
+        "reason": "the answer was 400 Upgrade request required",
+    },
+):
+    """The API server, the node or a proxy in between does not open the WebSocket, or uses another protocol."""
+
+
 class CredentialsError(
     RefusedError,
     sentence="{where.api_server} does not accept the credentials of this kube context: {reason}",

@@ -103,6 +103,9 @@ def in_words(error: Exception) -> str:
     return words or type(error).__name__
 
 
+_LONGEST_LINE = 200
+"""Bytes of the longest text that is a message; a page of a proxy is longer."""
+
 _MISSING_RIGHT = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]*)" in API group "[^"]*"'
     r'( in the namespace "(?P<namespace>[^"]*)")?'
@@ -111,8 +114,10 @@ _MISSING_RIGHT = re.compile(
 
 
 def message_of(answer: bytes) -> str:
-    """Return the message in the API server's response, a Status object; empty if there is none."""
+    """Return the message in a refusal, a Status object or a line of text; empty if there is none."""
     try:
         return str(read_json(answer)["message"])
     except (ValueError, KeyError, TypeError):
-        return ""
+        line = answer[: _LONGEST_LINE + 1].decode(errors="replace").strip()
+        plain = line.isprintable() and len(line) <= _LONGEST_LINE and line[:1] not in ("<", "{", "[")
+        return line if plain else ""

@@ -23,11 +23,13 @@ class WebSocket(aiohttp.ClientWebSocketResponse):
 
     Attributes:
         transport: asyncio's transport, which may be closed.
+        answered: the subprotocol of the answer, which aiohttp drops if it was not asked for; "none" if none.
     """
 
     def __init__(self, reader: Any, writer: Any, protocol: str | None, response: Any, *args: Any, **kw: Any) -> None:  # noqa: ANN401 - aiohttp's signature
         super().__init__(reader, writer, protocol, response, *args, **kw)
         self.transport: asyncio.Transport = response.connection.transport
+        self.answered: str = response.headers.get("Sec-WebSocket-Protocol", "none")
 
 
 def open_pool(server: ApiServer, certificate: tuple[str, str] | None, headers: Headers) -> aiohttp.ClientSession:

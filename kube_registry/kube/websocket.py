@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 from kube_registry.kube.client import KubeClient, Query
 from kube_registry.kube.connection import Session
-from kube_registry.kube.errors import RefusedError, UnreachableError
+from kube_registry.kube.errors import RefusedError, UnreachableError, UpgradeError
 from kube_registry.kube.transport import WebSocket
 
 CLOSE_SECONDS = 1.0
@@ -17,6 +18,11 @@ CLOSE_SECONDS = 1.0
 
 LARGEST_MESSAGE = 256 * 1024
 """Maximum bytes of one incoming WebSocket message; nodes send 32 KiB (protocol fact: Go's copy buffer)."""
+
+_EXPLAINED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UPGRADE_REQUIRED)
+"""Statuses of a refused upgrade with which the reason is in the body."""
+
+_PROTOCOL_MESSAGE = re.compile("upgrade|protocol|websocket", re.IGNORECASE)
 
 
 @asynccontextmanager
@@ -31,12 +37,13 @@ async def open_websocket(
     The upgrade is retried even if its response was lost: a process that it has started in a pod must do no harm without
     its standard input.
 
-    aiohttp reports only the status of a refused upgrade. If a permission is missing, the request is repeated in plain
-    HTTP, whose response names the permission.
+    aiohttp reports only the status of a refused upgrade. With some statuses the request is repeated in plain HTTP,
+    whose response names the missing permission or another reason.
 
     Raises:
         UnreachableError: no response within REQUEST_SECONDS.
-        RefusedError: the upgrade was refused.
+        UpgradeError: the answer was no WebSocket, or one with another subprotocol.
+        RefusedError: the upgrade was refused for another reason.
     """
 
     async def upgrade(session: Session) -> WebSocket:
@@ -53,11 +60,20 @@ async def open_websocket(
     try:
         socket = await kube.ask(f"WebSocket {path}", upgrade, repeatable=True)
     except RefusedError as refused:
-        if refused.status == HTTPStatus.FORBIDDEN:
+        error = refused
+        if refused.status in _EXPLAINED:
             with suppress(UnreachableError):
-                await _explain(kube, path, protocol, query, refused)
+                error = await _explained(kube, path, protocol, query, refused)
+        if reason := _protocol_reason(error, protocol):
+            error = UpgradeError(where=kube.where, request=error.request, status=error.status, reason=reason)
+        if error is not refused:
+            raise error from refused
         raise
     try:
+        if socket.protocol != protocol:
+            reason = f"the answer has subprotocol {socket.answered} instead of {protocol}"
+            status = HTTPStatus.SWITCHING_PROTOCOLS
+            raise UpgradeError(where=kube.where, request=f"WebSocket {path}", status=status, reason=reason)
         yield socket
     finally:
         with suppress(TimeoutError):
@@ -65,8 +81,8 @@ async def open_websocket(
                 await socket.close()
 
 
-async def _explain(kube: KubeClient, path: str, protocol: str, query: Query, refused: RefusedError) -> None:
-    """Repeat an upgrade in plain HTTP, to read why it is refused.
+async def _explained(kube: KubeClient, path: str, protocol: str, query: Query, refused: RefusedError) -> RefusedError:
+    """Repeat an upgrade in plain HTTP, and return the error with the reason that its response gives.
 
     The request needs the headers of an upgrade: for a plain GET the API server checks other permissions (protocol
     fact 6).
@@ -82,4 +98,23 @@ async def _explain(kube: KubeClient, path: str, protocol: str, query: Query, ref
         await kube.once.send(bytes, "GET", path, query=query, headers=upgrade, request=refused.request)
     except RefusedError as explained:
         if explained.status == refused.status:
-            raise explained from refused
+            return explained
+    return refused
+
+
+def _protocol_reason(error: RefusedError, protocol: str) -> str:
+    """Return the reason of a refused upgrade if it is the protocol, else an empty string.
+
+    A node refuses an unknown protocol with 403 and no message (protocol fact 5). A server or proxy that does not pass
+    WebSockets answers 400, often without a message of Kubernetes, or with a page of its own.
+    """
+    if HTTPStatus.CONTINUE <= error.status < HTTPStatus.BAD_REQUEST:
+        return f"the answer was {error.status}"
+    if type(error) is not RefusedError or error.status not in _EXPLAINED:
+        return ""
+    no_message = error.reason == HTTPStatus(error.status).phrase
+    if no_message and error.status == HTTPStatus.FORBIDDEN:
+        return f"the node refused {protocol}"
+    if no_message or _PROTOCOL_MESSAGE.search(error.reason):
+        return f"the answer was {error.status} {error.reason}"
+    return ""

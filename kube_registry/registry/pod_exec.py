@@ -149,6 +149,7 @@ async def process_in_pod(
     Raises:
         ExecError: there is no pod.
         ForbiddenError: a permission is missing.
+        UpgradeError: no WebSocket with v4.channel.k8s.io was opened.
     """
     pods = await registry_pods(kube)
     pod = choose(pods)

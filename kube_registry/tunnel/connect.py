@@ -15,7 +15,7 @@ from http import HTTPStatus
 from kube_registry.concurrency import poll, together
 from kube_registry.errors import KubeRegistryError
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.errors import CertificateError, ForbiddenError, RefusedError, UnreachableError
+from kube_registry.kube.errors import CertificateError, ForbiddenError, RefusedError, UnreachableError, UpgradeError
 from kube_registry.kube.pods import choose, explain, registry_pods
 from kube_registry.kube.retries import retried
 from kube_registry.kube.transport import WebSocket
@@ -67,7 +67,7 @@ async def dial(
 
     Raises:
         TunnelForbiddenError: a permission is missing.
-        TunnelProtocolError: the node does not support v4.channel.k8s.io.
+        TunnelProtocolError: no WebSocket with v4.channel.k8s.io was opened.
         TunnelTimeoutError: no pod was reached within DIAL_SECONDS; has the last cause.
         ClusterError: the API server did not respond, or refused, DIAL_TRIES times.
     """
@@ -82,12 +82,8 @@ async def dial(
             ) from None
         except ForbiddenError as error:
             raise TunnelForbiddenError(**vars(error), push_port=push_port) from error
-        except RefusedError as error:
-            if _refuses_protocol(error):
-                raise TunnelProtocolError(
-                    where=kube.where, push_port=push_port, reason=f"the node refused {PROTOCOL}"
-                ) from error
-            raise
+        except UpgradeError as error:
+            raise TunnelProtocolError(where=kube.where, push_port=push_port, reason=error.reason) from error
         yield connection
 
 
@@ -160,9 +156,3 @@ class _Dialler:
         if isinstance(error, RefusedError):
             self.cause = f"{error.request} was refused with status {error.status}: {error.reason}"
         self.on_retry(error)
-
-
-def _refuses_protocol(error: RefusedError) -> bool:
-    """Return whether the node refused the protocol: with 403 and no message; RBAC has a message (protocol fact 5)."""
-    no_message = error.reason == HTTPStatus.FORBIDDEN.phrase
-    return error.status == HTTPStatus.FORBIDDEN and no_message and error.request.startswith("WebSocket ")

@@ -93,7 +93,7 @@ class TunnelProtocolError(
     example={
         "where": HERE,
         "push_port": 23286,
-        "reason": "the node replied with subprotocol none instead of v4.channel.k8s.io",
+        "reason": "the answer has subprotocol none instead of v4.channel.k8s.io",
     },
 ):
     """The node, or a proxy in between, uses another protocol."""

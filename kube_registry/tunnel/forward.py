@@ -14,7 +14,7 @@ import aiohttp
 from kube_registry.concurrency import together
 from kube_registry.kube.transport import WebSocket
 from kube_registry.text import one_line
-from kube_registry.tunnel.frames import HEADER, PROTOCOL, Channel, FramingError, check_port, unwrap
+from kube_registry.tunnel.frames import HEADER, Channel, FramingError, check_port, unwrap
 from kube_registry.tunnel.local_end import PIECE, LocalEnd
 
 LINGER_SECONDS = 10.0
@@ -69,8 +69,6 @@ async def carry(
         NodeError: the node sent an error, or the connection was lost.
         RefusedRequestError: the local program sent a request that is not allowed.
     """
-    if socket.protocol != PROTOCOL:
-        raise FramingError(f"the node replied with subprotocol {socket.protocol or 'none'} instead of {PROTOCOL}")
     for transport in (socket.transport, local.transport):
         transport.set_write_buffer_limits(high=PIECE)  # TLS alone would hold half a MiB
     async with together() as ways:

@@ -62,19 +62,21 @@ class Refusal:
 
     Attributes:
         status: the HTTP status.
-        words: the message of the Status object in its body; None for an empty body.
+        words: the message of the Status object in its body; None for no such object.
+        body: the body in its place.
         retry_after: header of that name; empty for none.
     """
 
     status: int
     words: str | None = None
+    body: str = ""
     retry_after: str = ""
 
     def response(self) -> web.Response:
         """The answer itself."""
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}
         if self.words is None:
-            return web.Response(status=self.status, headers=headers)
+            return web.Response(status=self.status, headers=headers, text=self.body)
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": self.words, "code": self.status}
         return web.json_response(body, status=self.status, headers=headers)
 
@@ -88,7 +90,7 @@ class FakeApi:
         pods: what there is.
         node: what becomes of an upgraded forward.
         subprotocol: what an upgrade answers with, or None for no subprotocol at all.
-        refusals: what the next requests for a forward are refused with, one each.
+        refusals: what the next requests for a forward or a program are refused with, one each.
         list_refusals: the same for requests for the list of pods.
         deaf: whether every request waits for ever.
         looks: how often the list of pods was asked for.
@@ -158,7 +160,11 @@ class FakeApi:
         return ws
 
     async def exec(self, request: web.Request) -> web.StreamResponse:
-        ws = web.WebSocketResponse(protocols=[PROTOCOL], compress=False)
+        if refusal := next(self.refusals, None):
+            return refusal.response()
+        ws = web.WebSocketResponse(protocols=[PROTOCOL] if self.subprotocol == PROTOCOL else [], compress=False)
+        if self.subprotocol:
+            ws.headers["Sec-WebSocket-Protocol"] = self.subprotocol
         await ws.prepare(request)
         assert self.program
         await self.program(ws, request.query.getall("command"))

@@ -20,7 +20,7 @@ from kube_registry.kube import translate
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.connection import Access, Session
 from kube_registry.kube.credentials import Credential
-from kube_registry.kube.errors import ForbiddenError, KubeconfigError, RefusedError, UnreachableError
+from kube_registry.kube.errors import ForbiddenError, KubeconfigError, RefusedError, UnreachableError, UpgradeError
 from kube_registry.kube.kubeconfig import usable
 from kube_registry.kube.websocket import open_websocket
 from lab import pki
@@ -272,11 +272,11 @@ class TestRefusedUpgrade:
         assert any(line.startswith("sec-websocket-key: ") for line in second)
         assert first & {"get /socket?ports=5000 http/1.1"} == second & {"get /socket?ports=5000 http/1.1"}
 
-    async def test_a_refusal_without_words_stays_what_it_is(self, tmp_path: Path) -> None:
+    async def test_a_refusal_without_words_is_about_the_protocol(self, tmp_path: Path) -> None:
         asked, error = await self._refused(
             tmp_path, http(b"", status="403 Forbidden"), http(b"", status="403 Forbidden")
         )
-        assert type(error) is RefusedError
+        assert isinstance(error, UpgradeError)
         assert error.status == 403
         assert len(asked) == 2
 

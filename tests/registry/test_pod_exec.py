@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import repeat
 
 import pytest
 from aiohttp import web
 
 from kube_registry.kube.client import KubeClient
+from kube_registry.kube.errors import UpgradeError
 from kube_registry.registry.errors import ExecError
 from kube_registry.registry.pod_exec import process_in_pod, run_in_pod
-from tests.fakes.fake_api import FakeApi
+from tests.fakes.fake_api import FakeApi, Refusal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -73,3 +75,20 @@ async def test_one_whose_connection_ends_at_once_is_our_error(
     api.program = ended
     with pytest.raises(ExecError, match="the connection was lost"):
         await way(kube)
+
+
+@pytest.mark.parametrize("subprotocol", [None, "v5.channel.k8s.io"])
+async def test_one_that_is_answered_in_another_protocol_is_not_run(
+    api: FakeApi, kube: KubeClient, subprotocol: str | None
+) -> None:
+    api.program, api.subprotocol = silent, subprotocol
+    with pytest.raises(
+        UpgradeError, match=rf"the answer has subprotocol {subprotocol or 'none'} instead of v4\.channel"
+    ):
+        await run(kube)
+
+
+async def test_a_server_that_opens_no_websocket_is_quoted(api: FakeApi, kube: KubeClient) -> None:
+    api.refusals = repeat(Refusal(400, "Upgrade request required"))
+    with pytest.raises(UpgradeError, match="the answer was 400 Upgrade request required"):
+        await run(kube)

@@ -124,7 +124,7 @@ class TestWhatNoWaitingMends:
     ) -> None:
         api.refusals = repeat(Refusal(status, "never"))
         assert type(await failure(kube)) is RefusedError
-        assert len(api.upgrades) == 1
+        assert len(api.upgrades) == (ONE_AND_WHY if status == 400 else 1)
 
     async def test_unknown_credentials(self, api: FakeApi, kube: KubeClient) -> None:
         api.list_refusals = repeat(Refusal(401, "Unauthorized"))
@@ -161,6 +161,30 @@ class TestWhatNoWaitingMends:
         assert "the node refused v4.channel.k8s.io" in str(error)
         assert names_the_port(error)
         assert len(api.upgrades) == ONE_AND_WHY
+
+    @pytest.mark.parametrize(
+        ("refusal", "said"),
+        [
+            (Refusal(400, "Upgrade request required"), "the answer was 400 Upgrade request required"),
+            (Refusal(400), "the answer was 400 Bad Request"),
+            (Refusal(400, body="missing or bad WebSocket-Protocol"), "was 400 missing or bad WebSocket-Protocol"),
+            (Refusal(426), "the answer was 426 Upgrade Required"),
+            (Refusal(200, body="<html>log in"), "the answer was 200"),
+        ],
+    )
+    async def test_a_server_that_does_not_pass_the_protocol_is_quoted(
+        self, api: FakeApi, kube: KubeClient, refusal: Refusal, said: str
+    ) -> None:
+        api.refusals = repeat(refusal)
+        error = await failure(kube)
+        assert isinstance(error, TunnelProtocolError)
+        assert said in str(error)
+        assert names_the_port(error)
+        assert len(api.upgrades) == (1 if refusal.status == 200 else ONE_AND_WHY)
+
+    async def test_a_400_for_another_reason_is_not_about_the_protocol(self, api: FakeApi, kube: KubeClient) -> None:
+        api.refusals = repeat(Refusal(400, "container write is not valid for pod registry-1"))
+        assert type(await failure(kube)) is RefusedError
 
     @pytest.mark.parametrize("asked_for", ["refusals", "list_refusals"])
     async def test_a_403_with_other_words_keeps_them(self, api: FakeApi, kube: KubeClient, asked_for: str) -> None:
