@@ -77,7 +77,8 @@ class ClusterRegistryArgs(TypedDict, total=False):
     namespace: str
     """Namespace to create for the registry."""
     node_port: int
-    """Port of the registry on every node, in the cluster's node port range."""
+    """Port of the registry on every node: in the cluster's node port range, or any free one from 1024 if exposure is
+    nodeProxy."""
     push_port: int
     """Port on this machine to push images to; derived from project, stack and name if not set."""
     claim: ClaimArgs

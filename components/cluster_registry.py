@@ -36,7 +36,7 @@ from .kept import kept_outputs
 from .node_proxy import Listener, NodeProxy, address_of
 from .options import aliases_beside, brought, with_providers
 from .providers import docker_provider, kubernetes_provider
-from .push_hooks import push_hooks, when_ready
+from .push_hooks import push_hooks, ready_first, when_ready
 from .registry_image import RegistryImage, prove_builds
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
 from .services import node_port_service, read_service
@@ -98,7 +98,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.claim_uid = claim.metadata.uid
         self._place = unmoved(settings, self._namespace, claim)
         deployment = self._deployment(name, claim)
-        self.needed_to_push: list[pulumi.CustomResource] = [deployment, *self._exposing(name)]
+        self.needed_to_push: list[pulumi.CustomResource] = [deployment, *self._exposing(name, deployment)]
         if settings.local_registry_hosting:
             self._hosting(name)
         self.namespace = when_ready(self._once_created(), self._push_path, self)
@@ -145,16 +145,22 @@ class ClusterRegistry(pulumi.ComponentResource):
             for each, args in images.items()
         }
 
-    def _exposing(self, name: str) -> list[pulumi.CustomResource]:
-        """Create the objects through which pods and nodes reach the read door: the Services, and the node proxy."""
-        inside = self._inside_namespace()
+    def _exposing(self, name: str, deployment: pulumi.Resource) -> list[pulumi.CustomResource]:
+        """Create the objects through which pods and nodes reach the read door: the Services, and the node proxy.
+
+        The node port is given up only once the node proxy serves every node, and Pulumi deletes the node proxy only
+        once the node port is served: the order in which no pull fails (docs/adr/0038).
+        """
+        inside, parent = self._inside_namespace(), pulumi.ResourceOptions(parent=self)
         read = read_service(name, self._metadata(self._place, READ_SERVICE), inside)
-        node_port = node_port_service(name, self.cluster, self._metadata(self._place), inside)
         if not self.settings.has_node_proxy:
-            return [read, node_port]
+            return [read, node_port_service(name, self.cluster, self._metadata(self._place), inside)]
         listeners = [Listener("registry", self.settings.node_port, address_of(read), READ_PORT)]
-        parent = pulumi.ResourceOptions(parent=self)
-        return [read, node_port, NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set]
+        proxy = NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set
+        last = pulumi.ResourceOptions.merge(
+            self._inside_namespace(deployment, proxy), ready_first(name, self._push_path)
+        )
+        return [read, proxy, node_port_service(name, self.cluster, self._metadata(self._place), last)]
 
     def _once_created(self) -> pulumi.Output[str]:
         """Return the namespace, known when all that a push needs is created."""

@@ -81,6 +81,22 @@ async def _conclude(path: PushPath, args: pulumi.ResourceHookArgs, push_names: C
         say(Phase.READING_BACK, remark)
 
 
+def ready_first(name: str, path_once_known: PathOnceKnown) -> pulumi.ResourceOptions:
+    """Return the option that a resource is updated only once the registry and the node proxy are ready.
+
+    Args:
+        name: name of the component that binds the hook.
+        path_once_known: returns the push path of the registry.
+    """
+
+    async def wait(args: pulumi.ResourceHookArgs) -> None:
+        async with bounded("waiting for the node proxy"):
+            await (await path_once_known()).ready(row(args.urn))
+
+    hook = pulumi.ResourceHook(f"{name}:ready-first", wait)
+    return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
 def when_ready(
     value: pulumi.Output[str], path_once_known: PathOnceKnown, resource: pulumi.Resource
 ) -> pulumi.Output[str]:

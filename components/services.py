@@ -5,8 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from kube_registry.names import READ_PORT, labels
-from kube_registry.spec.settings import RegistrySettings
+from kube_registry.names import NODE_PORT, READ_PORT, labels
 
 from .cluster import Cluster
 from .guards import node_port_guard
@@ -26,9 +25,12 @@ def read_service(
 
 
 def node_port_service(
-    name: str, cluster: Cluster, metadata: dict[str, Any], opts: pulumi.ResourceOptions | None = None
+    name: str,
+    cluster: Cluster,
+    metadata: dict[str, Any],
+    opts: pulumi.ResourceOptions | None = None,
 ) -> kubernetes.core.v1.Service:
-    """Return the Service that has the node port, if kube-proxy serves the registry on every node's loopback.
+    """Return the Service that has the node port if kube-proxy serves it on every node's loopback, else none.
 
     Args:
         name: name of the component.
@@ -36,14 +38,15 @@ def node_port_service(
         metadata: metadata of the Service.
         opts: resource options, with the parent.
     """
+    node_port = cluster.settings.node_port
+    if cluster.settings.has_node_proxy:
+        metadata = metadata | {"annotations": {**metadata["annotations"], NODE_PORT: str(node_port)}}
+        spec = _spec("ClusterIP")
+    else:
+        spec = _spec("NodePort", nodePort=node_port)
     guarded = pulumi.ResourceOptions(hooks=node_port_guard(name, cluster))
-    spec = _node_port_spec(cluster.settings)
     opts = pulumi.ResourceOptions.merge(opts, guarded)
     return kubernetes.core.v1.Service(f"{name}-service", metadata=metadata, spec=spec, opts=opts)
-
-
-def _node_port_spec(settings: RegistrySettings) -> dict[str, Any]:
-    return _spec("NodePort", nodePort=settings.node_port)
 
 
 def _spec(type_: str, **port: int) -> dict[str, Any]:

@@ -41,6 +41,7 @@
         ├── VolumeNotWritableError  the volume is not writable
         ├── ContentMissingError    parts of a pushed image are missing
         ├── PreflightError         nodes cannot pull from the registry
+        ├── NodeProxyNeededError   nodes need the node proxy, which the update would delete
         ├── PreflightReportedError the same, already reported for another image
         ├── LeaseHeldError         others use the registry, and this job needs it exclusively
         ├── LeaseLostError         the lease expired before it was renewed

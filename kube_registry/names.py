@@ -50,6 +50,9 @@ FORCE: Final = {"pulumi.com/patchForce": "true"}
 """Annotation for the kubernetes provider: the program's values override those of another field manager. Without it,
 such a conflict is an error."""
 
+NODE_PORT: Final = "kube-registry/node-port"
+"""Annotation of the Service REGISTRY with the port of the node proxy, while the Service itself has no node port."""
+
 OURS: Final = {"pulumi.com/skipAwait": "true", **FORCE}
 """The same, and the provider does not wait: the program itself reports within seconds why a pod does not start."""
 

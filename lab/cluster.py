@@ -7,7 +7,7 @@ cluster is created again, once. Removing a cluster requires only its name.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -137,6 +137,26 @@ def restart(name: str, machine: str, process: str) -> None:
     found, command = _process(name, machine, process)
     machines.stop(found, process)
     machines.start(found, process, command)
+
+
+def change_proxy_mode(name: str, node: str, mode: str) -> None:
+    """Restart a node's kube-proxy in another mode, without waiting until it is ready.
+
+    Args:
+        name: the cluster.
+        node: the node's name.
+        mode: "iptables" or "nftables".
+
+    Raises:
+        LabError: the node or the mode does not exist, or kube-proxy did not stop or start.
+    """
+    found, _ = _process(name, node, nodes.PROXY)
+    spec = known(name)
+    modes = [mode if each.name == node else each.proxy_mode for each in spec.nodes]
+    spec = replace(spec, proxy_modes=specs.modes_for(len(modes), modes))
+    specs.save(spec)
+    machines.stop(found, nodes.PROXY)
+    nodes.start(spec, next(each for each in spec.nodes if each.name == node))
 
 
 def kubeconfig_for(name: str, user: str, groups: Sequence[str] = ()) -> Path:

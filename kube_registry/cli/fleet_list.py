@@ -1,15 +1,17 @@
 """`registryctl fleet init`, `list` and `status`: the stacks of a fleet, and their health."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
-from kube_registry.cli.session import UNBROKEN, console, exit_by_result, table
-from kube_registry.cli.stacks import PULUMI_SECONDS, pulumi_program
+from kube_registry.cli.session import UNBROKEN, console, exit_by_result, run, table
+from kube_registry.cli.stacks import PULUMI_SECONDS, kube_context_settings, pulumi_program
 from kube_registry.concurrency import map_limited
 from kube_registry.engine.program import Program
 from kube_registry.errors import KubeRegistryError
@@ -17,11 +19,13 @@ from kube_registry.fleet.draft import draft
 from kube_registry.fleet.errors import FleetError
 from kube_registry.fleet.fleet_file import FILE, Fleet, Member, project_name, prove_own_program, read_fleet, select
 from kube_registry.housekeeping.health import examine
+from kube_registry.kube.client import open_client
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.names import REGISTRYCTL
+from kube_registry.preflight.exposure import NODE_PROXY, examine_exposure, needed_exposure
 from kube_registry.review.stack_preview import read_secrets
-from kube_registry.text import add_fix, counted
+from kube_registry.text import add_fix, counted, first_of
 
 AT_ONCE = 8
 """How many stacks are checked at once."""
@@ -30,6 +34,11 @@ Stacks = Annotated[str | None, typer.Option(help="Only stacks whose name matches
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Only stacks with this label, as key=value; repeatable.")
 ]
+
+_ASK_SECONDS = 10.0
+"""How long a cluster may take to return kube-proxy's configuration."""
+
+_MOST_NAMED = 10
 
 HEALTHY = "healthy"
 
@@ -71,8 +80,28 @@ def init() -> None:
         raise FleetError(kubeconfig, "contexts", in_words(error), fix) from error
     if not names:
         raise FleetError(str(file), "", f"{kubeconfig} has no kube contexts", "name another kubeconfig in $KUBECONFIG")
-    file.write_text(draft(names, project_name(Path.cwd())), encoding="utf-8")
+    needed = run(map_limited(_needed_exposure, names, at_once=AT_ONCE))
+    if needed is None:
+        raise typer.Exit(1)  # interrupted
+    of_exposure = {each: [name for name, of in zip(names, needed, strict=True) if of == each] for each in set(needed)}
+    need_node_proxy = of_exposure.get(NODE_PROXY, [])
+    file.write_text(draft(names, project_name(Path.cwd()), need_node_proxy), encoding="utf-8")
+    if need_node_proxy:
+        listed = first_of(need_node_proxy, _MOST_NAMED)
+        typer.echo(f"exposure nodeProxy, because kube-proxy serves no node ports on loopback: {listed}")
+    if None in of_exposure:
+        listed = first_of(of_exposure[None], _MOST_NAMED)
+        typer.echo(f"exposure not known, so the first update tests the nodes before it builds: {listed}")
     typer.echo(f"wrote {FILE} with {counted(len(names), 'stack')}; `{REGISTRYCTL} fleet list` shows them")
+
+
+async def _needed_exposure(kube_context: str) -> str | None:
+    """Return the exposure that a cluster needs, according to kube-proxy's configuration; None if it is not known."""
+    settings = kube_context_settings(kube_context, {})
+    with suppress(KubeRegistryError, TimeoutError):
+        async with asyncio.timeout(_ASK_SECONDS), open_client(settings) as kube:
+            return needed_exposure(await examine_exposure(kube, settings, test=False))
+    return None
 
 
 def list_stacks(

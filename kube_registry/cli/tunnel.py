@@ -18,7 +18,7 @@ from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import RefusedError
 from kube_registry.lease.lease import lease_held
 from kube_registry.limits import TUNNEL_SECONDS
-from kube_registry.names import REGISTRY
+from kube_registry.names import NODE_PORT, REGISTRY
 from kube_registry.spec.endpoints import Endpoints
 from kube_registry.text import until
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
@@ -74,12 +74,14 @@ async def _tunnel(stack: str | None, registry: str | None, kube_context: str | N
 
 
 async def _node_port(kube: KubeClient) -> int | None:
-    """Return the node port of the registry's Service; None without the permission to read it."""
+    """Return the registry's port on every node, from its Service; None without the permission to read it."""
     try:
         service = await kube.get(kube.path("services", REGISTRY))
     except RefusedError:
         return None
-    return int(service["spec"]["ports"][0]["nodePort"])
+    annotations, (port,) = service["metadata"].get("annotations", {}), service["spec"]["ports"]
+    number = port.get("nodePort") or annotations.get(NODE_PORT)
+    return int(number) if number else None
 
 
 def _print_open(out: Console, where: Where, chosen: Endpoints, node_port: int | None) -> None:

@@ -51,7 +51,7 @@ class _Lazy(TyperGroup):
 
 
 class _Verbs(_Lazy):
-    names = ("dev", "tunnel", "preflight", "images", "gc", "verify", "doctor", "reference", "review")
+    names = ("dev", "tunnel", "preflight", "exposure", "images", "gc", "verify", "doctor", "reference", "review")
     homes: ClassVar = {name: f"{name}.{name}" for name in names}
     old: ClassVar = {"status": "old_names.status", "preview": "old_names.preview"}
 

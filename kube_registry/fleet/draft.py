@@ -1,7 +1,7 @@
 """A first fleet.yaml, from the kube contexts of a kubeconfig."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count
 
 import yaml
@@ -19,12 +19,13 @@ _LONGEST = 95
 """Characters of a name, with room for a number that makes it unique; Pulumi allows 100."""
 
 
-def draft(kube_contexts: Sequence[str], project: str) -> str:
+def draft(kube_contexts: Sequence[str], project: str, need_node_proxy: Collection[str] = ()) -> str:
     """Return a fleet.yaml with one stack for each kube context, all in the first wave.
 
     Args:
         kube_contexts: their names.
         project: name of the Pulumi project, from which push ports are derived.
+        need_node_proxy: those of the kube contexts whose nodes do not serve node ports on loopback.
     """
     names = list(_names(kube_contexts))
     derived = [derive_push_port(project, name) for name in names]
@@ -32,6 +33,7 @@ def draft(kube_contexts: Sequence[str], project: str) -> str:
     stacks = [
         {"name": name, "kubeContext": kube_context, "wave": 1}
         | ({"pushPort": next(free)} if derived[index] in derived[:index] else {})
+        | ({"exposure": "nodeProxy"} if kube_context in need_node_proxy else {})
         for index, (name, kube_context) in enumerate(zip(names, kube_contexts, strict=True))
     ]
     content = {"defaults": {"images": {"app": {"context": "./app"}}}, "stacks": stacks}

@@ -8,8 +8,9 @@ from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import Node, linux_nodes
-from kube_registry.names import REGISTRY, REGISTRYCTL
+from kube_registry.names import READ_SERVICE, REGISTRY, REGISTRYCTL
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
+from kube_registry.registry.preconditions import free_node_port, node_ports
 from kube_registry.registry.readiness import wait_node_proxy_ready
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import add_fix
@@ -50,18 +51,29 @@ class Proofs:
 
 async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]:
     """Return what is wrong with the Service and with the node proxy, if any; a single good finding if nothing is."""
+    port = settings.node_port
+    if not settings.has_node_proxy:
+        service = await kube.find(kube.path("services", REGISTRY))
+        if service and port in [each.get("nodePort") for each in service["spec"]["ports"]]:
+            return [Finding("read door", well=True, words=f"node port {port}")]
+        return [_read_door(kube, f"no Service {REGISTRY} has node port {port} in {kube.where}", "`pulumi up`")]
     found = list[Finding]()
-    service = await kube.find(kube.path("services", REGISTRY))
-    ports = [port.get("nodePort") for port in service["spec"]["ports"]] if service else []
-    if settings.node_port not in ports:
-        problem = add_fix(f"no Service {REGISTRY} has node port {settings.node_port} in {kube.where}", "`pulumi up`")
-        found.append(Finding("read door", well=False, words=on_stack(problem, kube.where.stack, kube.where.component)))
-    if settings.has_node_proxy:
-        try:
-            await wait_node_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
-        except KubeRegistryError as error:
-            found.append(Finding("node proxy", well=False, words=with_fix(error)))
-    return found or [Finding("read door", well=True, words=f"node port {settings.node_port}")]
+    if await kube.find(kube.path("services", READ_SERVICE)) is None:
+        found.append(_read_door(kube, f"there is no Service {READ_SERVICE} in {kube.where}", "`pulumi up`"))
+    holders = await node_ports(kube)
+    if holder := holders.get(port):
+        problem = f"service {holder} uses node port {port}: in iptables mode, kube-proxy serves that service instead"
+        found.append(_read_door(kube, problem, f"`pulumi config set nodePort {free_node_port(holders)}`"))
+    try:
+        await wait_node_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)
+    except KubeRegistryError as error:
+        found.append(Finding("node proxy", well=False, words=with_fix(error)))
+    return found or [Finding("read door", well=True, words=f"port {port} of the node proxy")]
+
+
+def _read_door(kube: KubeClient, problem: str, fix: str) -> Finding:
+    words = on_stack(add_fix(problem, fix), kube.where.stack, kube.where.component)
+    return Finding("read door", well=False, words=words)
 
 
 async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:

@@ -43,6 +43,28 @@ class PreflightError(
         return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
 
 
+class NodeProxyNeededError(
+    ClusterError,
+    sentence=(
+        "{failing} of {nodes} nodes in {where} can pull only by the node proxy, because kube-proxy does not serve node "
+        "ports on their loopback, so the node proxy was not deleted: {names}"
+    ),
+    fix="`pulumi config set exposure nodeProxy`",
+    example={"where": HERE, "failing": 1, "nodes": 2, "names": "node-2"},
+):
+    """The node proxy is about to be deleted, but nodes need it.
+
+    Args:
+        failing: number of those nodes.
+        nodes: number of all nodes.
+        names: the names of the first ten of those nodes.
+    """
+
+    failing: int
+    nodes: int
+    names: str
+
+
 class PreflightReportedError(
     ClusterError,
     sentence="{nodes} cannot pull from the registry in {where}, so nothing was built",

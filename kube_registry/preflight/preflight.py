@@ -92,8 +92,9 @@ async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_addre
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(PROBE_REPOSITORY, TAG, digest)
-        await delete(kube, await left_probes(kube))
-        verdicts |= await _still(kube, await _settled(kube, to_test, image))
+        await delete_left_probes(kube)
+        ends = time.monotonic() + PREFLIGHT_SECONDS
+        verdicts |= await _still(kube, await settled(kube, to_test, image, ends))
         await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in to_test}))
     return verdicts
 
@@ -109,10 +110,20 @@ def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Reco
     return Records(proven, silent)
 
 
-async def _settled(kube: KubeClient, nodes: Sequence[Node], image: str) -> Verdicts:
-    """Test nodes, and retry those whose connection is refused: kube-proxy may not have set up a new Service yet."""
+async def settled(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float) -> Verdicts:
+    """Test nodes, and retry those whose connection is refused: kube-proxy may not have set up a new Service yet.
+
+    Args:
+        kube: client of the registry's cluster.
+        nodes: the nodes.
+        image: the pull reference.
+        ends: time.monotonic() at which the test ends.
+
+    Raises:
+        ClusterError: as for `ask`.
+    """
     started = time.monotonic()
-    ends, verdicts, refused = started + PREFLIGHT_SECONDS, Verdicts(), list(nodes)
+    verdicts, refused = Verdicts(), list(nodes)
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
@@ -149,6 +160,11 @@ async def _preflight_error(
         nodes=nodes,
         fix=fix,
     )
+
+
+async def delete_left_probes(kube: KubeClient) -> None:
+    """Delete the probe pods that an interrupted run has left."""
+    await delete(kube, await left_probes(kube))
 
 
 async def left_probes(kube: KubeClient) -> list[Object]:

@@ -18,6 +18,7 @@ from kube_registry.lease.lease import lease_held
 from kube_registry.limits import LEASE_SECONDS, PREFLIGHT_SECONDS, READY_SECONDS, TUNNEL_SECONDS
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.preflight.errors import PreflightError, PreflightReportedError
+from kube_registry.preflight.loopback import prove_without_node_proxy
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import ContentMissingError, RegistryError, VolumeFullError, VolumeNotWritableError
@@ -77,16 +78,19 @@ class PushSession:
         """Wait until the registry is ready, and the node proxy if there is one.
 
         Raises:
-            ClusterError: it is not ready, its volume is not writable, or the cluster cannot be reached.
+            ClusterError: it is not ready, its volume is not writable, nodes need the node proxy that the settings no
+                longer have, or the cluster cannot be reached.
         """
         say(Phase.REGISTRY, f"waiting for the registry to become ready, {until(READY_SECONDS)}")
         deadline = time.monotonic() + READY_SECONDS
         async with open_client(self._settings) as kube:
             await wait_ready(kube, seconds=READY_SECONDS)
+            left = deadline - time.monotonic()
             if self._settings.has_node_proxy:
-                left = deadline - time.monotonic()
                 say(Phase.REGISTRY, f"waiting for the node proxy to listen on every node, {until(left)}")
                 await wait_node_proxy_ready(kube, self._settings.node_proxy_namespace, seconds=left)
+            else:
+                await prove_without_node_proxy(kube, self._settings, seconds=left)
             await _ask_write_door(kube, say)
 
     async def open(self, say: Say) -> bool:

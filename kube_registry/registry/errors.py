@@ -94,6 +94,9 @@ _FIXES = {
         "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
         "`pulumi up`"
     ),
+    "Address already in use": (
+        "choose a port that is free on every node by `pulumi config set nodePort NUMBER`, then `pulumi up`"
+    ),
 }
 """Part of a reason -> what to do."""
 

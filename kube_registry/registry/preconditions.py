@@ -1,5 +1,6 @@
 """Check a cluster before the first object is created there, and explain why one was refused."""
 
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,20 @@ async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePor
         refused: the API server's message.
     """
     async with _client(settings) as kube:
-        holders = await _node_ports(kube)
+        holders = await node_ports(kube)
         holder = holders.get(settings.node_port)
         reason = f"service {holder} uses it" if holder else refused.rpartition(": ")[2].strip()
-        free = next(port for port in FIXED_NODE_PORTS if port not in holders)
-        return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=free)
+        proposal = free_node_port(holders)
+        return NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=proposal)
+
+
+def free_node_port(holders: Collection[int]) -> int:
+    """Return a port that no Service of the cluster uses.
+
+    Args:
+        holders: the node ports in use.
+    """
+    return next(port for port in FIXED_NODE_PORTS if port not in holders)
 
 
 def _client(address: ClusterAddress) -> AbstractAsyncContextManager["KubeClient"]:
@@ -122,8 +132,15 @@ async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
     return is_left and not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
 
 
-async def _node_ports(kube: "KubeClient") -> dict[int, str]:
-    """Return node port -> service that uses it; empty without permission to list services of all namespaces."""
+async def node_ports(kube: "KubeClient") -> dict[int, str]:
+    """Return node port -> service that uses it; empty without permission to list services of all namespaces.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        ClusterError: the API server does not respond.
+    """
     try:
         services = (await kube.get("/api/v1/services"))["items"]
     except ForbiddenError:

@@ -111,9 +111,8 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
 
     async def look() -> Rollout:
         daemon_set = await kube.get(kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=namespace))
-        newest = daemon_set["metadata"]["annotations"][_FORM]
         listed = await list_pods(kube, selector(NODE_PROXY), namespace=namespace)
-        pods = [pod for pod in listed if pod["metadata"]["labels"].get(_FORM_OF_POD) == newest]
+        pods = [pod for pod in listed if _is_newest(pod, daemon_set)]
         nodes = {node.name for node in await pulling_nodes(kube)}
         missing = sorted(nodes - {pod["spec"].get("nodeName") for pod in pods if is_ready(pod)})
         if not missing:
@@ -123,6 +122,19 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
+
+
+def _is_newest(pod: Object, daemon_set: Object) -> bool:
+    """Return whether a pod has the newest template of its DaemonSet.
+
+    A change that is reverted has a new generation, but pods with the same template stay, with the old generation. Then
+    only the DaemonSet's status shows that they are up to date (kubernetes pkg/controller/daemon/util, IsPodUpdated).
+    """
+    if pod["metadata"]["labels"].get(_FORM_OF_POD) == daemon_set["metadata"]["annotations"][_FORM]:
+        return True
+    status = daemon_set["status"]
+    is_observed = status.get("observedGeneration", 0) >= daemon_set["metadata"]["generation"]
+    return bool(is_observed and status.get("updatedNumberScheduled", 0) >= status["currentNumberScheduled"])
 
 
 def _is_rolled_out(deployment: Object) -> bool:

@@ -39,6 +39,19 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     return SettingsError(key=key, problem=problem, fix=" and ".join(f"`{each}`" for each in commands))
 
 
+def refused(key: str, why: str, checked: Checked) -> SettingsError:
+    """Return the error for a value that another setting rules out.
+
+    Args:
+        key: the setting.
+        why: the reason.
+        checked: the config that was validated.
+    """
+    fix = " and ".join(f"`{each}`" for each in replaced([key], checked))
+    found = _found({"type": "refused", "input": checked.current[key]}, [key], checked)
+    return SettingsError(key=key, problem=f"{found}: {why}", fix=fix)
+
+
 def renamings(checked: Checked) -> Iterator[str]:
     """Yield a message for each setting that uses its old name, with the commands that rename it.
 

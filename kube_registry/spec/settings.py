@@ -17,10 +17,13 @@ from kube_registry.names import short_name
 from kube_registry.spec.corrections import Checked
 from kube_registry.spec.endpoints import Endpoints, derive_push_port
 from kube_registry.spec.fields import Section, Text, from_json, setting, with_texts, with_values
-from kube_registry.spec.problems import first_problem, renamings
+from kube_registry.spec.problems import first_problem, refused, renamings
 from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
 from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings
+
+_FIRST_UNPRIVILEGED = 1024
+"""The first port that a process without root or a capability can listen on (Linux, ip_unprivileged_port_start)."""
 
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # leaves room for a suffix: a DNS label has at most 63
 
@@ -81,8 +84,9 @@ class RegistrySettings(ClusterAddress):
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
     node_port: int = setting(
-        "Port of the registry on every node, in the cluster's node port range.",
-        "a port number, in most clusters from 30000 to 32767",
+        "Port of the registry on every node: in the cluster's node port range, or any free one from 1024 if exposure "
+        "is nodeProxy.",
+        "a port number, in most clusters from 30000 to 32767, or from 1024 to 65535 if exposure is nodeProxy",
         "30100",
         default=30100,
         ge=1,
@@ -199,6 +203,8 @@ class RegistrySettings(ClusterAddress):
             settings = cls.model_validate(current, context=(hidden, stack, component))
         except ValidationError as error:
             raise first_problem(error, checked) from None
+        if settings.has_node_proxy and settings.node_port < _FIRST_UNPRIVILEGED:
+            raise refused("nodePort", "the node proxy has no privileges, so it cannot listen below 1024", checked)
         settings._notes = tuple(renamings(checked))  # noqa: SLF001 - of this class
         return settings
 

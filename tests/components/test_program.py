@@ -261,6 +261,21 @@ class TestNodeProxy:
         assert [line[1] for line in lines if line[:1] == ["bind"]] == ["127.0.0.1:30100", "[::1]:30100"]
         assert [line[2] for line in lines if line[:1] == ["server"]] == [f'"${{REGISTRY}}:{READ_PORT}"']
 
+    def test_nothing_is_open_on_the_nodes_addresses(self, registered: Registered) -> None:
+        assert {service["spec"]["type"] for service in registered.of_type("Service")} == {"ClusterIP"}
+
+    def test_it_leads_to_the_service_that_no_exposure_changes(self, registered: Registered) -> None:
+        sent = {each.name: each for each in registered.requests}
+        of_spec = sent["registry-proxy-daemon-set"].propertyDependencies["spec"].urns
+        assert [urn.rpartition("::")[2] for urn in of_spec if "Service" in urn] == ["registry-read-service"]
+
+    def test_a_node_port_is_given_up_once_every_node_proxy_is_ready(self, registered: Registered) -> None:
+        (service,) = (each for each in registered.requests if each.name == "registry-service")
+        assert {"registry-deployment", "registry-proxy-daemon-set"} <= {
+            urn.rpartition("::")[2] for urn in service.dependencies
+        }
+        assert list(service.hooks.before_update) == ["registry:ready-first"]
+
     def test_it_is_on_every_node_whatever_taints_that_has(self, registered: Registered) -> None:
         (daemon_set,) = registered.of_type("DaemonSet")
         pod = daemon_set["spec"]["template"]["spec"]

@@ -247,6 +247,10 @@ class TestWritten:
         assert len({member.name.lower() for member in fleet.members}) == len(names)
         assert len({member.settings.push_port for member in fleet.members}) == len(names)
 
+    def test_a_draft_has_the_node_proxy_where_a_cluster_needs_it(self, tmp_path: Path) -> None:
+        fleet = read_fleet(written(tmp_path, draft(["a", "b"], "shop", ["b"])))
+        assert [member.settings.exposure for member in fleet.members] == ["nodePort", "nodeProxy"]
+
     def test_the_schema_knows_settings_and_more(self) -> None:
         stack = json.loads(schema())["properties"]["stacks"]["items"]
         assert {"name", "wave", "labels", "nodePort", "images"} <= stack["properties"].keys()

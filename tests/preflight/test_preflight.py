@@ -44,6 +44,8 @@ class Fleet:
         asked: how many pods were made for each node.
         faults: statuses for the next creates of a pod, LOST for a lost answer to one that is carried out.
         proofs: the ConfigMap of what nodes have proven.
+        services: name -> Service of a test of node ports.
+        daemon_set: status of the answer about the node proxy's DaemonSet.
         lease: the registry's Lease.
         dice: decide which requests meet a hiccup; none does if not set.
         hiccups: how many of each kind there were.
@@ -58,6 +60,8 @@ class Fleet:
     asked: Counter[str] = field(default_factory=Counter)
     faults: Iterator[int] = field(default_factory=lambda: iter(()))
     proofs: Object | None = None
+    services: dict[str, Object] = field(default_factory=dict)
+    daemon_set: int = 404
     lease: Object | None = None
     dice: random.Random | None = None
     hiccups: Counter[str] = field(default_factory=Counter)
@@ -105,11 +109,15 @@ class Fleet:
             return self._of_lease(request.method, given)
         if "pods" in (collection, name):
             return self._of_pods(request, name, given)
+        if "services" in (collection, name):
+            return self._of_services(request.method, name, given)
         if collection == "configmaps":
             self.proofs = given if request.method == "PATCH" else self.proofs
             return web.json_response(self.proofs or {}, status=200 if self.proofs else 404)
         listed = {"items": list(self.nodes.values()) if name == "nodes" else []}
-        return web.json_response(ROLLED_OUT if collection == "deployments" else listed)
+        others = {"deployments": (ROLLED_OUT, 200), "daemonsets": ({"message": FORBIDDEN}, self.daemon_set)}
+        content, status = others.get(collection, (listed, 200))
+        return web.json_response(content, status=status)
 
     def _of_pods(self, request: web.BaseRequest, name: str, given: Object) -> web.StreamResponse:
         if request.method == "POST":
@@ -119,6 +127,18 @@ class Fleet:
         if request.query.get("labelSelector") == selector("registry"):
             return web.json_response({"items": [REGISTRY_POD]})
         return web.json_response({"items": [seen for pod in self.pods.values() if (seen := self._seen(*pod))]})
+
+    def _of_services(self, method: str, name: str, given: Object) -> web.StreamResponse:
+        if name == "services":
+            return web.json_response({"items": list(self.services.values())})
+        if method == "PATCH":
+            if given["metadata"].get("name") != name:
+                return web.json_response({"message": "metadata.name must be provided"}, status=400)
+            given["metadata"] |= {"creationTimestamp": "2999-01-01T00:00:00Z"}
+            given["spec"]["ports"][0]["nodePort"] = 31999
+            self.services[name] = given
+        found = self.services.pop(name, None) if method == "DELETE" else self.services.get(name)
+        return web.json_response(found or {}, status=200 if found else 404)
 
     def _of_lease(self, method: str, given: Object) -> web.StreamResponse:
         if method == "GET":
@@ -157,6 +177,8 @@ class Fleet:
 
 LOST = 0
 
+FORBIDDEN = 'daemonsets.apps "node-proxy" is forbidden: User "eve" cannot get resource "daemonsets" in API group "apps"'
+
 HICCUPS = {"429": 0.08, "503": 0.08, "500": 0.02, "cut before": 0.06, "cut after": 0.06}
 """Kind -> how many of all requests meet it."""
 
@@ -187,6 +209,14 @@ def silent(_: float) -> Object:
 
 def cannot_pull(_: float) -> Object:
     return of_container(waiting={"reason": "ErrImagePull", "message": "server gave HTTP response to HTTPS client"})
+
+
+def answered(_: float) -> Object:
+    return of_container(waiting={"reason": "ErrImagePull", "message": "localhost:31999/preflight:none: not found"})
+
+
+def refused(_: float) -> Object:
+    return of_container(waiting={"reason": "ErrImagePull", "message": "dial tcp 127.0.0.1:31999: connection refused"})
 
 
 def full(_: float) -> Object:

@@ -166,6 +166,13 @@ class TestSettings:
     def test_a_home_folder_that_is_not_known_is_a_path_that_is_not_there(self) -> None:
         assert parse(kubeconfig="~nobody-here/config").kubeconfig == "~nobody-here/config"
 
+    def test_a_node_proxy_needs_no_port_of_the_node_port_range_but_one_without_privileges(self) -> None:
+        assert parse(nodePort="1024", exposure="nodeProxy").endpoints.pull_host == "localhost:1024"
+        assert parse(nodePort="1023").node_port == 1023, "whether the cluster has it in its range is its own business"
+        sentence = refusal({"nodePort": "1023", "exposure": "nodeProxy"})
+        assert sentence.startswith("setting nodePort: '1023' is not allowed: the node proxy has no privileges")
+        assert "`pulumi config set --path nodePort 30100`" in sentence
+
     def test_an_empty_value_means_not_set(self) -> None:
         assert parse(claim={"storageClass": "", "size": None}, exposure="", namespace=None, pushPort="0") == parse()
 

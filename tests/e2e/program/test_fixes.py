@@ -77,6 +77,7 @@ TESTS = {
     "ContentMissingError": "e2e/images/test_read_back.py::test_the_command_pushes_again_what_was_lost",
     "LocalTagError": "e2e/images/test_local_tags.py::test_the_tag_of_a_container_stays_and_fails_nothing",
     "PreflightError": "e2e/lab/test_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
+    "NodeProxyNeededError": "e2e/lab/test_exposure.py::test_a_node_proxy_that_nodes_need_is_not_deleted",
     "TunnelError": _SHOWN_BY_DOCTOR,
     "TunnelTimeoutError": _SHOWN_BY_DOCTOR,
     "PushPortBusyError": "e2e/program/test_faults.py::test_the_next_up_repairs_it_and_three_images_share_one_tunnel",

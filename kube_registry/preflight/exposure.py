@@ -1,0 +1,77 @@
+"""Find out which exposure a cluster needs: test its nodes if the registry runs, else read kube-proxy's settings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kube_registry.kube.client import KubeClient
+from kube_registry.kube.nodes import Node, linux_nodes
+from kube_registry.kube.pods import choose, registry_pods
+from kube_registry.kube.proxy_mode import ProxyMode, proxy_modes
+from kube_registry.preflight.loopback import node_ports_on_loopback
+from kube_registry.spec.settings import RegistrySettings
+
+NODE_PORT: Final = "nodePort"
+NODE_PROXY: Final = "nodeProxy"
+"""The values of the setting `exposure`."""
+
+
+@dataclass(frozen=True)
+class NodeExposure:
+    """Whether a node's kube-proxy serves node ports on loopback.
+
+    Args:
+        node: the node.
+        mode: the mode of its kube-proxy.
+        serves: whether it serves them; None if unknown.
+        tested: whether the node was tested; if not, `serves` follows from kube-proxy's configuration.
+    """
+
+    node: Node
+    mode: ProxyMode
+    serves: bool | None
+    tested: bool
+
+    @property
+    def words(self) -> str:
+        """The result for a table."""
+        if self.serves is None:
+            return f"not known: {self.node.busy}" if self.node.busy else "not known"
+        return f"{'served' if self.serves else 'not served'}, {'tested' if self.tested else 'by its configuration'}"
+
+
+async def examine_exposure(kube: KubeClient, settings: RegistrySettings, *, test: bool = True) -> list[NodeExposure]:
+    """Return for each node whether its kube-proxy serves node ports on loopback, sorted by name.
+
+    Args:
+        kube: client of the cluster.
+        settings: the settings of the registry, which may not be deployed yet.
+        test: whether to test the nodes if the registry runs; otherwise kube-proxy's configuration is read only.
+
+    Raises:
+        ForbiddenError: a permission is missing.
+        ClusterError: the API server does not respond.
+    """
+    nodes = sorted(await linux_nodes(kube), key=lambda node: node.name)
+    modes = await proxy_modes(kube, nodes)
+    tested: dict[Node, bool | None] = {}
+    if test and choose(await registry_pods(kube)):
+        tested |= await node_ports_on_loopback(kube, settings, [node for node in nodes if not node.busy])
+    return [_of(node, modes[node], tested.get(node)) for node in nodes]
+
+
+def needed_exposure(nodes: Iterable[NodeExposure]) -> str | None:
+    """Return the exposure that the nodes need; None if it is known of no node.
+
+    A node of which nothing is known does not decide: the preflight tests it before anything is built.
+    """
+    known = [node.serves for node in nodes if node.serves is not None]
+    if not known:
+        return None
+    return NODE_PORT if all(known) else NODE_PROXY
+
+
+def _of(node: Node, mode: ProxyMode, tested: bool | None) -> NodeExposure:  # noqa: FBT001 - a result
+    if tested is None:
+        return NodeExposure(node, mode, mode.on_loopback, tested=False)
+    return NodeExposure(node, mode, tested, tested=True)
