@@ -15,7 +15,6 @@ from kube_registry.fleet.fleet_file import FILE, read_fleet
 from kube_registry.kube.client import open_client
 from kube_registry.names import short_name
 from kube_registry.preflight.exposure import examine_exposure, needed_exposure
-from kube_registry.text import counted
 
 _OLD_KEY = "nodeProxy"
 """The setting's old name, which must not be set together with the new one."""
@@ -44,11 +43,11 @@ async def exposure(
         out.print(f"no registry runs in {where}, so no node was tested; the first update tests all before it builds")
     needed = needed_exposure(nodes)
     if needed is None:
-        out.print(f"exposure not known: the stack has {settings.exposure}")
+        out.print(f"the exposure that the cluster needs is not known, the stack has {settings.exposure}")
         return False
     serving = sum(each.serves is True for each in nodes)
-    why = f"{serving} of {counted(len(nodes), 'node')} serve node ports on loopback"
-    out.print(f"exposure {needed}: {why}; the stack has {settings.exposure}")
+    out.print(f"nodes that serve node ports on loopback: {serving} of {len(nodes)}")
+    out.print(f"the cluster needs exposure {needed}, the stack has {settings.exposure}")
     if needed == settings.exposure:
         return True
     if write and found.deployed is None:

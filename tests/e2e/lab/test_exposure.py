@@ -26,6 +26,7 @@ from tests.e2e.commands import commands_of
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
 from tests.e2e.lab.test_node_proxy import asked
 from tests.e2e.pulls import pulled
+from tests.e2e.tunnel.test_tunnel import running
 
 pytestmark = pytest.mark.lab
 
@@ -122,9 +123,7 @@ class TestToTheNodeProxy:
         found = program.registryctl("exposure", "--write")
         assert (found.returncode, found.stderr) == (0, "")
         assert found.stdout.count("served, tested") == 2
-        assert found.stdout.endswith(
-            "exposure nodePort: 2 of 2 nodes serve node ports on loopback; the stack has nodePort\n"
-        )
+        assert found.stdout.endswith("the cluster needs exposure nodePort, the stack has nodePort\n")
 
     def test_the_preview_replaces_and_deletes_nothing(self, lab: Lab, program: Program) -> None:
         assert ports(lab) == BY_NODE_PORT
@@ -223,6 +222,12 @@ class TestPort:
         assert image.startswith("localhost:8085/app:")
         digest = image.rpartition("@")[2]
         assert pulled(lab, image) == {node.name: digest for node in lab.cluster.nodes}
+
+    def test_a_tunnel_finds_it_without_a_stack(self, lab: Lab, program: Program) -> None:
+        env = {**lab.env, **program.stack.workspace.env_vars}
+        with running(program, env, "tunnel", "--kube-context", lab.cluster.kube_context) as opened:
+            assert opened.pull_host == "localhost:8085"
+            opened.end()
 
     def test_one_that_a_program_on_the_node_has_is_named(self, lab: Lab, program: Program) -> None:
         program.configure(nodePort="10250")
