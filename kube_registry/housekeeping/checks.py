@@ -11,6 +11,7 @@ from kube_registry.housekeeping.node_checks import Finding, age
 from kube_registry.housekeeping.volume_listing import Room, read_room
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.permissions import Permission, lacking, user_of
+from kube_registry.kube.proxy_mode import NAMESPACE as KUBE_PROXY_NAMESPACE
 from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
 from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
 from kube_registry.limits import REGISTRY_SECONDS
@@ -84,6 +85,7 @@ def grants(namespace: str, user: str) -> tuple[str, ...]:
     return (
         apply,
         f"kubectl create rolebinding {binding} --role={role} {who} --namespace={namespace}",
+        f"kubectl create rolebinding {binding} --role={role} {who} --namespace={KUBE_PROXY_NAMESPACE}",
         f"kubectl create clusterrolebinding {binding} --clusterrole={role} {who}",
     )
 

@@ -31,7 +31,8 @@ IPVS: Final = "ipvs"
 NFTABLES_DEFAULT: Final = (1, 40)
 """The Kubernetes version from which a kube-proxy without a mode uses nftables on Linux (KEP-5343)."""
 
-_NAMESPACE, _NAME = "kube-system", "kube-proxy"
+NAMESPACE: Final = "kube-system"
+_NAME = "kube-proxy"
 """The DaemonSet's namespace and name: kubeadm, kind, EKS, AKS, Talos, k0s."""
 
 _METRICS_PORT = 10249
@@ -125,7 +126,7 @@ async def _configuration(kube: KubeClient) -> Mapping[str, Any]:
         LookupError: the DaemonSet has another form than expected.
         yaml.YAMLError: the configuration is not YAML.
     """
-    path = kube.path("daemonsets", group="apps/v1", namespace=_NAMESPACE)
+    path = kube.path("daemonsets", group="apps/v1", namespace=NAMESPACE)
     # A list of one: housekeepers may list DaemonSets, but not get one.
     for daemon_set in (await kube.get(path, fieldSelector=f"metadata.name={_NAME}"))["items"]:
         pod = daemon_set["spec"]["template"]["spec"]
@@ -135,7 +136,7 @@ async def _configuration(kube: KubeClient) -> Mapping[str, Any]:
             return {"mode": flags["proxy-mode"]} if "proxy-mode" in flags else {}
         file = PurePosixPath(flags["config"])
         name = _config_map(pod, container, str(file.parent))
-        stored = await kube.get(kube.path("configmaps", name, namespace=_NAMESPACE))
+        stored = await kube.get(kube.path("configmaps", name, namespace=NAMESPACE))
         config = yaml.safe_load(stored["data"][file.name])
         return config if isinstance(config, Mapping) else {}
     return {}

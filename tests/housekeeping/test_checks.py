@@ -39,10 +39,12 @@ def test_the_rights_that_are_asked_for_are_those_that_a_housekeeper_is_granted()
 
 
 def test_rights_are_granted_to_who_lacks_them_in_the_namespace_of_the_registry() -> None:
-    apply, role, cluster_role = grants("shop", "oidc:me@example.com")
+    apply, role, kube_proxy_role, cluster_role = grants("shop", "oidc:me@example.com")
     assert apply == "sed 's/: kube-registry/: shop/' docs/rbac/housekeeper.yaml | kubectl apply --filename -"
     binding = "shop-housekeeper-oidc-me-example-com"
     options = f"{binding} --role=shop-housekeeper --user=oidc:me@example.com --namespace=shop"
     assert role == f"kubectl create rolebinding {options}"
+    options = f"{binding} --role=shop-housekeeper --user=oidc:me@example.com --namespace=kube-system"
+    assert kube_proxy_role == f"kubectl create rolebinding {options}"
     options = f"{binding} --clusterrole=shop-housekeeper --user=oidc:me@example.com"
     assert cluster_role == f"kubectl create clusterrolebinding {options}"

@@ -261,7 +261,8 @@ class TestDoctor:
             again = program_of(NOBODY).registryctl("doctor").stdout
         finally:
             binding = f"{NAMESPACE}-housekeeper-{NOBODY}"
-            access.admin("delete", "rolebinding", binding, "--namespace", NAMESPACE)
+            for namespace in (NAMESPACE, "kube-system"):
+                access.admin("delete", "rolebinding", binding, "--namespace", namespace)
             access.admin("delete", "clusterrolebinding", binding)
         assert re.search("^ok +permissions ", again, re.MULTILINE), again
 
