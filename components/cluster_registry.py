@@ -216,12 +216,13 @@ class ClusterRegistry(pulumi.ComponentResource):
     def _hosting(self, name: str) -> kubernetes.core.v1.ConfigMap:
         """Advertise the registry to tools such as Tilt, in a ConfigMap that all users may read (KEP-1755).
 
-        It contains the push address, for this machine while a tunnel is open, and the pull host, for nodes. Pods cannot
-        push.
+        It contains the push address, for this machine while a tunnel is open, the pull host, for nodes, and the
+        cluster host, from which pods read. Pods cannot push.
         """
         hosting = {
             "host": self.endpoints.push_address,
             "hostFromContainerRuntime": self.endpoints.pull_host,
+            "hostFromClusterNetwork": self.endpoints.cluster_host,
             "help": HOSTING_HELP,
         }
         return kubernetes.core.v1.ConfigMap(
