@@ -43,6 +43,11 @@ _ASK_SECONDS = 5.0
 
 _AT_ONCE = 20
 
+_LOCALHOST_GATE = "KubeProxyNFTablesLocalhostNodePorts"
+_LOCALHOST_BETA = (1, 38)
+"""Feature gate with which the mode nftables serves loopback, if nodePortAddresses names it, and the version from which
+the gate is on by default (KEP-6032)."""
+
 _FLAG = re.compile(r"--([a-z-]+)[= ](?!--)(\S+)")
 
 
@@ -96,18 +101,19 @@ def configured_mode(config: Mapping[str, Any], version: str) -> ProxyMode:
         config: a KubeProxyConfiguration.
         version: version of kube-proxy, or of its node's kubelet.
     """
-    explicit = str(config.get("mode") or "")
-    name = explicit or (NFTABLES if (parsed(version) or (0, 0)) >= NFTABLES_DEFAULT else IPTABLES)
-    return ProxyMode(name, bool(explicit), _serves_loopback(name, config))
+    explicit, known = str(config.get("mode") or ""), parsed(version) or (0, 0)
+    name = explicit or (NFTABLES if known >= NFTABLES_DEFAULT else IPTABLES)
+    return ProxyMode(name, bool(explicit), _serves_loopback(name, config, known))
 
 
-def _serves_loopback(mode: str, config: Mapping[str, Any]) -> bool:
-    addresses = config.get("nodePortAddresses") or []
-    if mode == NFTABLES:  # only on request, and not before 1.37 (KEP-6032)
-        return "localhost" in addresses
+def _serves_loopback(mode: str, config: Mapping[str, Any], version: tuple[int, int]) -> bool:
+    addresses = [str(each) for each in config.get("nodePortAddresses") or []]
+    named = any(each == "localhost" or each.startswith("127.") for each in addresses)
+    if mode == NFTABLES:
+        gates = config.get("featureGates") or {}
+        return named and bool(gates.get(_LOCALHOST_GATE, version >= _LOCALHOST_BETA))
     allowed = (config.get("iptables") or {}).get("localhostNodePorts") is not False
-    listed = not addresses or any(str(each).startswith(("127.", "0.0.0.0/0")) for each in addresses)
-    return mode == IPTABLES and allowed and listed
+    return mode == IPTABLES and allowed and (named or not addresses or bool({"all", "0.0.0.0/0"} & {*addresses}))
 
 
 async def _reported_mode(kube: KubeClient, node: Node) -> ProxyMode:

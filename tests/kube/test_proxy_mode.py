@@ -28,6 +28,10 @@ EKS = ["kube-proxy", "--v=2", "--config=/var/lib/kube-proxy-config/config"]
 TALOS = ["/usr/local/bin/kube-proxy", "--cluster-cidr=10.244.0.0/16", "--proxy-mode=nftables"]
 
 
+GATE = "KubeProxyNFTablesLocalhostNodePorts"
+LOCALHOST = {"mode": "nftables", "nodePortAddresses": ["primary", "localhost"]}
+
+
 @dataclass
 class Cluster:
     """What an API server says of kube-proxy.
@@ -163,10 +167,18 @@ async def test_a_node_that_does_not_answer_is_unknown_and_the_others_are_read(
         ),
         ({"nodePortAddresses": ["primary"]}, "v1.37.2", ProxyMode("iptables", explicit=False, on_loopback=False)),
         ({"nodePortAddresses": ["127.0.0.0/8"]}, "v1.37.2", ProxyMode("iptables", explicit=False, on_loopback=True)),
+        ({"nodePortAddresses": ["all"]}, "v1.37.2", ProxyMode("iptables", explicit=False, on_loopback=True)),
+        (LOCALHOST, "v1.37.2", ProxyMode("nftables", explicit=True, on_loopback=False)),
         (
-            {"mode": "nftables", "nodePortAddresses": ["primary", "localhost"]},
+            {**LOCALHOST, "featureGates": {GATE: True}},
             "v1.37.2",
             ProxyMode("nftables", explicit=True, on_loopback=True),
+        ),
+        (LOCALHOST, "v1.38.0", ProxyMode("nftables", explicit=True, on_loopback=True)),
+        (
+            {"mode": "nftables", "featureGates": {GATE: True}},
+            "v1.38.0",
+            ProxyMode("nftables", explicit=True, on_loopback=False),
         ),
     ],
 )
