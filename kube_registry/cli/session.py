@@ -13,8 +13,8 @@ from rich.table import Column, Table
 
 from kube_registry.cli.interrupts import until_interrupted
 
-UNBROKEN = 1000
-"""Columns of a table whose references and digests are not wrapped, so that they can be copied."""
+UNBROKEN = 10_000
+"""Columns of a table whose references, digests and commands are not wrapped, so that they can be copied."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
