@@ -54,7 +54,7 @@ def up(kube_context: KubeContext = "") -> None:
             stack.init()
             stack.run("up", "--yes", "--skip-preview")
     nodes, pods = _items(running, "nodes"), _items(running, "pods", "--all-namespaces")
-    show(nodes, pods, registry.outputs()["image"], progress.phases)
+    show(nodes, pods, downstream.outputs()["image"], progress.phases)
     print("`make shell` opens a shell in which pulumi, kubectl, docker and registryctl work on this cluster;")
     print('`eval "$(python3 -m lab env)"` does the same in the current shell.')
 

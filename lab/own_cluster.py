@@ -57,7 +57,7 @@ def up(kube_context: str) -> None:
         with progress.phase(title):
             stack.run("up", "--yes", "--skip-preview")
     pods = asyncio.run(_listed(kube_context, "/api/v1/namespaces/default/pods", labelSelector=WORKLOAD))
-    show(nodes, pods, registry.outputs()["image"], progress.phases)
+    show(nodes, pods, downstream.outputs()["image"], progress.phases)
     shell, removal = _make("shell", kube_context), _make("down", kube_context)
     print(f"`{shell}` opens a shell for `pulumi` and `registryctl` on it, `{removal}` removes it.")
 
@@ -132,7 +132,7 @@ def _prepared(kube_context: str, progress: Progress) -> tuple[list[Object], Demo
     registry.init()
     registry.configure({"kubeContext": kube_context, "platform": _platform(nodes), "images.app.context": "./app"})
     downstream.init()
-    downstream.configure({"kubeContext": kube_context})
+    downstream.configure({"kubeContext": kube_context, "image": "app"})
     return nodes, registry, downstream
 
 

@@ -5,7 +5,9 @@ import pulumi_kubernetes as kubernetes
 
 config = pulumi.Config()
 same_name = f"{pulumi.get_organization()}/kube-registry/{pulumi.get_stack()}"
-image = pulumi.StackReference(config.get("registryStack") or same_name).require_output("image")
+pushed = pulumi.StackReference(config.get("registryStack") or same_name)
+name = config.get("image")
+image = pushed.require_output("images")[name] if name else pushed.require_output("image")
 labels = {"app.kubernetes.io/name": "downstream"}
 
 cluster = kubernetes.Provider(
