@@ -23,8 +23,9 @@ from kube_registry.kube.client import open_client
 from kube_registry.kube.kubeconfig import named, read
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.names import REGISTRYCTL
-from kube_registry.preflight.exposure import NODE_PROXY, examine_exposure, needed_exposure
+from kube_registry.preflight.exposure import examine_exposure, needed_exposure
 from kube_registry.review.stack_preview import read_secrets
+from kube_registry.spec.endpoints import Exposure
 from kube_registry.text import add_fix, counted, first_of
 
 AT_ONCE = 8
@@ -84,7 +85,7 @@ def init() -> None:
     if needed is None:
         raise typer.Exit(1)  # interrupted
     of_exposure = {each: [name for name, of in zip(names, needed, strict=True) if of == each] for each in set(needed)}
-    need_node_proxy = of_exposure.get(NODE_PROXY, [])
+    need_node_proxy = of_exposure.get("nodeProxy", [])
     file.write_text(draft(names, project_name(Path.cwd()), need_node_proxy), encoding="utf-8")
     if need_node_proxy:
         listed = first_of(need_node_proxy, _MOST_NAMED)
@@ -95,7 +96,7 @@ def init() -> None:
     typer.echo(f"wrote {FILE} with {counted(len(names), 'stack')}; `{REGISTRYCTL} fleet list` shows them")
 
 
-async def _needed_exposure(kube_context: str) -> str | None:
+async def _needed_exposure(kube_context: str) -> Exposure | None:
     """Return the exposure that a cluster needs, according to kube-proxy's configuration; None if it is not known."""
     settings = kube_context_settings(kube_context, {})
     with suppress(KubeRegistryError, TimeoutError):

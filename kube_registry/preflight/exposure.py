@@ -2,18 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.kube.pods import choose, registry_pods
 from kube_registry.kube.proxy_mode import ProxyMode, proxy_modes
 from kube_registry.preflight.loopback import node_ports_on_loopback
+from kube_registry.spec.endpoints import Exposure
 from kube_registry.spec.settings import RegistrySettings
-
-NODE_PORT: Final = "nodePort"
-NODE_PROXY: Final = "nodeProxy"
-"""The values of the setting `exposure`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ async def examine_exposure(kube: KubeClient, settings: RegistrySettings, *, test
     return [_of(node, modes[node], tested.get(node)) for node in nodes]
 
 
-def needed_exposure(nodes: Iterable[NodeExposure]) -> str | None:
+def needed_exposure(nodes: Iterable[NodeExposure]) -> Exposure | None:
     """Return the exposure that the nodes need; None if it is known of no node.
 
     A node of which nothing is known does not decide: the preflight tests it before anything is built.
@@ -68,7 +64,7 @@ def needed_exposure(nodes: Iterable[NodeExposure]) -> str | None:
     known = [node.serves for node in nodes if node.serves is not None]
     if not known:
         return None
-    return NODE_PORT if all(known) else NODE_PROXY
+    return "nodePort" if all(known) else "nodeProxy"
 
 
 def _of(node: Node, mode: ProxyMode, tested: bool | None) -> NodeExposure:  # noqa: FBT001 - a result

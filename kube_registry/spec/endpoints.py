@@ -8,8 +8,12 @@ module formats or parses these references.
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from kube_registry.names import READ_PORT, READ_SERVICE
+
+Exposure = Literal["nodePort", "nodeProxy"]
+"""What serves the pull host on every node: a node port, by kube-proxy, or the node proxy."""
 
 PUSH_PORTS = range(20_000, 30_000)
 """The range of derived push ports: below the node ports (30000-32767) and Linux's ephemeral ports (32768-60999)."""

@@ -5,7 +5,7 @@ of Pulumi.yaml and the table of docs/settings.md are generated from this module 
 """
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PrivateAttr, ValidationError
 from pydantic.alias_generators import to_camel
@@ -15,7 +15,7 @@ from kube_registry.errors import Where
 from kube_registry.kubeconfig_setting import with_home
 from kube_registry.names import short_name
 from kube_registry.spec.corrections import Checked
-from kube_registry.spec.endpoints import Endpoints, derive_push_port
+from kube_registry.spec.endpoints import Endpoints, Exposure, derive_push_port
 from kube_registry.spec.fields import Section, Text, from_json, setting, with_texts, with_values
 from kube_registry.spec.problems import first_problem, refused, renamings
 from kube_registry.spec.renamed import with_new_names
@@ -133,7 +133,7 @@ class RegistrySettings(ClusterAddress):
         "true",
         default=True,
     )
-    exposure: Literal["nodePort", "nodeProxy"] = setting(
+    exposure: Exposure = setting(
         "What serves the registry on every node's loopback: nodePort, or nodeProxy if kube-proxy does not serve node "
         "ports there.",
         "nodePort or nodeProxy",
