@@ -7,7 +7,7 @@ from tests.e2e.conftest import Lab, Program
 
 pytestmark = pytest.mark.lab
 
-STACK, OBJECTS, IMAGES = 1, 6, 1
+STACK, OBJECTS, IMAGES = 1, 7, 1
 COMPONENTS = ("Cluster", "ClusterRegistry", "RegistryImage")
 PROVIDERS = ("kubernetes", "builder")
 EVERYTHING = STACK + len(COMPONENTS) + len(PROVIDERS) + OBJECTS + IMAGES + len(("Stash", "Stash", "DaemonSet"))

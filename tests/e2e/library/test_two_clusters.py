@@ -28,7 +28,7 @@ for name, registry in registries.items():
     pulumi.export(name, app.reference)
     pulumi.export(f"{name}PushAddress", registry.push_address)
 """
-STACK, COMPONENTS, OBJECTS, PROVIDERS, STASH, IMAGE = 1, 2, 6, 2, 1, 1
+STACK, COMPONENTS, OBJECTS, PROVIDERS, STASH, IMAGE = 1, 2, 7, 2, 1, 1
 EVERYTHING = STACK + 2 * (COMPONENTS + OBJECTS + PROVIDERS + STASH + IMAGE)
 
 

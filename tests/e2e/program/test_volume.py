@@ -52,7 +52,7 @@ def identities(lab: Lab) -> set[str]:
         *lab.get("persistentvolumeclaims,deployments,services", *here),
     ]
     uids = {each["metadata"]["uid"] for each in objects if "deletionTimestamp" not in each["metadata"]}
-    assert len(uids) == 4
+    assert len(uids) == 5
     return uids
 
 
