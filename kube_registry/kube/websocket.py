@@ -22,6 +22,9 @@ LARGEST_MESSAGE = 256 * 1024
 _EXPLAINED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UPGRADE_REQUIRED)
 """Statuses of a refused upgrade with which the reason is in the body."""
 
+_WITHOUT_REASON = re.compile(r"is forbidden:\s*$")
+"""The end of the API server's message if it does not say which permission is missing."""
+
 _PROTOCOL_MESSAGE = re.compile("upgrade|protocol|websocket", re.IGNORECASE)
 
 
@@ -85,7 +88,9 @@ async def _explained(kube: KubeClient, path: str, protocol: str, query: Query, r
     """Repeat an upgrade in plain HTTP, and return the error with the reason that its response gives.
 
     The request needs the headers of an upgrade: for a plain GET the API server checks other permissions (protocol
-    fact 6).
+    fact 6). From Kubernetes 1.35 on, it also checks `create`, and gives no reason if that is missing
+    (AuthorizePodWebsocketUpgradeCreatePermission). A POST is checked for `create` alone, and starts nothing without the
+    headers of an upgrade.
     """
     upgrade = {
         "Connection": "Upgrade",
@@ -94,12 +99,16 @@ async def _explained(kube: KubeClient, path: str, protocol: str, query: Query, r
         "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
         "Sec-WebSocket-Protocol": protocol,
     }
-    try:
-        await kube.once.send(bytes, "GET", path, query=query, headers=upgrade, request=refused.request)
-    except RefusedError as explained:
-        if explained.status == refused.status:
-            return explained
-    return refused
+    explained = refused
+    for method, headers in (("GET", upgrade), ("POST", {})):
+        try:
+            await kube.once.send(bytes, method, path, query=query, headers=headers, request=refused.request)
+        except RefusedError as error:
+            if error.status == refused.status:
+                explained = error
+        if not _WITHOUT_REASON.search(explained.reason):
+            break
+    return explained
 
 
 def _protocol_reason(error: RefusedError, protocol: str) -> str:

@@ -229,8 +229,9 @@ async def run_fake_api(authority: pki.Authority | None = None) -> AsyncIterator[
     app = web.Application()
     pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-    app.add_routes([web.get(pods, api.list_pods), web.get(f"{pods}/{{pod}}/portforward", api.port_forward)])
-    app.add_routes([web.get(f"{pods}/{{pod}}/exec", api.exec)])
+    port_forward = f"{pods}/{{pod}}/portforward"
+    app.add_routes([web.get(pods, api.list_pods), web.get(f"{pods}/{{pod}}/exec", api.exec)])
+    app.add_routes([web.get(port_forward, api.port_forward), web.post(port_forward, api.port_forward)])
     app.add_routes([web.get(f"{leases}/registry", api.get_lease), web.put(f"{leases}/registry", api.put_lease)])
     app.add_routes([web.post(leases, api.put_lease)])
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)

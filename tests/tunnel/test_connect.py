@@ -145,6 +145,17 @@ class TestWhatNoWaitingMends:
         assert names_the_port(error)
         assert len(api.upgrades) == ONE_AND_WHY
 
+    async def test_a_right_that_an_upgrade_does_not_name_is_asked_for_by_a_post(
+        self, api: FakeApi, kube: KubeClient
+    ) -> None:
+        """From Kubernetes 1.35 on, the API server checks `create` after `get`, and then gives no reason."""
+        nameless = Refusal(403, 'pods "registry-1" is forbidden: ')
+        api.refusals = iter([nameless, nameless, Refusal(403, MISSING_RIGHT.replace("get", "create"))])
+        error = await failure(kube)
+        assert isinstance(error, TunnelForbiddenError)
+        assert (error.verb, error.resource) == ("create", "pods/portforward")
+        assert names_the_port(error)
+
     async def test_a_missing_right_to_list_pods_is_named_too(self, api: FakeApi, kube: KubeClient) -> None:
         api.list_refusals = repeat(Refusal(403, MISSING_RIGHT.replace("get", "list").replace("/portforward", "")))
         error = await failure(kube)
