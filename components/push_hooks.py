@@ -19,6 +19,11 @@ from kube_registry.spec.phases import Phase, Say, marked
 PUSH_FAILED = "error reading push output"
 """The docker provider's message for a failed push, and only for that (pulumi-docker provider/image.go)."""
 
+_NO_DIGEST = (
+    "Docker's containerd image store reports no digest after a push, so the docker provider may warn that it took the "
+    "digest from the daemon; the registry has the image by this digest, as was just checked"
+)
+
 PathOnceKnown = Callable[[], Awaitable[PushPath]]
 """Returns the one push path of a registry, once its cluster is known."""
 
@@ -77,6 +82,8 @@ async def _conclude(path: PushPath, args: pulumi.ResourceHookArgs, push_names: C
     say = row(args.urn, lasting=True)
     if remark := await path.read_back(args.urn, name, pushed, row(args.urn)):
         say(Phase.READING_BACK, remark)
+    if not path.reports_digests:
+        say(Phase.READING_BACK, _NO_DIGEST)
     if remark := await path.remove_superseded(before, push_names):
         say(Phase.READING_BACK, remark)
 

@@ -8,6 +8,7 @@ relay requires only the daemon's API (ADR 0016).
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
 from functools import partial
 
 import docker
@@ -24,6 +25,22 @@ from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.text import last_words
 
+_CONTAINERD_STORE = ["driver-type", "io.containerd.snapshotter.v1"]
+
+
+@dataclass(frozen=True)
+class ReachingDaemon:
+    """A Docker daemon that can connect to the push address.
+
+    Args:
+        remove_tag: removes a tag from the daemon (local_tags.py).
+        reports_digests: whether the daemon reports the digest of what it has pushed; with the containerd image store it
+            does not (moby, daemon/containerd/image_push.go).
+    """
+
+    remove_tag: Callable[[str], Awaitable[None]]
+    reports_digests: bool
+
 
 @asynccontextmanager
 async def daemon_reaching(
@@ -35,7 +52,7 @@ async def daemon_reaching(
     *,
     recovered: Callable[[], Awaitable[bool]],
     where: Where | None = None,
-) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+) -> AsyncIterator[ReachingDaemon]:
     """Let the Docker daemon connect to the push address of this machine while the block runs.
 
     Args:
@@ -48,9 +65,6 @@ async def daemon_reaching(
             once if none has failed.
         where: the registry, whose settings errors name; None if there is none.
 
-    Yields:
-        A function that removes a tag from the daemon (local_tags.py).
-
     Raises:
         DaemonError: the daemon does not respond.
         DaemonReachError: the daemon cannot connect to the push address, not even through a relay.
@@ -61,16 +75,18 @@ async def daemon_reaching(
     failed = partial(DaemonReachError, host=host, push_address=push_address, where=where)
     try:
         async with _client(environment, host) as (client, near):
-            remove_tag = partial(remove_local_tag, client, host)
+            info = await asyncio.to_thread(client.info)
+            reports = _CONTAINERD_STORE not in (info.get("DriverStatus") or ())
+            daemon = ReachingDaemon(partial(remove_local_tag, client, host), reports)
             refusal = await _last_refusal(client, reference, recovered)
             if refusal is None:
-                yield remove_tag
+                yield daemon
                 return
             say(f"the Docker daemon has its own loopback; a relay there forwards {push_address} to this machine")
             async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
                 if relayed := await _last_refusal(client, reference, recovered):
                     raise failed(reason=f"{refusal}; through a relay: {relayed}")
-                yield remove_tag
+                yield daemon
     except (DockerException, requests.RequestException, OSError) as error:
         raise failed(reason=last_words(str(error))) from error
 

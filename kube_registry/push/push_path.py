@@ -56,6 +56,11 @@ class PushPath:
 
         return PushSession(*self._session_args, self.remarks.append)
 
+    @property
+    def reports_digests(self) -> bool:
+        """Whether the Docker daemon reports the digest of what it has pushed; known while the tunnel is open."""
+        return self._session.reports_digests
+
     async def ready(self, say: Say) -> None:
         """Wait until the registry is ready, and the node proxy if there is one; checked once in a run.
 

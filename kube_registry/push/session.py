@@ -5,11 +5,11 @@ a preview does not need them.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kube_registry.docker_daemon.config_copy import config_copy
 from kube_registry.errors import ClusterError, KubeRegistryError
@@ -32,8 +32,8 @@ from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import until
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
-RemoveTag = Callable[[str], Awaitable[None]]
-"""Removes a tag from the Docker daemon (docker_daemon/local_tags.py)."""
+if TYPE_CHECKING:
+    from kube_registry.docker_daemon.reach import ReachingDaemon
 
 
 class PushSession:
@@ -59,7 +59,7 @@ class PushSession:
         self._remark = remark
         self._open = AsyncExitStack()
         self._tunnel: Tunnel | None = None
-        self._remove_tag: RemoveTag | None = None
+        self._daemon: ReachingDaemon | None = None
         self._nodes_can_pull = not settings.preflight
         self._nodes_failed: PreflightReportedError | None = None
 
@@ -112,7 +112,7 @@ class PushSession:
 
     async def close(self) -> None:
         """Close the tunnel, if it is open."""
-        self._tunnel = self._remove_tag = None
+        self._tunnel = self._daemon = None
         await self._open.aclose()
 
     async def prove_writable(self) -> None:
@@ -150,8 +150,13 @@ class PushSession:
         Raises:
             LocalTagError: the daemon failed to remove it.
         """
-        if self._remove_tag:
-            await self._remove_tag(name)
+        if self._daemon:
+            await self._daemon.remove_tag(name)
+
+    @property
+    def reports_digests(self) -> bool:
+        """Whether the Docker daemon reports the digest of what it has pushed; True if no daemon is known."""
+        return self._daemon is None or self._daemon.reports_digests
 
     async def _enter(self, opening: AsyncExitStack, say: Callable[[str], None]) -> Tunnel:
         """Open everything that a push needs, one after the other."""
@@ -166,7 +171,7 @@ class PushSession:
             await self._prove_nodes(tunnel, say)
         if self._docker is not None:
             reaching = await self._daemon_reaching(tunnel, self._docker, say)
-            self._remove_tag = await opening.enter_async_context(reaching)
+            self._daemon = await opening.enter_async_context(reaching)
         home = Path.home()
         if self._docker_config is not None and not opening.enter_context(config_copy(home, self._docker_config)):
             say(f"{home}/config.json cannot be written, so images are built without any login")
@@ -185,7 +190,7 @@ class PushSession:
 
     async def _daemon_reaching(
         self, tunnel: Tunnel, docker: Mapping[str, str], say: Callable[[str], None]
-    ) -> AbstractAsyncContextManager[RemoveTag]:
+    ) -> "AbstractAsyncContextManager[ReachingDaemon]":
         """Return a context manager in which the Docker daemon can reach the push address."""
         from kube_registry.docker_daemon.reach import daemon_reaching  # noqa: PLC0415 - slow, and only a push needs it
 

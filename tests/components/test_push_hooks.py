@@ -33,6 +33,7 @@ class Path:
     """Keeps what a hook asks a PushPath to remove."""
 
     asked: ClassVar[list[tuple[str | None, set[str]]]] = []
+    reports_digests = True
 
     def __init__(self, *_: object) -> None:
         """Take what a PushPath takes."""
