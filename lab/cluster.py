@@ -21,6 +21,7 @@ from lab.progress import Progress
 from lab.roster import roster
 from lab.spec import ClusterSpec, NodeSpec
 from lab.toolchain import locked
+from lab.versions import Versions, chosen, describe
 
 BUSY_SECONDS = 600.0
 """How long to wait for another command of the lab that holds the lock on clusters."""
@@ -58,6 +59,7 @@ class Cluster:
         kube_context: the name of that kube context.
         host_address: the address at which its nodes and pods reach this computer.
         nodes: in order.
+        versions: what its nodes run, and the version of its Docker engine.
     """
 
     name: str
@@ -65,10 +67,16 @@ class Cluster:
     kube_context: str
     host_address: str
     nodes: tuple[Node, ...]
+    versions: Versions
 
 
 def up(
-    name: str, *, nodes: int = 2, proxy_modes: Sequence[str] = ("iptables",), report: Progress | None = None
+    name: str,
+    *,
+    nodes: int = 2,
+    proxy_modes: Sequence[str] = ("iptables",),
+    versions: Versions | None = None,
+    report: Progress | None = None,
 ) -> Cluster:
     """Create a cluster, or repair it; a healthy one is left alone. Idempotent.
 
@@ -76,26 +84,24 @@ def up(
         name: its name.
         nodes: the number of nodes.
         proxy_modes: kube-proxy's mode, one for all nodes or one for each.
+        versions: by default those that the environment chooses.
         report: where to print progress.
 
     Raises:
-        LabError: it did not start, a cluster of that name has other nodes, or no address range is free.
+        LabError: it did not start, a cluster of that name has other nodes or versions, or no address range is free.
     """
     check_machine()
     report = report or Progress(Console(quiet=True))
     specs.check_name(name)
-    modes = specs.modes_for(nodes, proxy_modes)
+    modes, versions = specs.modes_for(nodes, proxy_modes), versions or chosen()
     with _locked():
         spec = specs.saved(name)
-        if spec and spec.proxy_modes != modes:
-            raise LabError(
-                f"Cluster {name} exists with the nodes {' '.join(spec.proxy_modes)}, not {' '.join(modes)}. "
-                f"Fix: use those, or remove it first with `python -m lab down {name}`"
-            )
+        if spec:
+            _check_same(spec, modes, versions)
         if not spec:
             specs.check_folder(name)
             _clear(name)
-            spec = _free_spec(name, modes)
+            spec = _free_spec(name, modes, versions)
             specs.save(spec)
             bringup.start(spec, report)
         elif trouble := health.trouble(spec):
@@ -199,11 +205,21 @@ def _clear(name: str, *, but_logs: bool = False) -> None:
     specs.remove(name, but_logs=but_logs)
 
 
-def _free_spec(name: str, modes: tuple[str, ...]) -> ClusterSpec:
+def _check_same(spec: ClusterSpec, modes: tuple[str, ...], versions: Versions) -> None:
+    there = [(" ".join(spec.proxy_modes), " ".join(modes)), (describe(spec.versions), describe(versions))]
+    for is_, wanted in there:
+        if is_ != wanted:
+            raise LabError(
+                f"Cluster {spec.name} exists with {is_}, not with {wanted}. "
+                f"Fix: use those, or remove it first with `python -m lab down {spec.name}`"
+            )
+
+
+def _free_spec(name: str, modes: tuple[str, ...], versions: Versions) -> ClusterSpec:
     used = {spec.index for other in specs.names() if (spec := specs.saved(other))}
     reasons = []
     for index in specs.INDEXES:
-        spec = ClusterSpec(name, index, modes)
+        spec = ClusterSpec(name, index, modes, versions)
         busy = f"{spec.subnet} is used by another cluster" if index in used else network.conflict(spec)
         if not busy:
             return spec
@@ -242,7 +258,7 @@ def _running(spec: ClusterSpec) -> Cluster:
         return Node(wanted.name, wanted.address, wanted.proxy_mode, pid)
 
     found = tuple(node(wanted) for wanted in spec.nodes)
-    return Cluster(spec.name, spec.kubeconfig, spec.kube_context, spec.host_address, found)
+    return Cluster(spec.name, spec.kubeconfig, spec.kube_context, spec.host_address, found, spec.versions)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """cosign, with which a test signs an image and verifies it from a pod."""
 
 from lab.gobuild import GoProgram
-from lab.parts import Part, Program
+from lab.part import Part, Program
 
 COSIGN = Part(
     name="cosign",

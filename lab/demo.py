@@ -15,6 +15,7 @@ import typer
 from lab import cluster, docker_engine, far_engine, own_cluster
 from lab import spec as specs
 from lab.cluster import Cluster
+from lab.docker_site import SITES
 from lab.errors import run
 from lab.progress import Progress
 from lab.pulumi_home import BACKEND, environment, provide_plugins
@@ -86,8 +87,8 @@ def down(kube_context: KubeContext = "") -> None:
         with progress.running(f"cluster {name}", "stopping"):
             cluster.down(name)
     shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` creates another cluster
-    for engine in (far_engine, docker_engine):
-        engine.down(progress)
+    for site in (far_engine.FAR, *SITES.values()):
+        docker_engine.down(progress, site)
 
 
 def _running_environment() -> Mapping[str, str]:

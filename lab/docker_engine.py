@@ -1,6 +1,6 @@
 """The Docker engine of the lab: the machine's engine if one runs, otherwise one that the lab starts.
 
-The lab starts Debian's dockerd in a PID and a mount namespace that belong to one process. When that process is killed,
+The lab starts dockerd in a PID and a mount namespace that belong to one process. When that process is killed,
 containerd, builds and mounts end with it, and only files are left. The engine uses the host's network, because it
 pushes to the host's loopback, and it does not change the firewall. It adds one bridge, which BuildKit needs for RUN.
 """
@@ -10,19 +10,21 @@ import os
 import shutil
 import subprocess
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import requests
 from docker.errors import DockerException, ImageNotFound
 
-from lab import cgroups, images, places, processes
+from lab import cgroups, images, processes
 from lab.commands import last_word
+from lab.docker_site import Engine, Site, site_of
 from lab.errors import LabError
+from lab.parts import of_engine
 from lab.processes import Process
 from lab.progress import Progress
-from lab.toolchain import locked, tool
+from lab.toolchain import locked, provide, tool
+from lab.versions import NEWEST, VARIABLE, chosen, matches
 from lab.waiting import wait_for
 
 ANSWER_SECONDS = 5
@@ -43,100 +45,37 @@ USUAL_HOST = "unix:///var/run/docker.sock"
 _FAR_SCRIPT = Path(__file__).with_name("far_engine.sh")
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A running Docker engine. Its address, such as unix:///var/run/docker.sock, is a value for DOCKER_HOST."""
-
-    host: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """Paths and network of an engine that the lab starts.
-
-    Attributes:
-        state: the folder of its images, its log and the record of its process.
-        run: the folder of its sockets; its path must be short.
-        bridge: the network bridge of its builds.
-        address: the address of the bridge, with prefix length.
-        far: whether it runs in an isolated network namespace.
-    """
-
-    state: Path = places.STATE / "docker"
-    run: Path = places.RUN / "docker"
-    bridge: str = "lab-docker"
-    address: str = "10.120.0.1/24"
-    far: bool = False
-
-    @property
-    def engine(self) -> Engine:
-        """The engine at this site."""
-        return Engine(f"unix://{self.run}/docker.sock")
-
-    @property
-    def data(self) -> Path:
-        """Its images and containers."""
-        return self.state / "data"
-
-    @property
-    def log(self) -> Path:
-        """The log of dockerd and its containerd."""
-        return self.state / "logs" / "dockerd.log"
-
-    @property
-    def record(self) -> Path:
-        """The file that records its first process."""
-        return self.state / "dockerd.json"
-
-    @property
-    def mark(self) -> str:
-        """The mark in the environment of its processes."""
-        return f"docker{self.run}"
-
-    @property
-    def group(self) -> str:
-        """The control group of its builds."""
-        return f"{cgroups.ROOT}/{self.bridge}"
-
-    @property
-    def interface(self) -> Path:
-        """The path in /sys that exists if the bridge exists."""
-        return Path("/sys/class/net", self.bridge)
-
-    @property
-    def lock(self) -> Path:
-        """The lock file for starting and stopping it."""
-        return self.run.with_name(f"{self.run.name}.lock")
-
-
-LAB = Site()
-"""The site of the lab's usual engine."""
-
-
-def up(progress: Progress, site: Site = LAB) -> Engine:
+def up(progress: Progress, site: Site | None = None) -> Engine:
     """Return a working Docker engine with the lab's images, including busybox. Idempotent.
 
     This is the engine that DOCKER_HOST names, else the one at the usual socket, else the one at `site`, which is
-    started.
+    started. If a version was chosen, an engine that runs is used only if it has this version.
+
+    Args:
+        progress: where to print.
+        site: by default the usual one of the chosen version.
 
     Raises:
         LabError: it did not start, or could not load the images; the message names the log.
     """
+    site = site or site_of(chosen().docker)
     hosts = [host for host in (os.environ.get("DOCKER_HOST"), USUAL_HOST) if host and host != site.engine.host]
-    engine = next((Engine(host) for host in hosts if _works(host)), None) or start(progress, site)
+    engine = next((Engine(host) for host in hosts if _serves(host, site)), None) or start(progress, site)
     load_images(engine, site, progress)
     return engine
 
 
-def start(progress: Progress, site: Site = LAB) -> Engine:
-    """Start the engine at `site`, unless it runs. Idempotent.
+def start(progress: Progress, site: Site) -> Engine:
+    """Start the engine at `site`, unless it runs; its programs are built if they are missing. Idempotent.
 
     Raises:
         LabError: it did not start; the message names the log.
     """
+    provide(progress, of_engine(site.version))
     with locked(site.lock, LOCK_SECONDS):
         process = processes.recorded(site.record)
-        if process and process.alive and _works(site.engine.host):
+        current = site.config.exists() and json.loads(site.config.read_text()) == _configuration(site)
+        if process and process.alive and current and version_of(site.engine):
             return site.engine
         with progress.running("Docker engine", "starting"):
             _end(site)
@@ -146,7 +85,7 @@ def start(progress: Progress, site: Site = LAB) -> Engine:
     return site.engine
 
 
-def down(progress: Progress, site: Site = LAB) -> None:
+def down(progress: Progress, site: Site) -> None:
     """Stop the engine at `site` and remove everything that it created, except its log. Idempotent.
 
     An engine that the lab did not start is left alone.
@@ -167,13 +106,20 @@ def down(progress: Progress, site: Site = LAB) -> None:
             site.record.unlink(missing_ok=True)
 
 
-def _works(host: str) -> bool:
-    """Return whether an engine responds at this address and runs Linux containers."""
+def version_of(engine: Engine) -> str | None:
+    """Return the version that an engine reports, or None if it does not respond or does not run Linux containers."""
     try:
-        with closing(docker.DockerClient(base_url=host, timeout=ANSWER_SECONDS)) as client:
-            return bool(client.info()["OSType"] == "linux")
+        with closing(docker.DockerClient(base_url=engine.host, timeout=ANSWER_SECONDS)) as client:
+            reported = client.version()
+            return str(reported["Version"]) if reported["Os"] == "linux" else None
     except (DockerException, requests.RequestException, OSError):
-        return False
+        return None
+
+
+def _serves(host: str, site: Site) -> bool:
+    version = version_of(Engine(host))
+    any_serves = site.version == NEWEST.docker and VARIABLE not in os.environ
+    return bool(version and (any_serves or matches(version, site.version)))
 
 
 def load_images(engine: Engine, site: Site, progress: Progress) -> None:
@@ -201,17 +147,19 @@ def _wait_for_answer(site: Site, process: Process) -> None:
     def answers() -> bool:
         if not process.alive:
             raise LabError(f"dockerd failed to start: {last_word(site.log.read_text())} See its log {site.log}.")
-        return _works(site.engine.host)
+        return bool(version_of(site.engine))
 
     wait_for(answers, "the Docker engine to respond", log=site.log, seconds=START_SECONDS)
 
 
 def _launch(site: Site) -> Process:
     """Start dockerd in a new PID and mount namespace, and in a new network namespace if the site is far."""
-    config = site.state / "daemon.json"
-    config.write_text(json.dumps(_configuration(site), indent=2))
+    site.config.write_text(json.dumps(_configuration(site), indent=2))
     namespaces = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc", "--"]
-    command = [str(tool("tini-static")), "--", str(tool("dockerd")), f"--config-file={config}"]
+    parts = of_engine(site.version)
+    dockerd, containerd = tool("dockerd", parts), tool("containerd", parts)
+    path = f"PATH={containerd.parent}:{processes.PATH}"  # dockerd starts the containerd on its PATH
+    command = [str(tool("tini-static")), "--", "env", path, str(dockerd), f"--config-file={site.config}"]
     if site.far:
         command = ["unshare", "--net", "--", "sh", str(_FAR_SCRIPT), site.bridge, site.address, *command]
     return processes.start([*namespaces, *command], record=site.record, log=site.log, mark=site.mark, forks=True)
@@ -231,6 +179,7 @@ def _configuration(site: Site) -> dict[str, object]:
         "ip-forward": False,
         "ip-masq": False,
         "userland-proxy": False,
+        "features": {"time-namespaces": False},  # Debian's runc has none, and Docker 29 would require them
     }
 
 

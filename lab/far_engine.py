@@ -4,7 +4,7 @@ It runs in a network namespace without a route to other networks; only its socke
 """
 
 from lab import docker_engine, places
-from lab.docker_engine import Engine, Site
+from lab.docker_site import Engine, Site
 from lab.progress import Progress
 
 NAME = "far-docker"

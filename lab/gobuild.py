@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.commands import run_logged
@@ -45,6 +45,7 @@ class GoProgram:
             their module.
         beside: files to copy next to the program. A new name for this field would change the key of every build.
         links: further names of the program, which decide what it does.
+        tags: build tags.
     """
 
     name: str
@@ -54,10 +55,11 @@ class GoProgram:
     embeds: tuple[ModuleFile, ...] = ()
     beside: tuple[ModuleFile, ...] = ()
     links: tuple[str, ...] = ()
+    tags: tuple[str, ...] = field(default=(), repr=False)  # not in the keys of programs without tags
 
     def fingerprint(self) -> str:
         """Return eight hex digits that change whenever the result of the build would change."""
-        digest = hashlib.sha256(repr(self).encode())
+        digest = hashlib.sha256(repr(self).encode() + " ".join(self.tags).encode())
         for file in sorted((MODULES / self.module).iterdir()):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
         return digest.hexdigest()[:8]
@@ -85,20 +87,22 @@ def build(program: GoProgram, work: Path, into: Path, log: Path) -> None:
 
     Args:
         program: the program.
-        work: an empty folder for the copy of the module.
+        work: the part's folder for copies of modules.
         into: an existing folder.
         log: the file to which the output of the go command is appended.
 
     Raises:
         LabError: the go command failed or took longer than `LIMIT_SECONDS`.
     """
-    module = shutil.copytree(MODULES / program.module, work / program.module)
+    # Several programs of a part may be of one module.
+    module = shutil.copytree(MODULES / program.module, work / program.module, dirs_exist_ok=True)
     for file in program.embeds:
         shutil.copyfile(_path_of(file, module, log), module / Path(file.path).name)
     stamps = " ".join(f"-X {stamp}" for stamp in program.stamps)
     target = into / program.name
     # Without debug information the build is faster and Go's cache smaller.
     flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {stamps}"]
+    flags += [f"-tags={','.join(program.tags)}"] if program.tags else []
     _go(["build", *flags, "-o", str(target), program.package], module, log)
     for link in program.links:
         (into / link).symlink_to(program.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import processes
 from lab.errors import LabError
+from lab.parts import of_cluster
 from lab.processes import Process
 from lab.spec import ClusterSpec
 from lab.toolchain import tool
@@ -23,8 +24,17 @@ STOP_SECONDS = 10.0
 CONTROL_PLANE = "control-plane"
 """The name of the control plane's machine."""
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
-"""Programs that every machine has in /run/bin."""
+PROGRAMS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "containerd",
+    "containerd-shim-runc-v2",
+)
+"""Programs that every machine has in /run/bin, in the versions of its cluster."""
 
 _SCRIPT = Path(__file__).with_name("machine.sh")
 
@@ -125,7 +135,8 @@ def boot(machine: Machine) -> None:
     machine.spec.volumes.mkdir(exist_ok=True)
     log = machine.log("init")
     namespaces = ["unshare", "--net", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc", "--wd=/"]
-    programs = [f"{name}={tool(name)}" for name in PROGRAMS]
+    parts = of_cluster(machine.spec.versions)
+    programs = [f"{name}={tool(name, parts)}" for name in PROGRAMS]
     setup = ["sh", str(_SCRIPT), str(machine.var), str(machine.spec.volumes), *programs]
     init = processes.start(
         [*namespaces, *setup],

@@ -8,10 +8,12 @@ import json
 import re
 from pathlib import Path
 
-from lab import cgroups, images, machines, pki
+from lab import cgroups, images, machines, pki, processes
 from lab.commands import run_logged
 from lab.machines import Machine
+from lab.parts import of_cluster
 from lab.spec import ClusterSpec, NodeSpec
+from lab.toolchain import tool
 from lab.waiting import wait_for
 
 CONTAINERD_SECONDS = 30.0
@@ -34,7 +36,8 @@ def machine_of(spec: ClusterSpec, node: NodeSpec) -> Machine:
 def commands(node: NodeSpec) -> dict[str, list[str]]:
     """Return the command of each process, in start order."""
     return {
-        CONTAINERD: ["containerd", "--config=/var/lib/containerd.toml"],
+        # containerd starts the shim that it finds on its PATH, which must be of the same version.
+        CONTAINERD: ["env", f"PATH=/run/bin:{processes.PATH}", CONTAINERD, "--config=/var/lib/containerd.toml"],
         KUBELET: [
             f"/run/bin/{KUBELET}",
             "--config=/var/lib/kubelet/config.json",
@@ -99,7 +102,8 @@ def _import_images(machine: Machine, socket: Path) -> None:
     imported = machine.var / "lib" / "images-imported"
     if imported.exists() and imported.read_text() == str(archive):
         return
-    command = ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive)]
+    ctr = tool("ctr", of_cluster(machine.spec.versions))
+    command = [str(ctr), f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive)]
     run_logged(command, log=machine.log("images"), limit=IMPORT_SECONDS)
     imported.write_text(str(archive))
 
@@ -131,8 +135,7 @@ def _kubeconfig(spec: ClusterSpec, identity: pki.Identity) -> str:
     return pki.kubeconfig(pki.found(spec.pki), identity, server=spec.server, kube_context=spec.kube_context)
 
 
-# Without config_path for registries, containerd pulls from localhost over plain HTTP. This is the default in the
-# versions that most clusters run.
+# The registries' config_path is not set, so that each version of containerd has its own default.
 _CONTAINERD = f"""\
 version = 2
 disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
@@ -184,6 +187,7 @@ def _kubelet(spec: ClusterSpec, node: NodeSpec) -> dict[str, object]:
         "cgroupRoot": f"/{cgroups.group_of(spec, node.name)}",
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
+        "failCgroupV1": False,  # from 1.35 on, the kubelet rejects version 1 by default
         "oomScoreAdj": 0,
         "volumeStatsAggPeriod": "3s",  # interval of volume usage statistics; the default is one minute
         # All nodes share the disk of this computer, so evicting pods or images would not free enough space.

@@ -1,20 +1,13 @@
 """The table of the parts that the lab needs, and builds if they are missing.
 
-Each part has a version, a purpose, a way to find it and a way to build it. This module only looks up parts. Debian's
-packages are listed in lab/debian.py.
+Kubernetes, containerd and Docker are one part for each of their versions (lab/versions.py). Debian's packages are
+listed in lab/debian.py.
 """
 
-import hashlib
-import re
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-
-from lab import debian
 from lab.gobuild import GoProgram, ModuleFile
-from lab.places import CACHE
+from lab.part import Part, Program
+from lab.versions import NEWEST, OLDEST, Versions
 
-KUBERNETES_VERSION = "1.34.4"
 REGISTRY_VERSION = "3.1.2"
 PULUMI_VERSION = "3.274.1"
 LANGUAGE_HOST_VERSION = "3.68.0"
@@ -24,119 +17,107 @@ BUILDX_VERSION = "0.38.2"
 YAML_HOST_VERSION = "1.25.0"
 
 _GIGABYTE = 10**9
-_PROBE_SECONDS = 20.0
 
-
-@dataclass(frozen=True)
-class Program:
-    """A program and its accepted versions: from `at_least` up to, but not including, `below`.
-
-    `ask` are the arguments that print its version.
-    """
-
-    name: str
-    ask: tuple[str, ...] = ()
-    at_least: tuple[int, ...] = ()
-    below: tuple[int, ...] = ()
-
-    def serves(self, path: Path) -> bool:
-        """Return whether the program at `path` runs and has an accepted version; without `ask` it need only exist."""
-        if not self.ask:
-            return True
-        version = version_of(path, self.ask)
-        return version is not None and self.at_least <= version < self.below
-
-
-@dataclass(frozen=True)
-class Part:
-    """Programs that are built and used together.
-
-    Attributes:
-        name: the name for people.
-        version: the version to build.
-        purpose: what the lab needs it for.
-        programs: the programs that it provides.
-        builds: how to build them.
-        disk: bytes that a first build needs, including Go's caches.
-        from_path: whether programs on PATH are used.
-    """
-
-    name: str
-    version: str
-    purpose: str
-    programs: tuple[Program, ...]
-    builds: tuple[GoProgram, ...]
-    disk: int
-    from_path: bool = True
-
-    @property
-    def title(self) -> str:
-        """Name and version."""
-        return f"{self.name} {self.version}"
-
-    @property
-    def key(self) -> str:
-        """Its name in the cache, which changes with the way it is built."""
-        recipe = hashlib.sha256("".join(program.fingerprint() for program in self.builds).encode()).hexdigest()[:8]
-        return f"{self.name.lower().replace(' ', '-')}-{self.version}-{recipe}"
-
-    def find(self) -> dict[str, Path] | None:
-        """Return the paths of its programs: on PATH if all are accepted, else in the cache, else None."""
-        return (self.from_path and self._on_path()) or self._in_cache()
-
-    def _on_path(self) -> dict[str, Path] | None:
-        found = {program.name: path for program in self.programs if (path := debian.locate(program.name))}
-        complete = len(found) == len(self.programs)  # checked first, because it is cheap
-        return found if complete and all(program.serves(found[program.name]) for program in self.programs) else None
-
-    def _in_cache(self) -> dict[str, Path] | None:
-        folder = CACHE / self.key
-        return {program.name: folder / program.name for program in self.programs} if folder.is_dir() else None
-
-
-def version_of(program: Path, ask: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return the first version number in a program's output, or None if it fails or prints none."""
-    try:
-        answer = subprocess.run(
-            [program, *ask],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    number = re.search(r"\d+\.\d+(\.\d+)?", answer.stdout)
-    return tuple(map(int, number[0].split("."))) if number and answer.returncode == 0 else None
-
-
-# From 1.35 on, the kubelet rejects cgroup v1 by default.
 _KUBERNETES_DAEMONS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 
-KUBERNETES = Part(
-    name="Kubernetes",
-    version=KUBERNETES_VERSION,
-    purpose="the clusters: control plane, kubelet, kube-proxy, kubectl and etcd in one binary",
-    programs=(
-        *(Program(name, ("--version",), (1, 34), (1, 35)) for name in _KUBERNETES_DAEMONS),
-        Program("kubectl", ("version", "--client"), (1, 33), (1, 36)),
-        Program("etcd", ("--version",), (3, 6), (4,)),
-    ),
-    builds=(
-        GoProgram(
-            name="kube",
-            module="kube",
-            stamps=(
-                f"k8s.io/component-base/version.gitVersion=v{KUBERNETES_VERSION}",
-                "k8s.io/component-base/version.gitMajor=1",
-                "k8s.io/component-base/version.gitMinor=34",
+
+def _kubernetes(version: str, module: str) -> Part:
+    minor = int(version.split(".")[1])
+    return Part(
+        name="Kubernetes",
+        version=version,
+        purpose="the clusters: control plane, kubelet, kube-proxy, kubectl and etcd in one binary",
+        programs=(
+            *(Program(name, ("--version",), (1, minor), (1, minor + 1)) for name in _KUBERNETES_DAEMONS),
+            Program("kubectl", ("version", "--client"), (1, minor - 1), (1, minor + 2)),
+            Program("etcd", ("--version",), (3, 6), (4,)),
+        ),
+        builds=(
+            GoProgram(
+                name="kube",
+                module=module,
+                stamps=(
+                    f"k8s.io/component-base/version.gitVersion=v{version}",
+                    "k8s.io/component-base/version.gitMajor=1",
+                    f"k8s.io/component-base/version.gitMinor={minor}",
+                ),
+                links=(*_KUBERNETES_DAEMONS, "kubectl", "etcd"),
             ),
-            links=(*_KUBERNETES_DAEMONS, "kubectl", "etcd"),
+        ),
+        disk=4 * _GIGABYTE,
+    )
+
+
+_CONTAINERS = "containers"
+"""The module of containerd and Docker, which share most of their packages, so that Go compiles these once."""
+
+
+def _containerd(below: tuple[int, ...], version: str, builds: tuple[GoProgram, ...]) -> Part:
+    numbers = tuple(map(int, version.split(".")[:2]))
+    return Part(
+        name="containerd",
+        version=version,
+        purpose="the container runtime of the nodes and of the Docker engine",
+        programs=(
+            Program("containerd", ("--version",), numbers, below),
+            Program("ctr", ("--version",), numbers, below),
+            Program("containerd-shim-runc-v2", ("-v",), numbers, below),
+        ),
+        builds=builds,
+        disk=2 * _GIGABYTE,
+    )
+
+
+def _docker(below: tuple[int, ...], version: str, builds: tuple[GoProgram, ...]) -> Part:
+    numbers = tuple(map(int, version.split(".")[:2]))
+    return Part(
+        name="Docker",
+        version=version,
+        purpose="the engine that builds and pushes",
+        programs=(Program("dockerd", ("--version",), numbers, below),),
+        builds=builds,
+        disk=3 * _GIGABYTE,
+    )
+
+
+KUBERNETES = {
+    NEWEST.kubernetes: _kubernetes(NEWEST.kubernetes, "kube-1.37"),
+    OLDEST.kubernetes: _kubernetes(OLDEST.kubernetes, "kube"),
+}
+
+CONTAINERD = {
+    NEWEST.containerd: _containerd(
+        (2, 5),
+        NEWEST.containerd,
+        tuple(
+            GoProgram(
+                name=name,
+                module=_CONTAINERS,
+                package=f"github.com/containerd/containerd/v2/cmd/{name}",
+                stamps=(f"github.com/containerd/containerd/v2/version.Version=v{NEWEST.containerd}",),
+            )
+            for name in ("containerd", "ctr", "containerd-shim-runc-v2")
         ),
     ),
-    disk=4 * _GIGABYTE,
-)
+    OLDEST.containerd: _containerd((1, 7), OLDEST.containerd, ()),
+}
+
+DOCKER = {
+    NEWEST.docker: _docker(
+        (30,),
+        NEWEST.docker,
+        (
+            GoProgram(
+                name="dockerd",
+                module=_CONTAINERS,
+                package="github.com/moby/moby/v2/cmd/dockerd",
+                stamps=(f"github.com/moby/moby/v2/dockerversion.Version={NEWEST.docker}",),
+                tags=("exclude_graphdriver_btrfs", "exclude_graphdriver_zfs"),
+            ),
+        ),
+    ),
+    OLDEST.docker: _docker((20, 11), OLDEST.docker, ()),
+}
 
 REGISTRY = Part(
     name="registry",
@@ -247,4 +228,20 @@ PACKAGE_SDK = Part(
     disk=2 * _GIGABYTE,
 )
 
-PARTS = (KUBERNETES, REGISTRY, PULUMI)
+EXTRAS = (KUBERNETES_PLUGIN, ACTIONLINT, BUILDX, PULUMI_YAML, PACKAGE_SDK)
+"""Parts that only some commands and tests need."""
+
+
+def of_cluster(versions: Versions) -> tuple[Part, ...]:
+    """Return the parts of a cluster."""
+    return KUBERNETES[versions.kubernetes], CONTAINERD[versions.containerd], REGISTRY
+
+
+def of_engine(docker: str) -> tuple[Part, ...]:
+    """Return the parts of a Docker engine; it starts its own containerd."""
+    return DOCKER[docker], CONTAINERD[NEWEST.containerd if docker == NEWEST.docker else OLDEST.containerd]
+
+
+def needed(versions: Versions) -> tuple[Part, ...]:
+    """Return the parts that the demo and the tests need."""
+    return tuple(dict.fromkeys([*of_cluster(versions), *of_engine(versions.docker), PULUMI]))

@@ -31,7 +31,8 @@ FORK_SECONDS = 10.0
 _DRAFT = "starting"
 """The content of a record before the process has a pid. It is left if the lab is killed in between."""
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The PATH of the processes."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def start(command: Sequence[str], *, record: Path, log: Path, mark: str, forks: 
     Raises:
         LabError: the program does not exist, or it ended immediately.
     """
-    program = shutil.which(command[0], path=_PATH)
+    program = shutil.which(command[0], path=PATH)
     if not program:
-        raise LabError(f"{command[0]} is not in {_PATH}. Fix: install the package that contains it")
+        raise LabError(f"{command[0]} is not in {PATH}. Fix: install the package that contains it")
     before = recorded(record)
     if before:
         end(before)
@@ -178,7 +179,7 @@ def _spawn(program: str, command: Sequence[str], log: Path, mark: str) -> int:
     return os.posix_spawn(
         program,
         list(command),
-        {"PATH": _PATH, "HOME": "/root", MARK: mark},
+        {"PATH": PATH, "HOME": "/root", MARK: mark},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from lab.commands import run_logged
 from lab.errors import LabError
-from lab.parts import KUBERNETES_PLUGIN
+from lab.parts import KUBERNETES_PLUGIN, of_cluster
 from lab.places import CACHE, STATE
 from lab.progress import Progress
 from lab.toolchain import locked, provide, tool
+from lab.versions import Versions, chosen
 
 HOME = CACHE / "pulumi-home"
 BACKEND = STATE / "pulumi"
@@ -109,19 +110,22 @@ def environment(*, kubeconfig: Path | None = None, docker_host: str | None = Non
     return {**os.environ, **variables(kubeconfig=kubeconfig, docker_host=docker_host)}
 
 
-def variables(*, kubeconfig: Path | None = None, docker_host: str | None = None) -> dict[str, str]:
+def variables(
+    *, kubeconfig: Path | None = None, docker_host: str | None = None, versions: Versions | None = None
+) -> dict[str, str]:
     """Return the variables with which `pulumi` uses the lab's home, state, virtualenv, cluster and Docker engine.
 
     Args:
         kubeconfig: the kubeconfig of a running cluster, if any.
         docker_host: the address of the lab's Docker engine, if any.
+        versions: those of the cluster, for `kubectl`; by default those that the environment chooses.
 
     Raises:
         LabError: Pulumi is not built yet.
     """
-    chosen = {
+    selected = {
         **_our_home(),
-        **on_path(tool("pulumi").parent, tool("kubectl").parent),
+        **on_path(tool("pulumi").parent, tool("kubectl", of_cluster(versions or chosen())).parent),
         "PULUMI_BACKEND_URL": f"file://{BACKEND}",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # Pulumi runs pip before every command
@@ -130,10 +134,10 @@ def variables(*, kubeconfig: Path | None = None, docker_host: str | None = None)
         "KUBE_REGISTRY_LAB_CHECKOUT": str(CHECKOUT),
     }
     if kubeconfig:
-        chosen["KUBECONFIG"] = str(kubeconfig)
+        selected["KUBECONFIG"] = str(kubeconfig)
     if docker_host:
-        chosen["DOCKER_HOST"] = docker_host
-    return chosen
+        selected["DOCKER_HOST"] = docker_host
+    return selected
 
 
 def on_path(*folders: Path) -> dict[str, str]:

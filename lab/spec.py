@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lab import places
 from lab.errors import LabError
+from lab.versions import Versions, chosen
 
-LAYOUT = 1
+LAYOUT = 2
 """Increase this when the lab can no longer use clusters of its older versions."""
 
 INDEXES = range(1, 17)
@@ -41,11 +42,12 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """A cluster: everything else is derived from these three fields."""
+    """A cluster: everything else is derived from these four fields."""
 
     name: str
     index: int
     proxy_modes: tuple[str, ...]
+    versions: Versions = field(default_factory=chosen)
 
     @property
     def folder(self) -> Path:
@@ -169,7 +171,8 @@ def saved(name: str) -> ClusterSpec | None:
         kept = json.loads((folder_of(name) / _FILE).read_text())
         if kept.pop("layout") != LAYOUT:
             return None
-        return ClusterSpec(kept["name"], kept["index"], tuple(kept["proxy_modes"]))
+        versions = Versions(**kept["versions"])
+        return ClusterSpec(kept["name"], kept["index"], tuple(kept["proxy_modes"]), versions)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -177,7 +180,7 @@ def saved(name: str) -> ClusterSpec | None:
 def save(spec: ClusterSpec) -> None:
     """Store a spec atomically, so that a crash leaves either all of it or nothing."""
     spec.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-    kept = {"layout": LAYOUT, "name": spec.name, "index": spec.index, "proxy_modes": spec.proxy_modes}
+    kept = {"layout": LAYOUT, **asdict(spec)}
     draft = spec.folder / f"{_FILE}.new"
     with draft.open("w") as file:
         json.dump(kept, file, indent=2)

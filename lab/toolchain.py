@@ -15,24 +15,31 @@ from pathlib import Path
 from lab import debian, gobuild
 from lab.errors import LabError
 from lab.host import check_machine
-from lab.parts import ACTIONLINT, BUILDX, KUBERNETES_PLUGIN, PACKAGE_SDK, PARTS, PULUMI_YAML, Part
+from lab.part import Part
+from lab.parts import EXTRAS, needed
 from lab.places import CACHE
 from lab.progress import Progress
+from lab.versions import chosen
 from lab.waiting import wait_for
 
 LOCK_LIMIT_SECONDS = 3600.0
 """How long to wait for another run that is building: as long as a build may take."""
 
 
-def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
+def provide(progress: Progress, parts: Sequence[Part] = ()) -> None:
     """Install missing Debian packages and build missing parts; print nothing if none is missing.
+
+    Args:
+        progress: where to print.
+        parts: the parts; by default all that the demo and the tests need in the chosen versions.
 
     Raises:
         LabError: this machine cannot run the lab, or a package or part cannot be installed or built.
     """
     check_machine()
     packages = debian.missing()
-    absent = [part for part in parts if not part.find()]
+    wanted = parts or needed(chosen())
+    absent = [part for part in wanted if part.builds and not part.find()]
     if absent:
         gobuild.check_go()
         _check_disk(sum(part.disk for part in absent))
@@ -43,6 +50,13 @@ def provide(progress: Progress, parts: Sequence[Part] = PARTS) -> None:
     for part in absent:
         with steps.step(part.title, "building"):
             make(part.key, partial(_build_part, part))
+    for part in wanted:
+        if not part.find():
+            names = ", ".join(program.name for program in part.programs)
+            raise LabError(
+                f"{names} on PATH are not {part.title}, which the lab only takes from Debian 12. "
+                "Fix: choose the newest version, which the lab builds"
+            )
 
 
 def build(part: Part) -> None:
@@ -56,13 +70,17 @@ def build(part: Part) -> None:
         make(part.key, partial(_build_part, part))
 
 
-def tool(name: str) -> Path:
+def tool(name: str, parts: Sequence[Part] = ()) -> Path:
     """Return the path of a program that `provide` has installed or built.
+
+    Args:
+        name: the program.
+        parts: the parts that may contain it; by default all, in the chosen versions.
 
     Raises:
         LabError: it was not found; `make up` installs or builds it.
     """
-    for part in (*PARTS, KUBERNETES_PLUGIN, ACTIONLINT, BUILDX, PULUMI_YAML, PACKAGE_SDK):
+    for part in parts or (*needed(chosen()), *EXTRAS):
         if name in {program.name for program in part.programs}:
             found = part.find()
             if found:

@@ -9,10 +9,11 @@ from rich.table import Table
 from lab import cluster, health, own_cluster, shell
 from lab import spec as specs
 from lab.errors import LabError
-from lab.parts import KUBERNETES, REGISTRY
+from lab.parts import of_cluster
 from lab.progress import Progress
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
+from lab.versions import NEWEST, OLDEST, chosen, describe
 
 app = typer.Typer(
     help="Real Kubernetes clusters on this computer.",
@@ -30,6 +31,10 @@ KubeContext = Annotated[
 Name = Annotated[str, typer.Argument(help="Name of the cluster.")]
 
 
+def _choice(newest: str, oldest: str) -> str:
+    return f"{newest} or {oldest}; a prefix such as {newest.rpartition('.')[0]} suffices."
+
+
 @app.command()
 def tools() -> None:
     """Install and build missing tools, without starting anything."""
@@ -41,15 +46,22 @@ def tools() -> None:
 @app.command()
 def up(
     name: Name = "dev",
+    *,
     nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 2,
     proxy_mode: Annotated[
         str, typer.Option(help="iptables or nftables: one for all nodes, or a comma-separated list with one for each.")
     ] = "iptables",
+    kubernetes: Annotated[str, typer.Option(help=_choice(NEWEST.kubernetes, OLDEST.kubernetes))] = "",
+    containerd: Annotated[str, typer.Option(help=_choice(NEWEST.containerd, OLDEST.containerd))] = "",
+    docker: Annotated[
+        str, typer.Option(help=f"Version of the engine that the shell uses. {_choice(NEWEST.docker, OLDEST.docker)}")
+    ] = "",
 ) -> None:
     """Create a cluster, or repair it. A healthy cluster is left alone."""
     report = Progress()
-    provide(report, (KUBERNETES, REGISTRY))
-    found = cluster.up(name, nodes=nodes, proxy_modes=proxy_mode.split(","), report=report)
+    versions = chosen(kubernetes=kubernetes, containerd=containerd, docker=docker)
+    provide(report, of_cluster(versions))
+    found = cluster.up(name, nodes=nodes, proxy_modes=proxy_mode.split(","), versions=versions, report=report)
     report.say(
         f"cluster {name}: {len(found.nodes)} nodes Ready; kube context {found.kube_context} in {found.kubeconfig}"
     )
@@ -73,16 +85,18 @@ def down(
 @app.command()
 def status() -> None:
     """List the clusters and their state."""
-    table = Table("cluster", "nodes", "ready", "kube-proxy", "kube context", "kubeconfig", "state", box=None)
+    columns = ("cluster", "nodes", "ready", "versions", "kube-proxy", "kube context", "kubeconfig", "state")
+    table = Table(*columns, box=None)
     for name in specs.names():
         spec = specs.saved(name)
         if not spec:
-            table.add_row(name, "", "", "", "", "", "created by another version of the lab")
+            table.add_row(name, *[""] * 6, "created by another version of the lab")
             continue
         modes = ", ".join(dict.fromkeys(spec.proxy_modes))
         ready = f"{health.count_ready(spec)}/{len(spec.nodes)}"
         state = health.trouble(spec) or "healthy"
-        table.add_row(name, str(len(spec.nodes)), ready, modes, spec.kube_context, str(spec.kubeconfig), state)
+        row = (describe(spec.versions), modes, spec.kube_context, str(spec.kubeconfig), state)
+        table.add_row(name, str(len(spec.nodes)), ready, *row)
     Console(width=200).print(table)
 
 

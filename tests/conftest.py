@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from xdist.scheduler import LoadScopeScheduling
 
+from kube_registry.registry.api import ANY_MANIFEST
 from lab import cluster, docker_engine
 from lab.places import STATE
 from lab.progress import Progress
@@ -41,6 +42,12 @@ CLUSTER = "-".join(
 )
 """The cluster of this process, and its stack in it: tests run in several processes side by side."""
 
+ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Accept": sys.argv[2]})
+print(end=urllib.request.urlopen(request, timeout=5).read().decode())
+"""
+"""Prints what a URL answers."""
 
 LONG = re.compile(
     r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm|fork_server_life)\.py"
@@ -96,8 +103,7 @@ class Lab:
 
     def fetch(self, url: str) -> str:
         """What a URL answers on the first node, where the addresses of pods and services are known."""
-        ask = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=5).read().decode())"
-        command = ["nsenter", f"--net={self.cluster.nodes[0].netns}", sys.executable, "-c", ask, url]
+        command = ["nsenter", f"--net={self.cluster.nodes[0].netns}", sys.executable, "-c", ASK, url, ANY_MANIFEST]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 

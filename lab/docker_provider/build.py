@@ -31,7 +31,7 @@ _Say = Callable[[str], None]
 _Message = dict[str, Any]
 
 
-def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> dict[str, str]:
+def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool, warn: _Say | None = None) -> dict[str, str]:
     """Build an image, push it if `push` is set, and return the resource's outputs.
 
     Args:
@@ -39,6 +39,7 @@ def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> di
         image: the image to build.
         say: called with each progress line of the engine.
         push: whether to push; if not, `repoDigest` is the id of the local image.
+        warn: called with each warning; `say` by default.
 
     Raises:
         ProviderError: a login cannot be read, or the build failed (with the build's last lines), or the push failed.
@@ -56,7 +57,9 @@ def build_and_push(daemon: Daemon, image: Image, say: _Say, *, push: bool) -> di
         "registryServer": image.registry_server,
         "imageName": image.name,
         "platform": image.platform,
-        "repoDigest": _push(daemon, image.name, say, _encoded(own)) if push else image_id,
+        "repoDigest": _pushed(daemon, image.name, image_id, _encoded(own), say=say, warn=warn or say)
+        if push
+        else image_id,
     }
 
 
@@ -99,10 +102,23 @@ def _build(daemon: Daemon, image: Image, say: _Say, logins: str, session: str) -
     return image_id
 
 
-def _push(daemon: Daemon, image_name: str, say: _Say, login: str) -> str:
-    """Push an image with the engine, and return its repository with its digest in the registry."""
+def _pushed(daemon: Daemon, image_name: str, image_id: str, login: str, *, say: _Say, warn: _Say) -> str:
+    """Push an image with the engine, and return its repository with its digest in the registry.
+
+    An engine with the containerd image store reports no digest. Like the real provider, the digest is then that of the
+    image in the store.
+    """
     say("Pushing Image to the registry")
     name = Name.parse(image_name)
+    if digest := _push(daemon, name, say, login):
+        return f"{name.repository}@{digest}"
+    warn("Push completed without reporting a digest; falling back to local image inspect")
+    known = daemon.get(f"/images/{image_id}/json").get("RepoDigests") or []
+    return next((str(each) for each in known if each.startswith(f"{name.repository}@")), "<none>@<none>")
+
+
+def _push(daemon: Daemon, name: Name, say: _Say, login: str) -> str:
+    """Push an image with the engine, and return the digest that it reports, which may be empty."""
     path = f"/images/{quote(name.repository)}/push?{urlencode({'tag': name.tag})}"
     digest = ""
     try:
@@ -112,9 +128,7 @@ def _push(daemon: Daemon, image_name: str, say: _Say, login: str) -> str:
         raise
     except ProviderError as error:
         raise ProviderError(f"error reading push output: {error}") from error
-    if not digest:
-        raise ProviderError("error reading push output: it ended without a digest")
-    return f"{name.repository}@{digest}"
+    return digest
 
 
 def _report(message: _Message, say: _Say, result: str, sentence: str) -> str:

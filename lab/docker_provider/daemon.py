@@ -37,6 +37,18 @@ class Daemon:
         except (OSError, HTTPException):
             return False
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the object at a path.
+
+        Raises:
+            RefusedError: the engine rejected the request.
+            ProviderError: the connection broke.
+        """
+        with self._talking(), self._connection() as connection:
+            connection.request("GET", path)
+            found: dict[str, Any] = json.load(_accepted(connection))
+            return found
+
     def post(self, path: str, headers: Mapping[str, str], body: IO[bytes] | None = None) -> Iterator[dict[str, Any]]:
         """Yield the messages of a build or a push as they arrive.
 

@@ -136,7 +136,13 @@ class DockerProvider(ResourceProviderServicer):
         image_inputs.check_destination(inputs)
         image = image_inputs.Image.parse(inputs)
         push = not (preview or image.skip_push)
-        outputs = build_and_push(self._daemon, image, lambda line: self._log(urn, line, ephemeral=True), push=push)
+        outputs = build_and_push(
+            self._daemon,
+            image,
+            lambda line: self._log(urn, line, ephemeral=True),
+            push=push,
+            warn=lambda line: self._log(urn, line, severity=engine_pb2.WARNING),
+        )
         return {**outputs, "__inputs": {_SIGNATURE: _SECRET, "value": inputs}}
 
     def _can_preview(self, urn: str, inputs: dict[str, Any]) -> bool:

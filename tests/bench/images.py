@@ -24,6 +24,7 @@ from lab.machines import Machine
 from lab.nodes import CONTAINERD_SOCKET
 from lab.progress import Progress
 from lab.spec import NodeSpec
+from lab.toolchain import tool
 from lab.waiting import wait_for
 from tests.bench import edits, table
 from tests.bench.forwarders import process_in
@@ -139,7 +140,7 @@ def _save(docker_host: str, name: str, archive: Path) -> None:
 
 def _import(lab: Lab, archive: Path, node: NodeSpec) -> None:
     socket = Machine(lab.spec, node.name).run / CONTAINERD_SOCKET
-    command = ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive)]
+    command = [str(tool("ctr")), f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive)]
     run_logged(command, log=LOG, limit=COMMAND_SECONDS)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from kube_registry.spec.settings import Settings
-from lab.docker_engine import Site
+from lab.docker_site import Site
 from lab.places import RUN, STATE
 from lab.pulumi_home import CHECKOUT
 from lab.spec import ClusterSpec

@@ -14,8 +14,9 @@ from kube_registry.registry.api import MANIFEST
 from kube_registry.tunnel.connect import DIAL_TRIES
 from kube_registry.tunnel.listener import Tunnel
 from lab import docker_engine
-from lab.docker_engine import Engine
+from lab.docker_site import Engine
 from lab.progress import Progress
+from lab.versions import OLDEST, chosen
 from tests.fakes.fake_api import FakeApi, Refusal
 from tests.fakes.local import PATIENCE_SECONDS
 
@@ -61,7 +62,7 @@ async def test_a_daemon_whose_connection_broke_behind_the_tunnel_gets_no_relay(
             said.append,
             tunnel.break_off,
             recovered=tunnel.recovered,
-        ):
-            pass
+        ) as daemon:
+            assert daemon.reports_digests == (chosen() == OLDEST), "only the classic store does"
     assert said == []
     assert next(api.refusals, None) is None

@@ -30,7 +30,7 @@ from kube_registry.docker_daemon.ssh import near_socket
 from kube_registry.tunnel.http_guard import HttpGuard
 from kube_registry.tunnel.http_head import RefusedRequestError
 from lab import docker_engine, far_engine, images, pki
-from lab.docker_engine import Engine, Site
+from lab.docker_site import Engine, Site
 from lab.progress import Progress
 from lab.waiting import wait_for
 from tests.docker_daemon.test_ssh import host

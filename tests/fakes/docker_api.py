@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 
-from lab.docker_engine import Engine
+from lab.docker_site import Engine
 
 
 @asynccontextmanager

@@ -18,14 +18,12 @@ import pytest
 
 from kube_registry.build.build import read_build
 from kube_registry.push.push_path import PushPath
+from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import Settings
 from tests.e2e.conftest import Lab, Program, new_program, settings_of
 from tests.fakes.writing import pushing
-
-MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
-"""What Docker pushes up to 28, and from 29 on."""
 
 pytestmark = pytest.mark.lab
 
@@ -77,7 +75,7 @@ class TestJourney:
         downstream.up()
         reference = parse_reference(program.output("image"))
         manifest = urllib.request.Request(registry_url(lab, program, f"/v2/app/manifests/{reference.tag}"))  # noqa: S310
-        manifest.add_header("Accept", MANIFESTS)
+        manifest.add_header("Accept", ANY_MANIFEST)
         with urllib.request.urlopen(manifest, timeout=10) as answer:  # noqa: S310
             assert answer.headers["Docker-Content-Digest"] == reference.digest
         pods = web_pods(lab)

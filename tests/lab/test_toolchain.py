@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from lab import commands, debian, gobuild, host, parts, pulumi_home, toolchain
+from lab import part as part_module
 from lab.errors import LabError
-from lab.parts import Part, Program
+from lab.part import Part, Program
 from lab.progress import Progress
+from lab.versions import NEWEST, OLDEST
 from lab.waiting import wait_for
 from tests.lab.test_docker_provider import ended
 
@@ -40,7 +42,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setattr(parts, "CACHE", folder)
+    monkeypatch.setattr(part_module, "CACHE", folder)
     monkeypatch.setattr(toolchain, "CACHE", folder)
     return folder
 
@@ -249,7 +251,7 @@ class TestPulumiHome:
     ) -> None:
         monkeypatch.delenv("KUBECONFIG", raising=False)
         self.pulumi(path, "true")
-        kubernetes = cache / parts.KUBERNETES.key
+        kubernetes = cache / parts.KUBERNETES[NEWEST.kubernetes].key
         kubernetes.mkdir()
         environment = pulumi_home.environment(kubeconfig=Path("/lab/kubeconfig"), docker_host="unix:///lab/docker.sock")
         folders = environment["PATH"].split(os.pathsep)
@@ -279,7 +281,9 @@ class TestVersions:
     @pytest.mark.parametrize(
         ("module", "dependency", "version"),
         [
-            ("kube", "k8s.io/kubernetes", parts.KUBERNETES_VERSION),
+            ("kube-1.37", "k8s.io/kubernetes", NEWEST.kubernetes),
+            ("kube", "k8s.io/kubernetes", OLDEST.kubernetes),
+            ("containers", "github.com/containerd/containerd/v2", NEWEST.containerd),
             ("registry", "github.com/distribution/distribution/v3", parts.REGISTRY_VERSION),
             ("pulumi", "github.com/pulumi/pulumi/pkg/v3", parts.PULUMI_VERSION),
             ("pulumi", "github.com/pulumi/pulumi/sdk/v3", parts.PULUMI_VERSION),

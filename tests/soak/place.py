@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from kube_registry.spec.settings import Settings
 from lab import cluster, docker_engine
-from lab.docker_engine import Site
-from lab.parts import KUBERNETES, REGISTRY
+from lab.docker_site import Site
+from lab.parts import of_cluster
 from lab.places import RUN, STATE
 from lab.progress import Progress
 from lab.spec import ClusterSpec
 from lab.toolchain import provide
+from lab.versions import chosen
 from tests.bench.registry import deploy, settings_for
 
 SITE = Site(STATE / "soak-docker", RUN / "soak-docker", bridge="lab-soak", address="10.120.2.1/24")
@@ -47,7 +48,7 @@ class Place:
 @contextmanager
 def lab(progress: Progress) -> Iterator[Place]:
     """The lab, which is ended at the end."""
-    provide(progress, (KUBERNETES, REGISTRY))
+    provide(progress, of_cluster(chosen()))
     try:
         engine = docker_engine.up(progress, SITE)
         cluster.up(CLUSTER, nodes=1, report=progress)

@@ -13,6 +13,7 @@ from typing import Any
 from kube_registry.concurrency import poll
 from kube_registry.errors import KubeRegistryError
 from kube_registry.push.push_path import PushPath
+from kube_registry.registry.api import ANY_MANIFEST
 from lab.errors import LabError
 from tests.bench import transfers
 from tests.bench.transfers import PushError
@@ -25,7 +26,6 @@ READ_SECONDS = 60.0
 """How long the read door may take to answer after the registry was replaced."""
 
 _LAYERS, _LAYER = 3, 16 * 1024**2
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ async def read_back(place: Place, digest: str, repository: str = "soak") -> None
 def _get(place: Place, path: str) -> bytes | None:
     with closing(HTTPConnection(*place.read_door, timeout=READ_SECONDS)) as connection:
         try:
-            connection.request("GET", path, headers={"Accept": _MANIFEST})
+            connection.request("GET", path, headers={"Accept": ANY_MANIFEST})
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, HTTPException):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kube_registry.registry.api import ANY_MANIFEST
 from tests.e2e.conftest import STACK, Lab, Program
 
 pytestmark = pytest.mark.lab
@@ -14,9 +15,9 @@ pytestmark = pytest.mark.lab
 SECRET = "s3cr3tOfNpm"  # noqa: S105 - of this test
 DOCKERFILE = 'FROM busybox:stable\nARG NPM_TOKEN\nARG NODE\nRUN test "$NPM_TOKEN" && test "$NODE" = 20\n'
 READ_DOOR = "http://127.0.0.1:30100/v2/secretive"
-READ_CONFIG = """
+READ_CONFIG = f"""
 import json, sys, urllib.request as u
-accepted = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+accepted = {{"Accept": "{ANY_MANIFEST}"}}
 get = lambda path: json.load(u.urlopen(u.Request(sys.argv[1] + path, headers=accepted), timeout=5))
 print(get("/blobs/" + get("/manifests/" + sys.argv[2])["config"]["digest"]))
 """

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from lab import docker_engine, images, processes
-from lab.docker_engine import Site
 from lab.docker_provider.build import build_and_push
 from lab.docker_provider.daemon import Daemon
 from lab.docker_provider.errors import ProviderError
 from lab.docker_provider.inputs import Image, check
+from lab.docker_site import Site
 from lab.errors import LabError
 from lab.parts import REGISTRY
 from lab.progress import Progress

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.parts import KUBERNETES, PULUMI
+from lab.parts import PULUMI, of_cluster
 from lab.progress import Progress
 from lab.pulumi_home import environment
 from lab.toolchain import provide
+from lab.versions import chosen
 from tests.e2e.conftest import CHECKOUT
 
 pytestmark = pytest.mark.lab
@@ -25,7 +26,7 @@ SINCE = "2026-11-29T09:30:00Z"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program of one stack, with a state of its own."""
-    provide(Progress(), (KUBERNETES, PULUMI))
+    provide(Progress(), (*of_cluster(chosen()), PULUMI))
     state = tmp_path / "state"
     state.mkdir()
     surroundings: Mapping[str, str] = {**environment(), "PULUMI_BACKEND_URL": f"file://{state}"}

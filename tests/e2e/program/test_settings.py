@@ -18,10 +18,11 @@ from kube_registry.fleet.stack_config import configure, with_secrets
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.sections import ImageSettings
 from kube_registry.spec.settings import Settings
-from lab.parts import KUBERNETES, PULUMI
+from lab.parts import PULUMI, of_cluster
 from lab.progress import Progress
 from lab.pulumi_home import environment
 from lab.toolchain import provide
+from lab.versions import chosen
 from tests.e2e.conftest import CHECKOUT
 
 pytestmark = pytest.mark.lab
@@ -66,7 +67,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def surroundings() -> Mapping[str, str]:
-    provide(Progress(), (KUBERNETES, PULUMI))
+    provide(Progress(), (*of_cluster(chosen()), PULUMI))
     return environment()
 
 

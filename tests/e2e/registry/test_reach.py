@@ -16,7 +16,7 @@ from kube_registry.docker_daemon.reach import daemon_reaching
 from kube_registry.push.push_path import PushPath
 from kube_registry.spec.endpoints import parse_reference
 from lab import far_engine, images
-from lab.docker_engine import Engine
+from lab.docker_site import Engine
 from lab.progress import Progress
 from tests.e2e.commands import commands_of
 from tests.e2e.conftest import Lab, Program, new_program, settings_of

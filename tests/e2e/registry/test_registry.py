@@ -12,6 +12,7 @@ import pytest
 
 from components.registry_pod import read_door_only
 from kube_registry.names import HOSTING, HOSTING_NAMESPACE
+from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.spec.endpoints import parse_reference
 from lab.cluster import kubeconfig_for
 from tests.e2e import conftest
@@ -188,8 +189,8 @@ def pulled(lab: Lab, reference: str) -> None:
     """Read an image whole: the manifest by its digest, and every blob that it names."""
     image = parse_reference(reference)
     base = f"http://{lab.cluster.nodes[0].address}:{settings_of(lab).node_port}/v2/{image.repository}"
-    accept = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = urllib.request.Request(f"{base}/manifests/{image.digest}", headers={"Accept": accept})  # noqa: S310
+    accept = {"Accept": ANY_MANIFEST}
+    manifest = urllib.request.Request(f"{base}/manifests/{image.digest}", headers=accept)  # noqa: S310
     with urllib.request.urlopen(manifest, timeout=10) as answer:  # noqa: S310
         content = json.load(answer)
     for blob in (content["config"], *content["layers"]):

@@ -29,6 +29,7 @@ from kube_registry.tunnel.listener import open_tunnel
 from lab import control_plane
 from lab.cluster import known
 from lab.toolchain import tool
+from lab.versions import OLDEST, chosen
 from tests.e2e.access import (
     DEPLOYER,
     HOUSEKEEPER,
@@ -56,6 +57,9 @@ OURS: list[Right] = [
 ]
 """What the program itself asks for, and cannot do without; the rest is asked by Pulumi's Kubernetes provider."""
 
+if chosen().kubernetes != OLDEST.kubernetes:
+    OURS.append(("create", "pods/portforward"))
+
 PREFLIGHT: list[Right] = [
     ("list", "nodes"),
     ("create", "pods"),
@@ -76,10 +80,13 @@ LACKING: dict[str, Right] = {"claimless": ("create", "persistentvolumeclaims"), 
 }
 """Deployers who were granted one right less."""
 
+EXECLESS = "execless"
+"""A housekeeper who was granted one right less."""
 
-def deployer_lacking(name: str, missing: Right) -> list[dict[str, Any]]:
-    """The deployer's manifest for a group of another name, with one right less."""
-    documents = list(yaml.safe_load_all(manifest(DEPLOYER).replace(f"{NAMESPACE}-{DEPLOYER}", f"{NAMESPACE}-{name}")))
+
+def lacking(person: str, name: str, missing: Right) -> list[dict[str, Any]]:
+    """A person's manifest for a group of another name, with one right less."""
+    documents = list(yaml.safe_load_all(manifest(person).replace(f"{NAMESPACE}-{person}", f"{NAMESPACE}-{name}")))
     for document in documents:
         if "rules" in document:
             document["rules"] = [
@@ -99,12 +106,13 @@ def access(lab: Lab) -> Iterator[Access]:
     access = Access(lab, log, log.stat().st_size)
     for person in (DEPLOYER, REVIEWER, PUSHER, HOUSEKEEPER):
         access.admin("apply", "--filename", "-", given=manifest(person))
-    lacking = [item for name, right in LACKING.items() for item in deployer_lacking(name, right)]
-    access.admin("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": lacking}))
+    items = [item for name, right in LACKING.items() for item in lacking(DEPLOYER, name, right)]
+    items += lacking(HOUSEKEEPER, EXECLESS, ("create", "pods/exec"))
+    access.admin("apply", "--filename", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     access.log_requests(3)
     yield access
     access.log_requests(0)
-    names = [f"{NAMESPACE}-{name}" for name in (DEPLOYER, HOUSEKEEPER, *LACKING)]
+    names = [f"{NAMESPACE}-{name}" for name in (DEPLOYER, HOUSEKEEPER, EXECLESS, *LACKING)]
     access.admin("delete", "clusterroles,clusterrolebindings", *names)
     access.admin("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
@@ -213,6 +221,15 @@ class TestHousekeeper:
                 access.admin("delete", "--filename", "-", given=manifest(more))
         assert done.returncode == 0, done.stderr
         assert "not checked" not in done.stdout
+
+    def test_get_alone_does_not_suffice_to_exec_from_1_35_on(self, program_of: Callable[[str], Program]) -> None:
+        done = program_of(EXECLESS).registryctl("verify")
+        if chosen().kubernetes == OLDEST.kubernetes:
+            assert done.returncode == 0, done.stderr
+            return
+        assert done.returncode == 1
+        assert f"does not let {EXECLESS} create pods/exec in namespace {NAMESPACE}. Fix: " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
     def test_each_that_is_missing_is_named(self, program_of: Callable[[str], Program]) -> None:
         done = program_of(NOBODY).registryctl("images")

@@ -12,6 +12,9 @@ import pytest
 
 from lab import images
 from lab.nodes import CONTAINERD_SOCKET
+from lab.parts import of_cluster
+from lab.toolchain import tool
+from lab.versions import OLDEST, chosen
 from tests.e2e.conftest import STACK, Lab, Program
 from tests.e2e.tunnel.test_tunnel import Running, is_free, running
 
@@ -107,13 +110,16 @@ def test_containerd_pushes_and_pulls(lab: Lab, opened: Running) -> None:
     """With ctr, on this machine; Docker does in test_tunnel.py."""
     name = f"localhost:{opened.push_port}/by/containerd:v1"
     socket_of_node = f"/proc/{lab.cluster.nodes[0].pid}/root/run/{CONTAINERD_SOCKET}"
-    command = ("ctr", f"--address={socket_of_node}", "--namespace=strangers")
+    ctr = tool("ctr", of_cluster(chosen()))
+    command = (ctr, f"--address={socket_of_node}", "--namespace=strangers")
+    # From containerd 2.0 on, the daemon pushes and pulls, in the node's network, unless ctr gets --local.
+    here = () if chosen().containerd == OLDEST.containerd else ("--local",)
     for words in (
         ("import", str(images.archive())),
         ("tag", images.BUSYBOX, name),
-        ("push", "--plain-http", name),
+        ("push", *here, "--plain-http", name),
         ("rm", name),
-        ("pull", "--plain-http", name),
+        ("pull", *here, "--plain-http", name),
         ("rm", name, images.BUSYBOX),
     ):
         subprocess.run([*command, "images", *words], capture_output=True, text=True, timeout=60, check=True)
