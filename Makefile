@@ -12,7 +12,7 @@ APT_VENV := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install
 # of test-all has a cluster of two nodes, and the kernel has no inotify instances for more than three (128 by default).
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help host venv up preview down shell test test-all soak bench lint schema golden relay lock
+.PHONY: help host venv up preview down shell test test-all matrix soak bench lint schema golden relay lock
 
 help: ## Describe the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ test-all: host venv ## Run all other tests, which need real clusters and much ti
 	@$(PYTHON) -m lab tools
 	@$(PYTEST) --numprocesses=3 --ignore=tests/e2e/demo tests/e2e
 	@$(PYTEST) tests/e2e/demo
+
+matrix: private export MAKEFLAGS :=
+
+matrix: host venv ## Run what depends on versions with the newest and the oldest, and write the results into docs/compatibility.md
+	@$(PYTHON) -m tests.matrix
 
 soak: host venv ## Run fault tests for two hours, and write the results into docs/reliability.md
 	@$(PYTHON) -m tests.soak

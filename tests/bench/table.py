@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.errors import LabError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- `python -m tests.bench {}` writes from here -->", "<!-- to here -->"
+BEGIN, END = "<!-- `python -m {} {}` writes from here -->", "<!-- to here -->"
 
 HEAD = ("what", "kube-registry, s", "baseline, s", "ratio", "the baseline is")
 
@@ -60,7 +60,9 @@ def machine() -> str:
     )
 
 
-def write(lines: Sequence[Sequence[str]], name: str, how: str, document: Path = DOCUMENT) -> None:
+def write(
+    lines: Sequence[Sequence[str]], name: str, how: str, document: Path = DOCUMENT, *, module: str = "tests.bench"
+) -> None:
     """Put a table into the document, in the place of the one before.
 
     Args:
@@ -68,11 +70,12 @@ def write(lines: Sequence[Sequence[str]], name: str, how: str, document: Path = 
         name: the table's, which its place in the document bears.
         how: the command that measured it, and what it was measured on.
         document: the file.
+        module: what writes it.
 
     Raises:
         LabError: the document has no place for it.
     """
-    marker = BEGIN.format(name)
+    marker = BEGIN.format(module, name)
     before, begin, rest = document.read_text().partition(marker)
     _, end, after = rest.partition(END)
     if not (begin and end):
