@@ -74,6 +74,14 @@ class TestFinding:
         program(path / "lab-one", "echo v3.250.0")
         assert part().find() is None
 
+    def test_what_the_lab_has_built_is_not_asked_for_its_version(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        built = {name: program(cache / part().key / name, f": >{tmp_path}/asked") for name in ("lab-one", "lab-two")}
+        monkeypatch.setenv("PATH", str(cache / part().key))
+        assert part().find() == built
+        assert not (tmp_path / "asked").exists()
+
     def test_some_parts_are_never_taken_from_path(self, path: Path, cache: Path) -> None:  # noqa: ARG002
         program(path / "lab-one", "echo v3.250.0")
         program(path / "lab-two", "")
