@@ -9,6 +9,8 @@
     ├── DaemonTlsError             the docker context uses TLS certificates
     ├── DockerConfigError          Docker's config.json cannot be used
     ├── DaemonReachError           the Docker daemon cannot connect to the push address
+    ├── PodmanVersionError         Podman is too old to push for the docker provider
+    ├── PodmanHttpsError           Podman requires HTTPS at the push address
     ├── LocalTagError              the Docker daemon did not remove a superseded tag
     ├── TookTooLongError           a step of the update timed out
     ├── FleetError                 fleet.yaml is not valid

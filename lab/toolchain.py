@@ -46,7 +46,7 @@ def provide(progress: Progress, parts: Sequence[Part] = ()) -> None:
     steps = progress.steps(len(absent) + bool(packages))
     if packages:
         with steps.step(f"Debian packages {', '.join(package.name for package in packages)}", "installing"):
-            _install_packages()
+            install_packages(packages)
     for part in absent:
         with steps.step(part.title, "building"):
             make(part.key, partial(_build_part, part))
@@ -68,6 +68,17 @@ def build(part: Part) -> None:
     if not part.find():
         gobuild.check_go()
         make(part.key, partial(_build_part, part))
+
+
+def install_packages(packages: Sequence[debian.Package]) -> None:
+    """Install those of some Debian packages that are missing.
+
+    Raises:
+        LabError: they cannot be installed.
+    """
+    with locked(CACHE / "locks" / "packages"):
+        if missing := debian.missing(packages):
+            debian.install(missing, CACHE / "logs" / "packages.log")
 
 
 def tool(name: str, parts: Sequence[Part] = ()) -> Path:
@@ -143,12 +154,6 @@ def locked(path: Path, limit: float = LOCK_LIMIT_SECONDS) -> Iterator[None]:
             seconds=limit,
         )
         yield
-
-
-def _install_packages() -> None:
-    with locked(CACHE / "locks" / "packages"):
-        if packages := debian.missing():
-            debian.install(packages, CACHE / "logs" / "packages.log")
 
 
 def _build_part(part: Part, work: Path, result: Path, log: Path) -> None:

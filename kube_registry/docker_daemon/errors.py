@@ -86,6 +86,41 @@ class LocalTagError(
     reason: str
 
 
+class PodmanVersionError(
+    KubeRegistryError,
+    sentence=(
+        "Podman {version} at {host} does not report the digest of an image that it has pushed, so the docker provider "
+        "would record one that the registry does not have"
+    ),
+    fix="install Podman 6.0 or newer, or set DOCKER_HOST to a Docker daemon; check it with `docker version`",
+    example={"host": "unix:///run/podman/podman.sock", "version": "4.3.1"},
+):
+    """Podman is too old to push for the docker provider."""
+
+    host: str
+    version: str
+
+
+class PodmanHttpsError(
+    KubeRegistryError,
+    sentence="Podman at {host} requires HTTPS at {push_address}, where the registry answers with plain HTTP",
+    fix=(
+        "as root on Podman's machine, `printf '[[registry]]\\nlocation = \"{push_address}\"\\ninsecure = true\\n' "
+        "> /etc/containers/registries.conf.d/kube-registry-{port}.conf`, then restart Podman's service"
+    ),
+    example={"host": "unix:///run/podman/podman.sock", "push_address": "localhost:21000"},
+):
+    """Podman requires HTTPS at the push address."""
+
+    host: str
+    push_address: str
+
+    @property
+    def port(self) -> int:
+        """The push port."""
+        return int(self.push_address.rpartition(":")[2])
+
+
 class DaemonReachError(
     KubeRegistryError,
     sentence=(

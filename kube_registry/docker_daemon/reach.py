@@ -16,13 +16,15 @@ import requests
 from docker.errors import DockerException
 
 from kube_registry.docker_daemon.config import chosen_daemon, usual_daemon
-from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError
+from kube_registry.docker_daemon.errors import DaemonError, DaemonReachError, PodmanVersionError
 from kube_registry.docker_daemon.local_tags import remove_local_tag
+from kube_registry.docker_daemon.podman import podman_refusal, podman_version
 from kube_registry.docker_daemon.relay.container import open_relay
 from kube_registry.docker_daemon.ssh import near_socket
 from kube_registry.errors import Where
 from kube_registry.limits import DAEMON_SECONDS, DAEMON_TRIES
 from kube_registry.names import PROBE_REPOSITORY
+from kube_registry.spec.versions import unsupported
 from kube_registry.text import last_words
 
 _CONTAINERD_STORE = ["driver-type", "io.containerd.snapshotter.v1"]
@@ -68,6 +70,8 @@ async def daemon_reaching(
     Raises:
         DaemonError: the daemon does not respond.
         DaemonReachError: the daemon cannot connect to the push address, not even through a relay.
+        PodmanVersionError: the daemon is a Podman that is too old.
+        PodmanHttpsError: the daemon is Podman, and requires HTTPS at the push address.
         ClusterError: the tunnel does not work again.
     """
     host, port = chosen_daemon(environment) or usual_daemon(), int(push_address.rpartition(":")[2])
@@ -75,24 +79,28 @@ async def daemon_reaching(
     failed = partial(DaemonReachError, host=host, push_address=push_address, where=where)
     try:
         async with _client(environment, host) as (client, near):
+            podman = await asyncio.to_thread(podman_version, client)
+            if podman and unsupported("Podman", podman):
+                raise PodmanVersionError(host=host, version=podman)
+            refuse = partial(podman_refusal if podman else _refusal, client, host, reference)
             info = await asyncio.to_thread(client.info)
             reports = _CONTAINERD_STORE not in (info.get("DriverStatus") or ())
             daemon = ReachingDaemon(partial(remove_local_tag, client, host), reports)
-            refusal = await _last_refusal(client, reference, recovered)
+            refusal = await _last_refusal(refuse, recovered)
             if refusal is None:
                 yield daemon
                 return
             say(f"the Docker daemon has its own loopback; a relay there forwards {push_address} to this machine")
             async with open_relay(client, near, environment, port, lambda error: lost(failed(reason=str(error)))):
-                if relayed := await _last_refusal(client, reference, recovered):
+                if relayed := await _last_refusal(refuse, recovered):
                     raise failed(reason=f"{refusal}; through a relay: {relayed}")
                 yield daemon
     except (DockerException, requests.RequestException, OSError) as error:
         raise failed(reason=last_words(str(error))) from error
 
 
-async def daemon_version(environment: Mapping[str, str]) -> str:
-    """Return the Docker daemon's version.
+async def daemon_version(environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the daemon's program, "Docker" or "Podman", and its version.
 
     Args:
         environment: the process's environment, which names the daemon.
@@ -101,7 +109,8 @@ async def daemon_version(environment: Mapping[str, str]) -> str:
         DaemonError: the daemon does not respond.
     """
     async with _client(environment, chosen_daemon(environment) or usual_daemon()) as (client, _):
-        return str((await asyncio.to_thread(client.version))["Version"])
+        version = str((await asyncio.to_thread(client.version))["Version"])
+        return "Podman" if await asyncio.to_thread(podman_version, client) else "Docker", version
 
 
 @asynccontextmanager
@@ -125,19 +134,17 @@ async def _client(environment: Mapping[str, str], host: str) -> AsyncIterator[tu
         yield client, near
 
 
-async def _last_refusal(
-    client: docker.DockerClient, reference: str, recovered: Callable[[], Awaitable[bool]]
-) -> str | None:
+async def _last_refusal(refuse: Callable[[], str | None], recovered: Callable[[], Awaitable[bool]]) -> str | None:
     """Return why the daemon cannot look up an image, with retries after tunnel failures; None if it can."""
     for _ in range(DAEMON_TRIES):
-        refusal = await asyncio.to_thread(_refusal, client, reference)
+        refusal = await asyncio.to_thread(refuse)
         if refusal is None or not await recovered():
             return refusal
     return refusal
 
 
-def _refusal(client: docker.DockerClient, reference: str) -> str | None:
-    """Return why the daemon cannot look up an image in its registry; None if it can."""
+def _refusal(client: docker.DockerClient, _: str, reference: str) -> str | None:
+    """Return why Docker cannot look up an image in its registry; None if it can."""
     try:
         client.images.get_registry_data(reference, auth_config={})  # without a credential helper
     except DockerException as error:

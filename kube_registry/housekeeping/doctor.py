@@ -147,4 +147,4 @@ async def _docker_alone(environment: Mapping[str, str], why: str) -> list[Findin
 
 async def _daemon(environment: Mapping[str, str]) -> list[Finding]:
     await prove_daemon(environment)
-    return [judge_version("docker", "Docker", await daemon_version(environment))]
+    return [judge_version("docker", *await daemon_version(environment))]

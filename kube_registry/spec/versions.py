@@ -3,7 +3,13 @@
 import re
 from typing import Final
 
-SUPPORTED: Final = {"Kubernetes": (1, 29), "Docker": (20, 10), "Pulumi": (3, 244), "distribution": (3, 1)}
+SUPPORTED: Final = {
+    "Kubernetes": (1, 29),
+    "Docker": (20, 10),
+    "Podman": (6, 0),
+    "Pulumi": (3, 244),
+    "distribution": (3, 1),
+}
 """Software -> oldest supported version."""
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,14 +17,13 @@ from lab.pulumi_home import CHECKOUT
 from lab.spec import ClusterSpec
 from lab.toolchain import tool
 from lab.waiting import wait_for
+from tests.fakes.open_registry import answers
 
 OPEN_SECONDS = 30.0
 """How long one may take until the registry answers through it."""
 
 END_SECONDS = 10.0
 OWN_NETNS = "/proc/self/ns/net"
-ANSWER_SECONDS = 2.0
-
 
 Place = tuple[str, int, str]
 """An address, a port, and the path of their network namespace."""
@@ -138,18 +136,6 @@ def process(
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
-
-
-def answers(port: int, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether the registry answers GET /v2/ with 200 on that port."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=seconds)
-    try:
-        connection.request("GET", "/v2/")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def process_in(pod_uid: str) -> int:

@@ -24,9 +24,9 @@ from lab.pulumi_home import CHECKOUT, environment
 from lab.waiting import wait_for
 from tests.bench import edits, table
 from tests.bench.door import with_open_door
-from tests.bench.forwarders import answers
 from tests.bench.life import COMMAND_SECONDS, LOG, Lab, Life, begin, end, seconds
 from tests.bench.places import CLUSTER, PUSH_PORT, SITE, STACK, in_backend, output, settings
+from tests.fakes.open_registry import answers
 from tests.wheel import build_wheel, install_wheel
 
 WORKLOAD, BY_HAND = "library", "by-hand"

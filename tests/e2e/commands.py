@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMAND = re.compile(r"`((?:docker|export|kubectl|pulumi|python|\.venv/bin/python|registryctl) [^`]+)`")
+COMMAND = re.compile(r"`((?:docker|export|kubectl|printf|pulumi|python|\.venv/bin/python|registryctl) [^`]+)`")
 
 
 def commands_of(error: object, part: str = "") -> list[str]:

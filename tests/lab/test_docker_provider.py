@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import docker
@@ -35,9 +34,10 @@ from lab.docker_provider.service import IMAGE
 from lab.docker_site import Site
 from lab.parts import REGISTRY
 from lab.progress import Progress
-from lab.toolchain import provide, tool
+from lab.toolchain import provide
 from lab.versions import OLDEST, chosen
 from lab.waiting import wait_for
+from tests.fakes.open_registry import open_registry
 from tests.fakes.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
@@ -185,27 +185,8 @@ def builder(plugin: Plugin, docker_host: str) -> Plugin:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """An empty registry, as host:port."""
-    address = f"localhost:{free_port()}"
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/blobs}}}}\nhttp: {{addr: {address}}}\n"
-    )
-    log = tmp_path / "registry.log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen([tool("registry"), "serve", config], stdout=output, stderr=output) as process,
-    ):
-        wait_for(lambda: answers(f"http://{address}/v2/"), "the registry to answer", log=log, seconds=30)
-        yield address
-        process.terminate()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as response:  # noqa: S310 - http to the loopback
-            return bool(response.status == 200)
-    except URLError:
-        return False
+    with open_registry(tmp_path) as port:
+        yield f"localhost:{port}"
 
 
 def served_digest(registry: str, repository: str, tag: str) -> str:

@@ -22,6 +22,7 @@ from tests.bench import edits, forwarders
 from tests.bench.life import Lab, Life
 from tests.bench.places import copy_ours, in_backend
 from tests.bench.registry import kubectl
+from tests.fakes.open_registry import answers
 from tests.soak.faulty import Faults, FaultyServer, faulty_api_server
 from tests.soak.place import MANUAL_PORT, Place
 
@@ -61,7 +62,7 @@ class Updates:
         (site / "data").write_bytes(self.dice.randbytes(APP_BYTES))
         self.lab.life.write(f"update {number}")
         self.lab.up(self.lab.life.project, {"updated", "unchanged"})
-        if not forwarders.answers(MANUAL_PORT, DIAL_SECONDS):
+        if not answers(MANUAL_PORT, DIAL_SECONDS):
             raise LabError(f"After update {number} the registry does not answer through `registryctl tunnel`.")
 
 

@@ -6,7 +6,6 @@ passes goes to a registry (Go's net/http) over one connection, and its answers s
 
 import re
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -17,10 +16,7 @@ from hypothesis import strategies as st
 
 from kube_registry.tunnel.http_guard import HEAD_BYTES, HttpGuard
 from kube_registry.tunnel.http_head import RefusedRequestError
-from lab.parts import REGISTRY
-from lab.toolchain import build, tool
-from lab.waiting import wait_for
-from tests.fakes.ports import free_port
+from tests.fakes.open_registry import open_registry
 
 PORT, EVIL = b"#####", b"evil"
 """Stands for the registry's port, which has five digits; marks what may never be read as a request."""
@@ -31,27 +27,8 @@ _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a registry that keeps what it gets in memory."""
-    build(REGISTRY)
-    port, folder = free_port(), tmp_path_factory.mktemp("registry")
-    config, log = folder / "registry.yml", folder / "log"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{inmemory: {{}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-    )
-    with (
-        log.open("w") as output,
-        subprocess.Popen([tool("registry"), "serve", config], stdout=output, stderr=output) as process,
-    ):
-        wait_for(lambda: _listens(port), "the registry to listen", log=log, seconds=30)
+    with open_registry(tmp_path_factory.mktemp("registry")) as port:
         yield port
-        process.terminate()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 def passes(stream: bytes, places: Sequence[int], port: int) -> tuple[bytes, bool]:

@@ -44,6 +44,8 @@ TESTS = {
     "DaemonTlsError": "docker_daemon/test_config.py::"
     "test_a_context_with_certificates_is_an_error_whose_command_gives_them_to_everybody",
     "DockerConfigError": "e2e/program/test_fixes.py::test_docker_warns_of_its_configuration_until_it_can_be_used",
+    "PodmanVersionError": "docker_daemon/test_podman.py::test_one_that_reports_no_digest_is_refused_before_a_build",
+    "PodmanHttpsError": "docker_daemon/test_podman.py::test_it_requires_https_until_the_command_has_configured_it",
     "DaemonReachError": "e2e/registry/test_reach.py::"
     "test_where_the_port_is_taken_nothing_is_built_and_another_one_is_proposed",
     "KubeconfigError": "e2e/program/test_fixes.py::test_another_kubeconfig_is_named",

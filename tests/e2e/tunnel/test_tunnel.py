@@ -23,6 +23,7 @@ import pytest
 
 from tests.e2e.access import PUSHER, Access, manifest
 from tests.e2e.conftest import CHECKOUT, STACK, Lab, Program, settings_of
+from tests.fakes.podman import podman
 
 pytestmark = pytest.mark.lab
 
@@ -34,6 +35,7 @@ NODE_PORT = 30123
 
 PAGE = (CHECKOUT / "docs" / "clone-and-run.md").read_text()
 (COMMAND,) = re.findall(r"\n\.venv/bin/python -m registryctl (tunnel .*)\n", PAGE)
+(PODMAN,) = re.findall(r"`podman (push .*) localhost:<pushPort>/app:1`", PAGE)
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,20 @@ def failure(deployed: Program, env: Mapping[str, str], *command: str) -> str:
     return sentence
 
 
-def docker_push(host: str, repository: str) -> None:
-    """Push an image that no registry has a layer of yet, under the tag 1."""
+def new_layer() -> bytes:
+    """A layer that no registry has yet."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         entry = tarfile.TarInfo("new")
         entry.size = PUSHED
         archive.addfile(entry, io.BytesIO(os.urandom(PUSHED)))
+    return layer.getvalue()
+
+
+def docker_push(host: str, repository: str) -> None:
+    """Push an image that no registry has a layer of yet, under the tag 1."""
     with closing(docker.DockerClient(base_url=host)) as client:
-        client.api.import_image_from_data(layer.getvalue(), repository, "1")
+        client.api.import_image_from_data(new_layer(), repository, "1")
         steps = [json.loads(step) for step in client.images.push(repository, "1").splitlines()]
         client.images.remove(f"{repository}:1")
     assert not [step for step in steps if "error" in step]
@@ -148,6 +155,17 @@ class TestByStack:
         assert totals, said
         assert PUSHED <= bytes_of(totals[1]) <= PUSHED * 1.1
         assert 0 < bytes_of(totals[2]) < 100_000
+
+    def test_podman_pushes_with_the_option_of_the_page(
+        self, lab: Lab, deployed: Program, env: dict[str, str], tmp_path: Path
+    ) -> None:
+        here, layer = podman(tmp_path), tmp_path / "layer.tar"
+        layer.write_bytes(new_layer())
+        with running(deployed, env, "tunnel", "--stack", STACK) as opened:
+            name = f"localhost:{opened.push_port}/by/podman:1"
+            here.run("import", "--quiet", str(layer), name)
+            here.run(*PODMAN.split(), name)
+        assert manifest_of(lab, opened.pull_host, "by/podman")["layers"][0]["size"] >= PUSHED
 
     def test_it_is_the_selected_stack_where_none_is_named(self, deployed: Program, env: dict[str, str]) -> None:
         with running(deployed, env, "tunnel") as opened:
