@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lab import bringup, cgroups, health, machines, network, nodes, pki, places, processes
+from lab import bringup, cgroups, health, inotify, machines, network, nodes, pki, places, processes
 from lab import spec as specs
 from lab.errors import LabError
 from lab.host import check_machine
@@ -103,6 +103,7 @@ def up(
             _clear(name)
             spec = _free_spec(name, modes, versions)
             specs.save(spec)
+            inotify.raise_limit()
             bringup.start(spec, report)
         elif trouble := health.trouble(spec):
             report.say(f"cluster {name}: {trouble}, repairing it")
@@ -121,6 +122,8 @@ def down(name: str) -> None:
     with _locked():
         specs.check_folder(name)
         _clear(name)
+        if not specs.names():
+            inotify.restore_limit()
 
 
 def clusters() -> list[Cluster]:
@@ -186,6 +189,7 @@ def kubeconfig_for(name: str, user: str, groups: Sequence[str] = ()) -> Path:
 
 
 def _bring_back(spec: ClusterSpec, report: Progress) -> None:
+    inotify.raise_limit()
     try:
         bringup.start(spec, report)
     except LabError as error:
