@@ -3,8 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +27,9 @@ MISSING = f"sha256:{'0' * 64}"
 
 @pytest.fixture(scope="module")
 def here() -> Iterator[Podman]:
-    """A folder for Podman with a short path, as its sockets need it."""
-    folder = Path(tempfile.mkdtemp(prefix="podman-", dir="/run"))
-    yield podman(folder)
-    shutil.rmtree(folder)
+    """Podman with storage of its own."""
+    with podman() as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Debian's Podman, installed by the first test that needs it, with storage and registries.conf.d of its own."""
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,14 +50,15 @@ class Service:
         subprocess.run(["nsenter", f"--mount={namespace}", "sh", "-c", line], check=True, timeout=COMMAND_SECONDS)
 
 
-def podman(folder: Path) -> Podman:
-    """Install Podman where it is missing.
-
-    Args:
-        folder: where its storage is; its path must be short.
-    """
+@contextmanager
+def podman() -> Iterator[Podman]:
+    """A block with Podman, which is installed where it is missing, and a folder for it."""
     install_packages(_PACKAGES)
-    return Podman(folder)
+    folder = Path(tempfile.mkdtemp(prefix="podman-", dir="/run"))  # Podman takes no path of more than 50 letters
+    try:
+        yield Podman(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -159,9 +159,9 @@ class TestByStack:
     def test_podman_pushes_with_the_option_of_the_page(
         self, lab: Lab, deployed: Program, env: dict[str, str], tmp_path: Path
     ) -> None:
-        here, layer = podman(tmp_path), tmp_path / "layer.tar"
+        layer = tmp_path / "layer.tar"
         layer.write_bytes(new_layer())
-        with running(deployed, env, "tunnel", "--stack", STACK) as opened:
+        with podman() as here, running(deployed, env, "tunnel", "--stack", STACK) as opened:
             name = f"localhost:{opened.push_port}/by/podman:1"
             here.run("import", "--quiet", str(layer), name)
             here.run(*PODMAN.split(), name)
