@@ -13,6 +13,7 @@ from kube_registry.registry.preconditions import (
     explain_node_port,
     prove_hosting_free,
     prove_namespace_free,
+    prove_port_free,
     prove_reach_and_uid,
 )
 
@@ -81,12 +82,16 @@ def hosting_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
 
 
 def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
-    """Return a hook that explains why the registry's node port was rejected.
+    """Return hooks that keep the registry from another one's port, and explain why its node port was rejected.
 
     Args:
         name: name of the component that binds the hook.
         cluster: the cluster.
     """
+
+    async def prove(_: pulumi.ResourceHookArgs) -> None:
+        async with bounded("checking that no other registry has the port"):
+            await prove_port_free(await cluster.address())
 
     async def explain(args: pulumi.ErrorHookArgs) -> bool:
         if NODE_PORT_REFUSED in args.errors[0]:
@@ -95,7 +100,9 @@ def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
             pulumi.log.error(str(error), DependencyResource(args.urn))
         return False
 
-    return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}:node-port", explain)])
+    before = pulumi.ResourceHook(f"{name}:port", prove)
+    explained = pulumi.ErrorHook(f"{name}:node-port", explain)
+    return pulumi.ResourceHookBinding(before_create=[before], before_update=[before], on_error=[explained])
 
 
 def _before_create(

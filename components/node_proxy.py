@@ -24,7 +24,10 @@ from .registry_pod import priority
 
 _CONFIG = "/etc/node-proxy"
 _USER = 65532
-"""A uid without a login. A process with the same uid on a node could listen on the same port, too."""
+"""The uid of the node proxy of the default namespace."""
+
+_USERS = range(65_536, 100_000)
+"""The uids of all others. Neither systemd nor useradd assigns them (systemd.io/UIDS-GIDS)."""
 
 _PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 """The only level of Pod Security that allows a pod to use its node's network."""
@@ -155,6 +158,7 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
     checksum = hashlib.sha256(config_file(listeners).encode()).hexdigest()
     real_nodes = [{"key": key, "operator": "NotIn", "values": [value]} for key, value in VIRTUAL_NODES.items()]
     required = {"nodeSelectorTerms": [{"matchExpressions": real_nodes}]}
+    user = _user_of(settings.namespace)
     return {
         "selector": {"matchLabels": labels(NODE_PROXY)},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "20%", "maxUnavailable": 0}},
@@ -170,7 +174,7 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
                 "tolerations": [{"operator": "Exists"}],
                 "securityContext": {
                     "runAsNonRoot": True,
-                    **({"runAsUser": _USER, "runAsGroup": _USER} if settings.pod.has_fixed_user else {}),
+                    **({"runAsUser": user, "runAsGroup": user} if settings.pod.has_fixed_user else {}),
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "containers": [_haproxy(settings.proxy_image, listeners)],
@@ -178,6 +182,21 @@ def daemon_set_spec(settings: RegistrySettings, listeners: Sequence[Listener]) -
             },
         },
     }
+
+
+def _user_of(namespace: str) -> int:
+    """Return the uid of the node proxy of a registry, which differs between registries.
+
+    Several processes may listen on one port if all have the same uid (SO_REUSEPORT), as an update needs. The kernel
+    then divides the connections among them, so two registries with one port would get each other's pulls.
+
+    Args:
+        namespace: namespace of the registry.
+    """
+    if namespace == RegistrySettings.model_fields["namespace"].default:
+        return _USER
+    number = int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:4])
+    return _USERS[number % len(_USERS)]
 
 
 def _haproxy(image: str, listeners: Sequence[Listener]) -> dict[str, Any]:

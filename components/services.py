@@ -45,7 +45,7 @@ def node_port_service(
     else:
         spec = _spec("NodePort", nodePort=node_port)
     guarded = pulumi.ResourceOptions(hooks=node_port_guard(name, cluster))
-    opts = pulumi.ResourceOptions.merge(opts, guarded)
+    opts = pulumi.ResourceOptions.merge(guarded, opts)  # its hooks run first
     return kubernetes.core.v1.Service(f"{name}-service", metadata=metadata, spec=spec, opts=opts)
 
 

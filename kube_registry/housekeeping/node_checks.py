@@ -62,7 +62,7 @@ async def exposed(kube: KubeClient, settings: RegistrySettings) -> list[Finding]
         found.append(_read_door(kube, f"there is no Service {READ_SERVICE} in {kube.where}", "`pulumi up`"))
     holders = await node_ports(kube)
     if holder := holders.get(port):
-        problem = f"service {holder} uses node port {port}: in iptables mode, kube-proxy serves that service instead"
+        problem = f"service {holder} uses port {port}, too, and in iptables mode kube-proxy serves its node port first"
         found.append(_read_door(kube, problem, f"`pulumi config set nodePort {free_node_port(holders)}`"))
     try:
         await wait_node_proxy_ready(kube, settings.node_proxy_namespace, seconds=NOW_SECONDS)

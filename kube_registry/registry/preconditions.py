@@ -1,12 +1,12 @@
 """Check a cluster before the first object is created there, and explain why one was refused."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kube_registry.kube.errors import ForbiddenError
-from kube_registry.names import HOSTING, HOSTING_NAMESPACE, REGISTRY, RETAINED, labels
+from kube_registry.names import HOSTING, HOSTING_NAMESPACE, NODE_PORT, REGISTRY, RETAINED, labels, selector
 from kube_registry.registry.errors import HostingTakenError, NamespaceTakenError, NodePortError
 from kube_registry.spec.settings import ClusterAddress, RegistrySettings
 from kube_registry.text import one_line
@@ -78,6 +78,22 @@ async def prove_hosting_free(settings: ClusterAddress) -> None:
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), content=content)
 
 
+async def prove_port_free(settings: RegistrySettings) -> None:
+    """Check that no other registry of the cluster has the port; without permission to list services, it is not checked.
+
+    The API server compares only node ports, and the port of a node proxy is none.
+
+    Raises:
+        NodePortError: another registry has it.
+    """
+    async with _client(settings) as kube:
+        holder = (await node_ports(kube, labelSelector=selector(REGISTRY))).get(settings.node_port)
+        if holder:
+            proposal = free_node_port(await node_ports(kube))
+            reason = f"service {holder} uses it"
+            raise NodePortError(where=kube.where, node_port=settings.node_port, reason=reason, proposal=proposal)
+
+
 async def explain_node_port(settings: RegistrySettings, refused: str) -> NodePortError:
     """Return the error for a refused node port: which service uses it, if the user may list services, and a free one.
 
@@ -132,22 +148,35 @@ async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
     return is_left and not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
 
 
-async def node_ports(kube: "KubeClient") -> dict[int, str]:
-    """Return node port -> service that uses it; empty without permission to list services of all namespaces.
+async def node_ports(kube: "KubeClient", **query: str) -> dict[int, str]:
+    """Return port -> service that uses it on the nodes, by a node port or by the node proxy of another registry.
+
+    It is empty without permission to list services of all namespaces.
 
     Args:
         kube: client of the registry's cluster.
+        query: which services, as query parameters of the request.
 
     Raises:
         ClusterError: the API server does not respond.
     """
     try:
-        services = (await kube.get("/api/v1/services"))["items"]
+        services = (await kube.get("/api/v1/services", **query))["items"]
     except ForbiddenError:
         return {}
+    own = kube.where.namespace, REGISTRY
     return {
-        port["nodePort"]: f"{service['metadata']['name']} in namespace {service['metadata']['namespace']}"
+        port: f"{name} in namespace {namespace}"
         for service in services
-        for port in service["spec"].get("ports", [])
-        if "nodePort" in port
+        for namespace, name in [(service["metadata"]["namespace"], service["metadata"]["name"])]
+        if (namespace, name) != own
+        for port in _ports(service)
     }
+
+
+def _ports(service: dict[str, Any]) -> Iterable[int]:
+    """Yield the ports of all nodes that lead to a service."""
+    yield from (port["nodePort"] for port in service["spec"].get("ports", []) if "nodePort" in port)
+    annotated = service["metadata"].get("annotations", {}).get(NODE_PORT, "")
+    if annotated.isdecimal():
+        yield int(annotated)

@@ -274,7 +274,7 @@ class TestNodeProxy:
         assert {"registry-deployment", "registry-proxy-daemon-set"} <= {
             urn.rpartition("::")[2] for urn in service.dependencies
         }
-        assert list(service.hooks.before_update) == ["registry:ready-first"]
+        assert list(service.hooks.before_update) == ["registry:port", "registry:ready-first"]
 
     def test_it_is_on_every_node_whatever_taints_that_has(self, registered: Registered) -> None:
         (daemon_set,) = registered.of_type("DaemonSet")

@@ -1,7 +1,7 @@
 """What an update asks the cluster before it registers anything. tests/e2e asks real clusters."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from kube_registry.errors import Where
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.translate import refusal
+from kube_registry.names import NODE_PORT
 from kube_registry.registry import preconditions
+from kube_registry.registry.errors import NodePortError
 from kube_registry.spec.settings import RegistrySettings
 
 SETTINGS = RegistrySettings.parse({"kubeContext": "here"}, project="p", stack="s")
@@ -31,7 +33,7 @@ class Cluster:
         self.opened += 1
         yield self
 
-    async def get(self, path: str) -> dict[str, Any]:
+    async def get(self, path: str, **_: str) -> dict[str, Any]:
         if path in self.forbidden:
             raise refusal(self.where, f"GET {path}", 403, 'User "eve" cannot get resource "namespaces" in API group ""')
         return {"metadata": {"uid": f"uid of {path}"}}
@@ -53,3 +55,52 @@ def test_a_user_who_must_not_read_the_namespace_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(preconditions, "_client", Cluster(OWN).client)
     with pytest.raises(ForbiddenError):
         asyncio.run(preconditions.prove_reach_and_uid(SETTINGS))
+
+
+def service(namespace: str, **port: int) -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": "registry"}, "spec": {"ports": [{"port": 5001, **port}]}}
+
+
+def proxied(namespace: str, port: int) -> dict[str, Any]:
+    found = service(namespace)
+    found["metadata"]["annotations"] = {NODE_PORT: str(port)}
+    return found
+
+
+class Services(Cluster):
+    """A cluster with Services."""
+
+    def __init__(self, *services: dict[str, Any], forbidden: Sequence[str] = ()) -> None:
+        super().__init__(*forbidden)
+        self.services = services
+
+    async def get(self, path: str, **_: str) -> dict[str, Any]:
+        return {"items": self.services, **await super().get(path)}
+
+
+class TestPortFree:
+    """A port of a node proxy is none that the API server knows: two registries could have the same."""
+
+    @pytest.mark.parametrize("other", [proxied("shop", 30100), service("shop", nodePort=30100)])
+    def test_the_port_of_another_registry_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+    ) -> None:
+        cluster = Services(other, proxied("mall", 30000))
+        monkeypatch.setattr(preconditions, "_client", cluster.client)
+        with pytest.raises(NodePortError) as caught:
+            asyncio.run(preconditions.prove_port_free(SETTINGS))
+        assert "node port 30100 is not available" in str(caught.value)
+        assert "service registry in namespace shop uses it" in str(caught.value)
+        assert "set nodePort 30001`" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "cluster",
+        [
+            Services(proxied("kube-registry", 30100), proxied("shop", 30101)),
+            Services(proxied("shop", 30100), forbidden=["/api/v1/services"]),
+        ],
+        ids=["its own", "not seen"],
+    )
+    def test_any_other_is_fine(self, monkeypatch: pytest.MonkeyPatch, cluster: Services) -> None:
+        monkeypatch.setattr(preconditions, "_client", cluster.client)
+        asyncio.run(preconditions.prove_port_free(SETTINGS))
