@@ -210,7 +210,10 @@ def _clear(name: str, *, but_logs: bool = False) -> None:
 
 
 def _check_same(spec: ClusterSpec, modes: tuple[str, ...], versions: Versions) -> None:
-    there = [(" ".join(spec.proxy_modes), " ".join(modes)), (describe(spec.versions), describe(versions))]
+    there = [
+        (f"proxy modes {' '.join(spec.proxy_modes)}", f"proxy modes {' '.join(modes)}"),
+        (describe(spec.versions), describe(versions)),
+    ]
     for is_, wanted in there:
         if is_ != wanted:
             raise LabError(

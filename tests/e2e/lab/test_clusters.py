@@ -176,7 +176,7 @@ def test_up_again_changes_nothing(found: Cluster) -> None:
 
 
 def test_up_with_other_nodes_is_refused_in_one_sentence(found: Cluster) -> None:
-    with pytest.raises(LabError, match=r"exists with the nodes iptables nftables, not iptables\. Fix: "):
+    with pytest.raises(LabError, match=r"with proxy modes iptables nftables, not with proxy modes iptables\. Fix: "):
         cluster.up(found.name, nodes=1)
 
 
