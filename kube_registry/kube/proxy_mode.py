@@ -121,6 +121,8 @@ async def _reported_mode(kube: KubeClient, node: Node) -> ProxyMode:
         name = await kube.once.text(f"/api/v1/nodes/{node.name}:{_METRICS_PORT}/proxy/proxyMode")
     except ClusterError:
         return UNKNOWN
+    if name not in (IPTABLES, NFTABLES, IPVS):  # another program answers
+        return UNKNOWN
     return ProxyMode(name, explicit=None, on_loopback=name == IPTABLES)
 
 

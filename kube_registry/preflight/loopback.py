@@ -12,16 +12,13 @@ from secrets import token_hex
 from typing import Final
 
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.errors import ForbiddenError
-from kube_registry.kube.nodes import Node, pulling_nodes
+from kube_registry.kube.nodes import Node
 from kube_registry.kube.pods import Object
 from kube_registry.limits import PREFLIGHT_SECONDS
-from kube_registry.names import NODE_PROXY, PROBE_REPOSITORY, READ_PORT, REGISTRY, labels, selector
-from kube_registry.preflight.errors import NodeProxyNeededError
-from kube_registry.preflight.preflight import LEFT_SECONDS, WORST, delete_left_probes, settled
+from kube_registry.names import PROBE_REPOSITORY, READ_PORT, REGISTRY, labels, selector
+from kube_registry.preflight.preflight import LEFT_SECONDS, delete_left_probes, settled
 from kube_registry.preflight.probe_pod import USE_NODE_PROXY
 from kube_registry.spec.settings import RegistrySettings
-from kube_registry.text import first_of
 
 TEST: Final = "loopback-test"
 """Component label of the Service of a test, and the start of its name."""
@@ -31,27 +28,6 @@ _NO_TAG = "none"
 
 Served = Mapping[Node, bool | None]
 """Node -> whether kube-proxy serves node ports on its loopback; None if it gave no answer."""
-
-
-async def prove_without_node_proxy(kube: KubeClient, settings: RegistrySettings, *, seconds: float) -> None:
-    """Check that all nodes can pull without the node proxy, if this update is about to delete it.
-
-    Args:
-        kube: client of the registry's cluster.
-        settings: the settings, which no longer have a node proxy; its DaemonSet may still run.
-        seconds: how long the check may take.
-
-    Raises:
-        NodeProxyNeededError: on some nodes, only the node proxy serves the registry.
-        ClusterError: the nodes cannot be tested.
-    """
-    if not settings.preflight or not await _has_node_proxy(kube, settings):
-        return
-    served = await node_ports_on_loopback(kube, settings, await pulling_nodes(kube), seconds=seconds)
-    if failing := sorted(node.name for node, serves in served.items() if serves is False):
-        raise NodeProxyNeededError(
-            where=kube.where, failing=len(failing), nodes=len(served), names=first_of(failing, WORST)
-        )
 
 
 async def node_ports_on_loopback(
@@ -91,15 +67,6 @@ def _service(name: str) -> Object:
         "metadata": {"name": name, "labels": labels(TEST)},
         "spec": {"type": "NodePort", "selector": labels(REGISTRY), "ports": [port]},
     }
-
-
-async def _has_node_proxy(kube: KubeClient, settings: RegistrySettings) -> bool:
-    """Return whether the node proxy's DaemonSet exists; False without the permission to see it, and so to delete it."""
-    path = kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=settings.node_proxy_namespace)
-    try:
-        return await kube.find(path) is not None
-    except ForbiddenError:
-        return False
 
 
 async def _delete_left(kube: KubeClient) -> None:

@@ -18,7 +18,7 @@ from kube_registry.lease.lease import lease_held
 from kube_registry.limits import LEASE_SECONDS, PREFLIGHT_SECONDS, READY_SECONDS, TUNNEL_SECONDS
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.preflight.errors import PreflightError, PreflightReportedError
-from kube_registry.preflight.loopback import prove_without_node_proxy
+from kube_registry.preflight.exposure import prove_without_node_proxy
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.errors import ContentMissingError, RegistryError, VolumeFullError, VolumeNotWritableError

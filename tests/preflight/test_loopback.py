@@ -1,6 +1,7 @@
 """Which nodes serve node ports, as their probe pods tell; tests/e2e/lab/test_exposure.py has it on real nodes."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -8,7 +9,8 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import linux_nodes
 from kube_registry.preflight import preflight
 from kube_registry.preflight.errors import NodeProxyNeededError
-from kube_registry.preflight.loopback import TEST, node_ports_on_loopback, prove_without_node_proxy
+from kube_registry.preflight.exposure import prove_without_node_proxy
+from kube_registry.preflight.loopback import TEST, node_ports_on_loopback
 from kube_registry.spec.settings import Settings
 from tests.preflight.test_preflight import Fleet, Object, answered, fleet, full, kube, refused, stack
 
@@ -81,3 +83,18 @@ class TestWithoutNodeProxy:
         fleet.daemon_set = 200
         with pytest.raises(NodeProxyNeededError, match=r"1 of 2 nodes .*was not deleted: other\. Fix: "):
             await prove_without_node_proxy(kube, stack, seconds=30)
+
+    @pytest.mark.parametrize(("mode", "needed"), [("nftables", True), ("iptables", False), ("<html>", False)])
+    async def test_a_node_that_gives_no_answer_counts_by_the_mode_of_its_kube_proxy(
+        self, fleet: Fleet, kube: KubeClient, stack: Settings, mode: str, *, needed: bool
+    ) -> None:
+        """It would not find the registry once it is back."""
+        fleet.of_node = {"one": answered, "full": full}
+        for name in fleet.of_node:
+            fleet.add(name)
+        fleet.add("cordoned", cordoned=True)
+        fleet.daemon_set, fleet.proxy_mode = 200, mode
+        expected = pytest.raises(NodeProxyNeededError, match=r"2 of 3 nodes .*: cordoned, full\. Fix: ")
+        with expected if needed else nullcontext():
+            await prove_without_node_proxy(kube, stack, seconds=30)
+        assert set(fleet.asked) == {"one", "full"}

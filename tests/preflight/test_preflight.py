@@ -46,6 +46,7 @@ class Fleet:
         proofs: the ConfigMap of what nodes have proven.
         services: name -> Service of a test of node ports.
         daemon_set: status of the answer about the node proxy's DaemonSet.
+        proxy_mode: what each node's kube-proxy answers; it does not answer if empty.
         lease: the registry's Lease.
         dice: decide which requests meet a hiccup; none does if not set.
         hiccups: how many of each kind there were.
@@ -62,6 +63,7 @@ class Fleet:
     proofs: Object | None = None
     services: dict[str, Object] = field(default_factory=dict)
     daemon_set: int = 404
+    proxy_mode: str = ""
     lease: Object | None = None
     dice: random.Random | None = None
     hiccups: Counter[str] = field(default_factory=Counter)
@@ -115,9 +117,13 @@ class Fleet:
             self.proofs = given if request.method == "PATCH" else self.proofs
             return web.json_response(self.proofs or {}, status=200 if self.proofs else 404)
         listed = {"items": list(self.nodes.values()) if name == "nodes" else []}
-        others = {"deployments": (ROLLED_OUT, 200), "daemonsets": ({"message": FORBIDDEN}, self.daemon_set)}
+        others = {
+            "deployments": (ROLLED_OUT, 200),
+            "daemonsets": ({"message": FORBIDDEN}, self.daemon_set),
+            "proxy": (self.proxy_mode, 200 if self.proxy_mode else 503),
+        }
         content, status = others.get(collection, (listed, 200))
-        return web.json_response(content, status=status)
+        return web.Response(text=content if isinstance(content, str) else json.dumps(content), status=status)
 
     def _of_pods(self, request: web.BaseRequest, name: str, given: Object) -> web.StreamResponse:
         if request.method == "POST":
