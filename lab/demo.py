@@ -87,7 +87,7 @@ def down(kube_context: KubeContext = "") -> None:
         with progress.running(f"cluster {name}", "stopping"):
             cluster.down(name)
     shutil.rmtree(BACKEND / ".pulumi", ignore_errors=True)  # the next `make up` creates another cluster
-    for site in (far_engine.FAR, *SITES.values()):
+    for site in (far_engine.far_site(), *SITES.values()):
         docker_engine.down(progress, site)
 
 

@@ -118,7 +118,7 @@ def version_of(engine: Engine) -> str | None:
 
 def _serves(host: str, site: Site) -> bool:
     version = version_of(Engine(host))
-    any_serves = site.version == NEWEST.docker and VARIABLE not in os.environ
+    any_serves = site.version == NEWEST.docker and not os.environ.get(VARIABLE)
     return bool(version and (any_serves or matches(version, site.version)))
 
 

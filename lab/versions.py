@@ -34,7 +34,7 @@ def chosen(*, kubernetes: str = "", containerd: str = "", docker: str = "") -> V
     Raises:
         LabError: the lab has no such version, or the environment variable has another value.
     """
-    name = os.environ.get(VARIABLE, "newest")
+    name = os.environ.get(VARIABLE) or "newest"
     if name not in _NAMED:
         raise LabError(f"{VARIABLE} is {name!r}, which is not supported. Fix: set it to newest or oldest, or unset it")
     wanted = {"kubernetes": kubernetes, "containerd": containerd, "docker": docker}

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,17 @@ def test_another_value_of_the_variable_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(VARIABLE, "latest")
     with pytest.raises(LabError, match=rf"{VARIABLE} is 'latest', .* Fix: set it to newest or oldest, or unset it"):
         versions.chosen()
+
+
+def test_an_empty_variable_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    assert versions.chosen() == NEWEST
+
+
+def test_no_import_fails_with_another_value() -> None:
+    """Where a command chooses versions, it is refused in one line."""
+    command = [sys.executable, "-c", "import lab.demo, lab.verbs"]
+    subprocess.run(command, env={**os.environ, VARIABLE: "latest"}, check=True, timeout=60)
 
 
 def test_only_what_was_chosen_is_built() -> None:
