@@ -48,6 +48,9 @@ _LOCALHOST_BETA = (1, 38)
 """Feature gate with which the mode nftables serves loopback, if nodePortAddresses names it, and the version from which
 the gate is on by default (KEP-6032)."""
 
+_NOT_UNDERSTOOD = (yaml.YAMLError, LookupError, AttributeError, TypeError, ValueError)
+"""Errors of a DaemonSet or configuration of another form than expected; a wrong date in YAML is a ValueError."""
+
 _FLAG = re.compile(r"--([a-z-]+)[= ](?!--)(\S+)")
 
 
@@ -81,7 +84,7 @@ async def proxy_modes(kube: KubeClient, nodes: Iterable[Node]) -> dict[Node, Pro
         nodes: the nodes.
     """
     found = dict.fromkeys(nodes, UNKNOWN)
-    with suppress(ClusterError, LookupError, yaml.YAMLError):
+    with suppress(ClusterError, *_NOT_UNDERSTOOD):
         if config := await _configuration(kube):
             return {node: configured_mode(config, node.version) for node in found}
     with suppress(TimeoutError):

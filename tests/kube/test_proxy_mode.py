@@ -130,8 +130,18 @@ async def test_each_node_is_asked_where_there_is_no_daemon_set(tmp_path: Path) -
         Cluster([daemon_set(["sh", "-c", "/run.sh"])]),
         Cluster([daemon_set(KUBEADM)]),
         Cluster([daemon_set(KUBEADM, "missing", "/var/lib/kube-proxy")]),
-        Cluster([daemon_set(EKS, "broken", "/var/lib/kube-proxy-config")], {"broken": {"config": "mode: ["}}),
-        Cluster([daemon_set(EKS, "empty", "/var/lib/kube-proxy-config")], {"empty": {"config": "# nothing"}}),
+        *(
+            Cluster([daemon_set(EKS, "odd", "/var/lib/kube-proxy-config")], {"odd": {"config": config}})
+            for config in (
+                "# nothing",
+                "- mode",
+                "mode: [",
+                "since: 2026-13-45",
+                "iptables: localhostNodePorts=false",
+                "nodePortAddresses: 127",
+                f"mode: nftables\nnodePortAddresses: [localhost]\nfeatureGates: {GATE}=true",
+            )
+        ),
     ],
 )
 async def test_what_cannot_be_understood_is_unknown_and_no_failure(cluster: Cluster, tmp_path: Path) -> None:
