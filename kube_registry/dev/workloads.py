@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kube_registry.kube.client import KubeClient
@@ -13,6 +13,9 @@ from kube_registry.spec.endpoints import parse_reference
 
 PODS_SECONDS = 60.0
 """How long the pods may take to run a new image after the update, which usually has waited for them."""
+
+STABLE_SECONDS = 1.0
+"""How long all pods have to be ready."""
 
 _PAUSE = 0.1
 
@@ -47,10 +50,12 @@ class Pods:
     Args:
         names: namespace and name of each.
         missing: why not all do; None if they do.
+        restarts: how often their containers have been started again.
     """
 
     names: tuple[tuple[str, str], ...]
     missing: str | None = None
+    restarts: int = 0
 
 
 def workloads_with(references: Iterable[str], resources: Iterable[Mapping[str, Any]]) -> list[Workload]:
@@ -83,17 +88,31 @@ async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload]) -> Pods
     Raises:
         ClusterError: the cluster cannot be reached, or does not let them be read.
     """
-    names: list[tuple[str, str]] = []
+    chosen = tuple(workloads)
+
+    async def read() -> Pods:
+        found = [await _read_pods(kube, workload) for workload in chosen]
+        names = tuple(name for pods in found for name in pods.names)
+        missing = next((pods.missing for pods in found if pods.missing), None)
+        return Pods(names, missing, sum(pods.restarts for pods in found))
+
+    return await stable(read)
+
+
+async def stable(read: Callable[[], Awaitable[Pods]]) -> Pods:
+    """Return pods once none is missing, and none has changed STABLE_SECONDS later; after PODS_SECONDS, as they are.
+
+    A container without a readiness probe is ready from its start on, even if it ends at once, as an older Kubernetes
+    would not have shown.
+    """
     ends = time.monotonic() + PODS_SECONDS
-    for workload in workloads:
-        pods = await _read_pods(kube, workload)
-        while pods.missing and time.monotonic() < ends:
-            await asyncio.sleep(_PAUSE)
-            pods = await _read_pods(kube, workload)
-        names += pods.names
-        if pods.missing:
-            return Pods(tuple(names), f"{workload.kind} {workload.namespace}/{workload.name}: {pods.missing}")
-    return Pods(tuple(names))
+    pods = await read()
+    while time.monotonic() < ends:
+        await asyncio.sleep(_PAUSE if pods.missing else STABLE_SECONDS)
+        before, pods = pods, await read()
+        if pods == before and not pods.missing:
+            break
+    return pods
 
 
 async def pod_troubles(kube: KubeClient, workloads: Iterable[Workload]) -> list[str]:
@@ -175,11 +194,14 @@ def pods_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -
     seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
     complete = seen and len(running) == wanted == len(pods)
     missing = trouble(pods) or f"{len(running)} of {wanted} pods run the new image"
-    return Pods(names, None if complete else missing)
+    restarts = sum(each["restartCount"] for pod in pods for each in pod["status"].get("containerStatuses", []))
+    return Pods(names, None if complete else missing, restarts)
 
 
 async def _read_pods(kube: KubeClient, workload: Workload) -> Pods:
-    return pods_of(*await _read(kube, workload), workload.digests)
+    pods = pods_of(*await _read(kube, workload), workload.digests)
+    named = f"{workload.kind} {workload.namespace}/{workload.name}"
+    return replace(pods, missing=f"{named}: {pods.missing}" if pods.missing else None)
 
 
 async def _read(kube: KubeClient, workload: Workload) -> tuple[Object, list[Object]]:

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from kube_registry.dev import workloads
 from kube_registry.dev.workloads import Pods, Workload, pods_of, problem_of, workloads_with
 
 NEW, OLD = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 REFERENCE = f"localhost:30100/app:tag@{NEW}"
+
+ALL, NONE, AGAIN = Pods((("default", "a"),)), Pods((), "0 of 1"), Pods((("default", "a"),), restarts=1)
 
 
 def spec(*images: object) -> dict[str, Any]:
@@ -42,7 +45,9 @@ def pod(name: str, digest: str = NEW, *, ran: str | None = None, ready: bool = T
     leaves = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}
     status = {
         "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-        "containerStatuses": [{"name": "c0", "imageID": f"localhost:30100/app@{ran or digest}", "state": {}}],
+        "containerStatuses": [
+            {"name": "c0", "imageID": f"localhost:30100/app@{ran or digest}", "state": {}, "restartCount": 0}
+        ],
     }
     return {
         "metadata": {"namespace": "default", "name": name, **leaves},
@@ -91,6 +96,29 @@ def test_a_daemonset_wants_the_pods_that_its_controller_has_scheduled() -> None:
 
 def test_a_workload_that_is_scaled_to_zero_is_complete() -> None:
     assert pods_of({**DEPLOYMENT, "spec": {"replicas": 0}}, [], frozenset([NEW])) == Pods(())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([ALL, ALL], ALL),
+        ([NONE, ALL, ALL], ALL),
+        ([ALL, NONE, AGAIN, AGAIN], AGAIN),
+        ([ALL, AGAIN, AGAIN], AGAIN),
+        ([ALL, NONE], NONE),
+    ],
+    ids=["at once", "later", "after it had ended", "after it had been started again", "never"],
+)
+async def test_pods_have_to_stay_ready(seen: list[Pods], expected: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(workloads, "PODS_SECONDS", 1.0)
+    reads = iter(seen)
+
+    async def read() -> Pods:
+        return next(reads, seen[-1])
+
+    assert await workloads.stable(read) == expected
 
 
 def test_what_is_missing_is_the_problem_of_a_pod_if_there_is_one() -> None:

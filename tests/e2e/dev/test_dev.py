@@ -108,12 +108,25 @@ class TestChanges:
     def test_the_correction_of_an_image_that_does_not_run_is_not_held_up(self, lab: Lab, dev: Developing) -> None:
         dockerfile = dev.program.folder / "app" / "Dockerfile"
         good = dockerfile.read_text()
-        dockerfile.write_text(f'{good}\nCMD ["false"]\n')
+        dockerfile.write_text(f'{good}\nCMD ["/missing"]\n')
         text = dev.wait_for("web is not ready: ")
         assert re.search(r"web is not ready: container web of pod library-\w+: .+; the next change", text), text
         dockerfile.write_text(good)
         corrected = dev.wait_for("without ready pods").count("app/Dockerfile: app built")
         dev.wait_for("app/Dockerfile: app built", corrected + 1)
+        assert digests_in_pods(lab) == [digest(dev.program)]
+        assert nothing_to_do(dev.program)
+
+    def test_containers_that_end_at_once_are_not_called_ready(self, lab: Lab, dev: Developing) -> None:
+        """They are ready for a moment, in which Pulumi may end its own wait."""
+        dockerfile = dev.program.folder / "app" / "Dockerfile"
+        good, known = dockerfile.read_text(), dev.text.count("container web of pod library-")
+        dockerfile.write_text(f'{good}\nCMD ["false"]\n')
+        line = dev.wait_for("container web of pod library-", known + 1).splitlines()[-1]
+        assert "in 2 pods after" not in line
+        ready = dev.text.count("in 2 pods after")
+        dockerfile.write_text(good)
+        dev.wait_for("in 2 pods after", ready + 1)
         assert digests_in_pods(lab) == [digest(dev.program)]
         assert nothing_to_do(dev.program)
 
