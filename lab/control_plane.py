@@ -20,9 +20,17 @@ VOLUME_OPENER = "volume-opener"
 _FOLDER = "/var/lib/kubernetes"
 _ADMIN, _ADMINS = "admin", "system:masters"
 
-_OPEN_VOLUMES = "while :; do chmod a+rwx /tmp/hostpath_pv/*; sleep 0.2; done 2>/dev/null"
-"""Make volumes writable. The host-path provisioner creates folders that only root may write to, and the kubelet does
-not apply `fsGroup` to host paths as it does for storage drivers."""
+_OPEN_VOLUMES = """\
+shopt -s nullglob
+exec 3<> <(:) # a pipe from which no data comes: to wait for it starts no process, other than `sleep`
+while :; do
+    set -- /tmp/hostpath_pv/*
+    [ "$*" = "$known" ] || { chmod a+rwx "$@" && known=$*; }
+    read -rt 0.2 -u 3
+done 2>/dev/null
+"""
+"""Make new volumes writable. The host-path provisioner creates folders that only root may write to, and the kubelet
+does not apply `fsGroup` to host paths as it does for storage drivers."""
 
 
 def machine_of(spec: ClusterSpec) -> Machine:
@@ -89,7 +97,7 @@ def commands(spec: ClusterSpec) -> dict[str, list[str]]:
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
         ],
-        VOLUME_OPENER: ["/bin/sh", "-c", _OPEN_VOLUMES],
+        VOLUME_OPENER: ["/bin/bash", "-c", _OPEN_VOLUMES],
     }
 
 
