@@ -48,11 +48,14 @@ def deployed(program: Program, downstream: Program) -> Program:
     return program
 
 
-@pytest.fixture
-def heap(deployed: Program, settings: Settings) -> Iterator[dict[str, str]]:
-    """Images that nobody uses: tag -> digest, the oldest first; gone at the end."""
-    yield {tag: push(settings, "heap", tag, os.urandom(BYTES)) for tag in TAGS}
-    deployed.registryctl("gc", "--keep", "1", "--yes")
+@pytest.fixture(scope="class")
+def heap(deployed: Program, settings: Settings) -> dict[str, str]:  # noqa: ARG001 - it needs a registry
+    """Images that nobody uses: tag -> digest, the oldest first. The tests leave them, up to the one that frees them."""
+    return push_heap(settings)
+
+
+def push_heap(settings: Settings) -> dict[str, str]:
+    return {tag: push(settings, "heap", tag, os.urandom(BYTES)) for tag in TAGS}
 
 
 def push(settings: Settings, repository: str, tag: str, layer: bytes) -> str:
@@ -258,8 +261,9 @@ class TestGc:
         assert f"odd@{digest}" not in deployed.registryctl("images").stdout
 
     def test_a_stack_that_did_not_deploy_the_registry_collects_nothing(
-        self, lab: Lab, deployed: Program, heap: dict[str, str]
+        self, lab: Lab, deployed: Program, settings: Settings
     ) -> None:
+        heap = push_heap(settings)
         before = stored(lab)
         file = deployed.folder / f"Pulumi.{deployed.stack.name}.yaml"
         done = deployed.run("pulumi", "stack", "init", "other", "--no-select")
