@@ -1,4 +1,4 @@
-"""Warm runs for tests that are not coroutines: fork servers whose event loop runs in a thread."""
+"""Warm runs for tests that are not coroutines: fork servers whose event loop runs in a thread, and registryctl's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,14 +8,16 @@ from pathlib import Path
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from kube_registry.engine.warm import WarmRuns, warm_runs
+from tests.forks import Forks, forks
 
 
 @dataclass(frozen=True)
 class Warm:
-    """Fork servers of the tests' programs."""
+    """Fork servers of the tests' programs, and of registryctl in the programs' folders."""
 
     portal: BlockingPortal
     runs: WarmRuns
+    commands: Forks
 
     @contextmanager
     def serving(self, folder: Path, env: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
@@ -31,5 +33,9 @@ def warm_programs() -> Iterator[Warm]:
     def refuse(line: str) -> None:
         raise AssertionError(line)
 
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(warm_runs(refuse)) as runs:
-        yield Warm(portal, runs)
+    with (
+        forks() as commands,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(warm_runs(refuse)) as runs,
+    ):
+        yield Warm(portal, runs, commands)

@@ -152,9 +152,12 @@ class Program:
         )
 
     def registryctl(self, *words: str, given: str = "", **env: str) -> "subprocess.CompletedProcess[str]":
-        """A verb, for the program's stack."""
-        command = [sys.executable, "-m", "registryctl", *words, "--stack", self.stack.name]
-        return self.run(*command, given=given, **env)
+        """A verb, for the program's stack; warm if the program has a copy of registryctl."""
+        words = (*words, "--stack", self.stack.name)
+        if self.warm and (self.folder / "registryctl.py").exists():
+            surroundings = {**self.stack.workspace.env_vars, **env}
+            return self.warm.commands.run(self.folder, words, surroundings, given)
+        return self.run(sys.executable, "-m", "registryctl", *words, given=given, **env)
 
     def state(self) -> dict[str, Any]:
         """The stack's state as Pulumi keeps it."""
