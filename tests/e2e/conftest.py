@@ -103,11 +103,11 @@ class Program:
         """A command that succeeds, run as the Automation API does, but for the three that this runs after it."""
         workspace = self.stack.workspace
         variables = {**workspace.env_vars, "PULUMI_DEBUG_COMMANDS": "true"}  # knows --event-log
-        warm = self.warm if verb in ("up", "preview") else None
         env = {**os.environ, **variables}
         with (
             tempfile.NamedTemporaryFile() as log,
-            warm.serving(self.folder, env) if warm else nullcontext(()) as client,
+            # A refresh and a destroy do not run the program, but Pulumi's own language host runs pip for them.
+            self.warm.serving(self.folder, env) if self.warm else nullcontext(()) as client,
         ):
             command = [verb, *options, "--stack", self.stack.name, "--event-log", log.name, *client]
             text = workspace.pulumi_command.run(command, str(self.folder), variables, say).stdout
