@@ -193,7 +193,7 @@ def pods_of(item: Object, selected: Iterable[Object], digests: frozenset[str]) -
     wanted, status = _wanted(item), item.get("status") or {}
     seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
     complete = seen and len(running) == wanted == len(pods)
-    missing = trouble(pods) or f"{len(running)} of {wanted} pods run the new image"
+    missing = problem_of(pods) or f"{len(running)} of {wanted} pods run the new image"
     restarts = sum(each["restartCount"] for pod in pods for each in pod["status"].get("containerStatuses", []))
     return Pods(names, None if complete else missing, restarts)
 

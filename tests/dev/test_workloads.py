@@ -125,6 +125,9 @@ def test_what_is_missing_is_the_problem_of_a_pod_if_there_is_one() -> None:
     waiting = pod("a", ready=False)
     waiting["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}
     assert "ImagePullBackOff: gone" in str(pods_of(DEPLOYMENT, [waiting], frozenset([NEW])).missing)
+    ended = pod("a", ready=False)
+    ended["status"]["containerStatuses"][0] |= {"ready": False, "state": {"terminated": {"exitCode": 1}}}
+    assert "container c0 of pod a: ended, exit code 1" in str(pods_of(DEPLOYMENT, [ended], frozenset([NEW])).missing)
     assert pods_of(DEPLOYMENT, [pod("a")], frozenset([NEW])).missing == "1 of 2 pods run the new image"
 
 
