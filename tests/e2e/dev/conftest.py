@@ -20,7 +20,9 @@ import pytest
 from kube_registry.spec.endpoints import parse_reference
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
 
-SECONDS = 90.0
+SECONDS = 120.0
+"""How long to wait for a line; dev itself waits a minute for pods that are not ready after an update."""
+
 END_SECONDS = 6.0
 """How long Ctrl-C may take; two seconds on an idle machine, but these tests share theirs with others."""
 
