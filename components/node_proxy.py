@@ -38,6 +38,10 @@ exec haproxy -db -f {_CONFIG}/haproxy.cfg"""
 """The file lists the kernel's IPv6 addresses. On a node without IPv6, HAProxy cannot listen on [::1] and would end."""
 
 
+_START_SECONDS = 2
+"""When the first probe is sent. If another program has the port, that one answers, but HAProxy has ended by then."""
+
+
 @dataclass(frozen=True)
 class Listener:
     """A port on every node's loopback that forwards to a Service.
@@ -209,6 +213,7 @@ def _haproxy(image: str, listeners: Sequence[Listener]) -> dict[str, Any]:
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
         "readinessProbe": {
             "tcpSocket": {"host": "127.0.0.1", "port": listeners[0].port},
+            "initialDelaySeconds": _START_SECONDS,
             "periodSeconds": 1,
         },
         "securityContext": {

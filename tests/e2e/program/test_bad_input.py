@@ -127,4 +127,4 @@ class TestOnTheEngine:
             text = program.failing_up()
         assert "node port 80 is not available in namespace taken" in text
         assert "provided port is not in the valid range. The range of valid ports is 30000-32767" in text
-        assert commands_of(text, "nodePort") == [f"pulumi config --stack {STACK} set nodePort 30001"]
+        assert commands_of(text, "nodePort") == [f"pulumi config --stack {STACK} set nodePort 30000"]  # its own

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.registry_pod import read_door_only
-from kube_registry.names import HOSTING, HOSTING_NAMESPACE
+from kube_registry.names import HOSTING, HOSTING_NAMESPACE, REGISTRY
 from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.spec.endpoints import parse_reference
 from lab.cluster import kubeconfig_for
@@ -142,6 +142,8 @@ class TestRetain:
     ) -> None:
         images.append(retained.output("image"))
         retained.destroy()
+        # Pulumi does not wait for the Deployment's end; its pods end first.
+        lab.kubectl("wait", "--for=delete", f"deployment/{REGISTRY}", "--namespace", NAMESPACE, "--timeout=25s")
         assert len(lab.get("persistentvolumeclaims", "--namespace", NAMESPACE)) == 1
         for kind in ("deployments", "services", "networkpolicies", "pods"):
             assert lab.get(kind, "--namespace", NAMESPACE) == [], kind
