@@ -20,8 +20,8 @@ PUSH_FAILED = "error reading push output"
 """The docker provider's message for a failed push, and only for that (pulumi-docker provider/image.go)."""
 
 _NO_DIGEST = (
-    "Docker's containerd image store reports no digest after a push, so the docker provider may warn that it took the "
-    "digest from the daemon; the registry has the image by this digest, as was just checked"
+    "a warning about the digest is expected with Docker's containerd image store, which reports none after a push; the "
+    "registry has the image under this digest"
 )
 
 PathOnceKnown = Callable[[], Awaitable[PushPath]]

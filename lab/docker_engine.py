@@ -18,7 +18,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from lab import cgroups, images, processes
 from lab.commands import last_word
-from lab.docker_site import Engine, Site, site_of
+from lab.docker_site import SITES, Engine, Site
 from lab.errors import LabError
 from lab.parts import of_engine
 from lab.processes import Process
@@ -58,7 +58,7 @@ def up(progress: Progress, site: Site | None = None) -> Engine:
     Raises:
         LabError: it did not start, or could not load the images; the message names the log.
     """
-    site = site or site_of(chosen().docker)
+    site = site or SITES[chosen().docker]
     hosts = [host for host in (os.environ.get("DOCKER_HOST"), USUAL_HOST) if host and host != site.engine.host]
     engine = next((Engine(host) for host in hosts if _serves(host, site)), None) or start(progress, site)
     load_images(engine, site, progress)

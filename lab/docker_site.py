@@ -90,8 +90,4 @@ SITES = {
         version=OLDEST.docker,
     ),
 }
-
-
-def site_of(docker: str) -> Site:
-    """Return the site of the lab's usual engine of a version of Docker."""
-    return SITES[docker]
+"""Docker's version -> the site of the lab's usual engine of that version."""

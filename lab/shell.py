@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lab import cluster, docker_engine
-from lab.docker_site import site_of
+from lab.docker_site import SITES
 from lab.errors import LabError
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT, variables
@@ -29,7 +29,7 @@ def lab_variables(name: str, progress: Progress) -> dict[str, str]:
     """
     for running in cluster.clusters():
         if running.name == name:
-            engine = docker_engine.up(progress, site_of(running.versions.docker))
+            engine = docker_engine.up(progress, SITES[running.versions.docker])
             return variables(kubeconfig=running.kubeconfig, docker_host=engine.host, versions=running.versions)
     fix = "make up" if name == "dev" else f"python3 -m lab up {name}"
     raise LabError(f"Cluster {name} of the lab does not run. Fix: `{fix}`")

@@ -223,7 +223,8 @@ class Loop:
         self.workloads = update.workloads
         pods = await self._new_pods(update) if update.built else None
         if update.progress.changes or not quiet:
-            self._say(f"{cause}: {lines.result(update, pods, time.monotonic() - began)}")
+            ended = pods.seen if pods else time.monotonic()
+            self._say(f"{cause}: {lines.result(update, pods, ended - began)}")
         if self.images:
             with suppress(KubeRegistryError):  # read ahead for the next update, which reports the error
                 await self.address()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kube_registry.kube.client import KubeClient
@@ -51,11 +51,13 @@ class Pods:
         names: namespace and name of each.
         missing: why not all do; None if they do.
         restarts: how often their containers have been started again.
+        seen: when they were read, of `time.monotonic`.
     """
 
     names: tuple[tuple[str, str], ...]
     missing: str | None = None
     restarts: int = 0
+    seen: float = field(default_factory=time.monotonic, compare=False)
 
 
 def workloads_with(references: Iterable[str], resources: Iterable[Mapping[str, Any]]) -> list[Workload]:
@@ -102,6 +104,8 @@ async def wait_for_pods(kube: KubeClient, workloads: Iterable[Workload]) -> Pods
 async def stable(read: Callable[[], Awaitable[Pods]]) -> Pods:
     """Return pods once none is missing, and none has changed STABLE_SECONDS later; after PODS_SECONDS, as they are.
 
+    Pods that are complete are returned as they were first read, so that their time is that of the start.
+
     A container without a readiness probe is ready from its start on, even if it ends at once, as an older Kubernetes
     would not have shown.
     """
@@ -111,7 +115,7 @@ async def stable(read: Callable[[], Awaitable[Pods]]) -> Pods:
         await asyncio.sleep(_PAUSE if pods.missing else STABLE_SECONDS)
         before, pods = pods, await read()
         if pods == before and not pods.missing:
-            break
+            return before
     return pods
 
 

@@ -121,6 +121,18 @@ async def test_pods_have_to_stay_ready(seen: list[Pods], expected: Pods, monkeyp
     assert await workloads.stable(read) == expected
 
 
+@pytest.mark.anyio
+async def test_the_second_in_which_pods_stay_ready_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "STABLE_SECONDS", 0.01)
+    reads: list[Pods] = []
+
+    async def read() -> Pods:
+        reads.append(Pods((("default", "a"),)))
+        return reads[-1]
+
+    assert (await workloads.stable(read)).seen == reads[0].seen < reads[1].seen
+
+
 def test_what_is_missing_is_the_problem_of_a_pod_if_there_is_one() -> None:
     waiting = pod("a", ready=False)
     waiting["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}
