@@ -137,7 +137,7 @@ async def test_listens_at_both_addresses_of_loopback() -> None:
 @pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_a_port_that_is_taken_is_named(address: str, shown: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    port = free_port()  # a port that the kernel chooses for one address may be taken at the other one
+    port = free_port()
     with socket.create_server((address, port), family=family):
         done = subprocess.run([PROGRAM, str(port)], input="", capture_output=True, text=True, timeout=9, check=False)
     assert done.returncode == 2

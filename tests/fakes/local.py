@@ -1,7 +1,6 @@
 """The local program's end of a tunnel, as a test plays it."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import TypeVar
@@ -93,9 +92,3 @@ def says_where(error: KubeRegistryError | None, tunnel: Tunnel) -> str:
     for word in (where.cluster, where.kube_context, where.namespace, f"port {tunnel.port} "):
         assert word in str(error)
     return str(error)
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

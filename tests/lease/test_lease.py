@@ -26,7 +26,8 @@ from kube_registry.lease.lease import LOST_SECONDS, RENEW_SECONDS, lease_held
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 from lab import pki
 from tests.fakes.fake_api import KUBE_CONTEXT, NAMESPACE, RESET, FakeApi, FakePod, settings_for
-from tests.fakes.local import PATIENCE_SECONDS, until, unused_port
+from tests.fakes.local import PATIENCE_SECONDS, until
+from tests.fakes.ports import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -468,7 +469,7 @@ class TestVerb:
         self, api: FakeApi, registry: Registry, authority: pki.Authority, tmp_path: Path
     ) -> None:
         settings_for(api.server, authority, tmp_path)
-        port = unused_port()
+        port = free_port()
         api.hold_lease(gc=GC)
         async with registryctl_tunnel(tmp_path, port) as process:
             await until(lambda: api.lease_looks > 1)
@@ -485,7 +486,7 @@ class TestVerb:
         self, api: FakeApi, registry: Registry, authority: pki.Authority, tmp_path: Path
     ) -> None:
         settings_for(api.server, authority, tmp_path)
-        port = unused_port()
+        port = free_port()
         async with AsyncExitStack() as opened:
             process = await opened.enter_async_context(registryctl_tunnel(tmp_path, port))
             await is_open(process)

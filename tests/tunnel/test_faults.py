@@ -14,7 +14,8 @@ from kube_registry.tunnel.listener import Tunnel
 from tests.fakes import fake_node
 from tests.fakes.fake_api import FakeApi, Refusal
 from tests.fakes.fake_node import DATA, ERROR, Node, closes, sends
-from tests.fakes.local import PATIENCE_SECONDS, asked, connected, reset, says_where, settled, until, unused_port
+from tests.fakes.local import PATIENCE_SECONDS, asked, connected, reset, says_where, settled, until
+from tests.fakes.ports import free_port
 from tests.fakes.target import given
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
@@ -72,7 +73,7 @@ class TestNode:
         assert "instead of v4.channel.k8s.io" in says_where(tunnel.trouble, tunnel)
 
     async def test_a_pod_that_does_not_listen_is_in_the_nodes_words(self, api: FakeApi, tunnel: Tunnel) -> None:
-        api.pods = [replace(api.pods[0], target=unused_port())]
+        api.pods = [replace(api.pods[0], target=free_port())]
         await reset(tunnel)
         assert type(tunnel.trouble) is TunnelError
         words = says_where(tunnel.trouble, tunnel)

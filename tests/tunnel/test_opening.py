@@ -19,7 +19,8 @@ from lab import pki
 from tests.fakes import fake_node
 from tests.fakes.fake_api import FakeApi, Refusal, settings_for
 from tests.fakes.fake_node import DATA, ERROR, sends
-from tests.fakes.local import PATIENCE_SECONDS, connected, held, until, unused_port
+from tests.fakes.local import PATIENCE_SECONDS, connected, held, until
+from tests.fakes.ports import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixtures("no_pauses")]
 
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30), pytest.mark.usefixture
 class TestOpening:
     async def test_it_listens_on_loopback_and_nowhere_else(self, kube: KubeClient) -> None:
         """Docker looks up the push address's "localhost", and most machines say [::1] first."""
-        port = unused_port()
+        port = free_port()
         async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS) as tunnel:
             assert (tunnel.port, tunnel.address) == (port, f"127.0.0.1:{port}")
             with socket.socket() as other:
@@ -39,7 +40,7 @@ class TestOpening:
     @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])  # noqa: S104 - what others listen on
     async def test_a_busy_port_is_named_at_once(self, kube: KubeClient, api: FakeApi, address: str) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        port = unused_port()  # a port that the kernel chooses for one address may be taken at the other one
+        port = free_port()
         with socket.create_server((address, port), family=family), pytest.raises(PushPortBusyError) as raised:
             async with open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS):
                 pass
@@ -61,7 +62,7 @@ class TestOpening:
         assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
 
     async def test_a_port_is_free_again_at_once(self, kube: KubeClient) -> None:
-        port = unused_port()
+        port = free_port()
         for _ in range(2):
             async with (
                 open_tunnel(kube, port, held(kube), seconds=PATIENCE_SECONDS) as tunnel,
