@@ -65,6 +65,17 @@ class PodArgs(TypedDict, total=False):
     """User that the pod and the node proxy run as: a fixed one, or one that the platform assigns (OpenShift)."""
 
 
+class MetricsArgs(TypedDict, total=False):
+    """Who reads the registry's metrics. The namespace is required."""
+
+    namespace: str
+    """Namespace that Prometheus runs in; only its pods may read the metrics."""
+    service_monitor: bool
+    """Whether to create a ServiceMonitor, by which the Prometheus Operator configures Prometheus."""
+    service_monitor_labels: dict[str, str]
+    """Labels of the ServiceMonitor, if Prometheus selects ServiceMonitors by labels."""
+
+
 class ClusterRegistryArgs(TypedDict, total=False):
     """The settings of one registry. At least one of kube_context and kubeconfig is required."""
 
@@ -102,5 +113,8 @@ class ClusterRegistryArgs(TypedDict, total=False):
     """Whether to keep the tag of an image's previous build in the Docker daemon after a new one is pushed."""
     pod: PodArgs
     """Scheduling and user of the registry's pod: nodeSelector, tolerations, resources, priorityClass, user."""
+    metrics: MetricsArgs
+    """Metrics for Prometheus: namespace, the one that Prometheus runs in, serviceMonitor and serviceMonitorLabels; none
+    if not set."""
     images: dict[str, ImageArgs]
     """Images to build and push: repository name -> context, dockerfile, target, buildArgs."""

@@ -39,7 +39,7 @@ from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, ready_first, when_ready
 from .registry_image import RegistryImage, prove_builds
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
-from .services import node_port_service, read_service
+from .services import node_port_service, read_service, service_monitor
 from .settings import ConfigArgs, arguments, own_name
 from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
 
@@ -152,7 +152,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         once the node port is served: the order in which no pull fails (docs/adr/0038).
         """
         inside, parent = self._inside_namespace(), pulumi.ResourceOptions(parent=self)
-        read = read_service(name, self._metadata(self._place, READ_SERVICE), inside)
+        read = read_service(name, self.cluster, self._metadata(self._place, READ_SERVICE), inside)
+        if (metrics := self.settings.metrics) and metrics.service_monitor:
+            service_monitor(name, self.cluster, metrics, self._metadata(self._place), inside)
         if not self.settings.has_node_proxy:
             return [read, node_port_service(name, self.cluster, self._metadata(self._place), inside)]
         listeners = [Listener("registry", self.settings.node_port, address_of(read), READ_PORT)]
@@ -201,10 +203,16 @@ class ClusterRegistry(pulumi.ComponentResource):
 
     def _deployment(self, name: str, claim: kubernetes.core.v1.PersistentVolumeClaim) -> kubernetes.apps.v1.Deployment:
         config = kubernetes.core.v1.ConfigMap(
-            f"{name}-config", metadata=self._metadata(self._place), data=config_files(), opts=self._inside_namespace()
+            f"{name}-config",
+            metadata=self._metadata(self._place),
+            data=config_files(self.settings),
+            opts=self._inside_namespace(),
         )
         fence = kubernetes.networking.v1.NetworkPolicy(
-            f"{name}-fence", metadata=self._metadata(self._place), spec=read_door_only(), opts=self._inside_namespace()
+            f"{name}-fence",
+            metadata=self._metadata(self._place),
+            spec=read_door_only(self.settings.metrics),
+            opts=self._inside_namespace(),
         )
         return kubernetes.apps.v1.Deployment(
             f"{name}-deployment",

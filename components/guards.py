@@ -12,6 +12,7 @@ from kube_registry.docker_daemon.daemon import prove_daemon
 from kube_registry.registry.preconditions import (
     explain_node_port,
     prove_hosting_free,
+    prove_monitor_kind,
     prove_namespace_free,
     prove_port_free,
     prove_reach_and_uid,
@@ -79,6 +80,20 @@ def hosting_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
         await prove_hosting_free(await cluster.address())
 
     return _before_create(f"{name}:hosting", "checking the ConfigMap that advertises a registry", prove)
+
+
+def monitor_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
+    """Return a hook that reports that the cluster has no ServiceMonitors before the provider's own error does.
+
+    Args:
+        name: name of the component that binds the hook.
+        cluster: the cluster.
+    """
+
+    async def prove(_: pulumi.ResourceHookArgs) -> None:
+        await prove_monitor_kind(await cluster.address())
+
+    return _before_create(f"{name}:monitor", "checking that the cluster has ServiceMonitors", prove)
 
 
 def node_port_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:

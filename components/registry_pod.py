@@ -5,8 +5,10 @@ import json
 from typing import Any, Final
 
 from kube_registry.names import LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
-from kube_registry.spec.sections import PodSettings
+from kube_registry.spec.sections import MetricsSettings, PodSettings
 from kube_registry.spec.settings import RegistrySettings
+
+from .metrics import allowed_to_scrape, container_ports, debug_server
 
 RESTRICTED: Final = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -15,15 +17,15 @@ RESTRICTED: Final = {
 """Labels of a namespace that allows only pods of the level "restricted" (Pod Security Standards)."""
 
 
-def read_door_only() -> dict[str, Any]:
-    """Return the spec of a network policy that allows connections to the read door only.
+def read_door_only(metrics: MetricsSettings | None) -> dict[str, Any]:
+    """Return the spec of a network policy that allows connections to the read door, and Prometheus to its metrics.
 
     The write door needs no rule: it listens on the pod's loopback, which only a port-forward reaches.
     """
     return {
         "podSelector": {"matchLabels": labels("registry")},
         "policyTypes": ["Ingress"],
-        "ingress": [{"ports": [{"protocol": "TCP", "port": READ_PORT}]}],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": READ_PORT}]}, *allowed_to_scrape(metrics)],
     }
 
 
@@ -33,7 +35,7 @@ _USER = 1000
 """A uid that is neither root nor a user of the node; it is also the group that may access the volume."""
 
 
-def config_files() -> dict[str, str]:
+def config_files(settings: RegistrySettings) -> dict[str, str]:
     """Return the configuration files of the two doors: file name -> text.
 
     Neither has a `cache` block: with it, the registry reports after a garbage collection that it has layers that were
@@ -44,6 +46,7 @@ def config_files() -> dict[str, str]:
     write = _config(f"127.0.0.1:{WRITE_PORT}", delete={"enabled": True}, maintenance={"uploadpurging": purging})
     frozen = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
     read = _config(f":{READ_PORT}", maintenance=frozen)
+    read["http"] |= debug_server(settings.metrics)
     return {"write.yml": json.dumps(write, indent=2), "read.yml": json.dumps(read, indent=2)}
 
 
@@ -53,7 +56,7 @@ def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
     It has one replica and the strategy Recreate: the volume is ReadWriteOnce, and two writers on one file system would
     lose uploads.
     """
-    checksum = hashlib.sha256("".join(config_files().values()).encode()).hexdigest()
+    checksum = hashlib.sha256("".join(config_files(settings).values()).encode()).hexdigest()
     return {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
@@ -77,7 +80,7 @@ def _config(address: str, **storage: Any) -> dict[str, Any]:  # noqa: ANN401 - a
 
 def _pod(settings: RegistrySettings) -> dict[str, Any]:
     read_door = _door("read", settings) | {
-        "ports": [{"name": "read", "containerPort": READ_PORT}],
+        "ports": [{"name": "read", "containerPort": READ_PORT}, *container_ports(settings.metrics)],
         "readinessProbe": _probe(period=2, failures=3),
         "livenessProbe": _probe(period=10, failures=6),
     }

@@ -34,6 +34,7 @@
         │       └── TunnelForbiddenError  the user may not open a port-forward
         ├── NamespaceTakenError    the namespace exists and is not part of this stack
         ├── HostingTakenError      the cluster already advertises another registry
+        ├── MonitorKindMissingError  the cluster has no ServiceMonitors
         ├── VolumeMovedError       a changed setting would replace the volume
         ├── OtherClusterError      the kube context points to another cluster than before
         ├── NodePortError          the node port is not available

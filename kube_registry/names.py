@@ -43,6 +43,9 @@ WRITE_PORT: Final = 5000
 READ_PORT: Final = 5001
 """The read door: read-only, behind both Services."""
 
+METRICS_PORT: Final = 5002
+"""The debug server of the read door, with the setting `metrics`: behind the Service READ_SERVICE only."""
+
 RETAINED: Final = "kube-registry/retained"
 """Annotation of a namespace that is kept when its stack is destroyed, so that the next stack finds the volume in it."""
 

@@ -19,9 +19,9 @@ from kube_registry.engine.program import Program
 from kube_registry.fleet.fleet_file import FILE, has_settings_in_config, main_folder, read_fleet, select
 from kube_registry.fleet.stack_config import configure
 from kube_registry.names import image_urn
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.endpoints import parse_reference
 from kube_registry.spec.sections import ImageSettings
-from kube_registry.spec.settings import ClusterAddress
 
 
 async def find_names(stack: str | None, glob: str | None, folder: Path) -> list[str]:

@@ -21,6 +21,7 @@ from kube_registry.housekeeping.gc import collect
 from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
 from kube_registry.housekeeping.inventory import Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
+from kube_registry.housekeeping.last_collection import record_collection
 from kube_registry.housekeeping.protection import Protection, protections
 from kube_registry.housekeeping.usage import Use
 from kube_registry.kube.client import open_client
@@ -62,13 +63,12 @@ def gc(
         raise typer.Exit(1)
     for line in _going(seen):
         out.print(line)
-    if dry_run or not seen.plan.frees:
+    if dry_run:
         return
-    silent = tuple(str(each) for each in seen.inventory.unlisted if each.reason != FORBIDDEN)
-    if yes and silent:
-        raise UsesUnknownError(where=seen.where, kinds=silent)
-    if not yes:
-        typer.confirm(f"Remove them from the registry of {seen.target.stack}?", abort=True, err=True)
+    if not seen.plan.frees:
+        run(_record(seen))
+        return
+    _confirm(seen, yes=yes)
     result = run(_collect(out, seen, options))
     again = f"finish it with `{REGISTRYCTL} gc{seen.where.stack_option}`"
     out.print(result or for_stream(add_fix("interrupted; no image in use was removed", again), out.file))
@@ -111,6 +111,15 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
 
 
+def _confirm(seen: _Seen, *, yes: bool) -> None:
+    """Ask for confirmation, unless `yes`; then an API that did not respond is an error."""
+    silent = tuple(str(each) for each in seen.inventory.unlisted if each.reason != FORBIDDEN)
+    if yes and silent:
+        raise UsesUnknownError(where=seen.where, kinds=silent)
+    if not yes:
+        typer.confirm(f"Remove them from the registry of {seen.target.stack}?", abort=True, err=True)
+
+
 def _going(seen: _Seen) -> Iterator[str | Table]:
     """Yield what to show before the confirmation: what is unknown, what would be removed, how much that frees."""
     yield from remarks(seen.inventory)
@@ -134,6 +143,12 @@ async def _look(stack: str | None, registry: str | None, options: _Options) -> _
             raise OtherStackError(where=kube.where, asked=target.stack)
         found = await take_inventory(kube, outputs, protect=options.protect, helm=options.helm)
         return _Seen(kube.where, target, outputs, found, plan_gc(kube.where, found, options.rule))
+
+
+async def _record(seen: _Seen) -> None:
+    """Store that a collection has ended: it had nothing to remove."""
+    async with open_client(seen.target.settings) as kube:
+        await record_collection(kube)
 
 
 async def _collect(out: Console, seen: _Seen, options: _Options) -> str:

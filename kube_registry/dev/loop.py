@@ -21,8 +21,8 @@ from kube_registry.engine.errors import CommandError, StackLockedError
 from kube_registry.engine.program import release_command
 from kube_registry.errors import KubeRegistryError
 from kube_registry.kube.client import open_client
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.errors import SettingsError
-from kube_registry.spec.settings import ClusterAddress
 from kube_registry.text import add_fix
 
 REFRESH_SECONDS = 600.0

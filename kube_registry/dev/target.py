@@ -7,7 +7,7 @@ from typing import Any
 
 from kube_registry.dev.files import ImageSource
 from kube_registry.engine.program import Program
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from kube_registry.housekeeping.errors import UsesUnknownError, WrittenMeanwhile
 from kube_registry.housekeeping.gc_plan import Keep, Plan, plan_gc
 from kube_registry.housekeeping.inventory import Image, take_inventory
 from kube_registry.housekeeping.kinds import Unlisted
+from kube_registry.housekeeping.last_collection import record_collection
 from kube_registry.housekeeping.protection import Protection
 from kube_registry.housekeeping.sweep import sweep
 from kube_registry.housekeeping.usage import Use
@@ -86,6 +87,7 @@ async def collect(
                 raise WrittenMeanwhileError(where=kube.where, count=len(written))
             await sweep(kube, lease)
         after = await read_storage(kube)
+        await record_collection(kube)
     freed = sum(before.storage.blobs.values()) - sum(after.blobs.values())
     return Collected(going.doomed, freed, after.room.free)
 

@@ -18,8 +18,9 @@ from kube_registry.registry.preconditions import prove_reach
 from kube_registry.registry.read_back import missing_content
 from kube_registry.registry.readiness import wait_ready
 from kube_registry.registry.volume import ask_write_door
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.endpoints import parse_reference
-from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+from kube_registry.spec.settings import RegistrySettings
 
 
 @dataclass

@@ -19,7 +19,7 @@ from kube_registry.kube.connection import Access, Session, open_access
 from kube_registry.kube.errors import CredentialsError, RefusedError
 from kube_registry.kube.retries import kube_patience, retried
 from kube_registry.kube.translate import message_of, refusal, translated
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 
 Query = Mapping[str, str | Sequence[str]]
 

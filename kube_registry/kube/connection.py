@@ -21,7 +21,7 @@ from kube_registry.kube.kubeconfig import KubeContext, UnusableError, read, usab
 from kube_registry.kube.transport import Headers, open_pool, route
 from kube_registry.kubeconfig_setting import service_account
 from kube_registry.names import IN_CLUSTER, USER_AGENT
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 
 _LOGIN = re.compile("//[^/]*@")
 """User name and password in a URL, which errors must not show."""

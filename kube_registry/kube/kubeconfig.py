@@ -18,7 +18,7 @@ from kube_registry.foreign_json import read_json
 from kube_registry.kube.errors import KubeconfigError, KubeContextError
 from kube_registry.kube.translate import LOWER, in_words
 from kube_registry.kubeconfig_setting import is_contents, is_encoded, with_home
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 
 Fields = dict[str, Any]
 """The fields of one kubeconfig entry (Kubernetes reference, kubeconfig v1)."""

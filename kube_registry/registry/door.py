@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import Lease, lease_held
 from kube_registry.registry.api import RegistryClient, open_registry
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
 

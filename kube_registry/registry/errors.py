@@ -36,6 +36,15 @@ class HostingTakenError(
     content: str
 
 
+class MonitorKindMissingError(
+    ClusterError,
+    sentence="{where.api_server} has no kind ServiceMonitor, which the setting metrics.serviceMonitor requires",
+    fix="install the Prometheus Operator or `pulumi config set --path metrics.serviceMonitor false`, then `pulumi up`",
+    example={"where": HERE},
+):
+    """The setting metrics.serviceMonitor is true, and the cluster has no ServiceMonitors."""
+
+
 class NodePortError(
     ClusterError,
     sentence="node port {node_port} is not available in {where}: {reason}",

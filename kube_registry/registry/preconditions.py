@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.names import HOSTING, HOSTING_NAMESPACE, NODE_PORT, REGISTRY, RETAINED, labels, selector
-from kube_registry.registry.errors import HostingTakenError, NamespaceTakenError, NodePortError
-from kube_registry.spec.settings import ClusterAddress, RegistrySettings
+from kube_registry.registry.errors import (
+    HostingTakenError,
+    MonitorKindMissingError,
+    NamespaceTakenError,
+    NodePortError,
+)
+from kube_registry.spec.cluster_address import ClusterAddress
+from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import one_line
 
 if TYPE_CHECKING:
@@ -76,6 +82,18 @@ async def prove_hosting_free(settings: ClusterAddress) -> None:
         if taken := await kube.find(kube.path("configmaps", HOSTING, namespace=HOSTING_NAMESPACE)):
             content = one_line(" ".join(taken.get("data", {}).values())) or "nothing"
             raise HostingTakenError(where=replace(kube.where, namespace=HOSTING_NAMESPACE), content=content)
+
+
+async def prove_monitor_kind(settings: ClusterAddress) -> None:
+    """Check that the cluster has the Prometheus Operator's kind ServiceMonitor.
+
+    Raises:
+        MonitorKindMissingError: it has not.
+    """
+    async with _client(settings) as kube:
+        found = await kube.find("/apis/monitoring.coreos.com/v1")
+        if not found or "ServiceMonitor" not in {each["kind"] for each in found["resources"]}:
+            raise MonitorKindMissingError(where=kube.where)
 
 
 async def prove_port_free(settings: RegistrySettings) -> None:

@@ -40,6 +40,11 @@ def with_texts(section: object) -> object:
     return {key: value for key, value in kept.items() if value != ""} if isinstance(kept, Mapping) else kept
 
 
+def or_none(section: object) -> object:
+    """Do the same, and return None for an empty section: Pulumi.yaml has one as the default of every section."""
+    return with_texts(section) or None
+
+
 Text = Annotated[str, BeforeValidator(as_text)]
 """Text; numbers and booleans are converted."""
 

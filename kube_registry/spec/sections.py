@@ -1,4 +1,4 @@
-"""Settings with nested fields: an image, the registry's pod, its volume."""
+"""Settings with nested fields: an image, the registry's pod, its volume, its metrics."""
 
 from typing import Annotated, Literal
 
@@ -8,6 +8,9 @@ from kube_registry.spec.fields import Quantity, Section, Text, setting, with_val
 
 _QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
 """A quantity greater than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity for whole bytes."""
+
+_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+"""The name of a namespace, which is a DNS label."""
 
 
 class ImageSettings(Section):
@@ -104,4 +107,29 @@ class ClaimSettings(Section):
         "standard",
         path="storageClass",
         default=None,
+    )
+
+
+class MetricsSettings(Section):
+    """Who reads the registry's metrics."""
+
+    namespace: Annotated[Text, Field(pattern=_LABEL)] = setting(
+        "Namespace that Prometheus runs in; only its pods may read the metrics.",
+        "at most 63 lower-case letters, digits and dashes",
+        "monitoring",
+        path="namespace",
+    )
+    service_monitor: bool = setting(
+        "Whether to create a ServiceMonitor, by which the Prometheus Operator configures Prometheus.",
+        "true or false",
+        "false",
+        path="serviceMonitor",
+        default=False,
+    )
+    service_monitor_labels: Annotated[dict[Text, Text], BeforeValidator(with_values)] = setting(
+        "Labels of the ServiceMonitor, if Prometheus selects ServiceMonitors by labels.",
+        "a map of labels",
+        "kube-prometheus-stack",
+        path="serviceMonitorLabels.release",
+        default={},
     )

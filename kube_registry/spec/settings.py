@@ -7,75 +7,25 @@ of Pulumi.yaml and the table of docs/settings.md are generated from this module 
 from collections.abc import Collection, Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PrivateAttr, ValidationError
+from pydantic import BaseModel, BeforeValidator, PrivateAttr, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from kube_registry.errors import Where
-from kube_registry.kubeconfig_setting import with_home
 from kube_registry.names import short_name
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.corrections import Checked
 from kube_registry.spec.endpoints import Endpoints, Exposure, derive_push_port
-from kube_registry.spec.fields import Section, Text, from_json, setting, with_texts, with_values
+from kube_registry.spec.fields import Text, from_json, or_none, setting, with_texts, with_values
 from kube_registry.spec.problems import first_problem, refused, renamings
 from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
-from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings
+from kube_registry.spec.sections import ClaimSettings, ImageSettings, MetricsSettings, PodSettings
 
 _FIRST_UNPRIVILEGED = 1024
 """The first port that a process without root or a capability can listen on (Linux, ip_unprivileged_port_start)."""
 
-_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?$"  # leaves room for a suffix: a DNS label has at most 63
-
-
-class ClusterAddress(Section):
-    """The cluster and namespace of a registry."""
-
-    kube_context: Text = setting(
-        "Kube context of the cluster, a NAME in `kubectl config get-contexts`; or in-cluster, for the service account "
-        "of the pod that the program runs in.",
-        "the name of a kube context",
-        "my-context",
-        min_length=1,
-    )
-    kubeconfig: Annotated[str, AfterValidator(with_home)] | None = setting(
-        "Path or content of the kubeconfig; $KUBECONFIG or ~/.kube/config if not set.",
-        "the path or the content of a kubeconfig",
-        "~/.kube/config",
-        default=None,
-        repr=False,
-    )
-    namespace: Text = setting(
-        "Namespace to create for the registry.",
-        "at most 57 lower-case letters, digits and dashes",
-        "kube-registry",
-        default="kube-registry",
-        pattern=_NAMESPACE,
-    )
-
-    _stack: str | None = PrivateAttr(default=None)
-    _component: str | None = PrivateAttr(default=None)
-    _secret: frozenset[str] = PrivateAttr(default=frozenset())
-
-    def model_post_init(self, context: tuple[Collection[str], str, str | None] | None, /) -> None:
-        """Store the validation context: the secret keys, the stack and the component."""
-        secret, stack, component = context or ((), "", None)
-        self._secret, self._stack, self._component = frozenset(secret), stack or None, component
-
-    @property
-    def stack(self) -> str | None:
-        """Return the name of the stack for `pulumi --stack`; None if only the kube context is known."""
-        return self._stack
-
-    @property
-    def component(self) -> str | None:
-        """Return the name of the ClusterRegistry that has these arguments; None if they are a stack's config."""
-        return self._component
-
-    @property
-    def where(self) -> Where:
-        """Return the place for errors that happen before the API server's URL is known."""
-        return Where("", self.kube_context, self.namespace, self.kubeconfig, self.stack, self.component)
+_SECTIONS: dict[str, type[BaseModel]] = {"pod": PodSettings, "claim": ClaimSettings, "metrics": MetricsSettings}
+"""Settings with nested fields -> those fields."""
 
 
 class RegistrySettings(ClusterAddress):
@@ -165,6 +115,14 @@ class RegistrySettings(ClusterAddress):
         path="user",
         default=PodSettings(),
     )
+    metrics: Annotated[MetricsSettings | None, BeforeValidator(or_none)] = setting(
+        "Metrics for Prometheus: namespace, the one that Prometheus runs in, serviceMonitor and serviceMonitorLabels; "
+        "none if not set.",
+        "a map of namespace, serviceMonitor, serviceMonitorLabels",
+        "monitoring",
+        path="namespace",
+        default=None,
+    )
 
     @classmethod
     def parse(
@@ -192,7 +150,7 @@ class RegistrySettings(ClusterAddress):
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
         given = {key: value for key, value in own.items() if ":" not in key and value not in (None, "")}
-        sections = {"pod": described(PodSettings), "claim": described(ClaimSettings)}
+        sections = {key: described(kind) for key, kind in _SECTIONS.items()}
         given |= {key: from_json(given[key]) for key in given.keys() & {"images", *sections}}
         if given.get("pushPort") in (None, 0, "0"):  # 0 is the default in Pulumi.yaml and means "not set"
             given["pushPort"] = derive_push_port(project, short_name(stack))

@@ -85,7 +85,7 @@ def _manifests(settings: Settings) -> Iterator[dict[str, Any]]:
     ports = [{"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": settings.node_port}]
     service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace}}
-    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files()}
+    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files(settings)}
     yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
     yield {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment_spec(settings)}
     yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}

@@ -7,7 +7,14 @@ import pytest
 from pydantic import BaseModel
 
 from components.__main__ import PACKAGE, package
-from kube_registry.spec.sections import ClaimSettings, ImageSettings, PodSettings, Resources, Toleration
+from kube_registry.spec.sections import (
+    ClaimSettings,
+    ImageSettings,
+    MetricsSettings,
+    PodSettings,
+    Resources,
+    Toleration,
+)
 from kube_registry.spec.settings import Settings, described
 
 SCHEMA: dict[str, Any] = json.loads(package().schema or "{}")
@@ -32,9 +39,10 @@ def section(name: str) -> dict[str, Any]:
         (section("PodArgs"), PodSettings, set()),
         (section("TolerationArgs"), Toleration, set()),
         (section("ResourcesArgs"), Resources, set()),
+        (section("MetricsArgs"), MetricsSettings, set()),
         (section("ImageArgs"), ImageSettings, {"secretBuildArgs"}),
     ],
-    ids=["ClusterRegistry", "claim", "pod", "toleration", "resources", "image"],
+    ids=["ClusterRegistry", "claim", "pod", "toleration", "resources", "metrics", "image"],
 )
 def test_names_and_texts_are_those_of_the_settings(
     arguments: dict[str, Any], settings: type[BaseModel], more: set[str]

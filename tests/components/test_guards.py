@@ -8,7 +8,7 @@ import pytest
 
 from components import guards
 from components.cluster_registry import ClusterRegistry
-from kube_registry.spec.settings import ClusterAddress
+from kube_registry.spec.cluster_address import ClusterAddress
 from tests.components.test_program import Monitor, Registered, described
 
 NAMESPACE = "kubernetes:core/v1:Namespace"

@@ -30,6 +30,11 @@ FULL: ClusterRegistryArgs = {
         "resources": {"limits": {"memory": "1Gi"}},
         "user": "platform",
     },
+    "metrics": {
+        "namespace": "monitoring",
+        "service_monitor": True,
+        "service_monitor_labels": {"release": "kube-prometheus-stack"},
+    },
 }
 
 

@@ -23,8 +23,8 @@ from kube_registry.dev.watch import watching
 from kube_registry.dev.wish import Wish
 from kube_registry.engine.program import Program
 from kube_registry.engine.warm import warm_runs
+from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.sections import ImageSettings
-from kube_registry.spec.settings import ClusterAddress
 from lab.parts import PULUMI
 from lab.pulumi_home import variables
 from lab.toolchain import build

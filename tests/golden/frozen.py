@@ -32,6 +32,7 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
     "node-proxy": {**ONE, "kube-registry:nodeProxy": "true"},
     "retain": {**ONE, "kube-registry:retain": "true"},
     "hosting": {**ONE, "kube-registry:localRegistryHosting": "true"},
+    "metrics": {**ONE, "kube-registry:metrics": json.dumps({"namespace": "monitoring", "serviceMonitor": True})},
     "several-images": {**CONFIG, "kube-registry:images": json.dumps(SEVERAL)},
     "pod": {**WITH_POD, "kube-registry:images": ONE["kube-registry:images"]},
     "secret-images": {**WITH_SECRETS, "kube-registry:storageClass": "fast", "kube-registry:storageSize": "1Gi"},

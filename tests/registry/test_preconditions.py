@@ -12,7 +12,7 @@ from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.translate import refusal
 from kube_registry.names import NODE_PORT
 from kube_registry.registry import preconditions
-from kube_registry.registry.errors import NodePortError
+from kube_registry.registry.errors import MonitorKindMissingError, NodePortError
 from kube_registry.spec.settings import RegistrySettings
 
 SETTINGS = RegistrySettings.parse({"kubeContext": "here"}, project="p", stack="s")
@@ -104,3 +104,33 @@ class TestPortFree:
     def test_any_other_is_fine(self, monkeypatch: pytest.MonkeyPatch, cluster: Services) -> None:
         monkeypatch.setattr(preconditions, "_client", cluster.client)
         asyncio.run(preconditions.prove_port_free(SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("group", "missing"),
+    [
+        (None, True),
+        ({"resources": [{"name": "prometheusrules", "kind": "PrometheusRule"}]}, True),
+        ({"resources": [{"name": "servicemonitors", "kind": "ServiceMonitor"}]}, False),
+    ],
+)
+def test_a_cluster_without_service_monitors_is_named(
+    monkeypatch: pytest.MonkeyPatch, group: dict[str, Any] | None, *, missing: bool
+) -> None:
+    class Operated:
+        where = Cluster.where
+
+        async def find(self, path: str) -> dict[str, Any] | None:
+            assert path == "/apis/monitoring.coreos.com/v1"
+            return group
+
+    @asynccontextmanager
+    async def client(_: object) -> AsyncIterator[Operated]:
+        yield Operated()
+
+    monkeypatch.setattr(preconditions, "_client", client)
+    if not missing:
+        asyncio.run(preconditions.prove_monitor_kind(SETTINGS))
+        return
+    with pytest.raises(MonitorKindMissingError, match=r"cluster https://10\.0\.0\.1 .* has no kind ServiceMonitor"):
+        asyncio.run(preconditions.prove_monitor_kind(SETTINGS))

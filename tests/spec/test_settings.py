@@ -292,6 +292,44 @@ class TestSettings:
         assert found in sentence
         assert fix in sentence
 
+    def test_metrics_are_off_without_a_namespace_and_the_rest_has_defaults(self) -> None:
+        assert parse(metrics="{}").metrics is parse(metrics=None).metrics is parse().metrics is None
+        metrics = parse(metrics='{"namespace": "monitoring", "serviceMonitorLabels": {"team": 7}}').metrics
+        assert metrics is not None
+        assert (metrics.namespace, metrics.service_monitor) == ("monitoring", False)
+        assert metrics.service_monitor_labels == {"team": "7"}
+
+    @pytest.mark.parametrize(
+        ("metrics", "found", "fix"),
+        [
+            (
+                {"serviceMonitor": True},
+                "metrics.namespace: it is missing; it must be at most 63",
+                "metrics.namespace monitoring`",
+            ),
+            (
+                {"namespace": "My_Own"},
+                "'My_Own' is not allowed; it must be at most 63",
+                "metrics.namespace monitoring`",
+            ),
+            (
+                {"namespace": "a", "serviceMonitor": "perhaps"},
+                "it must be true or false",
+                "--path metrics.serviceMonitor false`",
+            ),
+            (
+                {"namespace": "a", "serviceMonitr": True},
+                "the most similar one is serviceMonitor",
+                "serviceMonitor true`",
+            ),
+            ("monitoring", "it must be a map of namespace, serviceMonitor", "--path metrics.namespace monitoring`"),
+        ],
+    )
+    def test_metrics_that_cannot_be_are_corrected(self, metrics: object, found: str, fix: str) -> None:
+        sentence = refusal({"metrics": metrics})
+        assert found in sentence
+        assert sentence.endswith(fix)
+
     @pytest.mark.parametrize("quantity", ["1", "0.5", ".5", "500m", "64Mi", "1G", "1e3", "128974848000m"])
     def test_resources_take_the_quantities_of_kubernetes(self, quantity: str) -> None:
         assert parse(pod={"resources": {"limits": {"cpu": quantity}}}).pod.resources.limits == {"cpu": quantity}

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http import HTTPStatus
 from subprocess import DEVNULL, PIPE
 
@@ -19,6 +20,7 @@ from rich.filesize import decimal
 
 from kube_registry.housekeeping.gc import Collected, collect
 from kube_registry.housekeeping.gc_plan import Keep, Plan
+from kube_registry.housekeeping.last_collection import NAME as LAST
 from kube_registry.housekeeping.volume_listing import V2
 from kube_registry.kube.client import open_client
 from kube_registry.names import PROBE_REPOSITORY
@@ -98,6 +100,12 @@ def stored(lab: Lab) -> int:
     return sum(file.stat().st_size for file in spec_of(lab.cluster.name).volumes.rglob("blobs/sha256/*/*/data"))
 
 
+def last_collection(lab: Lab) -> list[datetime]:
+    """When the last collection ended, from the Lease; empty if none has."""
+    leases = lab.get("leases", "--namespace", "kube-registry", "--field-selector", f"metadata.name={LAST}")
+    return [datetime.fromisoformat(lease["spec"]["renewTime"]) for lease in leases]
+
+
 def listed(program: Program) -> dict[str, dict[str, object]]:
     """What `images --json` says, by repository and newest tag."""
     done = program.registryctl("images", "--json")
@@ -169,13 +177,14 @@ class TestImages:
 
 
 class TestGc:
-    def test_a_dry_run_shows_it_and_leaves_everything(self, deployed: Program, heap: dict[str, str]) -> None:
+    def test_a_dry_run_shows_it_and_leaves_everything(self, lab: Lab, deployed: Program, heap: dict[str, str]) -> None:
         before = listed(deployed)
         done = deployed.registryctl("gc", "--keep", "2", "--dry-run")
         assert done.returncode == 0
         assert {tag for tag in heap if f"heap:{tag} " in done.stdout} == {"one", "two", "three"}
         assert "app:" not in done.stdout
         assert listed(deployed) == before
+        assert last_collection(lab) == []
 
     @pytest.mark.parametrize("answer", ["n\n", ""])
     def test_without_a_yes_nothing_goes(self, deployed: Program, heap: dict[str, str], answer: str) -> None:
@@ -215,8 +224,11 @@ class TestGc:
         left = listed(deployed)
         assert [tag for tag in heap if f"heap:{tag}" in left] == ["five"]
         assert lacking(settings, "heap", heap["five"]) == []
+        ended = last_collection(lab)
+        assert ended
         again = deployed.registryctl("gc", "--keep", "1", "--yes")
         assert again.stdout.startswith("nothing to remove: all ")
+        assert last_collection(lab) > ended, "the time of a collection that had nothing to remove is stored, too"
 
     def test_what_was_collected_can_be_pushed_again_and_every_byte_is_there(
         self, deployed: Program, settings: Settings

@@ -70,6 +70,8 @@ TESTS = {
     "VolumeMovedError": "e2e/program/test_volume.py::test_another_storage_class_is_refused_until_it_is_meant",
     "OtherClusterError": "e2e/program/test_volume.py::test_another_cluster_is_refused_until_it_is_meant",
     "NodePortError": "e2e/program/test_bad_input.py::test_a_namespace_and_a_node_port_that_are_taken_are_explained",
+    "MonitorKindMissingError": "e2e/metrics/test_metrics.py::"
+    "test_a_cluster_without_the_operator_is_named_and_the_command_goes_on_without_it",
     "HostingTakenError": "e2e/registry/test_registry.py::test_what_somebody_else_tells_is_left_alone",
     "NotReadyError": "e2e/program/test_faults.py::test_the_next_up_with_the_right_image_repairs_it",
     "RegistryError": "e2e/registry/test_full_volume.py::"

@@ -66,7 +66,7 @@ def manifests_of(settings: Settings) -> Manifests:
             "metadata": metadata,
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         },
-        "config": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files()},
+        "config": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files(settings)},
         "deployment": {
             "apiVersion": "apps/v1",
             "kind": "Deployment",

@@ -96,7 +96,7 @@ def manifests(lab: Lab, settings: Settings) -> Iterator[dict[str, Any]]:
     yield {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": NAME}, "spec": volume}
     claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": NAME, "resources": {"requests": size}}
     yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
-    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files()}
+    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files(settings)}
     yield {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment_spec(settings)}
     ports = [{"port": READ_PORT, "nodePort": settings.node_port}]
     service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}

@@ -99,7 +99,7 @@ class TestFences:
 
     def test_the_policy_is_there(self, lab: Lab) -> None:
         (policy,) = lab.get("networkpolicies", "--namespace", NAMESPACE)
-        assert policy["spec"] == read_door_only()
+        assert policy["spec"] == read_door_only(None)
 
 
 @pytest.mark.usefixtures("guests")
