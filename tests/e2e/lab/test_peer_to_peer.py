@@ -1,6 +1,7 @@
 """Peer to peer as docs/peer-to-peer.md describes: the mirror's part of a pull, and what happens without it.
 
-A second registry stands in for Spegel, in a node's hosts.toml as Spegel writes it; its first address does not respond.
+A second registry stands in for Spegel, in a node's hosts.toml as Spegel writes it, whose first host does not respond,
+and for Dragonfly's client, in the file that the page has for it.
 """
 
 import asyncio
@@ -23,8 +24,11 @@ from tests.fakes.ports import free_port
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 PAGE = CHECKOUT / "docs" / "peer-to-peer.md"
-NODE_PORT, DEAD, MIRROR = "localhost:30100", "10.0.0.1:30020", "10.0.0.1:30021"
-"""Addresses in the page's hosts.toml, which the test replaces by its own."""
+NODE_PORT, DEAD = "localhost:30100", "10.0.0.1:30020"
+MIRRORS = {"Spegel": "10.0.0.1:30021", "Dragonfly": "127.0.0.1:4001"}
+"""Heading in the page -> address of the mirror in its hosts.toml. The test replaces all addresses by its own."""
+
+pytestmark.append(pytest.mark.parametrize("mirrored_by", MIRRORS))
 
 
 @pytest.fixture
@@ -33,15 +37,14 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def hosts(own: Registry, mirror: int) -> str:
-    """The page's hosts.toml, with ports of this machine."""
+def hosts(program: str, own: Registry, mirror: int) -> str:
+    """The page's hosts.toml for a program, with ports of this machine."""
+    section = PAGE.read_text().partition(f"\n## {program}\n")[2].partition("\n## ")[0]
     text: str
-    (text,) = re.findall(r"```toml\n(server.*?)```", PAGE.read_text(), re.DOTALL)
-    here = {NODE_PORT: f"localhost:{own.port}", DEAD: f"127.0.0.1:{free_port()}", MIRROR: f"127.0.0.1:{mirror}"}
-    for address, replacement in here.items():
-        assert address in text
-        text = text.replace(address, replacement)
-    return text
+    (text,) = re.findall(r"```toml\n(server.*?)```", section, re.DOTALL)
+    assert {NODE_PORT, MIRRORS[program]} <= set(re.findall(r"http://([\w.:]+)", text))
+    text = text.replace(MIRRORS[program], f"127.0.0.1:{mirror}").replace(NODE_PORT, f"localhost:{own.port}")
+    return text.replace(DEAD, f"127.0.0.1:{free_port()}")
 
 
 def image() -> tuple[bytes, bytes]:
@@ -64,10 +67,10 @@ def stored(image: tuple[bytes, bytes], *registries: Registry) -> str:
     return digests.pop()
 
 
-def test_what_the_mirror_has_comes_from_it_and_the_nodes_registry_is_not_asked(folder: Path) -> None:
+def test_what_the_mirror_has_comes_from_it_and_the_nodes_registry_is_not_asked(folder: Path, mirrored_by: str) -> None:
     with Registry.serving(folder / "own") as own, Registry.serving(folder / "mirror") as mirror:
         digest = stored(image(), own, mirror)
-        write_hosts(folder / "certs.d", own.port, hosts(own, mirror.port))
+        write_hosts(folder / "certs.d", own.port, hosts(mirrored_by, own, mirror.port))
         with containerd(folder, str(folder / "certs.d")) as pull:
             assert pull(f"localhost:{own.port}/app:1@{digest}") is grpc.StatusCode.OK
         assert "GET /v2/app/blobs/" in mirror.log.read_text()
@@ -75,20 +78,20 @@ def test_what_the_mirror_has_comes_from_it_and_the_nodes_registry_is_not_asked(f
         assert not own.was_asked(f"app/manifests/{digest}")
 
 
-def test_what_the_mirror_lacks_comes_from_the_nodes_registry(folder: Path) -> None:
+def test_what_the_mirror_lacks_comes_from_the_nodes_registry(folder: Path, mirrored_by: str) -> None:
     with Registry.serving(folder / "own") as own, Registry.serving(folder / "mirror") as mirror:
         digest = stored(image(), own)
-        write_hosts(folder / "certs.d", own.port, hosts(own, mirror.port))
+        write_hosts(folder / "certs.d", own.port, hosts(mirrored_by, own, mirror.port))
         with containerd(folder, str(folder / "certs.d")) as pull:
             assert pull(f"localhost:{own.port}/app:1@{digest}") is grpc.StatusCode.OK
         assert mirror.was_asked(f"app/manifests/{digest}")
         assert "GET /v2/app/blobs/" in own.log.read_text()
 
 
-def test_without_any_mirror_a_pull_falls_back_to_the_nodes_registry(folder: Path) -> None:
+def test_without_any_mirror_a_pull_falls_back_to_the_nodes_registry(folder: Path, mirrored_by: str) -> None:
     with Registry.serving(folder / "own") as own:
         digest = stored(image(), own)
-        write_hosts(folder / "certs.d", own.port, hosts(own, free_port()))
+        write_hosts(folder / "certs.d", own.port, hosts(mirrored_by, own, free_port()))
         with containerd(folder, str(folder / "certs.d")) as pull:
             assert pull(f"localhost:{own.port}/app:1@{digest}") is grpc.StatusCode.OK
         assert "GET /v2/app/blobs/" in own.log.read_text()
