@@ -1,5 +1,6 @@
 """The alerts by promtool, without a cluster: they are valid, and each is due when it says and not before."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import yaml
 
 from lab.monitoring import MONITORING
 from lab.toolchain import build
-from tests.e2e.metrics.watching import rules
+from tests.e2e.conftest import CHECKOUT
+from tests.e2e.metrics.watching import ALERTS, PAGE, rules
 
 DAY = 24 * 60
 """Minutes."""
@@ -55,6 +57,15 @@ def test_they_are_valid(promtool: Path, folder: Path) -> None:
     done = checked(promtool, folder, "check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 rules found" in done.stdout
+
+
+def test_the_pages_command_makes_them_those_of_another_namespace() -> None:
+    (line,) = re.findall(r"^sed -E .*$", PAGE.read_text(), re.MULTILINE)
+    said = subprocess.run(["sh", "-c", line], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    manifest = yaml.safe_load(said)
+    assert manifest["metadata"]["namespace"] == "my-registry"
+    assert said.count('namespace="my-registry"') == ALERTS.read_text().count('namespace="kube-registry"') > 0
+    assert 'job="kube-registry"' in said
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A registry with metrics: who reaches them, and that every series that the alerts need is on a real endpoint.
 
 The lab has no network plugin that enforces policies, so the policy is only compared. The claim is on a volume of the
-kind `local`, whose figures kubelets report; they report none for hostPath, the lab's default.
+kind `local`, whose figures kubelets report; they report none for hostPath, the lab's default. Its file system is in
+memory, so that it is as empty on every machine.
 """
 
 import asyncio
@@ -69,10 +70,12 @@ def volume(lab: Lab) -> Iterator[str]:
     }
     item = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": VOLUME}, "spec": spec}
     machine = Machine(known(lab.cluster.name), node)
-    subprocess.run(machine.inside("mkdir", "-p", "-m", "1777", FOLDER), check=True, timeout=30)
+    for command in (("mkdir", "-p", FOLDER), ("mount", "-t", "tmpfs", "-o", "size=256M,mode=1777", "lab", FOLDER)):
+        subprocess.run(machine.inside(*command), check=True, timeout=30)
     lab.kubectl("apply", "--filename", "-", given=json.dumps(item))
     yield VOLUME
     lab.kubectl("delete", "persistentvolume", VOLUME, "--wait=false")
+    subprocess.run(machine.inside("umount", "--lazy", FOLDER), check=True, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +224,17 @@ class TestAlerts:
         prometheus.wait_until_found(series)
 
     def test_prometheus_evaluates_them_and_none_is_due(self, prometheus: Prometheus) -> None:
+        for series in selectors():
+            prometheus.wait_until_found(series)
+        prometheus.wait_until_due(set())
         (group,) = prometheus.ask("rules")["groups"]
         assert {rule["health"] for rule in group["rules"]} == {"ok"}
-        assert [rule["alerts"] for rule in group["rules"]] == [[]] * 5
+        assert len(group["rules"]) == 5
 
     def test_a_registry_without_pods_is_down_and_not_scraped(self, lab: Lab, prometheus: Prometheus) -> None:
         lab.kubectl("scale", "deployment", REGISTRY, "--namespace", NAMESPACE, "--replicas=0")
         try:
-            prometheus.wait_until_pending("RegistryDown")
-            prometheus.wait_until_pending("RegistryNotScraped")
+            prometheus.wait_until_due({"RegistryDown", "RegistryNotScraped"})
         finally:
             lab.kubectl("scale", "deployment", REGISTRY, "--namespace", NAMESPACE, "--replicas=1")
 

@@ -49,11 +49,11 @@ class Prometheus:
     def wait_until_found(self, selector: str) -> None:
         wait_for(lambda: self.finds(selector), selector, log=self.log, seconds=SECONDS)
 
-    def wait_until_pending(self, alert: str) -> None:
-        """Wait until the condition of an alert holds; none of them lasts as long as it must to fire."""
+    def wait_until_due(self, alerts: set[str]) -> None:
+        """Wait until these are all alerts whose condition holds; no test takes as long as one must to fire."""
         wait_for(
-            lambda: alert in {each["labels"]["alertname"] for each in self.ask("alerts")["alerts"]},
-            alert,
+            lambda: {each["labels"]["alertname"] for each in self.ask("alerts")["alerts"]} == alerts,
+            f"the alerts {alerts}",
             log=self.log,
             seconds=SECONDS,
         )
