@@ -33,6 +33,27 @@ class ClaimArgs(TypedDict, total=False):
     """Storage class of the volume; the cluster's default if not set."""
 
 
+class S3Args(TypedDict, total=False):
+    """The bucket that stores the images instead of a volume."""
+
+    bucket: str
+    """Name of the bucket, which must exist."""
+    region: str
+    """Region of the bucket."""
+    endpoint: str
+    """URL of an S3 server other than AWS, as the registry's pods reach it; AWS if not set."""
+    root_folder: str
+    """Folder in the bucket for the images; its top level if not set."""
+    redirect: bool
+    """Whether nodes get blobs from the bucket itself instead of the registry's pods; every node must then reach it
+    under the same address."""
+    secret: str
+    """Name of a Secret in the registry's namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; if not
+    set, the pods have the cloud's identity."""
+    service_account_annotations: dict[str, str]
+    """Annotations of the pods' service account `registry`, which give it the cloud's identity."""
+
+
 class TolerationArgs(TypedDict, total=False):
     """A toleration, with the fields that it has in Kubernetes."""
 
@@ -94,6 +115,11 @@ class ClusterRegistryArgs(TypedDict, total=False):
     """Port on this machine to push images to; derived from project, stack and name if not set."""
     claim: ClaimArgs
     """The registry's volume: size, 10Gi if not set, and storageClass, the cluster's default if not set."""
+    s3: S3Args
+    """The bucket that stores the images instead of a volume: bucket, region, endpoint, rootFolder, redirect, secret,
+    serviceAccountAnnotations."""
+    replicas: int
+    """Number of the registry's pods; more than one requires s3."""
     registry_image: str
     """Image of the registry, version 3.1 or newer."""
     proxy_image: str

@@ -18,10 +18,8 @@ from kube_registry.names import (
     FORCE,
     HOSTING,
     HOSTING_NAMESPACE,
-    OURS,
     READ_PORT,
     READ_SERVICE,
-    REGISTRY,
     REGISTRY_TYPE,
     RETAINED,
     labels,
@@ -41,7 +39,8 @@ from .registry_image import RegistryImage, prove_builds
 from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
 from .services import node_port_service, read_service, service_monitor
 from .settings import ConfigArgs, arguments, own_name
-from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, same_cluster, unmoved
+from .storage import metadata_in, storage_of
+from .volume_guard import NAMESPACE_STAYS, same_cluster
 
 HOSTING_HELP = "https://git.k8s.io/enhancements/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry"
 """The page that tools show when a push fails."""
@@ -94,10 +93,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.push_names: set[str] = set()
         self.push_hooks = push_hooks(name, self._push_path, self.push_names)
         self._namespace = self._own_namespace(name)
-        claim = self._claim(name)
-        self.claim_uid = claim.metadata.uid
-        self._place = unmoved(settings, self._namespace, claim)
-        deployment = self._deployment(name, claim)
+        self.storage = storage_of(name, self.cluster, self._namespace, self)
+        self._place = self.storage.place
+        deployment = self._deployment(name)
         self.needed_to_push: list[pulumi.CustomResource] = [deployment, *self._exposing(name, deployment)]
         if settings.local_registry_hosting:
             self._hosting(name)
@@ -152,17 +150,17 @@ class ClusterRegistry(pulumi.ComponentResource):
         once the node port is served: the order in which no pull fails (docs/adr/0038).
         """
         inside, parent = self._inside_namespace(), pulumi.ResourceOptions(parent=self)
-        read = read_service(name, self.cluster, self._metadata(self._place, READ_SERVICE), inside)
+        read = read_service(name, self.cluster, metadata_in(self._place, READ_SERVICE), inside)
         if (metrics := self.settings.metrics) and metrics.service_monitor:
-            service_monitor(name, self.cluster, metrics, self._metadata(self._place), inside)
+            service_monitor(name, self.cluster, metrics, metadata_in(self._place), inside)
         if not self.settings.has_node_proxy:
-            return [read, node_port_service(name, self.cluster, self._metadata(self._place), inside)]
+            return [read, node_port_service(name, self.cluster, metadata_in(self._place), inside)]
         listeners = [Listener("registry", self.settings.node_port, address_of(read), READ_PORT)]
         proxy = NodeProxy(f"{name}-proxy", self.cluster, self._place, listeners, parent).daemon_set
         last = pulumi.ResourceOptions.merge(
             self._inside_namespace(deployment, proxy), ready_first(name, self._push_path)
         )
-        return [read, proxy, node_port_service(name, self.cluster, self._metadata(self._place), last)]
+        return [read, proxy, node_port_service(name, self.cluster, metadata_in(self._place), last)]
 
     def _once_created(self) -> pulumi.Output[str]:
         """Return the namespace, known when all that a push needs is created."""
@@ -186,39 +184,24 @@ class ClusterRegistry(pulumi.ComponentResource):
             ),
         )
 
-    def _claim(self, name: str) -> kubernetes.core.v1.PersistentVolumeClaim:
-        return kubernetes.core.v1.PersistentVolumeClaim(
-            f"{name}-claim",
-            metadata=self._metadata(self._namespace.metadata.name),
-            spec={
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": self.settings.claim.storage_class,
-                "resources": {"requests": {"storage": self.settings.claim.size}},
-            },
-            opts=pulumi.ResourceOptions.merge(
-                self._inside_namespace(),
-                pulumi.ResourceOptions(retain_on_delete=self._retained, ignore_changes=CLAIM_STAYS),
-            ),
-        )
-
-    def _deployment(self, name: str, claim: kubernetes.core.v1.PersistentVolumeClaim) -> kubernetes.apps.v1.Deployment:
+    def _deployment(self, name: str) -> kubernetes.apps.v1.Deployment:
         config = kubernetes.core.v1.ConfigMap(
             f"{name}-config",
-            metadata=self._metadata(self._place),
+            metadata=metadata_in(self._place),
             data=config_files(self.settings),
             opts=self._inside_namespace(),
         )
         fence = kubernetes.networking.v1.NetworkPolicy(
             f"{name}-fence",
-            metadata=self._metadata(self._place),
+            metadata=metadata_in(self._place),
             spec=read_door_only(self.settings.metrics),
             opts=self._inside_namespace(),
         )
         return kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=self._metadata(self._place),
+            metadata=metadata_in(self._place),
             spec=deployment_spec(self.settings),
-            opts=self._inside_namespace(claim, config, fence),
+            opts=self._inside_namespace(*self.storage.needs, config, fence),
         )
 
     def _hosting(self, name: str) -> kubernetes.core.v1.ConfigMap:
@@ -240,9 +223,6 @@ class ClusterRegistry(pulumi.ComponentResource):
             data={"localRegistryHosting.v1": self._place.apply(lambda _: json.dumps(hosting, indent=2))},
             opts=pulumi.ResourceOptions(parent=self, hooks=hosting_guard(name, self.cluster)),
         )
-
-    def _metadata(self, namespace: pulumi.Output[str], name: str = REGISTRY) -> dict[str, Any]:
-        return {"name": name, "namespace": namespace, "labels": labels("registry"), "annotations": OURS}
 
     def _inside_namespace(self, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=[self._namespace, *needs])

@@ -1,4 +1,4 @@
-"""Errors of changes that would lose the registry's volume: a setting that moves it, and another cluster."""
+"""Errors of changes that would lose the registry's volume: a setting that moves or replaces it, another cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +56,22 @@ class VolumeMovedError(
         left = self.retained and self.key == "claim.storageClass"
         removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
         return ", then ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
+
+
+class ClaimLostError(
+    ClusterError,
+    sentence=(
+        "setting s3: the update would delete the registry's volume in {where} with all its images, so nothing was "
+        "changed"
+    ),
+    fix=(
+        "make the stack leave the volume alone with `pulumi config rm s3`, `pulumi config set retain true` and "
+        "`pulumi up`; copy the images that you need as docs/bucket.md describes; then `pulumi config rm retain`, and "
+        "set s3 again"
+    ),
+    example={"where": replace(HERE, cluster="")},
+):
+    """The stack changes from a volume to a bucket, and would delete the volume, which is not retained."""
 
 
 class OtherClusterError(

@@ -32,7 +32,7 @@ def kept_outputs(cluster: Cluster, args: Mapping[str, Any]) -> dict[str, Any]:
     settings, given = cluster.settings, args.get("kubeconfig")
     if settings.component is None:
         return {}
-    kept = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"images"})
+    kept = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"images", *settings.unused})
     if cluster.kube_context is None:
         del kept["kubeContext"]  # it is a generated identifier; the kube context is the kubeconfig's current one
     if cluster.kubeconfig is not None:

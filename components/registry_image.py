@@ -110,7 +110,7 @@ class RegistryImage(pulumi.ComponentResource):
                 parent=self,
                 depends_on=registry.needed_to_push,
                 hooks=registry.push_hooks,
-                replacement_trigger=registry.claim_uid,
+                replacement_trigger=registry.storage.identity,
             ),
         )
 

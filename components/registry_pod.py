@@ -1,11 +1,11 @@
-"""The specs of the registry's pod, with two doors and one volume, and of its network policy; pure."""
+"""The specs of the registry's pod, with two doors and a volume or bucket, and of its network policy; pure."""
 
 import hashlib
 import json
 from typing import Any, Final
 
-from kube_registry.names import LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
-from kube_registry.spec.sections import MetricsSettings, PodSettings
+from kube_registry.names import HTTP_KEY, LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
+from kube_registry.spec.sections import MetricsSettings, PodSettings, S3Settings
 from kube_registry.spec.settings import RegistrySettings
 
 from .metrics import allowed_to_scrape, container_ports, debug_server
@@ -35,31 +35,49 @@ _USER = 1000
 """A uid that is neither root nor a user of the node; it is also the group that may access the volume."""
 
 
+PAUSE_SECONDS: Final = 5
+"""How long a pod that ends still accepts connections, until every node has removed it from its rules."""
+
+DRAIN_SECONDS: Final = 50
+"""How long a pod that ends continues its transfers."""
+
+HTTP_FIELD: Final = "key"
+"""The field of the Secret HTTP_KEY that has the key."""
+
+
 def config_files(settings: RegistrySettings) -> dict[str, str]:
     """Return the configuration files of the two doors: file name -> text.
 
     Neither has a `cache` block: with it, the registry reports after a garbage collection that it has layers that were
-    deleted. Locations are relative URLs, so that they work through the tunnel and through a node. The text is JSON,
-    which is valid YAML.
+    deleted. Locations are relative URLs, so that they work through the tunnel and through a node. Only the read door
+    redirects to a bucket, because the machine that pushes may not reach it. The text is JSON, which is valid YAML.
     """
     purging = {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
-    write = _config(f"127.0.0.1:{WRITE_PORT}", delete={"enabled": True}, maintenance={"uploadpurging": purging})
     frozen = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
-    read = _config(f":{READ_PORT}", maintenance=frozen)
-    read["http"] |= debug_server(settings.metrics)
-    return {"write.yml": json.dumps(write, indent=2), "read.yml": json.dumps(read, indent=2)}
+    there = _storage(settings.s3)
+    direct = {"redirect": {"disable": True}} if settings.s3 else {}
+    drain = DRAIN_SECONDS if settings.s3 else 10
+    write = {**there, **direct, "delete": {"enabled": True}, "maintenance": {"uploadpurging": purging}}
+    read = {**there, **({} if settings.s3 and settings.s3.redirect else direct), "maintenance": frozen}
+    configs = {
+        "write.yml": _config(f"127.0.0.1:{WRITE_PORT}", write, drain),
+        "read.yml": _config(f":{READ_PORT}", read, drain),
+    }
+    configs["read.yml"]["http"] |= debug_server(settings.metrics)
+    return {name: json.dumps(config, indent=2) for name, config in configs.items()}
 
 
 def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
     """Return the Deployment's spec.
 
-    It has one replica and the strategy Recreate: the volume is ReadWriteOnce, and two writers on one file system would
-    lose uploads.
+    With a volume it has one replica and the strategy Recreate: the volume is ReadWriteOnce, and two writers on one file
+    system would lose uploads. A bucket allows several, and a new pod that is ready before an old one ends.
     """
     checksum = hashlib.sha256("".join(config_files(settings).values()).encode()).hexdigest()
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     return {
-        "replicas": 1,
-        "strategy": {"type": "Recreate"},
+        "replicas": settings.replicas,
+        "strategy": rolling if settings.s3 else {"type": "Recreate"},
         "selector": {"matchLabels": labels("registry")},
         "template": {
             "metadata": {"labels": labels("registry"), "annotations": {"kube-registry/config": checksum}},
@@ -68,12 +86,30 @@ def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
     }
 
 
-def _config(address: str, **storage: Any) -> dict[str, Any]:  # noqa: ANN401 - a part of a JSON document
+def disruption_budget() -> dict[str, Any]:
+    """Return the spec of a PodDisruptionBudget that lets nodes be drained one by one."""
+    return {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that is not ready serves no node
+        "selector": {"matchLabels": labels("registry")},
+    }
+
+
+def _storage(s3: S3Settings | None) -> dict[str, Any]:
+    """Return the storage driver; the credentials of a bucket are in environment variables, never in the ConfigMap."""
+    if s3 is None:
+        return {"filesystem": {"rootdirectory": _STORAGE}}
+    server = {"regionendpoint": s3.endpoint, "forcepathstyle": True} if s3.endpoint else {}
+    folder = {"rootdirectory": s3.root_folder} if s3.root_folder else {}
+    return {"s3": {"region": s3.region, "bucket": s3.bucket, **server, **folder}}
+
+
+def _config(address: str, storage: dict[str, Any], drain: int) -> dict[str, Any]:
     return {
         "version": 0.1,
         "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": _STORAGE}, **storage},
-        "http": {"addr": address, "relativeurls": True, "draintimeout": "10s"},
+        "storage": storage,
+        "http": {"addr": address, "relativeurls": True, "draintimeout": f"{drain}s"},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }
 
@@ -82,7 +118,7 @@ def _pod(settings: RegistrySettings) -> dict[str, Any]:
     read_door = _door("read", settings) | {
         "ports": [{"name": "read", "containerPort": READ_PORT}, *container_ports(settings.metrics)],
         "readinessProbe": _probe(period=2, failures=3),
-        "livenessProbe": _probe(period=10, failures=6),
+        "livenessProbe": _alive() if settings.s3 else _probe(period=10, failures=6),
     }
     user = {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER} if settings.pod.has_fixed_user else {}
     return {
@@ -97,9 +133,26 @@ def _pod(settings: RegistrySettings) -> dict[str, Any]:
         },
         "containers": [_door("write", settings), read_door],
         "volumes": [
-            {"name": "storage", "persistentVolumeClaim": {"claimName": REGISTRY}},
+            *([] if settings.s3 else [{"name": "storage", "persistentVolumeClaim": {"claimName": REGISTRY}}]),
             {"name": "config", "configMap": {"name": REGISTRY}},
         ],
+        **(_of_bucket(settings.s3) if settings.s3 else {}),
+    }
+
+
+def _of_bucket(s3: S3Settings) -> dict[str, Any]:
+    """Return the fields of the spec of a pod with a bucket: how it ends, its node, its identity."""
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels("registry")},
+        "matchLabelKeys": ["pod-template-hash"],  # or pods that an update replaces would count
+    }
+    return {
+        "terminationGracePeriodSeconds": PAUSE_SECONDS + DRAIN_SECONDS + 5,
+        "topologySpreadConstraints": [spread],
+        **({} if s3.secret else {"serviceAccountName": REGISTRY}),
     }
 
 
@@ -124,11 +177,7 @@ def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
         "name": name,
         "image": settings.registry_image,
         "args": ["serve", f"{_CONFIG}/{name}.yml"],
-        "env": [
-            {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
-            # Signs the state of uploads. The uid is constant during the pod's life, and needs no Secret.
-            {"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-        ],
+        "env": [{"name": "OTEL_TRACES_EXPORTER", "value": "none"}, *_secrets(settings.s3)],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {
             "requests": {"cpu": "50m", "memory": "64Mi"} | settings.pod.resources.requests,
@@ -140,12 +189,35 @@ def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [
-            {"name": "storage", "mountPath": _STORAGE},
+            *([] if settings.s3 else [{"name": "storage", "mountPath": _STORAGE}]),
             {"name": "config", "mountPath": _CONFIG, "readOnly": True},
         ],
+        **({"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(PAUSE_SECONDS)]}}}} if settings.s3 else {}),
     }
+
+
+def _secrets(s3: S3Settings | None) -> list[dict[str, Any]]:
+    """Return the environment variables with secret values.
+
+    The HTTP secret signs the state of uploads. The uid of the only pod is constant during its life, and needs no
+    Secret. Several pods need one in common, because an upload may continue at another pod.
+    """
+    if s3 is None:
+        return [{"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
+    keys = {"REGISTRY_HTTP_SECRET": (HTTP_KEY, HTTP_FIELD)}
+    if s3.secret:
+        keys |= {name: (s3.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for name, (secret, key) in keys.items()
+    ]
 
 
 def _probe(*, period: int, failures: int) -> dict[str, Any]:
     """Return a probe of `/`, which responds with 503 if the storage check fails, and requires no credentials."""
     return {"httpGet": {"path": "/", "port": "read"}, "periodSeconds": period, "failureThreshold": failures}
+
+
+def _alive() -> dict[str, Any]:
+    """Return a probe that the bucket has no influence on: a restart would not help, and would delay the recovery."""
+    return {"tcpSocket": {"port": "read"}, "periodSeconds": 10, "failureThreshold": 6}

@@ -58,7 +58,7 @@ class ConfigArgs(dict[str, Any]):
     """
 
     def __init__(self, stack: Settings) -> None:
-        super().__init__(stack.model_dump(exclude={"images"}))
+        super().__init__(stack.model_dump(exclude={"images", *stack.unused}))
         self.stack = stack
 
 

@@ -36,6 +36,7 @@
         ├── HostingTakenError      the cluster already advertises another registry
         ├── MonitorKindMissingError  the cluster has no ServiceMonitors
         ├── VolumeMovedError       a changed setting would replace the volume
+        ├── ClaimLostError         a change to a bucket would delete the volume
         ├── OtherClusterError      the kube context points to another cluster than before
         ├── NodePortError          the node port is not available
         ├── NotReadyError          the registry or the node proxy did not become ready in time

@@ -136,7 +136,7 @@ def with_example(headings: Iterable[str] = ERRORS) -> Iterator[type[KubeRegistry
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    kind = "object" if name in ("images", "pod", "claim", "metrics") else _KINDS.get(field.annotation, "string")
+    kind = "object" if name in ("images", "pod", "claim", "s3", "metrics") else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
         # A default would look like a value that is set in addition to the one under the key's old name.

@@ -20,6 +20,9 @@ REGISTRY: Final = "registry"
 READ_SERVICE: Final = "registry-read"
 """Name of the Service for pods and for the node proxy, which is ClusterIP with every exposure."""
 
+HTTP_KEY: Final = "registry-http"
+"""Name of the Secret with the key that the replicas of a registry sign the state of uploads with."""
+
 HOSTING: Final = "local-registry-hosting"
 HOSTING_NAMESPACE: Final = "kube-public"
 """Name and namespace of the ConfigMap that advertises a cluster's registry to tools (KEP-1755)."""
@@ -47,7 +50,8 @@ METRICS_PORT: Final = 5002
 """The debug server of the read door, with the setting `metrics`: behind the Service READ_SERVICE only."""
 
 RETAINED: Final = "kube-registry/retained"
-"""Annotation of a namespace that is kept when its stack is destroyed, so that the next stack finds the volume in it."""
+"""Annotation of a namespace and a claim that are kept when their stack is destroyed, so that the next stack finds the
+volume; the claim is also kept when the stack changes to a bucket."""
 
 FORCE: Final = {"pulumi.com/patchForce": "true"}
 """Annotation for the kubernetes provider: the program's values override those of another field manager. Without it,

@@ -72,6 +72,17 @@ async def prove_namespace_free(settings: ClusterAddress, import_command: str) ->
             raise NamespaceTakenError(where=kube.where, import_command=import_command)
 
 
+async def has_claim_to_lose(settings: ClusterAddress) -> bool:
+    """Return whether the registry has a claim of a stack that deletes it with the volume, as it is not retained.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or a permission is missing.
+    """
+    async with _client(settings) as kube:
+        claim = await kube.find(kube.path("persistentvolumeclaims", REGISTRY))
+    return claim is not None and RETAINED not in claim["metadata"].get("annotations", {})
+
+
 async def prove_hosting_free(settings: ClusterAddress) -> None:
     """Check that the cluster does not advertise a registry to tools yet; it might be another one.
 

@@ -83,9 +83,10 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             return READY
         if deployment["spec"]["replicas"] == 0:
             return Rollout("its Deployment is scaled to 0", wrong=True)
-        claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
-        if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
-            return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+        if has_claim(deployment):
+            claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
+            if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
+                return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
         if found is None and pods and (warned := await warning(kube, pods[0])):  # reported by the node
             return Rollout(warned, wrong=True, patience=WARNED_SECONDS)
@@ -122,6 +123,11 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
+
+
+def has_claim(deployment: Object) -> bool:
+    """Return whether the registry's pods store the images on a volume; else they store them in a bucket."""
+    return any("persistentVolumeClaim" in volume for volume in deployment["spec"]["template"]["spec"]["volumes"])
 
 
 def _is_newest(pod: Object, daemon_set: Object) -> bool:

@@ -63,6 +63,14 @@ class Checked:
         """Return the old key that the value of a place was set with, if any."""
         return next((key for key, new in RENAMED.items() if new == place and key in self.config), None)
 
+    def old_names(self, place: list[str]) -> list[str]:
+        """Return the old keys that the value of a place, or parts of it, were set with."""
+        return [key for key, new in RENAMED.items() if new[: len(place)] == place and key in self.config]
+
+    def is_given(self, place: list[str]) -> bool:
+        """Return whether the config has a value at a place under its own name."""
+        return bool(self.config.get(place[0]))
+
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """Return the known key that is most similar to a misspelt one, ignoring case."""

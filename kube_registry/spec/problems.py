@@ -39,17 +39,21 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
     return SettingsError(key=key, problem=problem, fix=" and ".join(f"`{each}`" for each in commands))
 
 
-def refused(key: str, why: str, checked: Checked) -> SettingsError:
+def refused(place: list[str], why: str, commands: list[str], checked: Checked) -> SettingsError:
     """Return the error for a value that another setting rules out.
 
     Args:
-        key: the setting.
+        place: the setting.
         why: the reason.
+        commands: the commands that correct it.
         checked: the config that was validated.
     """
-    fix = " and ".join(f"`{each}`" for each in replaced([key], checked))
-    found = _found({"type": "refused", "input": checked.current[key]}, [key], checked)
-    return SettingsError(key=key, problem=f"{found}: {why}", fix=fix)
+    value: Any = checked.current
+    for part in place:
+        value = value[part]
+    found = _found({"type": "refused", "input": value}, place, checked)
+    fix = " and ".join(f"`{each}`" for each in commands)
+    return SettingsError(key=checked.old_name(place) or ".".join(place), problem=f"{found}: {why}", fix=fix)
 
 
 def renamings(checked: Checked) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings with nested fields: an image, the registry's pod, its volume, its metrics."""
+"""Settings with nested fields: an image, the registry's pod, its volume or bucket, its metrics."""
 
 from typing import Annotated, Literal
 
@@ -108,6 +108,59 @@ class ClaimSettings(Section):
         path="storageClass",
         default=None,
     )
+
+
+class S3Settings(Section):
+    """The bucket that stores the images instead of a volume."""
+
+    bucket: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$")] = setting(
+        "Name of the bucket, which must exist.", "the name of a bucket", "my-bucket", path="bucket"
+    )
+    region: Annotated[Text, Field(pattern=r"^[a-z0-9-]+$")] = setting(
+        "Region of the bucket.", "the name of a region", "eu-central-1", path="region"
+    )
+    endpoint: Annotated[Text, Field(pattern=r"^https?://[^/?#\s]+/?$")] | None = setting(
+        "URL of an S3 server other than AWS, as the registry's pods reach it; AWS if not set.",
+        "the URL of a server, with http:// or https:// and without a path",
+        "https://s3.example.com",
+        path="endpoint",
+        default=None,
+    )
+    root_folder: Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] | None = setting(
+        "Folder in the bucket for the images; its top level if not set.",
+        "a path of letters, digits, dots, dashes and underscores, without a slash at its start or end",
+        "registry",
+        path="rootFolder",
+        default=None,
+    )
+    redirect: bool = setting(
+        "Whether nodes get blobs from the bucket itself instead of the registry's pods; every node must then reach it "
+        "under the same address.",
+        "true or false",
+        "false",
+        path="redirect",
+        default=False,
+    )
+    secret: Annotated[Text, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = setting(
+        "Name of a Secret in the registry's namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; if "
+        "not set, the pods have the cloud's identity.",
+        "the name of a Secret",
+        "registry-s3",
+        path="secret",
+        default=None,
+    )
+    service_account_annotations: Annotated[dict[Text, Text], BeforeValidator(with_values)] = setting(
+        "Annotations of the pods' service account `registry`, which give it the cloud's identity.",
+        "a map of annotations",
+        "arn:aws:iam::111122223333:role/registry",
+        path='serviceAccountAnnotations["eks.amazonaws.com/role-arn"]',
+        default={},
+    )
+
+    @property
+    def place(self) -> str:
+        """Return what identifies the stored images: server, bucket and folder."""
+        return "/".join(filter(None, ((self.endpoint or "aws").rstrip("/"), self.bucket, self.root_folder)))
 
 
 class MetricsSettings(Section):

@@ -13,18 +13,21 @@ from pydantic.fields import FieldInfo
 
 from kube_registry.names import short_name
 from kube_registry.spec.cluster_address import ClusterAddress
+from kube_registry.spec.conflicts import conflicts
 from kube_registry.spec.corrections import Checked
 from kube_registry.spec.endpoints import Endpoints, Exposure, derive_push_port
 from kube_registry.spec.fields import Text, from_json, or_none, setting, with_texts, with_values
-from kube_registry.spec.problems import first_problem, refused, renamings
+from kube_registry.spec.problems import first_problem, renamings
 from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
-from kube_registry.spec.sections import ClaimSettings, ImageSettings, MetricsSettings, PodSettings
+from kube_registry.spec.sections import ClaimSettings, ImageSettings, MetricsSettings, PodSettings, S3Settings
 
-_FIRST_UNPRIVILEGED = 1024
-"""The first port that a process without root or a capability can listen on (Linux, ip_unprivileged_port_start)."""
-
-_SECTIONS: dict[str, type[BaseModel]] = {"pod": PodSettings, "claim": ClaimSettings, "metrics": MetricsSettings}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "pod": PodSettings,
+    "claim": ClaimSettings,
+    "s3": S3Settings,
+    "metrics": MetricsSettings,
+}
 """Settings with nested fields -> those fields."""
 
 
@@ -55,6 +58,17 @@ class RegistrySettings(ClusterAddress):
         "10Gi",
         path="size",
         default=ClaimSettings(),
+    )
+    s3: Annotated[S3Settings | None, BeforeValidator(or_none)] = setting(
+        "The bucket that stores the images instead of a volume: bucket, region, endpoint, rootFolder, redirect, "
+        "secret, serviceAccountAnnotations.",
+        "a map of bucket, region, endpoint, rootFolder, redirect, secret, serviceAccountAnnotations",
+        "my-bucket",
+        path="bucket",
+        default=None,
+    )
+    replicas: int = setting(
+        "Number of the registry's pods; more than one requires s3.", "a whole number from 1", "2", default=1, ge=1
     )
     registry_image: Text = setting(
         "Image of the registry, version 3.1 or newer.",
@@ -161,8 +175,8 @@ class RegistrySettings(ClusterAddress):
             settings = cls.model_validate(current, context=(hidden, stack, component))
         except ValidationError as error:
             raise first_problem(error, checked) from None
-        if settings.has_node_proxy and settings.node_port < _FIRST_UNPRIVILEGED:
-            raise refused("nodePort", "the node proxy has no privileges, so it cannot listen below 1024", checked)
+        for problem in conflicts(settings, checked):
+            raise problem
         settings._notes = tuple(renamings(checked))  # noqa: SLF001 - of this class
         return settings
 
@@ -170,6 +184,11 @@ class RegistrySettings(ClusterAddress):
     def notes(self) -> tuple[str, ...]:
         """Return a message for each setting that uses its old name, with the commands that rename it."""
         return self._notes
+
+    @property
+    def unused(self) -> set[str]:
+        """Return the settings that have no meaning with the others, and that are therefore not stored with them."""
+        return {"claim"} if self.s3 else set()
 
     @property
     def has_node_proxy(self) -> bool:

@@ -13,6 +13,7 @@ from kube_registry.spec.sections import (
     MetricsSettings,
     PodSettings,
     Resources,
+    S3Settings,
     Toleration,
 )
 from kube_registry.spec.settings import Settings, described
@@ -36,13 +37,14 @@ def section(name: str) -> dict[str, Any]:
     [
         (ARGUMENTS, Settings, set()),
         (section("ClaimArgs"), ClaimSettings, set()),
+        (section("S3Args"), S3Settings, set()),
         (section("PodArgs"), PodSettings, set()),
         (section("TolerationArgs"), Toleration, set()),
         (section("ResourcesArgs"), Resources, set()),
         (section("MetricsArgs"), MetricsSettings, set()),
         (section("ImageArgs"), ImageSettings, {"secretBuildArgs"}),
     ],
-    ids=["ClusterRegistry", "claim", "pod", "toleration", "resources", "metrics", "image"],
+    ids=["ClusterRegistry", "claim", "s3", "pod", "toleration", "resources", "metrics", "image"],
 )
 def test_names_and_texts_are_those_of_the_settings(
     arguments: dict[str, Any], settings: type[BaseModel], more: set[str]

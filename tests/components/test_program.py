@@ -42,6 +42,12 @@ POD = {
 }
 WITH_POD = {**CONFIG, "kube-registry:exposure": "nodeProxy", "kube-registry:pod": json.dumps(POD)}
 WITH_PROXY = {**CONFIG, "kube-registry:exposure": "nodeProxy"}
+S3 = {"bucket": "images", "region": "eu-central-1", "endpoint": "http://s3.example:9000", "rootFolder": "registry"}
+WITH_S3 = {
+    **CONFIG,
+    "kube-registry:s3": json.dumps({**S3, "secret": "keys-of-s3"}),
+    "kube-registry:replicas": "2",
+}
 ROOT_USER = 0
 
 
@@ -169,7 +175,7 @@ def ancestry(urn: str) -> list[str]:
     return urn.split("::")[2].removeprefix("pulumi:pulumi:Stack$").split("$")
 
 
-@pytest.mark.parametrize("config", [CONFIG, WITH_PROXY], ids=["plain", "with node proxy"])
+@pytest.mark.parametrize("config", [CONFIG, WITH_PROXY, WITH_S3], ids=["plain", "with node proxy", "with a bucket"])
 class TestRules:
     def test_every_resource_stands_under_a_component(self, registered: Registered) -> None:
         for urn in registered.resources:
@@ -183,7 +189,9 @@ class TestRules:
 
     def test_every_resource_has_an_explicit_provider(self, registered: Registered) -> None:
         children = [
-            urn for urn in registered.resources if len(ancestry(urn)) > 1 and ancestry(urn)[-1] not in COMPONENTS
+            urn
+            for urn in registered.resources
+            if len(ancestry(urn)) > 1 and ancestry(urn)[-1] not in {*COMPONENTS, STASH}
         ]
         assert len(children) >= 8
         for urn in children:
@@ -337,6 +345,101 @@ class TestPod:
         for pod in pods(registered).values():
             assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys()
             assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def with_s3(**more: object) -> dict[str, str]:
+    return {**CONFIG, "kube-registry:s3": json.dumps({**S3, **more})}
+
+
+class TestBucket:
+    @pytest.mark.parametrize("config", [WITH_S3], ids=[""])
+    def test_there_is_no_volume(self, registered: Registered) -> None:
+        pod = pods(registered)["Deployment"]
+        assert not registered.of_type("PersistentVolumeClaim")
+        assert [volume["name"] for volume in pod["volumes"]] == ["config"]
+        assert [[mount["name"] for mount in each["volumeMounts"]] for each in pod["containers"]] == [["config"]] * 2
+
+    @pytest.mark.parametrize(
+        ("config", "redirects"), [(WITH_S3, False), (with_s3(redirect=True), True)], ids=["from the pods", "redirected"]
+    )
+    def test_both_doors_use_it_and_only_the_read_door_redirects(self, registered: Registered, redirects: bool) -> None:  # noqa: FBT001
+        (config,) = registered.of_type("ConfigMap")
+        write, read = (json.loads(config["data"][name])["storage"] for name in ("write.yml", "read.yml"))
+        assert write["s3"] == read["s3"]
+        assert write["s3"] == {
+            "bucket": "images",
+            "region": "eu-central-1",
+            "regionendpoint": "http://s3.example:9000",
+            "forcepathstyle": True,
+            "rootdirectory": "registry",
+        }
+        assert write["redirect"] == {"disable": True}
+        assert read.get("redirect") == (None if redirects else {"disable": True})
+        assert read["maintenance"] == {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
+        assert write["maintenance"]["uploadpurging"]["enabled"] is True
+        assert not {"cache", "filesystem"} & {*write, *read}
+
+    @pytest.mark.parametrize("config", [WITH_S3], ids=[""])
+    def test_keys_are_read_from_secrets_and_one_key_is_the_same_in_all_pods(self, registered: Registered) -> None:
+        pod = pods(registered)["Deployment"]
+        assert "serviceAccountName" not in pod
+        for container in pod["containers"]:
+            found = {each["name"]: each.get("valueFrom") for each in container["env"]}
+            assert found == {
+                "OTEL_TRACES_EXPORTER": None,
+                "REGISTRY_HTTP_SECRET": {"secretKeyRef": {"name": "registry-http", "key": "key"}},
+                "AWS_ACCESS_KEY_ID": {"secretKeyRef": {"name": "keys-of-s3", "key": "AWS_ACCESS_KEY_ID"}},
+                "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "keys-of-s3", "key": "AWS_SECRET_ACCESS_KEY"}},
+            }
+        (http,) = registered.of_type("core/v1:Secret")
+        assert http["metadata"]["name"] == "registry-http"
+        assert registered.secrets() == {"registry-http-secret": ["input"], "registry-http": ["stringData"]}
+        (stash,) = (each for each in registered.requests if each.name == "registry-http-secret")
+        assert list(stash.ignoreChanges) == ["input"]
+
+    @pytest.mark.parametrize("config", [with_s3(serviceAccountAnnotations={"a/role": "r"})], ids=[""])
+    def test_without_keys_the_pods_have_a_service_account(self, registered: Registered) -> None:
+        pod = pods(registered)["Deployment"]
+        assert pod["serviceAccountName"] == "registry"
+        assert pod["automountServiceAccountToken"] is False
+        (account,) = registered.of_type("ServiceAccount")
+        assert account["metadata"]["annotations"]["a/role"] == "r"
+        assert {each["name"] for each in pod["containers"][0]["env"]} == {
+            "OTEL_TRACES_EXPORTER",
+            "REGISTRY_HTTP_SECRET",
+        }
+
+    @pytest.mark.parametrize(
+        ("config", "replicas"), [(WITH_S3, 2), (with_s3(), 1)], ids=["two replicas", "one replica"]
+    )
+    def test_an_update_and_a_drained_node_leave_a_pod(self, registered: Registered, replicas: int) -> None:
+        (deployment,) = registered.of_type("Deployment")
+        assert deployment["spec"]["replicas"] == replicas
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        (spread,) = pods(registered)["Deployment"]["topologySpreadConstraints"]
+        assert spread["labelSelector"] == deployment["spec"]["selector"]
+        budgets = registered.of_type("PodDisruptionBudget")
+        assert [each["spec"]["maxUnavailable"] for each in budgets] == [1] * (replicas - 1)
+        assert all(each["spec"]["selector"] == deployment["spec"]["selector"] for each in budgets)
+
+    @pytest.mark.parametrize("config", [WITH_S3], ids=[""])
+    def test_a_pod_that_ends_has_time_for_its_transfers(self, registered: Registered) -> None:
+        (config,) = registered.of_type("ConfigMap")
+        pod = pods(registered)["Deployment"]
+        pauses = {int(each["lifecycle"]["preStop"]["exec"]["command"][1]) for each in pod["containers"]}
+        drains = {int(json.loads(text)["http"]["draintimeout"][:-1]) for text in config["data"].values()}
+        assert max(pauses) + max(drains) < pod["terminationGracePeriodSeconds"]
+
+    @pytest.mark.parametrize("config", [WITH_S3], ids=[""])
+    def test_the_bucket_restarts_no_pod(self, registered: Registered) -> None:
+        read = next(each for each in registered.containers() if each["name"] == "read")
+        assert read["livenessProbe"]["tcpSocket"] == {"port": "read"}
+        assert read["readinessProbe"]["httpGet"]["path"] == "/"
+
+    @pytest.mark.parametrize("config", [WITH_S3], ids=[""])
+    def test_another_bucket_or_folder_has_all_images_pushed_again(self, registered: Registered) -> None:
+        images = [each for each in registered.requests if each.type == "docker:index/image:Image"]
+        assert {each.replacement_trigger.string_value for each in images} == {"http://s3.example:9000/images/registry"}
 
 
 class TestImages:

@@ -21,7 +21,7 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest
 from components.__main__ import package
 from kube_registry.fleet.schema import schema
 from kube_registry.generate import GENERATED, ROOT, command_help
-from tests.components.test_program import CONFIG, WITH_POD, WITH_SECRETS, Monitor, Registered, described
+from tests.components.test_program import CONFIG, WITH_POD, WITH_S3, WITH_SECRETS, Monitor, Registered, described
 
 FOLDER = Path(__file__).parent
 ONE = {**CONFIG, "kube-registry:images": json.dumps({"app": {"context": "./app"}})}
@@ -34,6 +34,7 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
     "hosting": {**ONE, "kube-registry:localRegistryHosting": "true"},
     "metrics": {**ONE, "kube-registry:metrics": json.dumps({"namespace": "monitoring", "serviceMonitor": True})},
     "several-images": {**CONFIG, "kube-registry:images": json.dumps(SEVERAL)},
+    "s3": {**ONE, **WITH_S3},
     "pod": {**WITH_POD, "kube-registry:images": ONE["kube-registry:images"]},
     "secret-images": {**WITH_SECRETS, "kube-registry:storageClass": "fast", "kube-registry:storageSize": "1Gi"},
 }
@@ -76,6 +77,7 @@ def resources(name: str) -> str:
     """Every resource by its URN, with inputs and options, the outputs of the components, and what is exported."""
     record = Registered()
     with ExitStack() as place:
+        place.enter_context(mock.patch("secrets.token_hex", return_value="random"))
         export = place.enter_context(mock.patch("pulumi.export"))
         app = str(place.enter_context(bare_machine()))
         config = {key: value.replace("./app", app) for key, value in CONFIGS[name].items()}

@@ -54,6 +54,33 @@ class TestSettings:
         assert pod == parse(pod={**json.loads(written), "user": None}).pod
         assert parse(pod="{}") == parse()
 
+    def test_the_bucket_comes_as_pulumi_writes_it_and_an_empty_one_is_none(self) -> None:
+        written = '{"bucket": 2024, "region": "eu", "redirect": "true", "secret": ""}'
+        found = parse(s3=written, replicas="3")
+        assert found.s3 is not None
+        assert (found.s3.bucket, found.s3.redirect, found.s3.secret, found.replicas) == ("2024", True, None, 3)
+        assert parse(s3="{}", claim="{}") == parse()
+
+    @pytest.mark.parametrize(
+        ("given", "key", "fix"),
+        [
+            ({"claim": {"size": "1Gi"}}, "claim", "`pulumi config rm --path claim`"),
+            ({"storageSize": "1Gi"}, "claim", "`pulumi config rm --path storageSize`"),
+            ({"retain": True}, "retain", "`pulumi config rm --path retain`"),
+            ({"s3": {"secret": "a", "serviceAccountAnnotations": {"b": "c"}}}, "s3.secret", "--path s3.secret`"),
+            ({"s3": {"region": None}}, "s3.region", "`pulumi config set --path s3.region eu-central-1`"),
+            ({"s3": {"endpoint": "minio:9000"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"replicas": 0}, "replicas", "`pulumi config set --path replicas 2`"),
+        ],
+    )
+    def test_what_is_not_allowed_with_a_bucket(self, given: dict[str, Any], key: str, fix: str) -> None:
+        sentence = refusal({**given, "s3": {"bucket": "images", "region": "eu", **given.get("s3", {})}})
+        assert f"setting {key}: " in sentence
+        assert fix in sentence
+
+    def test_only_a_bucket_has_several_pods(self) -> None:
+        assert "only a bucket" in refusal({"replicas": 2})
+
     def test_an_image_without_settings_has_the_defaults(self) -> None:
         assert parse(images='{"app": null}') == parse(images={"app": {"target": None, "buildArgs": None}}) == parse()
 
