@@ -41,6 +41,9 @@ PAUSE_SECONDS: Final = 5
 DRAIN_SECONDS: Final = 50
 """How long a pod that ends continues its transfers."""
 
+CHECK_SECONDS: Final = 60
+"""How often a door checks that its bucket responds; a request for a blob finds out at once."""
+
 HTTP_FIELD: Final = "key"
 """The field of the Secret HTTP_KEY that has the key."""
 
@@ -56,12 +59,11 @@ def config_files(settings: RegistrySettings) -> dict[str, str]:
     frozen = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
     there = _storage(settings.s3)
     direct = {"redirect": {"disable": True}} if settings.s3 else {}
-    drain = DRAIN_SECONDS if settings.s3 else 10
     write = {**there, **direct, "delete": {"enabled": True}, "maintenance": {"uploadpurging": purging}}
     read = {**there, **({} if settings.s3 and settings.s3.redirect else direct), "maintenance": frozen}
     configs = {
-        "write.yml": _config(f"127.0.0.1:{WRITE_PORT}", write, drain),
-        "read.yml": _config(f":{READ_PORT}", read, drain),
+        "write.yml": _config(f"127.0.0.1:{WRITE_PORT}", write, settings.s3),
+        "read.yml": _config(f":{READ_PORT}", read, settings.s3),
     }
     configs["read.yml"]["http"] |= debug_server(settings.metrics)
     return {name: json.dumps(config, indent=2) for name, config in configs.items()}
@@ -104,13 +106,15 @@ def _storage(s3: S3Settings | None) -> dict[str, Any]:
     return {"s3": {"region": s3.region, "bucket": s3.bucket, **server, **folder}}
 
 
-def _config(address: str, storage: dict[str, Any], drain: int) -> dict[str, Any]:
+def _config(address: str, storage: dict[str, Any], s3: S3Settings | None) -> dict[str, Any]:
+    """Return the configuration of a door. Its health check costs two paid requests of a bucket, so it is a rare one."""
+    interval, drain = (CHECK_SECONDS, DRAIN_SECONDS) if s3 else (10, 10)
     return {
         "version": 0.1,
         "log": {"level": "info"},
         "storage": storage,
         "http": {"addr": address, "relativeurls": True, "draintimeout": f"{drain}s"},
-        "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
+        "health": {"storagedriver": {"enabled": True, "interval": f"{interval}s", "threshold": 3}},
     }
 
 
@@ -136,12 +140,12 @@ def _pod(settings: RegistrySettings) -> dict[str, Any]:
             *([] if settings.s3 else [{"name": "storage", "persistentVolumeClaim": {"claimName": REGISTRY}}]),
             {"name": "config", "configMap": {"name": REGISTRY}},
         ],
-        **(_of_bucket(settings.s3) if settings.s3 else {}),
+        **(_of_bucket(settings, settings.s3) if settings.s3 else {}),
     }
 
 
-def _of_bucket(s3: S3Settings) -> dict[str, Any]:
-    """Return the fields of the spec of a pod with a bucket: how it ends, its node, its identity."""
+def _of_bucket(settings: RegistrySettings, s3: S3Settings) -> dict[str, Any]:
+    """Return the fields of the spec of a pod with a bucket: how it starts and ends, its node, its identity."""
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -150,10 +154,29 @@ def _of_bucket(s3: S3Settings) -> dict[str, Any]:
         "matchLabelKeys": ["pod-template-hash"],  # or pods that an update replaces would count
     }
     return {
+        "initContainers": [_bucket_check(settings)],
         "terminationGracePeriodSeconds": PAUSE_SECONDS + DRAIN_SECONDS + 5,
         "topologySpreadConstraints": [spread],
         **({} if s3.secret else {"serviceAccountName": REGISTRY}),
     }
+
+
+def _bucket_check(settings: RegistrySettings) -> dict[str, Any]:
+    """Return the container that ends with an error, and a line of the log, if the registry cannot list its bucket.
+
+    So a wrong bucket, or wrong keys, do not replace pods that work. The registry itself does not connect at its start.
+    """
+    door = _door("write", settings) | {"name": "bucket", "command": ["sh", "-c", _LIST_BUCKET], "args": []}
+    return {key: value for key, value in door.items() if key not in ("args", "lifecycle")}
+
+
+_LIST_BUCKET = f"""\
+registry serve {_CONFIG}/write.yml &
+ask() {{ wget -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
+until ask; do kill -0 $! || exit; sleep 0.1; done
+ask '_catalog?n=1'
+"""
+"""Ends with the status of its last line. The registry may end by itself: it refuses a region that it does not know."""
 
 
 def placement(pod: PodSettings) -> dict[str, Any]:

@@ -43,6 +43,7 @@
         ├── RegistryError          a request to the registry failed
         ├── VolumeFullError        the volume is full
         ├── VolumeNotWritableError  the volume is not writable
+        ├── BucketError            the registry cannot use its bucket
         ├── ContentMissingError    parts of a pushed image are missing
         ├── PreflightError         nodes cannot pull from the registry
         ├── NodeProxyNeededError   nodes need the node proxy, which the update would delete
@@ -50,6 +51,7 @@
         ├── LeaseHeldError         others use the registry, and this job needs it exclusively
         ├── LeaseLostError         the lease expired before it was renewed
         ├── LeaseUnreadableError   the Lease object cannot be parsed
+        ├── NoListingError         the images are in a bucket, whose files cannot be listed
         ├── WrittenMeanwhileError  files were written during garbage collection
         ├── ExecError              a command in the registry's pod failed
         ├── DamagedManifestsError  manifests cannot be read, so the blobs that they need are unknown

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kube_registry.cli.images import image_table, remarks, stack_uses
 from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, run
-from kube_registry.cli.stack_registry import StackRegistry, deployed_namespaces, find_registry
+from kube_registry.cli.stack_registry import StackRegistry, deployed_namespaces, find_registry, prove_volume
 from kube_registry.errors import Where
 from kube_registry.housekeeping.errors import OtherStackError, UsesUnknownError
 from kube_registry.housekeeping.gc import collect
@@ -136,6 +136,7 @@ def _going(seen: _Seen) -> Iterator[str | Table]:
 
 async def _look(stack: str | None, registry: str | None, options: _Options) -> _Seen:
     target = await find_registry(stack, registry)
+    prove_volume(target, "gc")
     outputs = await stack_uses(target)
     owned = await deployed_namespaces(target)
     async with open_client(target.settings) as kube:

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Column, Table
 
 from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
-from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
+from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry, prove_volume
 from kube_registry.housekeeping.inventory import Image, Inventory, take_inventory, unique_bytes
 from kube_registry.housekeeping.kinds import FORBIDDEN
 from kube_registry.housekeeping.usage import Use, output_uses
@@ -36,6 +36,7 @@ async def images(
 ) -> bool:
     """List the images of a registry: size, age, and the workloads and nodes that use them."""
     out, target = console(width=UNBROKEN), await find_registry(stack, registry)
+    prove_volume(target, "images")
     outputs = await stack_uses(target)
     async with open_client(target.settings) as kube:
         seen = await take_inventory(kube, outputs)

@@ -15,6 +15,7 @@ from kube_registry.cli.errors import StackError
 from kube_registry.cli.stacks import find_stack, for_command_line, in_words, pulumi_program
 from kube_registry.cli.state import DeployedImage, DeployedRegistry, registries, with_paths_from_project
 from kube_registry.fleet.fleet_file import has_settings_in_config, main_folder, project_name
+from kube_registry.housekeeping.errors import NoListingError
 from kube_registry.names import REGISTRY, image_urn, short_name
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.sections import ImageSettings
@@ -76,6 +77,20 @@ async def find_registry(
     one = with_paths_from_project(_select(name, program.folder, registry, deployed), main)
     settings = _settings(one, project, name, given, program.folder)
     return StackRegistry(project, name, settings, one)
+
+
+def prove_volume(target: StackRegistry, verb: str) -> None:
+    """Check that a registry has a volume, whose files a command can list.
+
+    Args:
+        target: the registry.
+        verb: the command.
+
+    Raises:
+        NoListingError: it has a bucket instead.
+    """
+    if s3 := target.settings.s3:
+        raise NoListingError(where=target.settings.where, verb=verb, bucket=s3.bucket)
 
 
 async def deployed_images(target: StackRegistry) -> dict[str, str] | None:

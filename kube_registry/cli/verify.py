@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
-from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
+from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry, prove_volume
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
@@ -27,6 +27,7 @@ from kube_registry.text import add_fix, counted
 async def verify(stack: StackName = None, registry: RegistryName = None) -> bool:
     """Read every manifest and blob and check its sha256; exit status 1 if one is damaged."""
     out, target = console(width=UNBROKEN), await find_registry(stack, registry)
+    prove_volume(target, "verify")
     references = await deployed_images(target) or {}
     async with open_client(target.settings) as kube:
         start = time.monotonic()

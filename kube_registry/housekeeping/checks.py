@@ -18,6 +18,7 @@ from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.names import REGISTRYCTL, rbac_name
 from kube_registry.preflight.preflight import left_probes
 from kube_registry.registry.pod_exec import run_in_pod
+from kube_registry.spec.sections import S3Settings
 from kube_registry.spec.versions import unsupported
 from kube_registry.text import add_fix
 from kube_registry.tunnel.listener import open_tunnel
@@ -93,6 +94,12 @@ def grants(namespace: str, user: str) -> tuple[str, ...]:
 async def volume(kube: KubeClient) -> list[Finding]:
     """Check how full the registry's volume is."""
     return [judge_room(await read_room(kube), kube.where)]
+
+
+def bucket(s3: S3Settings) -> Finding:
+    """Return a finding on the storage of a registry without a volume; whether it can be written is another check."""
+    server = s3.endpoint or f"AWS in {s3.region}"
+    return Finding("volume", well=True, words=f"none: the images are in bucket {s3.bucket} of {server}")
 
 
 def judge_room(room: Room, where: Where) -> Finding:

@@ -51,7 +51,7 @@ async def run_all_checks(
         all_checks: dict[str, Check] = {
             "cluster": partial(checks.kubernetes, kube),
             "permissions": partial(checks.permissions, kube),
-            **_at_the_registry(kube, seen),
+            **_at_the_registry(kube, settings, seen),
             "images": _seen(*_images(seen, references, push_again)),
             "nodes": _seen(*(seen.proofs.findings or [_unseen("nodes", "not checked, as `preflight` is off")])),
             "kube-proxy": partial(kube_proxies, kube, settings),
@@ -65,7 +65,7 @@ async def run_all_checks(
     return [finding for findings in found for finding in findings]
 
 
-def _at_the_registry(kube: KubeClient, seen: Findings) -> dict[str, Check]:
+def _at_the_registry(kube: KubeClient, settings: RegistrySettings, seen: Findings) -> dict[str, Check]:
     """Return the checks of a registry; if it does not run, findings that say why."""
     if not (seen.running and seen.write_door):
         unseen = {subject: _seen(_unseen(subject, NO_REGISTRY)) for subject in ("volume", "read door", "write door")}
@@ -73,7 +73,7 @@ def _at_the_registry(kube: KubeClient, seen: Findings) -> dict[str, Check]:
     exposure = seen.exposure or [Finding("read door", well=False, words=str(seen.registry))]
     return {
         "registry": partial(checks.distribution, kube),
-        "volume": partial(checks.volume, kube),
+        "volume": _seen(checks.bucket(settings.s3)) if settings.s3 else partial(checks.volume, kube),
         "read door": partial(checks.read_door, kube, exposure),
         "write door": _seen(seen.write_door),
     }

@@ -4,6 +4,29 @@ from kube_registry.errors import HERE, ClusterError
 from kube_registry.text import counted
 
 
+class NoListingError(
+    ClusterError,
+    sentence=(
+        "registryctl {verb} lists the files of a volume, but the images of the registry in {where} are in the bucket "
+        "{bucket}, whose files the registry's pods cannot list"
+    ),
+    fix=(
+        "`{registryctl} doctor{where.stack_option}` reads the images of this stack back; docs/bucket.md describes how "
+        "to list and remove others"
+    ),
+    example={"where": HERE, "verb": "images", "bucket": "my-bucket"},
+):
+    """A command lists the files of a volume, and the registry has a bucket instead.
+
+    Args:
+        verb: the command.
+        bucket: name of the bucket.
+    """
+
+    verb: str
+    bucket: str
+
+
 class WrittenMeanwhileError(
     ClusterError,
     sentence=(

@@ -79,7 +79,7 @@ async def examine(settings: RegistrySettings, references: Mapping[str, str]) -> 
             found.proofs = await read_proofs(kube, settings)
             await wait_ready(kube, seconds=NOW_SECONDS)
             found.running = True
-            found.write_door = await _write_door(kube)
+            found.write_door = await _write_door(kube, "bucket" if settings.s3 else "volume")
             found.exposure = await exposed(kube, settings)
             found.missing = await _read_all_back(kube, references)
     except KubeRegistryError as error:
@@ -87,7 +87,7 @@ async def examine(settings: RegistrySettings, references: Mapping[str, str]) -> 
     return found
 
 
-async def _write_door(kube: KubeClient) -> Finding:
+async def _write_door(kube: KubeClient, storage: str) -> Finding:
     """Check that the registry can write; this is skipped while another program holds the lease exclusively."""
     try:
         await ask_write_door(kube)
@@ -95,7 +95,7 @@ async def _write_door(kube: KubeClient) -> Finding:
         return Finding("write door", well=None, words=f"not checked, as it is in use by {', '.join(error.holders)}")
     except KubeRegistryError as error:
         return Finding("write door", well=False, words=with_fix(error))
-    return Finding("write door", well=True, words="responds, and can write to the volume")
+    return Finding("write door", well=True, words=f"responds, and can write to the {storage}")
 
 
 async def unreached(address: ClusterAddress) -> str | None:

@@ -1,18 +1,23 @@
 """Read pods and their events: which pod to forward to, and why one is not running, in Kubernetes' own words."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.names import REGISTRY, selector
-from kube_registry.text import last_words
+from kube_registry.text import last_words, one_line
 
 Object = Mapping[str, Any]
 """An object of the Kubernetes API as JSON."""
 
 STARTING = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that are no problem: it is starting."""
+
+
+_CAUSE = re.compile(r'^panic: .*$|s3aws: (?:[^"\\]|\\.)*', re.MULTILINE)
+"""The part of a registry's log that matters: a panic without its stack, or what a bucket's server has answered."""
 
 
 async def list_pods(kube: KubeClient, labels: str, *, namespace: str = "") -> list[Object]:
@@ -100,13 +105,15 @@ def _troubles(pod: Object) -> Iterator[str]:
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield f"pod {name} is not scheduled: {last_words(condition.get('message', condition['reason']))}"
-    for container in status.get("containerStatuses", []):
+    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
         if reason not in STARTING:
             ended = container.get("lastState", {}).get("terminated", {})
             words = ended.get("message") or waiting.get("message") or "no message"
-            yield f"container {container['name']} of pod {name}: {reason}: {last_words(words)}"
+            cause = _CAUSE.search(words)
+            ended_with = one_line(cause[0]) if cause else last_words(words)
+            yield f"container {container['name']} of pod {name}: {reason}: {ended_with}"
 
 
 def _terminating(pod: Object) -> bool:

@@ -21,7 +21,13 @@ from kube_registry.preflight.errors import PreflightError, PreflightReportedErro
 from kube_registry.preflight.exposure import prove_without_node_proxy
 from kube_registry.preflight.preflight import prove_nodes
 from kube_registry.registry.api import open_registry
-from kube_registry.registry.errors import ContentMissingError, RegistryError, VolumeFullError, VolumeNotWritableError
+from kube_registry.registry.errors import (
+    BucketError,
+    ContentMissingError,
+    RegistryError,
+    VolumeFullError,
+    VolumeNotWritableError,
+)
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.registry.read_back import missing_content
 from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
@@ -210,6 +216,6 @@ async def _ask_write_door(kube: KubeClient, say: Say) -> None:
         await ask_write_door(kube)
     except ClusterError as error:
         answered = isinstance(error, RegistryError) and error.status is not None
-        if answered or isinstance(error, VolumeFullError | VolumeNotWritableError):
+        if answered or isinstance(error, BucketError | VolumeFullError | VolumeNotWritableError):
             raise
-        say(Phase.REGISTRY, f"the volume could not be checked now, and will be checked before a push: {error}")
+        say(Phase.REGISTRY, f"the storage could not be checked now, and will be checked before a push: {error}")

@@ -1,8 +1,9 @@
-"""Errors of the registry in its cluster: its names and ports, its readiness, its volume, its content."""
+"""Errors of the registry in its cluster: its names and ports, its readiness, its storage, its content."""
 
 from dataclasses import replace
 
 from kube_registry.errors import HERE, ClusterError
+from kube_registry.registry.readiness_fixes import readiness_fix
 
 
 class NamespaceTakenError(
@@ -82,32 +83,7 @@ class NotReadyError(
     @property
     def command(self) -> str:
         """The commands that correct the reason, chosen by its text."""
-        found = (command for words, command in _FIXES.items() if words in self.reason)
-        return next(found, "correct that, then `pulumi up`").format(kubectl=self.where.kubectl)
-
-
-GONE = "one of its objects was deleted"
-"""Start of the reason if an object was deleted."""
-
-_REFRESH = "`pulumi up --refresh`"
-"""Reverts manual changes, also in programs that do not refresh on every update."""
-
-_FIXES = {
-    "is scaled to 0": _REFRESH,
-    GONE: _REFRESH,
-    "untolerated taint": (
-        "allow nodes with any taint by `pulumi config set --path 'pod.tolerations[0].operator' Exists`, then "
-        "`pulumi up`"
-    ),
-    "didn't match Pod's node affinity/selector": (
-        "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
-        "`pulumi up`"
-    ),
-    "Address already in use": (
-        "choose a port that is free on every node by `pulumi config set nodePort NUMBER`, then `pulumi up`"
-    ),
-}
-"""Part of a reason -> what to do."""
+        return readiness_fix(self.reason, self.where)
 
 
 class RegistryError(
@@ -226,3 +202,32 @@ class ExecError(
 
     doing: str
     reason: str
+
+
+class BucketError(
+    ClusterError,
+    sentence="the registry in {where} cannot use bucket {bucket} of {server}, so every push would fail: {reason}",
+    fix="{fix}",
+    example={
+        "where": HERE,
+        "bucket": "my-bucket",
+        "server": "AWS in eu-central-1",
+        "reason": "NoSuchBucket: The specified bucket does not exist",
+        "fix": (
+            "create the bucket, or correct its name with `pulumi config set --path s3.bucket NAME`, then `pulumi up`"
+        ),
+    },
+):
+    """The registry cannot write to its bucket, so every push would fail.
+
+    Args:
+        bucket: name of the bucket.
+        server: the server, as the registry's pods reach it.
+        reason: the server's message, or why it does not respond.
+        fix: what makes the bucket usable.
+    """
+
+    bucket: str
+    server: str
+    reason: str
+    fix: str

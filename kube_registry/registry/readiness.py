@@ -25,7 +25,9 @@ from kube_registry.kube.pods import (
     warning,
 )
 from kube_registry.names import NODE_PROXY, REGISTRY, selector
-from kube_registry.registry.errors import GONE, NotReadyError
+from kube_registry.registry.bucket import bucket_error
+from kube_registry.registry.errors import NotReadyError
+from kube_registry.registry.readiness_fixes import GONE
 from kube_registry.text import first_of
 
 WRONG_SECONDS = 8.0
@@ -73,6 +75,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     Raises:
         NotReadyError: it was not ready after `seconds`, or a problem lasted for too long; has the reason that its
             claim, pod or container reports.
+        BucketError: the check of a new pod has found that it cannot use the bucket.
     """
     kube = kube.until(time.monotonic() + seconds)
 
@@ -92,7 +95,12 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             return Rollout(warned, wrong=True, patience=WARNED_SECONDS)
         return Rollout(found or explain(pods), wrong=found is not None)
 
-    await _wait(look, where=kube.where, what="registry", seconds=seconds)
+    try:
+        await _wait(look, where=kube.where, what="registry", seconds=seconds)
+    except NotReadyError as error:
+        if of_bucket := await bucket_error(kube, error.reason):
+            raise of_bucket from error
+        raise
 
 
 async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Check that the registry can write to its volume; if not, find out why and describe the volume.
+"""Check that the registry can write to its volume or bucket; if not, find out why and describe the volume.
 
 An upload is started at the write door and cancelled at once, because the registry's health check only reads the folder.
 A registry that cannot write answers every write with 500 and the operating system's message in the detail (distribution
@@ -17,6 +17,7 @@ from kube_registry.lease.lease import lease_held
 from kube_registry.limits import VOLUME_SECONDS
 from kube_registry.names import PROBE_REPOSITORY, REGISTRY
 from kube_registry.registry.api import open_registry
+from kube_registry.registry.bucket import bucket_error
 from kube_registry.registry.errors import RegistryError, VolumeFullError, VolumeNotWritableError
 from kube_registry.tunnel.listener import open_tunnel
 
@@ -28,19 +29,20 @@ _DRIVER = re.compile(r"filesystem: ([^\"]+)")
 
 
 async def ask_write_door(kube: KubeClient) -> None:
-    """Check that the registry can write to its volume, through a separate tunnel and with the lease.
+    """Check that the registry can write to its storage, through a separate tunnel and with the lease.
 
     This does not wait for other holders: a lease that is not free at once is an error.
 
     Raises:
         VolumeFullError: the volume is full.
         VolumeNotWritableError: the volume is not writable.
+        BucketError: the bucket cannot be used.
         RegistryError: the registry failed in another way, or did not respond.
         LeaseHeldError: another holder needs the registry exclusively.
         ClusterError: a permission is missing, or the write door cannot be reached.
     """
     async with (
-        lease_held(kube, "a check of the volume", alone=False, say=lambda _: None, seconds=0) as lease,
+        lease_held(kube, "a check of the storage", alone=False, say=lambda _: None, seconds=0) as lease,
         open_tunnel(kube, 0, lease, seconds=VOLUME_SECONDS) as tunnel,
     ):
         await prove_writable(kube, tunnel.address)
@@ -56,6 +58,7 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
     Raises:
         VolumeFullError: the volume is full.
         VolumeNotWritableError: the volume is not writable.
+        BucketError: the bucket cannot be used.
         RegistryError: the registry failed in another way, or did not respond.
     """
     try:
@@ -66,6 +69,8 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
         if any(full in error.reason for full in _FULL):
             raise VolumeFullError(where=kube.where, figures=await _usage(kube)) from error
         if words is None:
+            if of_bucket := await bucket_error(kube, error.reason, answered=error.status is not None):
+                raise of_bucket from error
             raise
         raise await _not_writable(kube, words[1]) from error
 

@@ -25,13 +25,19 @@ def settings_for(spec: ClusterSpec, push_port: int) -> Settings:
     return Settings.parse({**config, "images": {"app": {}}}, project="kube-registry", stack=spec.name)
 
 
-def deploy(spec: ClusterSpec, settings: Settings) -> None:
+def deploy(spec: ClusterSpec, settings: Settings, *more: dict[str, Any]) -> None:
     """Make the registry, and return when it runs. Idempotent.
+
+    Args:
+        spec: the cluster.
+        settings: those of the registry.
+        more: objects that it needs besides, in its namespace.
 
     Raises:
         LabError: it does not run.
     """
-    objects = {"apiVersion": "v1", "kind": "List", "items": list(_manifests(settings))}
+    namespace, *rest = _manifests(settings)
+    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *more, *rest]}
     kubectl(spec, "apply", "--filename=-", given=json.dumps(objects))
     wait_ready(spec, settings)
 
@@ -81,11 +87,12 @@ def kubectl(spec: ClusterSpec, *words: str, given: str | None = None) -> str:
 
 def _manifests(settings: Settings) -> Iterator[dict[str, Any]]:
     metadata = {"name": REGISTRY, "namespace": settings.namespace, "labels": labels("registry")}
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": settings.claim.size}}}
     ports = [{"name": "read", "port": READ_PORT, "targetPort": "read", "nodePort": settings.node_port}]
     service = {"type": "NodePort", "selector": labels("registry"), "ports": ports}
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace}}
     yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config_files(settings)}
-    yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
+    if not settings.s3:
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": settings.claim.size}}}
+        yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
     yield {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment_spec(settings)}
     yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}

@@ -87,7 +87,11 @@ class Registered:
     def containers(self) -> list[dict[str, Any]]:
         owners = self.of_type("Deployment") + self.of_type("DaemonSet")
         pods = [owner["spec"]["template"]["spec"] for owner in owners]
-        return [{"pod": pod, **container} for pod in pods for container in pod["containers"]]
+        return [
+            {"pod": pod, **container}
+            for pod in pods
+            for container in (*pod.get("initContainers", ()), *pod["containers"])
+        ]
 
 
 class Monitor(mocks.MockMonitor):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,7 +12,7 @@ import pulumi
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from tests.components.test_program import CONFIG, WITH_PROXY, Monitor, Registered, described
+from tests.components.test_program import CONFIG, WITH_PROXY, WITH_S3, Monitor, Registered, described
 
 CLAIM = "PersistentVolumeClaim"
 PLAIN = {
@@ -114,13 +114,15 @@ def test_a_renamed_kube_context_changes_nothing_but_what_the_provider_connects_w
 
 
 @contextmanager
-def cluster(file: Path, uid: str | None) -> Iterator[None]:
+def cluster(file: Path, uid: str | None, claim: dict[str, Any] | None = None) -> Iterator[None]:
     """An API server that a kubeconfig leads to; it forbids to see kube-system if that has no uid."""
+    there: dict[str, Any] = {"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}} if uid else {}
+    there |= {"/api/v1/namespaces/kube-registry/persistentvolumeclaims/registry": claim} if claim else {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = uid and self.path == "/api/v1/namespaces/kube-system"
-            body = json.dumps({"metadata": {"uid": uid}} if found else {"kind": "Status", "message": "no"}).encode()
+            found = self.path in there
+            body = json.dumps(there.get(self.path, {"kind": "Status", "message": "no"})).encode()
             self.send_response(200 if found else 403)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -180,3 +182,23 @@ def test_another_cluster_is_refused(tmp_path: Path) -> None:
         two_runs(tmp_path, "uid-a", "uid-b")
     for part in ("uid-a", "uid-b", "kube context 'nowhere'", "Stash::cluster-uid"):
         assert part in str(refused.value)
+
+
+@pytest.mark.parametrize(("annotations", "is_lost"), [({}, True), ({"kube-registry/retained": "true"}, False)])
+def test_a_bucket_instead_of_a_volume_is_refused_while_the_volume_would_be_deleted(
+    tmp_path: Path,
+    annotations: dict[str, str],
+    is_lost: bool,  # noqa: FBT001
+) -> None:
+    file, record = tmp_path / "kubeconfig", Registered()
+    refusal = pytest.raises(pulumi.RunError) if is_lost else nullcontext()
+    config = {**WITH_S3, "kube-registry:kubeconfig": str(file)}
+    claim = {"metadata": {"annotations": annotations}}
+    with cluster(file, "a", claim), refusal as refused, described(Monitor(record), config):
+        assert record.of_type("Deployment")
+    if refused:
+        assert "setting s3: the update would delete the registry's volume in namespace kube-registry" in str(
+            refused.value
+        )
+        assert "`pulumi config --stack dev set retain true`" in str(refused.value)
+        assert not record.of_type("Deployment")

@@ -24,10 +24,12 @@ from tests.soak.kills import kill
 from tests.soak.place import Place, lab
 from tests.soak.pulls import pull
 from tests.soak.record import record
+from tests.soak.replicas import kill_replicas
 from tests.soak.stalled import stall
 
 IDLE_SECONDS = 3600.0
 KILLS = 20
+REPLICAS_SECONDS = 300.0
 GARBAGE_SECONDS = 180.0
 HICCUPS_SECONDS = 600.0
 
@@ -37,6 +39,7 @@ class Part(StrEnum):
 
     KILLS = "kills"
     PULLS = "pulls"
+    REPLICAS = "replicas"
     STALLED = "stalled"
     FROZEN = "frozen"
     GARBAGE = "garbage"
@@ -53,6 +56,7 @@ def soak(
     seed: Annotated[int | None, typer.Option(help="Decides what is drawn by lot; drawn itself if not given.")] = None,
     only: Annotated[list[Part] | None, typer.Option(help="One part, or some, in place of all.")] = None,
     kills: Annotated[int, typer.Option(min=1, help="How often the registry's pod is killed.")] = KILLS,
+    replicas_seconds: Annotated[float, typer.Option(min=1, help="How long replicas are killed.")] = REPLICAS_SECONDS,
     garbage_seconds: Annotated[float, typer.Option(min=1, help="How long garbage is made.")] = GARBAGE_SECONDS,
     hiccups_seconds: Annotated[float, typer.Option(min=1, help="How long updates go on.")] = HICCUPS_SECONDS,
     idle_seconds: Annotated[float, typer.Option(min=1, help="How long nothing happens.")] = IDLE_SECONDS,
@@ -64,6 +68,7 @@ def soak(
     parts: dict[Part, Callable[[Place], str]] = {
         Part.KILLS: lambda place: asyncio.run(kill(place, seed, kills)),
         Part.PULLS: lambda place: asyncio.run(pull(place, seed, kills)),
+        Part.REPLICAS: lambda place: asyncio.run(kill_replicas(place, seed, replicas_seconds)),
         Part.STALLED: lambda place: stall(place, seed),
         Part.FROZEN: lambda place: asyncio.run(freeze(place, seed)),
         Part.GARBAGE: lambda place: asyncio.run(litter(place, seed, garbage_seconds)),

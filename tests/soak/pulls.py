@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,20 +65,18 @@ async def pull(place: Place, seed: int, times: int) -> str:
     """
     dice, seen = random.Random(seed), Seen()  # noqa: S311 - nothing is kept secret with it
     large = Blob.random(LARGE)
-    async with held(place), _doors(place) as (read, write):
+    async with held(place), doors(place) as (read, write):
         await asyncio.to_thread(put, place.settings.push_port, large)
         async with asyncio.TaskGroup() as load:
-            going = [load.create_task(_read_on(read, large, seen)) for _ in range(READERS)]
-            going.append(load.create_task(_push_on(write, seen)))
+            going = [load.create_task(read_on(read, large, seen)) for _ in range(READERS)]
+            going.append(load.create_task(push_on(write, seen)))
             for number in range(1, times + 1):
                 await asyncio.sleep(dice.uniform(0, LONGEST_SECONDS))
                 await asyncio.to_thread(_take_away, place, dice.choice(_WAYS))
                 place.progress.say(f"[{number}/{times}] {seen.whole} pulls whole, {len(seen.kept)} pushes kept")
             for task in going:
                 task.cancel()
-        for blob in (large, *seen.kept):
-            if not await poll(partial(_there, read, blob), seconds=READ_SECONDS, pause=_PAUSE):
-                raise LabError(f"The read door does not give {blob.digest}, which was acknowledged.")
+        await read_all(read, [large, *seen.kept])
     return (
         f"the registry's pod was killed {times} times with {READERS} readers: {seen.whole} pulls of "
         f"{LARGE // 1024**2} MiB were correct, {seen.broken} ended with an error, none had wrong bytes; meanwhile "
@@ -88,23 +86,37 @@ async def pull(place: Place, seed: int, times: int) -> str:
 
 
 @asynccontextmanager
-async def _doors(place: Place) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
-    """The read door by a node's address, and the write door through the tunnel."""
+async def doors(
+    place: Place, connector: aiohttp.TCPConnector | None = None
+) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
+    """The read door by a node's address, on connections of a connector, and the write door through the tunnel."""
     host, port = place.read_door
     async with (
-        aiohttp.ClientSession(f"http://{host}:{port}", timeout=_ANSWER) as read,
+        aiohttp.ClientSession(f"http://{host}:{port}", timeout=_ANSWER, connector=connector) as read,
         aiohttp.ClientSession(f"http://{place.settings.endpoints.push_address}", timeout=_ANSWER) as write,
     ):
         yield read, write
 
 
-async def _read_on(door: aiohttp.ClientSession, blob: Blob, seen: Seen) -> None:
+async def read_on(door: aiohttp.ClientSession, blob: Blob, seen: Seen) -> None:
+    """Read a blob again and again, and count how that ends."""
     while True:
         if await _read(door, blob):
             seen.whole += 1
         else:
             seen.broken += 1
             await asyncio.sleep(_PAUSE)
+
+
+async def read_all(door: aiohttp.ClientSession, blobs: Sequence[Blob]) -> None:
+    """Read blobs that were acknowledged.
+
+    Raises:
+        LabError: one is not there, or is not what it was.
+    """
+    for blob in blobs:
+        if not await poll(partial(_there, door, blob), seconds=READ_SECONDS, pause=_PAUSE):
+            raise LabError(f"The read door does not give {blob.digest}, which was acknowledged.")
 
 
 async def _there(door: aiohttp.ClientSession, blob: Blob) -> bool | None:
@@ -133,7 +145,8 @@ async def _read(door: aiohttp.ClientSession, blob: Blob) -> bool:
     return True
 
 
-async def _push_on(door: aiohttp.ClientSession, seen: Seen) -> None:
+async def push_on(door: aiohttp.ClientSession, seen: Seen) -> None:
+    """Push small blobs, one after the other, and keep those that were acknowledged."""
     while True:
         blob = Blob.of(os.urandom(SMALL))
         try:

@@ -78,6 +78,10 @@ TESTS = {
     "test_it_is_told_with_figures_while_pulls_go_on_and_more_room_mends_it",
     "VolumeNotWritableError": "e2e/housekeeping/test_doctor.py::"
     "test_a_volume_that_the_registry_cannot_write_is_reported_by_an_update_that_pushes_nothing",
+    "ClaimLostError": "e2e/s3/test_move.py::"
+    "test_a_volume_that_would_be_deleted_stops_preview_and_update_and_the_commands_retain_it",
+    "BucketError": "e2e/s3/test_bucket.py::test_a_bucket_that_does_not_exist",
+    "NoListingError": "e2e/s3/test_move.py::test_a_command_that_lists_a_volume_says_what_to_do_instead",
     "ContentMissingError": "e2e/images/test_read_back.py::test_the_command_pushes_again_what_was_lost",
     "LocalTagError": "e2e/images/test_local_tags.py::test_the_tag_of_a_container_stays_and_fails_nothing",
     "PreflightError": "e2e/lab/test_node_proxy.py::test_the_same_reference_is_pulled_on_both_nodes",
