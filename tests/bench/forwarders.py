@@ -138,10 +138,15 @@ def process(
             started.wait()
 
 
-def process_in(pod_uid: str) -> int:
-    """The number of a process of that pod, by the control group that the kubelet has put it into."""
+def process_in(pod_uid: str, argument: str = "") -> int:
+    """The number of a process of that pod, by the control group that the kubelet has put it into.
+
+    Args:
+        pod_uid: the uid of the pod.
+        argument: text that is in the command line of the process.
+    """
     for file in Path("/proc").glob("[0-9]*/cgroup"):
         with suppress(OSError):
-            if pod_uid in file.read_text():
+            if pod_uid in file.read_text() and argument in (file.parent / "cmdline").read_text():
                 return int(file.parent.name)
     raise LabError(f"No process on this machine belongs to the pod with uid {pod_uid}.")

@@ -43,9 +43,9 @@ def main() -> None:
         devices = {}
         for address, pid in ends.items():
             with Path(f"/proc/{pid}/ns/net").open() as netns:
-                _enter(netns.fileno())
+                enter(netns.fileno())
             devices[_packed(address)] = _device(address, here)
-            _enter(own.fileno())
+            enter(own.fileno())
     devices[_packed(here)] = _device(here, *ends)  # the last one: see `is_open`
     _carry(devices)
 
@@ -83,7 +83,8 @@ def _packed(address: str) -> bytes:
     return bytes(map(int, address.split(".")))
 
 
-def _enter(netns: int) -> None:
+def enter(netns: int) -> None:
+    """Enter a network namespace with the current thread, given by an open file."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(netns, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "cannot enter a network namespace")

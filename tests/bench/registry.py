@@ -8,21 +8,22 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from components.registry_pod import config_files, deployment_spec
-from kube_registry.names import READ_PORT, REGISTRY, labels, selector
+from components.registry_pod import HTTP_FIELD, config_files, deployment_spec
+from kube_registry.names import HTTP_KEY, READ_PORT, REGISTRY, labels, selector
 from kube_registry.spec.settings import Settings
 from lab.errors import LabError
 from lab.spec import ClusterSpec
 from lab.toolchain import tool
+from tests.s3_server import KEY, PASSWORD
 
 READY_SECONDS = 120
 """How long the registry may take to run."""
 
 
-def settings_for(spec: ClusterSpec, push_port: int) -> Settings:
-    """The settings of a registry in that cluster."""
+def settings_for(spec: ClusterSpec, push_port: int, **more: object) -> Settings:
+    """The settings of a registry in that cluster, with more of them by their keys."""
     config = {"kubeContext": spec.kube_context, "kubeconfig": str(spec.kubeconfig), "pushPort": push_port}
-    return Settings.parse({**config, "images": {"app": {}}}, project="kube-registry", stack=spec.name)
+    return Settings.parse({**config, "images": {"app": {}}, **more}, project="kube-registry", stack=spec.name)
 
 
 def deploy(spec: ClusterSpec, settings: Settings, *more: dict[str, Any]) -> None:
@@ -52,16 +53,40 @@ def wait_ready(spec: ClusterSpec, settings: Settings) -> None:
     kubectl(spec, *rollout, f"--timeout={READY_SECONDS}s")
 
 
+def pods_of(spec: ClusterSpec, settings: Settings) -> list[dict[str, Any]]:
+    """The registry's pods that are not being deleted."""
+    listed = kubectl(
+        spec, "get", "pods", f"--namespace={settings.namespace}", f"--selector={selector('registry')}", "--output=json"
+    )
+    return [pod for pod in json.loads(listed)["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+
+def bucket_secrets(settings: Settings) -> list[dict[str, Any]]:
+    """The Secrets that the pods of a registry with a bucket of tests/s3_server.py need; none with a volume."""
+    if not settings.s3:
+        return []
+    data = {
+        HTTP_KEY: {HTTP_FIELD: "0" * 64},
+        str(settings.s3.secret): {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": PASSWORD},
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": settings.namespace},
+            "stringData": each,
+        }
+        for name, each in data.items()
+    ]
+
+
 def pod_of(spec: ClusterSpec, settings: Settings) -> dict[str, Any]:
     """The registry's pod, where there is just one.
 
     Raises:
         LabError: there is none, or more than one.
     """
-    listed = kubectl(
-        spec, "get", "pods", f"--namespace={settings.namespace}", f"--selector={selector('registry')}", "--output=json"
-    )
-    pods: list[dict[str, Any]] = json.loads(listed)["items"]
+    pods = pods_of(spec, settings)
     if len(pods) != 1:
         raise LabError(f"The registry in cluster {spec.name} has {len(pods)} pods, not 1.")
     return pods[0]

@@ -1,23 +1,18 @@
 """One of two replicas on a bucket is taken away again and again while blobs are pulled and small ones are pushed."""
 
 import asyncio
-import json
 import random
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
-from components.registry_pod import HTTP_FIELD
 from kube_registry.kube.pods import is_ready
-from kube_registry.names import HTTP_KEY, selector
-from kube_registry.spec.settings import Settings
-from tests.bench.registry import deploy, kubectl, wait_ready
+from tests.bench.registry import bucket_secrets, deploy, kubectl, pods_of, settings_for, wait_ready
 from tests.bench.transfers import Blob, put
-from tests.s3_server import KEY, PASSWORD, S3Server, s3_server
+from tests.s3_server import s3_server
 from tests.soak.kills import held
 from tests.soak.place import Place
 from tests.soak.pulls import LARGE, Seen, doors, push_on, read_all, read_on
@@ -42,8 +37,9 @@ async def kill_replicas(place: Place, seed: int, seconds: float) -> str:
     """
     with tempfile.TemporaryDirectory() as folder, s3_server(place.spec.host_address, Path(folder)) as server:
         server.create_bucket("images")
-        there = replace(place, settings=_settings(place, server))
-        deploy(there.spec, there.settings, *_secrets(there.settings))
+        bucket = {"namespace": NAMESPACE, "nodePort": NODE_PORT, "replicas": 2, "s3": server.settings("images")}
+        there = replace(place, settings=settings_for(place.spec, PUSH_PORT, **bucket))
+        deploy(there.spec, there.settings, *bucket_secrets(there.settings))
         try:
             return await _kill(there, random.Random(seed), seconds)  # noqa: S311 - nothing is kept secret with it
         finally:
@@ -79,41 +75,9 @@ async def _kill(place: Place, dice: random.Random, seconds: float) -> str:
     )
 
 
-def _settings(place: Place, server: S3Server) -> Settings:
-    config = {
-        "kubeContext": place.spec.kube_context,
-        "kubeconfig": str(place.spec.kubeconfig),
-        "namespace": NAMESPACE,
-        "nodePort": NODE_PORT,
-        "pushPort": PUSH_PORT,
-        "replicas": 2,
-        "s3": server.settings("images"),
-        "images": {"app": {}},
-    }
-    return Settings.parse(config, project="kube-registry", stack=place.spec.name)
-
-
-def _secrets(settings: Settings) -> list[dict[str, Any]]:
-    data = {
-        HTTP_KEY: {HTTP_FIELD: "0" * 64},
-        "keys-of-s3": {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": PASSWORD},
-    }
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "namespace": settings.namespace},
-            "stringData": each,
-        }
-        for name, each in data.items()
-    ]
-
-
 def _pods(place: Place) -> list[str]:
     """The names of the ready pods that stay."""
-    command = ("get", "pods", f"--namespace={NAMESPACE}", f"--selector={selector('registry')}", "--output=json")
-    listed = json.loads(kubectl(place.spec, *command))["items"]
-    there = (pod for pod in listed if is_ready(pod) and "deletionTimestamp" not in pod["metadata"])
+    there = (pod for pod in pods_of(place.spec, place.settings) if is_ready(pod))
     return sorted(pod["metadata"]["name"] for pod in there)
 
 
