@@ -47,6 +47,23 @@ class TestTrouble:
             "container write of pod registry-1: CrashLoopBackOff: panic: permission denied"
         )
 
+    @pytest.mark.parametrize(
+        ("log", "words"),
+        [
+            ("panic: no such region\n\ngoroutine 1 [running]:\nmain.main()\n", "panic: no such region"),
+            (
+                'err.detail="s3aws: RequestError: send request failed\\ncaused by: Put \\"http://s3/\\": EOF" a=b',
+                's3aws: RequestError: send request failed\\ncaused by: Put \\"http://s3/\\": EOF',
+            ),
+        ],
+    )
+    def test_of_a_registrys_log_only_the_cause_matters(self, log: str, words: str) -> None:
+        ended = {"terminated": {"exitCode": 1, "message": log}}
+        status = {"name": "bucket", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+        assert trouble([pod(ready=False, initContainerStatuses=[status])]) == (
+            f"container bucket of pod registry-1: CrashLoopBackOff: {words}"
+        )
+
     def test_a_pod_without_a_node_says_why(self) -> None:
         conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes."}]
         assert trouble([pod(conditions=conditions)]) == "pod registry-1 is not scheduled: 0/2 nodes"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import requests
 
 from kube_registry.kube.pods import is_ready
 from kube_registry.names import selector
@@ -99,6 +100,23 @@ class TestLife:
         assert budget["status"]["disruptionsAllowed"] == 1
 
 
+@pytest.mark.parametrize(("redirect", "status"), [("false", 200), ("true", 307)])
+def test_nodes_pull_layers_from_the_pods_or_from_the_bucket(
+    lab: Lab, program: Program, redirect: str, status: int
+) -> None:
+    program.configure(s3_redirect=redirect)
+    (program.folder / "app" / "site" / "version").write_text(f"redirect {redirect}\n")
+    program.up()
+    deployed = parse_reference(program.output("image"))
+    registry = f"http://{lab.cluster.nodes[0].address}:30100/v2/{deployed.repository}"
+    manifest = requests.get(f"{registry}/manifests/{deployed.digest}", headers={"Accept": ANY_MANIFEST}, timeout=10)
+    layers = [layer["digest"] for layer in manifest.json()["layers"]]
+    answers = [requests.get(f"{registry}/blobs/{each}", allow_redirects=False, timeout=10) for each in layers]
+    assert {answer.status_code for answer in answers} == {status}
+    everywhere(lab, program)
+    assert program.registryctl("doctor").returncode == 0
+
+
 @pytest.fixture
 def before(program: Program) -> Iterator[None]:
     """The settings before a test, at its end; they are deployed."""
@@ -159,7 +177,8 @@ class TestFaults:
     def test_a_region_that_aws_does_not_have(self, lab: Lab, program: Program) -> None:
         program.run("pulumi", "config", "rm", "--path", "s3.endpoint", "--stack", program.stack.name)
         program.configure(s3_region="us-nowhere-1")
-        assert "panic: invalid region provided: us-nowhere-1. Fix: correct it with" in self.refused(lab, program)
+        said = self.refused(lab, program)
+        assert "panic: invalid region provided: us-nowhere-1. Fix: correct it with" in said
 
 
 REMOVE = '[{"op": "remove", "path": "/data/AWS_ACCESS_KEY_ID"}]'
