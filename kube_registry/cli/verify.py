@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 
 from kube_registry.cli.session import UNBROKEN, RegistryName, StackName, console, exit_by_result, table
-from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry, prove_volume
+from kube_registry.cli.stack_registry import StackRegistry, deployed_images, find_registry
 from kube_registry.housekeeping import verify as verification
 from kube_registry.housekeeping.damage import Part
 from kube_registry.housekeeping.verify import Verified
@@ -27,12 +27,13 @@ from kube_registry.text import add_fix, counted
 async def verify(stack: StackName = None, registry: RegistryName = None) -> bool:
     """Read every manifest and blob and check its sha256; exit status 1 if one is damaged."""
     out, target = console(width=UNBROKEN), await find_registry(stack, registry)
-    prove_volume(target, "verify")
     references = await deployed_images(target) or {}
     async with open_client(target.settings) as kube:
         start = time.monotonic()
         with _bar() as begin:
-            found = await verification.verify(kube, begin)
+            outputs = map(parse_reference, references.values())
+            named = {(image.repository, str(image.digest)) for image in outputs}
+            found = await verification.verify(kube, begin, s3=target.settings.s3, named=named)
         took = time.monotonic() - start
         rate = decimal(int(found.size / took))
         parts = counted(found.parts, "part")
@@ -76,7 +77,10 @@ def _table(found: Verified) -> Table:
 def _fixes(target: StackRegistry, references: Mapping[str, str], found: Verified) -> Iterator[str]:
     """Yield the fixes. Damaged files are removed first: the registry does not store again what it already has."""
     files = dict.fromkeys(file for damage in found.damage for file in damage.files)
-    if files:
+    s3 = target.settings.s3
+    if files and s3:
+        yield f"Fix: delete these objects from the bucket {s3.bucket} first, if they exist: {', '.join(files)}"
+    elif files:
         yield f"Fix: remove the damaged files first: `{in_pod(target, ['rm', '-rf', *files])}`"
     damaged = {image.key: image.name for damage in found.damage for image in found.images[damage.part]}
     outputs = {name: parse_reference(text) for name, text in references.items()}
@@ -87,7 +91,8 @@ def _fixes(target: StackRegistry, references: Mapping[str, str], found: Verified
         yield f"Fix: push again: `{target.push_command(lacking)}`"
     if others := [name for key, name in damaged.items() if key not in keys.values()]:
         names, collects = ", ".join(others), f"{REGISTRYCTL} gc{target.settings.where.stack_option}"
-        fix = f"push again what you need, or remove it with `{collects}`"
+        how = "as docs/bucket.md describes" if s3 else f"with `{collects}`"
+        fix = f"push again what you need, or remove it {how}"
         yield add_fix(f"no output of the stack names {names}", fix)
 
 

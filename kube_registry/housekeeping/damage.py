@@ -107,6 +107,17 @@ async def diagnose(kube: KubeClient, suspect: Iterable[Part], parts: Iterable[Pa
     return found
 
 
+def in_bucket(part: Part, root_folder: str | None) -> Damage:
+    """Return the damage of a part of a registry with a bucket; its file is the object with its bytes.
+
+    Args:
+        part: a part that the read door does not serve correctly.
+        root_folder: the registry's folder in the bucket; None for its top level.
+    """
+    folder = f"{root_folder}/" if root_folder else ""
+    return Damage(part, "is missing or has other bytes", (f"{folder}docker/registry/v2/{_data(part)}/data",))
+
+
 def reading_seconds(parts: Iterable[Part]) -> float:
     """Return how many seconds a process may take for the largest of some parts: a minute, and a second for each MB."""
     return 60.0 + max((part.size for part in parts), default=0) / 1e6

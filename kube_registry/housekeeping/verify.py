@@ -6,16 +6,19 @@ damaged is read a second time, so that a garbage collection or a restart in betw
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from kube_registry.concurrency import map_limited
-from kube_registry.housekeeping.damage import Damage, Part, diagnose, reading_seconds
+from kube_registry.housekeeping.damage import Damage, Part, diagnose, in_bucket, reading_seconds
 from kube_registry.housekeeping.inventory import Image, Inventory, read_contents
+from kube_registry.housekeeping.tagged import read_tagged
+from kube_registry.housekeeping.volume_listing import Key
 from kube_registry.kube.client import KubeClient
 from kube_registry.names import READ_PORT
 from kube_registry.registry.api import ANY_MANIFEST
 from kube_registry.registry.pod_exec import process_in_pod
+from kube_registry.spec.sections import S3Settings
 
 READERS = 4
 """How many processes read at once: two for each core of a small node, as each also waits for the registry."""
@@ -61,27 +64,39 @@ class Verified:
     known: frozenset[str]
 
 
-async def verify(kube: KubeClient, begin: Callable[[int], Callable[[Part], None]]) -> Verified:
+async def verify(
+    kube: KubeClient,
+    begin: Callable[[int], Callable[[Part], None]],
+    *,
+    s3: S3Settings | None = None,
+    named: Collection[Key] = (),
+) -> Verified:
     """Read every part of every image.
 
     Args:
         kube: client of the registry's cluster.
         begin: called with the number of bytes to read; returns a function that is called with each part that was read.
+        s3: the registry's bucket; None if it has a volume. Of a bucket, only images with a tag are read.
+        named: manifests to read as well.
 
     Raises:
         ClusterError: the registry cannot be read at all, which does not count as damage.
     """
-    seen = await read_contents(kube)
+
+    async def read_all() -> Inventory:
+        return await (read_tagged(kube, named) if s3 else read_contents(kube))
+
+    seen = await read_all()
     needed = needs(seen)
     first = {part.digest: part for part in reversed(list(needed))}
     size = sum(part.size for part in first.values())
     read, damage = begin(size), list[Damage]()
     suspect = await damaged(kube, {part: "read" if first[part.digest] is part else "find" for part in needed}, read)
     if suspect:
-        needed = needs(await read_contents(kube))
+        needed = needs(await read_all())
         keys = {part.key for part in suspect}
         suspect = await damaged(kube, {part: "read" for part in needed if part.key in keys}, lambda _: None)
-        damage = await diagnose(kube, suspect, needed)
+        damage = [in_bucket(each, s3.root_folder) for each in suspect] if s3 else await diagnose(kube, suspect, needed)
     known = frozenset(f"{repository}@{digest}" for repository, digest in seen.manifests)
     return Verified(len(first), size, tuple(damage), needed, known)
 

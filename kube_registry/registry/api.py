@@ -80,6 +80,14 @@ class RegistryClient:
         answer = await self._find("HEAD", f"/v2/{repository}/manifests/{tag}")
         return answer.headers.get("Docker-Content-Digest") if answer else None
 
+    async def repositories(self) -> list[str]:
+        """Return the names of all repositories."""
+        return await self._all("/v2/_catalog", "repositories")
+
+    async def tags(self, repository: str) -> list[str]:
+        """Return the tags of a repository; none if there is no such repository."""
+        return await self._all(f"/v2/{repository}/tags/list", "tags")
+
     async def manifest(self, repository: str, reference: str) -> bytes | None:
         """Return a manifest or index by tag or digest; None if there is none."""
         answer = await self._find("GET", f"/v2/{repository}/manifests/{reference}")
@@ -101,6 +109,16 @@ class RegistryClient:
     async def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest or a tag; idempotent, because another process may have deleted it."""
         await self._ask("DELETE", f"/v2/{repository}/manifests/{digest}", allowed=(HTTPStatus.NOT_FOUND,))
+
+    async def _all(self, path: str, key: str) -> list[str]:
+        """Return all entries of a list, which the registry divides into pages (end-8b)."""
+        found, page = list[str](), path
+        while answer := await self._find("GET", page):
+            found += json.loads(await answer.read()).get(key) or []
+            if "next" not in answer.links:
+                break
+            page = URL(answer.links["next"]["url"]).raw_path_qs
+        return found
 
     async def _find(self, method: str, path: str) -> aiohttp.ClientResponse | None:
         """Return the response, or None for status 404; retry transient failures."""

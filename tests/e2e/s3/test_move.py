@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from pulumi import automation
 
 from kube_registry.names import selector
@@ -22,12 +23,11 @@ from tests.e2e.conftest import Lab, Program, new_program, settings_of
 from tests.e2e.pulls import pulled
 from tests.e2e.s3.conftest import BUCKET
 from tests.fakes.writing import pushing, tunnelled
-from tests.s3_server import KEY, PASSWORD, S3Server
+from tests.s3_server import LITERALS, S3Server
 
 pytestmark = pytest.mark.lab
 
 NAMESPACE, OTHER = "kube-registry", "kube-registry-moving"
-KEYS = (f"--from-literal=AWS_ACCESS_KEY_ID={KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={PASSWORD}")
 LAYER = os.urandom(1024)
 """Of the image that was pushed by hand."""
 
@@ -77,7 +77,9 @@ class Move:
 
     def use_bucket(self, program: Program) -> None:
         """Set the bucket in a stack."""
-        program.configure(**{f"s3_{key}": str(value) for key, value in self.s3.settings(BUCKET).items()})
+        program.configure(
+            **{f"s3_{key}": str(value) for key, value in self.s3.settings(BUCKET, rootFolder="registry").items()}
+        )
 
     def claims(self) -> list[str]:
         """The uids of the claims that stay."""
@@ -85,7 +87,7 @@ class Move:
         return [each["metadata"]["uid"] for each in listed if "deletionTimestamp" not in each["metadata"]]
 
     def add_keys(self, namespace: str) -> None:
-        self.lab.kubectl("create", "secret", "generic", "keys-of-s3", *KEYS, "--namespace", namespace)
+        self.lab.kubectl("create", "secret", "generic", "keys-of-s3", *LITERALS, "--namespace", namespace)
 
     def nodes_pull(self) -> bool:
         """Whether every node pulls the image of the stack."""
@@ -167,7 +169,7 @@ class TestMove:
 class TestHousekeeping:
     """Of the registry with a bucket; each test begins where the one before has ended."""
 
-    @pytest.mark.parametrize("words", [("images",), ("gc", "--yes"), ("verify",)], ids=["images", "gc", "verify"])
+    @pytest.mark.parametrize("words", [("images",), ("gc", "--yes")], ids=["images", "gc"])
     def test_a_command_that_lists_a_volume_says_what_to_do_instead(self, move: Move, words: tuple[str, ...]) -> None:
         done = move.program.registryctl(*words)
         assert (done.returncode, done.stdout) == (1, "")
@@ -181,6 +183,21 @@ class TestHousekeeping:
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"none: the images are in bucket {BUCKET} of {move.s3.endpoint}" in done.stdout
         assert "can write to the bucket" in done.stdout
+
+    def test_every_byte_is_compared_and_damage_is_repaired_by_the_lines_that_are_printed(self, move: Move) -> None:
+        assert verified(move) == (0, "all content matches its digests")
+        digest = asyncio.run(largest_layer(move))
+        key = f"registry/docker/registry/v2/blobs/sha256/{digest[7:9]}/{digest[7:]}/data"
+        file = f"{move.s3.filer}/buckets/{BUCKET}/{key}"
+        assert requests.get(file, timeout=10).ok
+        requests.post(file, files={"file": b"other bytes"}, timeout=10).raise_for_status()
+        status, said = verified(move)
+        assert status == 1
+        assert f"blob {digest}" in said
+        assert f"Fix: delete these objects from the bucket {BUCKET} first, if they exist: {key}" in said
+        requests.delete(file, timeout=10).raise_for_status()
+        move.program.paste(commands_of(said, "pulumi up"))
+        assert verified(move) == (0, "all content matches its digests")
 
     def test_what_was_removed_by_hand_is_collected_by_the_registry_itself(self, move: Move, crane: Path) -> None:
         async def remove() -> None:
@@ -197,6 +214,21 @@ class TestHousekeeping:
         assert asyncio.run(move.layer()) is None
         assert move.nodes_pull()
         assert move.program.registryctl("doctor").returncode == 0
+
+
+def verified(move: Move) -> tuple[int, str]:
+    """The exit status of `registryctl verify`, and what it prints after the line with the figures."""
+    done = move.program.registryctl("verify")
+    assert done.stderr == ""
+    return done.returncode, done.stdout.partition("\n")[2].strip()
+
+
+async def largest_layer(move: Move) -> str:
+    """The digest of the largest layer of the image of the stack."""
+    image = parse_reference(move.program.output("image"))
+    async with pushing(move.settings) as registry:
+        manifest = json.loads(await registry.manifest(image.repository, str(image.digest)) or "{}")
+    return str(max(manifest["layers"], key=lambda layer: layer["size"])["digest"])
 
 
 def pods_of(lab: Lab) -> set[str]:

@@ -10,11 +10,9 @@ from lab.cluster import known
 from tests.e2e.access import DEPLOYER, NAMESPACE, Access, manifest
 from tests.e2e.conftest import Lab, Program, new_program
 from tests.e2e.s3.conftest import BUCKET
-from tests.s3_server import KEY, PASSWORD, S3Server
+from tests.s3_server import LITERALS, S3Server
 
 pytestmark = pytest.mark.lab
-
-KEYS = (f"--from-literal=AWS_ACCESS_KEY_ID={KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={PASSWORD}")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def access(lab: Lab) -> Iterator[Access]:
     access = Access(lab, log, log.stat().st_size)
     for name in (DEPLOYER, "s3"):
         access.admin("apply", "--filename", "-", given=manifest(name))
-    access.admin("create", "secret", "generic", "keys-of-s3", *KEYS, "--namespace", NAMESPACE)
+    access.admin("create", "secret", "generic", "keys-of-s3", *LITERALS, "--namespace", NAMESPACE)
     access.log_requests(3)
     yield access
     access.log_requests(0)
