@@ -34,7 +34,6 @@ _CONFIG = "/etc/distribution"
 _USER = 1000
 """A uid that is neither root nor a user of the node; it is also the group that may access the volume."""
 
-
 PAUSE_SECONDS: Final = 5
 """How long a pod that ends still accepts connections, until every node has removed it from its rules."""
 
@@ -172,11 +171,12 @@ def _bucket_check(settings: RegistrySettings) -> dict[str, Any]:
 
 _LIST_BUCKET = f"""\
 registry serve {_CONFIG}/write.yml &
-ask() {{ wget -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
+ask() {{ wget -T 10 -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
 until ask; do kill -0 $! || exit; sleep 0.1; done
-ask '_catalog?n=1'
+ask '_catalog?n=1' || {{ echo 's3aws: RequestError: no response within 10 s'; exit 1; }}
 """
-"""Ends with the status of its last line. The registry may end by itself: it refuses a region that it does not know."""
+"""The last line counts only if the log has no other error of the driver before it. The registry may end by itself: it
+refuses a region that it does not know."""
 
 
 def placement(pod: PodSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,15 @@ class TestFaults:
         (correct,) = commands_of(said, "s3.endpoint")
         program.paste([correct.replace("URL", s3.endpoint)])
         program.up()
+
+    def test_a_server_that_takes_connections_and_does_not_answer(self, lab: Lab, program: Program) -> None:
+        with socket.create_server((lab.cluster.host_address, 0)) as silent:
+            wrong = f"http://{lab.cluster.host_address}:{silent.getsockname()[1]}"
+            program.configure(s3_endpoint=wrong)
+            said = self.refused(lab, program)
+        assert (
+            f"cannot use bucket {BUCKET} of {wrong}, so every push would fail: no response within 10 s. Fix: " in said
+        )
 
     def test_wrong_keys(self, lab: Lab, program: Program) -> None:
         """The pods that run have read the right ones at their start."""
