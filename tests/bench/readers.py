@@ -1,7 +1,7 @@
 """Many nodes that fetch one image at once, played by one process.
 
 Each reader has a network namespace and a link of its own to the cluster's network. It fetches the image's blobs as
-containerd does: three at a time (max_concurrent_downloads, containerd docs/cri/config.md). Received bytes are counted
+containerd does: three at a time (its max_concurrent_downloads). Received bytes are counted
 and discarded in the kernel (tcp(7), MSG_TRUNC), so that the machine's processors are left to the registry.
 """
 
