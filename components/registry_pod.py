@@ -43,6 +43,9 @@ DRAIN_SECONDS: Final = 50
 CHECK_SECONDS: Final = 60
 """How often a door checks that its bucket responds; a request for a blob finds out at once."""
 
+START_SECONDS: Final = 30
+"""How long the first request to a bucket may take; the search for the cloud's identity takes ten seconds or more."""
+
 HTTP_FIELD: Final = "key"
 """The field of the Secret HTTP_KEY that has the key."""
 
@@ -171,9 +174,9 @@ def _bucket_check(settings: RegistrySettings) -> dict[str, Any]:
 
 _LIST_BUCKET = f"""\
 registry serve {_CONFIG}/write.yml &
-ask() {{ wget -T 10 -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
+ask() {{ timeout {START_SECONDS} wget -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
 until ask; do kill -0 $! || exit; sleep 0.1; done
-ask '_catalog?n=1' || {{ echo 's3aws: RequestError: no response within 10 s'; exit 1; }}
+ask '_catalog?n=1' || {{ echo 's3aws: RequestError: no response within {START_SECONDS} s'; exit 1; }}
 """
 """The last line counts only if the log has no other error of the driver before it. The registry may end by itself: it
 refuses a region that it does not know."""

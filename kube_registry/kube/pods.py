@@ -105,15 +105,25 @@ def _troubles(pod: Object) -> Iterator[str]:
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield f"pod {name} is not scheduled: {last_words(condition.get('message', condition['reason']))}"
-    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+    # An init container that has failed once is a problem, even while it runs again: it makes the pod wait.
+    found = [(each, _ended(each)) for each in status.get("initContainerStatuses", [])]
+    found += [(each, {}) for each in status.get("containerStatuses", [])]
+    for container, failed in found:
         waiting = container["state"].get("waiting", {})
         reason = waiting.get("reason", "ContainerCreating")
+        if failed.get("exitCode") and reason in STARTING:
+            reason = failed.get("reason", "Error")
         if reason not in STARTING:
-            ended = container.get("lastState", {}).get("terminated", {})
-            words = ended.get("message") or waiting.get("message") or "no message"
+            words = _ended(container).get("message") or waiting.get("message") or "no message"
             cause = _CAUSE.search(words)
             ended_with = one_line(cause[0]) if cause else last_words(words)
             yield f"container {container['name']} of pod {name}: {reason}: {ended_with}"
+
+
+def _ended(container: Object) -> Object:
+    """Return how a container has ended, now or before it was started again; empty if it has not."""
+    found: Object = container["state"].get("terminated") or container.get("lastState", {}).get("terminated", {})
+    return found
 
 
 def _terminating(pod: Object) -> bool:

@@ -64,6 +64,23 @@ class TestTrouble:
             f"container bucket of pod registry-1: CrashLoopBackOff: {words}"
         )
 
+    @pytest.mark.parametrize(
+        ("state", "exit_code", "is_trouble"),
+        [
+            ({"running": {}}, 1, True),
+            ({"terminated": {"exitCode": 1, "reason": "Error", "message": "denied"}}, 0, True),
+            ({"running": {}}, 0, False),
+            ({"terminated": {"exitCode": 0, "reason": "Completed"}}, 0, False),
+        ],
+    )
+    def test_an_init_container_that_failed_once_is_in_trouble_while_it_runs_again(
+        self, state: dict[str, Any], exit_code: int, *, is_trouble: bool
+    ) -> None:
+        last = {"terminated": {"exitCode": exit_code, "reason": "Error", "message": "denied"}} if exit_code else {}
+        status = {"name": "bucket", "state": state, "lastState": last}
+        found = trouble([pod(ready=False, initContainerStatuses=[status])])
+        assert found == ("container bucket of pod registry-1: Error: denied" if is_trouble else None)
+
     def test_a_pod_without_a_node_says_why(self) -> None:
         conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes."}]
         assert trouble([pod(conditions=conditions)]) == "pod registry-1 is not scheduled: 0/2 nodes"
