@@ -29,7 +29,7 @@ def conflicts(settings: "RegistrySettings", checked: Checked) -> Iterator[Settin
     if settings.s3:
         yield from _with_bucket(settings, settings.s3, checked)
     elif settings.replicas > 1:
-        yield _removed(["replicas"], "a volume has one pod; only a bucket, which s3 sets, can have several", checked)
+        yield _removed(["replicas"], "a volume allows one pod; only a bucket, the setting s3, allows several", checked)
 
 
 def _with_bucket(settings: "RegistrySettings", s3: S3Settings, checked: Checked) -> Iterator[SettingsError]:

@@ -1,5 +1,6 @@
 """Conversion of pydantic's validation errors into one error message with a fix."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +24,8 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         checked: the config that was validated.
     """
     found: Any = min(
-        error.errors(include_url=False), key=lambda each: (each["type"], len(each["loc"])) != ("extra_forbidden", 1)
+        error.errors(include_url=False),
+        key=lambda each: len(each["loc"]) if each["type"] == "extra_forbidden" else math.inf,
     )
     place = [str(part) for part in found["loc"] if part != "[key]"]
     if place[2:] and place[1] in checked.sections.get(place[0], ()):

@@ -78,6 +78,18 @@ class TestSettings:
         assert f"setting {key}: " in sentence
         assert fix in sentence
 
+    @pytest.mark.parametrize(
+        ("given", "key", "fix"),
+        [
+            ({"s3": {"buckt": "images"}}, "s3.buckt", "`pulumi config set --path s3.bucket images`"),
+            ({"metrics": {"namespce": "mon"}}, "metrics.namespce", "`pulumi config set --path metrics.namespace mon`"),
+        ],
+    )
+    def test_a_misspelt_key_comes_before_the_missing_one(self, given: dict[str, Any], key: str, fix: str) -> None:
+        sentence = refusal(given)
+        assert f"setting {key}: there is no such setting" in sentence
+        assert fix in sentence
+
     def test_only_a_bucket_has_several_pods(self) -> None:
         assert "only a bucket" in refusal({"replicas": 2})
 
