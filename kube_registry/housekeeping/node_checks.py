@@ -12,6 +12,7 @@ from kube_registry.names import READ_SERVICE, REGISTRY, REGISTRYCTL
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.preconditions import free_node_port, node_ports
 from kube_registry.registry.readiness import wait_node_proxy_ready
+from kube_registry.spec.endpoints import Exposure
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import add_fix
 
@@ -92,7 +93,7 @@ async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
     architecture = settings.platform.split("/")[1]
     fitting = [node for node in nodes if node.architecture == architecture]
     to_ask = [node.name for node in fitting if proof_key(node) not in records.proven and not node.busy]
-    found = [_proof(kube, node, records) for node in fitting]
+    found = [_proof(kube, node, records, settings.exposure) for node in fitting]
     found += [
         _of(node, f"not checked, as no image is for its architecture {node.architecture}", well=True)
         for node in nodes
@@ -119,7 +120,7 @@ def age(time: timedelta) -> str:
     return f"{max(time.total_seconds(), 0):.0f} s"
 
 
-def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
+def _proof(kube: KubeClient, node: Node, records: Records, exposure: Exposure) -> Finding:
     key, now = proof_key(node), datetime.now(UTC)
     command = f"`{REGISTRYCTL} preflight{kube.where.stack_option}`"
     if proven := records.proven.get(key):
@@ -129,7 +130,8 @@ def _proof(kube: KubeClient, node: Node, records: Records) -> Finding:
     if silent := records.unanswered.get(key):
         words = f"gave no answer {age(now - silent.asked)} ago: {silent.why}; {_LATER}, or {command}"
         return _of(node, words, well=None)
-    return _of(node, add_fix(f"has never pulled with {node.runtime}", command), well=False)
+    words = f"has no recorded pull with {node.runtime} and exposure {exposure}"
+    return _of(node, add_fix(words, command), well=False)
 
 
 def _of(node: Node, words: str, *, well: bool | None) -> Finding:

@@ -31,6 +31,14 @@ async def test_a_node_is_proven_or_to_be_asked(fleet: Fleet, kube: KubeClient, s
     assert "`.venv/bin/python -m registryctl preflight" in words(proofs, "new")
 
 
+async def test_after_a_move_the_pulls_of_before_are_not_denied(fleet: Fleet, kube: KubeClient, stack: Settings) -> None:
+    fleet.add("one")
+    await prove_nodes(kube, stack, fleet.url, print)
+    proofs = await read_proofs(kube, stack.model_copy(update={"exposure": "nodeProxy"}))
+    assert "has no recorded pull with" in words(proofs, "one")
+    assert "exposure nodeProxy. Fix: " in words(proofs, "one")
+
+
 async def test_a_full_node_is_no_fault_and_is_to_be_asked(fleet: Fleet, kube: KubeClient, stack: Settings) -> None:
     fleet.add("one")
     fleet.add("full")

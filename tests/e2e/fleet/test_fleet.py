@@ -125,7 +125,7 @@ class TestUp:
             status, said = rollouts.status("two")
             assert status == 1
             assert "no Service registry has node port" in said
-            assert f"node {here} has never pulled" in said
+            assert f"node {here} has no recorded pull with" in said
             assert f"node {away} has not pulled yet and cannot be checked now: it is cordoned" in said
             assert rollouts.run("up", "--stacks", "two")[0] == 0
             status, said = rollouts.status("two")
