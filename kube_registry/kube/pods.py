@@ -70,7 +70,8 @@ def explain(pods: Sequence[Object]) -> str:
     staying = [pod for pod in pods if not _terminating(pod)]
     if not staying:
         return "its pod is terminating" if pods else "it has no pod yet"
-    return trouble(staying) or f"pod {staying[0]['metadata']['name']} is {staying[0]['status'].get('phase', 'new')}"
+    late = min(staying, key=is_ready)  # during an update, a pod that works is not the reason
+    return trouble(staying) or f"pod {late['metadata']['name']} is {late['status'].get('phase', 'new')}"
 
 
 def trouble(pods: Sequence[Object]) -> str | None:

@@ -107,6 +107,7 @@ class TestExplain:
             ([], "it has no pod yet"),
             ([pod(leaving=True)], "its pod is terminating"),
             ([pod(ready=False, phase="Running")], "pod registry-1 is Running"),
+            ([pod("old", phase="Running"), pod("new", ready=False, phase="Pending")], "pod new is Pending"),
         ],
     )
     def test_not_yet_is_said_too(self, pods: list[Object], sentence: str) -> None:
