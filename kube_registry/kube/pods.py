@@ -16,7 +16,7 @@ STARTING = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that are no problem: it is starting."""
 
 
-_CAUSE = re.compile(r'^panic: .*$|s3aws: (?:[^"\\]|\\.)*', re.MULTILINE)
+_CAUSE = re.compile(r'^panic: .*$|s3aws: (?:[^"\\\n]|\\.)*', re.MULTILINE)
 """The part of a registry's log that matters: a panic without its stack, or what a bucket's server has answered."""
 
 

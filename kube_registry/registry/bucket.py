@@ -17,16 +17,18 @@ from typing import Any
 from kube_registry.errors import ClusterError, Where
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object
-from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.names import REGISTRY
 from kube_registry.registry.errors import BucketError
 from kube_registry.registry.readiness_fixes import BUCKET_KEYS, set_key
 from kube_registry.text import one_line
 
-_DETAIL = re.compile(r's3aws: (?P<code>\w+): (?P<message>(?:[^"\\]|\\.)*)')
+_DETAIL = re.compile(r's3aws: (?P<code>\w+): (?P<message>(?:[^"\\\n]|\\.)*)')
 """A detail of the driver, escaped as in a JSON document; the registry's log escapes it in the same way."""
 
 _NO_ANSWER = "RequestError"
+_LATE = "RequestCanceled"
+"""The request was given up because the server did not respond in time."""
+
 _NO_BUCKET = ("NoSuchBucket", "NotFound")
 _OTHER_REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "BucketRegionError", "IllegalLocationConstraint")
 _WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden", "NoCredentialProviders")
@@ -61,8 +63,8 @@ async def bucket_error(kube: KubeClient, reason: str, *, answered: bool = True) 
     bucket = await _bucket(kube)
     if detail is None and bucket == _UNKNOWN:
         return None
-    code = detail["code"] if detail else _NO_ANSWER
-    words = _message(code, detail["message"]) if detail else f"no response within {REGISTRY_SECONDS:.0f} s"
+    code = detail["code"] if detail else _LATE
+    words = _message(code, detail["message"] if detail else "")
     fix = _fix(kube.where, bucket.secret, code)
     return BucketError(where=kube.where, bucket=bucket.name, server=bucket.server, reason=words, fix=fix)
 
@@ -70,8 +72,10 @@ async def bucket_error(kube: KubeClient, reason: str, *, answered: bool = True) 
 def _message(code: str, escaped: str) -> str:
     """Return a server's message with its code, without ids; or the client's, without a URL that has one."""
     text = escaped.replace(r"\n", "\n").replace(r"\t", " ").replace(r"\"", '"')
+    if code == _LATE:
+        return "it does not respond in time"
     if code == _NO_ANSWER:
-        return one_line(text.rpartition('": ')[2] or text)
+        return one_line(text.rpartition('": ')[2])
     first = one_line(text.partition("\n")[0]).rstrip(".")
     return f"{code}: {first}"
 
@@ -80,7 +84,7 @@ def _fix(where: Where, secret: str | None, code: str) -> str:
     kubectl = f"{where.kubectl} --namespace {where.namespace}"
     if code in _NO_BUCKET:
         return "create the bucket, or correct its name with `pulumi config set --path s3.bucket NAME`, then `pulumi up`"
-    if code == _NO_ANSWER:
+    if code in (_NO_ANSWER, _LATE):
         return (
             "let the pods reach the server, or correct its URL with `pulumi config set --path s3.endpoint URL`, then "
             "`pulumi up`"
