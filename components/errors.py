@@ -65,7 +65,7 @@ class ClaimLostError(
         "changed"
     ),
     fix=(
-        "make the stack leave the volume alone with `pulumi config rm s3`, `pulumi config set retain true` and "
+        "retain the volume with `pulumi config rm s3`, `pulumi config set retain true` and "
         "`pulumi up`; copy the images that you need as docs/bucket.md describes; then `pulumi config rm retain`, and "
         "set s3 again"
     ),
