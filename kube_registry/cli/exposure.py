@@ -29,7 +29,7 @@ async def exposure(
         bool, typer.Option("--write", help="Write the exposure that the cluster needs into the stack's config.")
     ] = False,
 ) -> bool:
-    """Find out which exposure a cluster needs; exit status 1 if the stack has another, or it is not known."""
+    """Find out which exposure a cluster needs; exit status 1 if the stack has to change, or it is not known."""
     out, found = console(), await find_registry(stack, registry)
     settings = found.settings
     async with open_client(settings) as kube:
@@ -52,6 +52,9 @@ async def exposure(
         return True
     if write and found.deployed is None:
         out.print(await _write(found, needed))
+        return True
+    if settings.has_node_proxy:
+        out.print("exposure nodeProxy works with every kube-proxy, so the stack need not change")
         return True
     out.print(f"Fix: {on_stack(f'`pulumi config set exposure {needed}`', settings.stack, settings.component)}")
     return False

@@ -137,3 +137,20 @@ async def test_nothing_is_written_if_nothing_is_known(exposure: Run, tmp_path: P
     assert status == 1
     assert said.endswith("is not known, the stack has nodePort\n")
     assert written(tmp_path) == []
+
+
+async def test_the_node_proxy_may_stay_where_it_is_not_needed(
+    exposure: Run, tmp_path: Path, cluster: FakeCluster
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(OWN)
+    (daemon_set,) = cluster.objects["/apis/apps/v1/namespaces/kube-system/daemonsets"]
+    daemon_set["spec"]["template"]["spec"]["containers"][0]["args"] = ["--proxy-mode=iptables"]
+    status, said = await exposure(exposure="nodeProxy")
+    assert status == 0
+    assert "Fix:" not in said
+    assert written(tmp_path) == []
+    status, said = await exposure("--write", exposure="nodeProxy")
+    assert (status, written(tmp_path)) == (
+        0,
+        ['config set-all --json {"shop:exposure": {"value": "nodePort"}} --stack dev --non-interactive'],
+    )
