@@ -27,7 +27,7 @@ CHECK_SECONDS = 60.0
 Check = Callable[[], Awaitable[list[Finding]]]
 
 NO_CLUSTER = "not checked, as the cluster does not respond"
-NO_REGISTRY = "not checked, as the registry is not running"
+NO_REGISTRY = "not checked, as the registry is not ready"
 
 
 async def run_all_checks(
