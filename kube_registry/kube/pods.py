@@ -101,6 +101,11 @@ def is_ready(item: Object) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in item["status"].get("conditions", []))
 
 
+def is_initializing(pod: Object) -> bool:
+    """Return whether an init container of a pod is running."""
+    return any("running" in each["state"] for each in pod["status"].get("initContainerStatuses", []))
+
+
 def _troubles(pod: Object) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
     for condition in status.get("conditions", []):

@@ -171,7 +171,7 @@ class TestFaults:
         """The pods that run have read the right ones at their start."""
         data = {"stringData": {"AWS_ACCESS_KEY_ID": "someone-else"}}
         lab.kubectl("patch", "secret", "keys-of-s3", *NAMESPACE, "--patch", json.dumps(data))
-        program.configure(s3_redirect="false")
+        program.configure(pod_resources_limits_memory="600Mi")
         said = self.refused(lab, program)
         assert "so every push would fail: InvalidAccessKeyId: " in said
         program.paste([with_keys(each) for each in commands_of(said, "kubectl")])
@@ -179,7 +179,7 @@ class TestFaults:
 
     def test_a_key_that_the_secret_lacks(self, lab: Lab, program: Program) -> None:
         lab.kubectl("patch", "secret", "keys-of-s3", *NAMESPACE, "--type=json", "--patch", REMOVE)
-        program.configure(s3_redirect="false")
+        program.configure(pod_resources_limits_memory="700Mi")
         said = self.refused(lab, program)
         assert "couldn't find key AWS_ACCESS_KEY_ID in Secret" in said
         program.paste([with_keys(each) for each in commands_of(said, "patch secret")])
