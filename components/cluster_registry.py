@@ -28,6 +28,7 @@ from kube_registry.push.push_path import PushPath
 
 from .args import ClusterRegistryArgs, ImageArgs
 from .cluster import cluster_of
+from .door_config import config_files
 from .errors import as_run_error
 from .guards import hosting_guard, namespace_guard, prove_preconditions
 from .kept import kept_outputs
@@ -36,7 +37,7 @@ from .options import aliases_beside, brought, with_providers
 from .providers import docker_provider, kubernetes_provider
 from .push_hooks import push_hooks, ready_first, when_ready
 from .registry_image import RegistryImage, prove_builds
-from .registry_pod import RESTRICTED, config_files, deployment_spec, read_door_only
+from .registry_pod import RESTRICTED, deployment_spec, read_door_only
 from .services import node_port_service, read_service, service_monitor
 from .settings import ConfigArgs, arguments, own_name
 from .storage import metadata_in, storage_of

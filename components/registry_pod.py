@@ -1,14 +1,14 @@
 """The specs of the registry's pod, with two doors and a volume or bucket, and of its network policy; pure."""
 
 import hashlib
-import json
 from typing import Any, Final
 
 from kube_registry.names import HTTP_KEY, LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
 from kube_registry.spec.sections import MetricsSettings, PodSettings, S3Settings
 from kube_registry.spec.settings import RegistrySettings
 
-from .metrics import allowed_to_scrape, container_ports, debug_server
+from .door_config import DRAIN_SECONDS, STORAGE, config_files
+from .metrics import allowed_to_scrape, container_ports
 
 RESTRICTED: Final = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -29,7 +29,6 @@ def read_door_only(metrics: MetricsSettings | None) -> dict[str, Any]:
     }
 
 
-_STORAGE = "/var/lib/registry"
 _CONFIG = "/etc/distribution"
 _USER = 1000
 """A uid that is neither root nor a user of the node; it is also the group that may access the volume."""
@@ -37,38 +36,11 @@ _USER = 1000
 PAUSE_SECONDS: Final = 5
 """How long a pod that ends still accepts connections, until every node has removed it from its rules."""
 
-DRAIN_SECONDS: Final = 50
-"""How long a pod that ends continues its transfers."""
-
-CHECK_SECONDS: Final = 60
-"""How often a door checks that its bucket responds; a request for a blob finds out at once."""
-
 START_SECONDS: Final = 30
 """How long the first request to a bucket may take; the search for the cloud's identity takes ten seconds or more."""
 
 HTTP_FIELD: Final = "key"
 """The field of the Secret HTTP_KEY that has the key."""
-
-
-def config_files(settings: RegistrySettings) -> dict[str, str]:
-    """Return the configuration files of the two doors: file name -> text.
-
-    Neither has a `cache` block: with it, the registry reports after a garbage collection that it has layers that were
-    deleted. Locations are relative URLs, so that they work through the tunnel and through a node. Only the read door
-    redirects to a bucket, because the machine that pushes may not reach it. The text is JSON, which is valid YAML.
-    """
-    purging = {"enabled": True, "age": "24h", "interval": "6h", "dryrun": False}
-    frozen = {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}}
-    there = _storage(settings.s3)
-    direct = {"redirect": {"disable": True}} if settings.s3 else {}
-    write = {**there, **direct, "delete": {"enabled": True}, "maintenance": {"uploadpurging": purging}}
-    read = {**there, **({} if settings.s3 and settings.s3.redirect else direct), "maintenance": frozen}
-    configs = {
-        "write.yml": _config(f"127.0.0.1:{WRITE_PORT}", write, settings.s3),
-        "read.yml": _config(f":{READ_PORT}", read, settings.s3),
-    }
-    configs["read.yml"]["http"] |= debug_server(settings.metrics)
-    return {name: json.dumps(config, indent=2) for name, config in configs.items()}
 
 
 def deployment_spec(settings: RegistrySettings) -> dict[str, Any]:
@@ -96,27 +68,6 @@ def disruption_budget() -> dict[str, Any]:
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that is not ready serves no node
         "selector": {"matchLabels": labels("registry")},
-    }
-
-
-def _storage(s3: S3Settings | None) -> dict[str, Any]:
-    """Return the storage driver; the credentials of a bucket are in environment variables, never in the ConfigMap."""
-    if s3 is None:
-        return {"filesystem": {"rootdirectory": _STORAGE}}
-    server = {"regionendpoint": s3.endpoint, "forcepathstyle": True} if s3.endpoint else {}
-    folder = {"rootdirectory": s3.root_folder} if s3.root_folder else {}
-    return {"s3": {"region": s3.region, "bucket": s3.bucket, **server, **folder}}
-
-
-def _config(address: str, storage: dict[str, Any], s3: S3Settings | None) -> dict[str, Any]:
-    """Return the configuration of a door. Its health check costs two paid requests of a bucket, so it is a rare one."""
-    interval, drain = (CHECK_SECONDS, DRAIN_SECONDS) if s3 else (10, 10)
-    return {
-        "version": 0.1,
-        "log": {"level": "info"},
-        "storage": storage,
-        "http": {"addr": address, "relativeurls": True, "draintimeout": f"{drain}s"},
-        "health": {"storagedriver": {"enabled": True, "interval": f"{interval}s", "threshold": 3}},
     }
 
 
@@ -197,17 +148,25 @@ def priority(pod: PodSettings) -> dict[str, str]:
     return {"priorityClassName": pod.priority_class} if pod.priority_class else {}
 
 
+_ENVIRONMENT = {
+    "OTEL_TRACES_EXPORTER": "none",
+    # Each blob that is sent takes a buffer of 4 MiB (distribution v3.1, registry/storage/filereader.go), and a node
+    # fetches three at a time. Used buffers are freed before they amount to more than a quarter.
+    "GOGC": "25",
+}
+
+
 def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
     """Return the container of a registry process. Its memory is limited, but not its CPU, which would slow pulls."""
     return {
         "name": name,
         "image": settings.registry_image,
         "args": ["serve", f"{_CONFIG}/{name}.yml"],
-        "env": [{"name": "OTEL_TRACES_EXPORTER", "value": "none"}, *_secrets(settings.s3)],
+        "env": [*({"name": name, "value": value} for name, value in _ENVIRONMENT.items()), *_secrets(settings.s3)],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {
             "requests": {"cpu": "50m", "memory": "64Mi"} | settings.pod.resources.requests,
-            "limits": {"memory": "512Mi"} | settings.pod.resources.limits,
+            "limits": {"memory": "2Gi"} | settings.pod.resources.limits,
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -215,7 +174,7 @@ def _door(name: str, settings: RegistrySettings) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [
-            *([] if settings.s3 else [{"name": "storage", "mountPath": _STORAGE}]),
+            *([] if settings.s3 else [{"name": "storage", "mountPath": STORAGE}]),
             {"name": "config", "mountPath": _CONFIG, "readOnly": True},
         ],
         **({"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(PAUSE_SECONDS)]}}}} if settings.s3 else {}),

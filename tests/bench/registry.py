@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from components.registry_pod import HTTP_FIELD, config_files, deployment_spec
+from components.door_config import config_files
+from components.registry_pod import HTTP_FIELD, deployment_spec
 from kube_registry.names import HTTP_KEY, READ_PORT, REGISTRY, labels, selector
 from kube_registry.spec.settings import Settings
 from lab.errors import LabError

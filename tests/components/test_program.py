@@ -391,6 +391,7 @@ class TestBucket:
             found = {each["name"]: each.get("valueFrom") for each in container["env"]}
             assert found == {
                 "OTEL_TRACES_EXPORTER": None,
+                "GOGC": None,
                 "REGISTRY_HTTP_SECRET": {"secretKeyRef": {"name": "registry-http", "key": "key"}},
                 "AWS_ACCESS_KEY_ID": {"secretKeyRef": {"name": "keys-of-s3", "key": "AWS_ACCESS_KEY_ID"}},
                 "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "keys-of-s3", "key": "AWS_SECRET_ACCESS_KEY"}},
@@ -410,6 +411,7 @@ class TestBucket:
         assert account["metadata"]["annotations"]["a/role"] == "r"
         assert {each["name"] for each in pod["containers"][0]["env"]} == {
             "OTEL_TRACES_EXPORTER",
+            "GOGC",
             "REGISTRY_HTTP_SECRET",
         }
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.registry_pod import config_files, deployment_spec
+from components.door_config import config_files
+from components.registry_pod import deployment_spec
 from kube_registry.registry.errors import BucketError, NotReadyError, RegistryError
 from kube_registry.registry.volume import prove_writable
 from kube_registry.spec.settings import RegistrySettings

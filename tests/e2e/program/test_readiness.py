@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.registry_pod import config_files, deployment_spec
+from components.door_config import config_files
+from components.registry_pod import deployment_spec
 from kube_registry.kube.client import open_client
 from kube_registry.names import REGISTRY, labels
 from kube_registry.registry.errors import NotReadyError

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from components.registry_pod import config_files, deployment_spec
+from components.door_config import config_files
+from components.registry_pod import deployment_spec
 from kube_registry.errors import Where
 from kube_registry.housekeeping.health import examine
 from kube_registry.names import READ_PORT, REGISTRY, labels
