@@ -120,7 +120,9 @@ class TestJourney:
         assert program.up() == {"same": RESOURCES - 1, "update": 1}
         assert program.output("image") != before
         assert downstream.up()["update"] == 1
-        for pod in web_pods(lab):
+        running = [pod for pod in web_pods(lab) if "deletionTimestamp" not in pod["metadata"]]  # old ones may still end
+        assert {pod["spec"]["nodeName"] for pod in running} == {node.name for node in lab.cluster.nodes}
+        for pod in running:
             url = f"http://{pod['status']['podIP']}:8080/version"
             assert lab.fetch(url) == "2\n"
 
