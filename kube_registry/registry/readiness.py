@@ -92,8 +92,9 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
             if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
                 return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
-        pending = [pod for pod in pods if not (is_ready(pod) or is_initializing(pod))]  # else a warning is an old one
-        if found is None and pending and (warned := await warning(kube, pending[0])):  # reported by the node
+        late = [pod for pod in pods if not is_ready(pod)] or pods
+        asked = [pod for pod in late if not is_initializing(pod)]  # its warnings are old ones
+        if found is None and asked and (warned := await warning(kube, asked[0])):  # reported by the node
             return Rollout(warned, wrong=True, patience=WARNED_SECONDS)
         return Rollout(found or explain(pods), wrong=found is not None)
 
