@@ -55,7 +55,8 @@ def line(program: Program) -> tuple[list[str], str, str]:
     """What a doctor would fix, and the state and the words of its line about kube-proxy."""
     done = program.registryctl("doctor")
     assert done.stderr == ""
-    (row,) = (row.split(maxsplit=2) for row in done.stdout.splitlines() if row.split()[1] == "kube-proxy")
+    rows = [row.rstrip() for row in done.stdout.splitlines()]  # the table pads its last column
+    (row,) = (row.split(maxsplit=2) for row in rows if row.split()[1] == "kube-proxy")
     return [each for each in done.stdout.splitlines() if each.startswith("fix")], row[0], row[2]
 
 
