@@ -23,10 +23,13 @@ def first_problem(error: ValidationError, checked: Checked) -> SettingsError:
         error: all errors.
         checked: the config that was validated.
     """
-    found: Any = min(
-        error.errors(include_url=False),
-        key=lambda each: len(each["loc"]) if each["type"] == "extra_forbidden" else math.inf,
-    )
+
+    def order(each: Any) -> float:  # noqa: ANN401 - pydantic's map
+        place = each["loc"]
+        is_setting = len(place) == 1 or place[0] in checked.sections
+        return len(place) if each["type"] == "extra_forbidden" and is_setting else math.inf
+
+    found: Any = min(error.errors(include_url=False), key=order)
     place = [str(part) for part in found["loc"] if part != "[key]"]
     if place[2:] and place[1] in checked.sections.get(place[0], ()):
         problem, commands = _in_section(found, place, checked)
