@@ -4,17 +4,14 @@ The engine deletes the claim at the end of such an update, with all its images, 
 retained. The claim has an annotation if it is (docs/adr/0040-a-bucket-instead-of-a-volume.md).
 """
 
-import asyncio
-
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from kube_registry.errors import KubeRegistryError
 from kube_registry.registry.preconditions import has_claim_to_lose
 
 from .cluster import Cluster
 from .errors import ClaimLostError
-from .volume_guard import PREVIEW_SECONDS
+from .volume_guard import asked
 
 
 def no_claim_lost(cluster: Cluster, namespace: kubernetes.core.v1.Namespace) -> pulumi.Output[str]:
@@ -28,19 +25,14 @@ def no_claim_lost(cluster: Cluster, namespace: kubernetes.core.v1.Namespace) -> 
     """
     live = not pulumi.runtime.is_dry_run()
 
+    async def ask() -> ClaimLostError | None:
+        address = await cluster.address()
+        return ClaimLostError(where=address.where) if await has_claim_to_lose(address) else None
+
     async def prove(name: str) -> str:
-        if not live and cluster.is_later:
-            return name  # the cluster may not exist yet
-        try:
-            async with asyncio.timeout(None if live else PREVIEW_SECONDS):
-                address = await cluster.address()
-                is_lost = await has_claim_to_lose(address)
-        except (KubeRegistryError, TimeoutError) as error:
-            if live:
-                raise pulumi.RunError(str(error)) from error
-            return name
-        if is_lost:
-            raise pulumi.RunError(str(ClaimLostError(where=address.where)))
+        may_exist = live or not cluster.is_later
+        if may_exist and (lost := await asked(ask, None, live=live)):
+            raise pulumi.RunError(str(lost))
         return name
 
     proven: pulumi.Output[str] = namespace.metadata.name.apply(prove)

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-from kube_registry.names import HTTP_KEY, LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
+from kube_registry.names import BUCKET_KEYS, HTTP_KEY, LINUX, READ_PORT, REGISTRY, WRITE_PORT, labels
 from kube_registry.spec.sections import MetricsSettings, PodSettings, S3Settings
 from kube_registry.spec.settings import RegistrySettings
 
@@ -119,8 +119,8 @@ def _bucket_check(settings: RegistrySettings) -> dict[str, Any]:
 
     So a wrong bucket, or wrong keys, do not replace pods that work. The registry itself does not connect at its start.
     """
-    door = _door("write", settings) | {"name": "bucket", "command": ["sh", "-c", _LIST_BUCKET], "args": []}
-    return {key: value for key, value in door.items() if key not in ("args", "lifecycle")}
+    door = {key: value for key, value in _door("write", settings).items() if key not in ("args", "lifecycle")}
+    return door | {"name": "bucket", "command": ["sh", "-c", _LIST_BUCKET]}
 
 
 _LIST_BUCKET = f"""\
@@ -191,7 +191,7 @@ def _secrets(s3: S3Settings | None) -> list[dict[str, Any]]:
         return [{"name": "REGISTRY_HTTP_SECRET", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
     keys = {"REGISTRY_HTTP_SECRET": (HTTP_KEY, HTTP_FIELD)}
     if s3.secret:
-        keys |= {name: (s3.secret, name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        keys |= {name: (s3.secret, name) for name in BUCKET_KEYS}
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
         for name, (secret, key) in keys.items()

@@ -7,8 +7,10 @@ kube-system: a Stash keeps the uid of the first update in the stack's state, and
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -30,6 +32,8 @@ CLAIM_STAYS = ["spec.storageClassName", "spec.accessModes", "spec.volumeName"]
 
 PREVIEW_SECONDS = 5.0
 """How long a preview waits for the cluster, which it needs for nothing else."""
+
+T = TypeVar("T")
 
 UNSEEN = ""
 """Stored by a stack whose first update could not read the namespace kube-system."""
@@ -104,17 +108,35 @@ def _found(cluster: Cluster, *, live: bool) -> pulumi.Output[str]:
         there = pulumi.Output.all(cluster.kubeconfig, cluster.made)
         return pulumi.Output.unsecret(there.apply(lambda _: _uid(cluster, live=live)))
     thread = ThreadPoolExecutor(1)
-    asked = thread.submit(asyncio.run, _uid(cluster, live=live))
+    future = thread.submit(asyncio.run, _uid(cluster, live=live))
     thread.shutdown(wait=False)
-    return pulumi.Output.from_input(asyncio.wrap_future(asked))
+    return pulumi.Output.from_input(asyncio.wrap_future(future))
 
 
 async def _uid(cluster: Cluster, *, live: bool) -> str:
-    """Return the uid of kube-system, or UNSEEN; except in a preview, a cluster that does not respond is an error."""
+    """Return the uid of kube-system, or UNSEEN."""
+
+    async def ask() -> str:
+        return await cluster_uid(await cluster.address()) or UNSEEN
+
+    return await asked(ask, UNSEEN, live=live)
+
+
+async def asked(ask: Callable[[], Awaitable[T]], otherwise: T, *, live: bool) -> T:
+    """Return an answer of the cluster; in a preview, `otherwise` if it does not respond.
+
+    Args:
+        ask: asks the cluster.
+        otherwise: the answer of a cluster that does not respond within PREVIEW_SECONDS.
+        live: whether this is an update, in which such a cluster is an error.
+
+    Raises:
+        pulumi.RunError: the cluster does not respond, or a permission is missing.
+    """
     try:
         async with asyncio.timeout(None if live else PREVIEW_SECONDS):
-            return await cluster_uid(await cluster.address()) or UNSEEN
+            return await ask()
     except (KubeRegistryError, TimeoutError) as error:
         if live:
             raise pulumi.RunError(str(error)) from error
-        return UNSEEN
+        return otherwise

@@ -20,7 +20,7 @@ from kube_registry.cli.verbs import app
 from kube_registry.errors import KubeRegistryError
 from kube_registry.fleet.schema import schema
 from kube_registry.spec.renamed import RENAMED
-from kube_registry.spec.settings import described
+from kube_registry.spec.settings import SECTIONS, described
 from kube_registry.text import one_line
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def with_example(headings: Iterable[str] = ERRORS) -> Iterator[type[KubeRegistry
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    kind = "object" if name in ("images", "pod", "claim", "s3", "metrics") else _KINDS.get(field.annotation, "string")
+    kind = "object" if name in ("images", *SECTIONS) else _KINDS.get(field.annotation, "string")
     lines = [f"  {name}:", f"    type: {kind}", f"    description: {json.dumps(field.description)}"]
     if name == "pushPort" or not field.is_required():
         # A default would look like a value that is set in addition to the one under the key's old name.

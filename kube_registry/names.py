@@ -23,6 +23,9 @@ READ_SERVICE: Final = "registry-read"
 HTTP_KEY: Final = "registry-http"
 """Name of the Secret with the key that the replicas of a registry sign the state of uploads with."""
 
+BUCKET_KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""The keys of the Secret of a bucket, which are also the names of the pods' environment variables."""
+
 HOSTING: Final = "local-registry-hosting"
 HOSTING_NAMESPACE: Final = "kube-public"
 """Name and namespace of the ConfigMap that advertises a cluster's registry to tools (KEP-1755)."""

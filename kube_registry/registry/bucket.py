@@ -17,9 +17,9 @@ from typing import Any
 from kube_registry.errors import ClusterError, Where
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object
-from kube_registry.names import REGISTRY
+from kube_registry.names import BUCKET_KEYS, REGISTRY
 from kube_registry.registry.errors import BucketError
-from kube_registry.registry.readiness_fixes import BUCKET_KEYS, set_key
+from kube_registry.registry.readiness_fixes import set_key
 from kube_registry.text import one_line
 
 _DETAIL = re.compile(r's3aws: (?P<code>\w+): (?P<message>(?:[^"\\\n]|\\.)*)')

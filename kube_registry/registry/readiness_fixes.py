@@ -3,6 +3,7 @@
 import re
 
 from kube_registry.errors import Where
+from kube_registry.names import BUCKET_KEYS
 
 GONE = "one of its objects was deleted"
 """Start of the reason if an object was deleted."""
@@ -27,9 +28,6 @@ _FIXES = {
     ),
 }
 """Part of a reason -> what to do."""
-
-BUCKET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-"""The keys of the Secret of a bucket, which are also the names of the pods' environment variables."""
 
 _NO_SECRET = re.compile(r'secret "(?P<secret>[^"]+)" not found')
 _NO_KEY = re.compile(r"couldn't find key (?P<key>\S+) in Secret [^/\s]+/(?P<secret>[^\s:]+)")

@@ -22,7 +22,7 @@ from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
 from kube_registry.spec.sections import ClaimSettings, ImageSettings, MetricsSettings, PodSettings, S3Settings
 
-_SECTIONS: dict[str, type[BaseModel]] = {
+SECTIONS: dict[str, type[BaseModel]] = {
     "pod": PodSettings,
     "claim": ClaimSettings,
     "s3": S3Settings,
@@ -164,7 +164,7 @@ class RegistrySettings(ClusterAddress):
         """
         own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
         given = {key: value for key, value in own.items() if ":" not in key and value not in (None, "")}
-        sections = {key: described(kind) for key, kind in _SECTIONS.items()}
+        sections = {key: described(kind) for key, kind in SECTIONS.items()}
         given |= {key: from_json(given[key]) for key in given.keys() & {"images", *sections}}
         if given.get("pushPort") in (None, 0, "0"):  # 0 is the default in Pulumi.yaml and means "not set"
             given["pushPort"] = derive_push_port(project, short_name(stack))

@@ -52,7 +52,9 @@ class Reader:
     """A reader at work.
 
     Attributes:
+        namespace: its network namespace.
         waiting: paths that it has not asked for.
+        running: how many blobs it fetches at the moment.
         seconds: when it had all, from the start.
     """
 
