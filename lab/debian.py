@@ -53,6 +53,14 @@ PACKAGES = (
     Package("busybox-static", ("busybox",), static=True),
 )
 
+VM_PACKAGES = (
+    Package("qemu-system-x86", ("qemu-system-x86_64",)),
+    Package("mmdebstrap", ("mmdebstrap",)),
+    Package("e2fsprogs", ("mke2fs",)),
+    Package("busybox-static", ("busybox",), static=True),
+)
+"""What only VMs need."""
+
 
 def locate(program: str) -> Path | None:
     """Return the path of a program on PATH or in a system folder, or None."""

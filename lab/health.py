@@ -35,6 +35,11 @@ def is_ready(spec: ClusterSpec, node: NodeSpec) -> bool:
     return _is_ready(spec, node, _known_nodes(spec))
 
 
+def is_ready_since(spec: ClusterSpec, name: str, since: float) -> bool:
+    """Return whether a kubelet that was started at `since`, in seconds since 1970, reports a node as Ready."""
+    return _reports_ready(_known_nodes(spec).get(name), since)
+
+
 def has_service_account(spec: ClusterSpec) -> bool:
     """Return whether the namespace default has its service account, which pods require."""
     return bool(kube_api.get(spec, "/api/v1/namespaces/default/serviceaccounts/default"))
@@ -65,9 +70,12 @@ def _known_nodes(spec: ClusterSpec) -> dict[str, dict[str, Any]]:
 
 def _is_ready(spec: ClusterSpec, node: NodeSpec, known: dict[str, dict[str, Any]]) -> bool:
     """Return whether the current kubelet reports Ready; the condition of an earlier one stays for up to a minute."""
-    condition = known.get(node.name)
     kubelet = nodes.machine_of(spec, node).process(nodes.KUBELET)
-    if not condition or condition["status"] != "True" or not kubelet:
+    return kubelet is not None and _reports_ready(known.get(node.name), kubelet.since)
+
+
+def _reports_ready(condition: dict[str, Any] | None, since: float) -> bool:
+    if not condition or condition["status"] != "True":
         return False
     reported = datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp()
-    return reported >= int(kubelet.since)  # Kubernetes truncates times to whole seconds
+    return reported >= int(since)  # Kubernetes truncates times to whole seconds

@@ -10,7 +10,7 @@ from typing import Any
 from lab.spec import ClusterSpec
 
 ANSWER_SECONDS = 5.0
-OK, CREATED, CONFLICT = 200, 201, 409
+OK, CREATED, NOT_FOUND, CONFLICT = 200, 201, 404, 409
 
 
 def get(spec: ClusterSpec, path: str) -> dict[str, Any] | None:
@@ -27,6 +27,11 @@ def is_ready(spec: ClusterSpec) -> bool:
 def create(spec: ClusterSpec, path: str, content: dict[str, Any]) -> bool:
     """Create an object unless it exists; return False if the API server did not."""
     return _request(spec, "POST", path, json.dumps(content))[0] in (CREATED, CONFLICT)
+
+
+def delete(spec: ClusterSpec, path: str) -> bool:
+    """Delete an object if it exists; return False if the API server did not."""
+    return _request(spec, "DELETE", path)[0] in (OK, NOT_FOUND)
 
 
 def patch(spec: ClusterSpec, path: str, changes: dict[str, Any]) -> bool:

@@ -30,13 +30,14 @@ def wire_control_plane(machine: Machine) -> None:
     unplug(spec)
     _ip([], [f"link add {spec.host_interface} type veth peer name host netns {machine.pid}"])
     bridge = [
-        f"link add br0 address {_mac(spec.api_address)} type bridge",
+        f"link add br0 address {mac(spec.api_address)} type bridge",
         f"addr add {spec.api_address}/24 dev br0",
         "link set br0 up",
     ]
-    _ip(machine.inside(), [*bridge, "link set host master br0 up", *_routes(spec.nodes)])
+    routes = _routes((*spec.nodes, *spec.vms))
+    _ip(machine.inside(), [*bridge, "link set host master br0 up", *routes])
     host = [f"addr add {spec.host_address}/24 dev {spec.host_interface}", f"link set {spec.host_interface} up"]
-    _ip([], [*host, *_routes(spec.nodes)])
+    _ip([], [*host, *routes])
     _wired(machine).write_text(_bridge(machine))
 
 
@@ -47,18 +48,37 @@ def wire_node(machine: Machine, node: NodeSpec, control_plane: Machine) -> None:
         LabError: a command failed; the message contains its output.
     """
     spec = machine.spec
-    port = node.name.removeprefix(f"{spec.name}-")
+    port = port_of(spec, node)
     if port in control_plane.interfaces:
         with suppress(LabError):  # the kernel may have removed it meanwhile
             _ip(control_plane.inside(), [f"link del {port}"])
-    end = f"eth0 netns {machine.pid} address {_mac(node.address)}"
+    end = f"eth0 netns {machine.pid} address {mac(node.address)}"
     _ip([], [f"link add {port} netns {control_plane.pid} type veth peer name {end}"])
-    _ip(control_plane.inside(), [f"link set {port} master br0 up"])
+    plug(control_plane, port)
+    _ip(machine.inside(), commands(spec, node))
+    _wired(machine).write_text(_bridge(control_plane))
+
+
+def commands(spec: ClusterSpec, node: NodeSpec) -> list[str]:
+    """Return the commands of `ip` that set up the network of a node with an interface eth0."""
     eth0 = [f"addr add {node.address}/24 dev eth0", "link set eth0 up"]
     # kube-proxy rewrites the destination of packets to a service after the routing decision, so a route has to exist.
     services = f"route add {SERVICES} via {spec.api_address}"
-    _ip(machine.inside(), [*eth0, services, *_routes([other for other in spec.nodes if other != node])])
-    _wired(machine).write_text(_bridge(control_plane))
+    return [*eth0, services, *_routes([other for other in (*spec.nodes, *spec.vms) if other.name != node.name])]
+
+
+def port_of(spec: ClusterSpec, node: NodeSpec) -> str:
+    """Return the name of a node's port on the bridge."""
+    return node.name.removeprefix(f"{spec.name}-")
+
+
+def plug(control_plane: Machine, port: str) -> None:
+    """Connect an interface of the control plane with the bridge.
+
+    Raises:
+        LabError: a command failed; the message contains its output.
+    """
+    _ip(control_plane.inside(), [f"link set {port} master br0 up"])
 
 
 def is_wired(machine: Machine, control_plane: Machine) -> bool:
@@ -105,7 +125,7 @@ def _interface(spec: ClusterSpec) -> Path:
     return Path("/sys/class/net") / spec.host_interface
 
 
-def _mac(address: str) -> str:
+def mac(address: str) -> str:
     """Return a MAC address derived from the IP address.
 
     Without a fixed address, a bridge changes its MAC address with every port, and a node with every boot. Neighbours

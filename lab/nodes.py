@@ -57,7 +57,7 @@ def prepare(spec: ClusterSpec, node: NodeSpec) -> None:
     """
     machine = machine_of(spec, node)
     if not machine.runs(CONTAINERD):
-        machine.write({"/var/lib/containerd.toml": _CONTAINERD, f"{_CNI}/net.d/10-lab.conflist": _cni(node)})
+        machine.write(files(spec, node, CONTAINERD))
         machines.start(machine, CONTAINERD, commands(node)[CONTAINERD])
     socket = machine.run / CONTAINERD_SOCKET
 
@@ -77,11 +77,22 @@ def start(spec: ClusterSpec, node: NodeSpec) -> None:
     """
     machine = machine_of(spec, node)
     cgroups.create(cgroups.group_of(spec, node.name))
-    for name, files in ((KUBELET, _kubelet_files), (PROXY, _proxy_files)):
+    for name in (KUBELET, PROXY):
         # Files are written only for a stopped process: kube-proxy ends when its configuration changes.
         if not machine.runs(name):
-            machine.write(files(spec, node))
+            machine.write(files(spec, node, name))
             machines.start(machine, name, commands(node)[name])
+
+
+def files(spec: ClusterSpec, node: NodeSpec, process: str) -> dict[str, str]:
+    """Return the files of one of a node's processes: path -> content."""
+    match process:
+        case "kubelet":
+            return _kubelet_files(spec, node)
+        case "kube-proxy":
+            return _proxy_files(spec, node)
+        case _:
+            return {"/var/lib/containerd.toml": _CONTAINERD, f"{_CNI}/net.d/10-lab.conflist": _cni(node)}
 
 
 def has_service_rules(node: NodeSpec) -> bool:

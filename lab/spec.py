@@ -20,6 +20,9 @@ INDEXES = range(1, 17)
 
 MOST_NODES = 20
 
+MOST_VMS = 4
+"""The limit of VMs that can join a cluster; lab/vm describes them."""
+
 PROXY_MODES = ("iptables", "nftables")
 
 SERVICES = "10.96.0.0/16"
@@ -110,6 +113,14 @@ class ClusterSpec:
         return tuple(
             NodeSpec(f"{self.name}-n{i}", mode, self._host(10 + i), f"10.{200 + self.index}.{i}.0/24")
             for i, mode in enumerate(self.proxy_modes)
+        )
+
+    @property
+    def vms(self) -> tuple[NodeSpec, ...]:
+        """The nodes that VMs can join as, in iptables mode; every machine has a route to their pods from the start."""
+        return tuple(
+            NodeSpec(f"{self.name}-vm{i}", "iptables", self._host(100 + i), f"10.{200 + self.index}.{100 + i}.0/24")
+            for i in range(MOST_VMS)
         )
 
     def log(self, name: str) -> Path:

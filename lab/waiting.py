@@ -17,7 +17,7 @@ class TooLateError(LabError):
     """A wait timed out."""
 
 
-def wait_for(check: Callable[[], T | None], what: str, *, log: Path, seconds: float) -> T:
+def wait_for(check: Callable[[], T | None], what: str, *, log: Path, seconds: float, pause: float = PAUSE_SECONDS) -> T:
     """Call a check until it returns a result.
 
     Args:
@@ -25,6 +25,7 @@ def wait_for(check: Callable[[], T | None], what: str, *, log: Path, seconds: fl
         what: what is waited for, as in "waited for …".
         log: the log file that the error names.
         seconds: the time limit.
+        pause: seconds between two checks.
 
     Raises:
         TooLateError: there was no result in time.
@@ -36,4 +37,4 @@ def wait_for(check: Callable[[], T | None], what: str, *, log: Path, seconds: fl
             return result
         if time.monotonic() > deadline:
             raise TooLateError(f"Timed out after {seconds:.0f} s waiting for {what}; see {log}.")
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(pause)

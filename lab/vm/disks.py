@@ -1,0 +1,105 @@
+"""The disks of VMs: Debian with a kernel of its own, and the programs and images of a cluster's nodes.
+
+Both are built once and only read: what a VM writes is lost when it ends.
+"""
+
+import hashlib
+import shutil
+from functools import partial
+from pathlib import Path
+
+from lab import images
+from lab.commands import run_logged
+from lab.parts import of_cluster
+from lab.toolchain import make, tool
+from lab.versions import Versions
+
+BUILD_SECONDS = 900.0
+MAKE_SECONDS = 60.0
+
+PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kube-proxy")
+
+_SUITE = "bookworm"
+_PACKAGES = (
+    "busybox-static",
+    "conntrack",
+    "containernetworking-plugins",
+    "e2fsprogs",
+    "iproute2",
+    "ipset",
+    "iptables",
+    "ipvsadm",
+    "kmod",
+    "mount",
+    "nfs-common",
+    "nftables",
+    "procps",
+    "qemu-guest-agent",
+    "runc",
+    "tini",
+)
+_LEFT_OUT = ("doc", "locale", "man")
+_SIZE = "8G"
+"""Of the file system; the disk has only the blocks that were written."""
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = tuple(_FOLDER / name for name in ("build.sh", "initramfs.sh", "guest.sh"))
+
+
+def system() -> Path:
+    """Return the folder with `vmlinuz`, `initramfs` and `root.img`, which the first call builds.
+
+    Raises:
+        LabError: the build failed; the message names the log.
+    """
+    recipe = f"{_SUITE} {_PACKAGES} {_LEFT_OUT} {_SIZE} {[script.read_text() for script in _SCRIPTS]}"
+    return make(f"vm-{_digest(recipe)}", _build_system)
+
+
+def programs(versions: Versions) -> Path:
+    """Return the disk with the programs and images of a cluster's nodes, which the first call creates.
+
+    Raises:
+        LabError: a program is missing, or mke2fs failed.
+    """
+    found = {name: tool(name, of_cluster(versions)) for name in PROGRAMS}
+    archive = images.archive()
+    states = [file.stat() for file in (*found.values(), archive)]
+    recipe = f"{found} {archive} {[(state.st_size, state.st_mtime_ns) for state in states]}"
+    return make(f"vm-programs-{_digest(recipe)}", partial(_build_programs, found, archive)) / "programs.img"
+
+
+def _build_system(work: Path, result: Path, log: Path) -> None:
+    root = work / "root"
+    build, *inits = map(str, _SCRIPTS)
+    hook = f'sh {build} "$1" {result} {" ".join(inits)}'
+    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
+    included = f"--include={','.join(_PACKAGES)}"
+    command = ["mmdebstrap", "--mode=root", "--variant=apt", *excluded, included, f"--customize-hook={hook}"]
+    run_logged([*command, _SUITE, str(root)], log=log, limit=BUILD_SECONDS)
+    _make_disk(root, result / "root.img", _SIZE, log)
+    shutil.rmtree(root)
+
+
+def _build_programs(found: dict[str, Path], archive: Path, work: Path, result: Path, log: Path) -> None:
+    folder = work / "bin"
+    folder.mkdir()
+    for name, program in found.items():
+        real = folder / program.resolve().name
+        if not real.exists():
+            shutil.copy(program, real)
+        if real.name != name:
+            (folder / name).symlink_to(real.name)
+    shutil.copy(archive, work / "images.tar")
+    size = sum(file.stat().st_size for file in work.rglob("*") if not file.is_symlink())
+    _make_disk(work, result / "programs.img", f"{size * 11 // 10 // 2**20 + 16}M", log)
+
+
+def _make_disk(folder: Path, disk: Path, size: str, log: Path) -> None:
+    # The disks are never written to, so that a journal would only cost time.
+    command = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(folder), str(disk), size]
+    run_logged(command, log=log, limit=MAKE_SECONDS)
+
+
+def _digest(recipe: str) -> str:
+    return hashlib.sha256(recipe.encode()).hexdigest()[:8]
