@@ -46,14 +46,24 @@ class S3Server:
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket."""
-        line = f"s3.bucket.create -name {name}\n"
-        command = [str(WEED), "shell", f"-master={self.master}"]
-        done = subprocess.run(command, input=line, capture_output=True, text=True, check=True, timeout=START_SECONDS)
-        assert f"created bucket {name}" in done.stdout, done.stdout + done.stderr
+        assert f"created bucket {name}" in self._shell(f"s3.bucket.create -name {name}")
+
+    def delete_bucket(self, name: str) -> None:
+        """Delete a bucket with its content."""
+        self._shell(f"s3.bucket.delete -name {name}")
+        assert name not in self._shell("s3.bucket.list")
 
     def settings(self, bucket: str, **more: object) -> dict[str, object]:
         """The section `s3` of the settings of a registry with one of its buckets."""
         return {"bucket": bucket, "region": "us-east-1", "endpoint": self.endpoint, "secret": "keys-of-s3", **more}
+
+    def _shell(self, line: str) -> str:
+        """Run a command of the server's shell, and return what it prints."""
+        command = [str(WEED), "shell", f"-master={self.master}"]
+        done = subprocess.run(
+            command, input=f"{line}\n", capture_output=True, text=True, check=True, timeout=START_SECONDS
+        )
+        return done.stdout + done.stderr
 
 
 @contextmanager

@@ -10,7 +10,8 @@ responses".
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from kube_registry.errors import ClusterError, Where
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.pods import Object
 from kube_registry.names import BUCKET_KEYS, REGISTRY
-from kube_registry.registry.errors import BucketError
+from kube_registry.registry.errors import BucketError, RegistryError
 from kube_registry.registry.readiness_fixes import set_key
 from kube_registry.text import one_line
 
@@ -28,6 +29,13 @@ _DETAIL = re.compile(r's3aws: (?P<code>\w+): (?P<message>(?:[^"\\\n]|\\.)*)')
 _NO_ANSWER = "RequestError"
 _LATE = "RequestCanceled"
 """The request was given up because the server did not respond in time."""
+
+_NO_S3 = "SerializationError"
+"""The answer is not one of an S3 server."""
+
+_NOT_TRUSTED = "x509: "
+_LINE_BREAK = "invalid header field value"
+"""Parts of messages of the HTTP client: of crypto/x509, and of net/http for a key that contains a line break."""
 
 _NO_BUCKET = ("NoSuchBucket", "NotFound")
 _OTHER_REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "BucketRegionError", "IllegalLocationConstraint")
@@ -49,6 +57,24 @@ class Bucket:
     secret: str | None
 
 
+@asynccontextmanager
+async def bucket_named(kube: KubeClient) -> AsyncIterator[None]:
+    """Replace the error of a request that failed because of the bucket by one that says so.
+
+    Args:
+        kube: client of the registry's cluster.
+
+    Raises:
+        BucketError: the bucket cannot be used.
+    """
+    try:
+        yield
+    except RegistryError as error:
+        if of_bucket := await bucket_error(kube, error.reason, answered=error.status is not None):
+            raise of_bucket from error
+        raise
+
+
 async def bucket_error(kube: KubeClient, reason: str, *, answered: bool = True) -> BucketError | None:
     """Return the error for a registry that cannot use its bucket; None if the cause is not the bucket.
 
@@ -65,7 +91,7 @@ async def bucket_error(kube: KubeClient, reason: str, *, answered: bool = True) 
         return None
     code = detail["code"] if detail else _LATE
     words = _message(code, detail["message"] if detail else "")
-    fix = _fix(kube.where, bucket.secret, code)
+    fix = _fix(kube.where, bucket.secret, code, words)
     return BucketError(where=kube.where, bucket=bucket.name, server=bucket.server, reason=words, fix=fix)
 
 
@@ -80,27 +106,42 @@ def _message(code: str, escaped: str) -> str:
     return f"{code}: {first}"
 
 
-def _fix(where: Where, secret: str | None, code: str) -> str:
-    kubectl = f"{where.kubectl} --namespace {where.namespace}"
-    if code in _NO_BUCKET:
-        return "create the bucket, or correct its name with `pulumi config set --path s3.bucket NAME`, then `pulumi up`"
-    if code in (_NO_ANSWER, _LATE):
+def _fix(where: Where, secret: str | None, code: str, words: str) -> str:
+    if code in _WRONG_KEYS or _LINE_BREAK in words:
+        return _fix_of_keys(where, secret)
+    if _NOT_TRUSTED in words:
         return (
-            "let the pods reach the server, or correct its URL with `pulumi config set --path s3.endpoint URL`, then "
-            "`pulumi up`"
+            "give the server a certificate of a public authority, or set its URL with http:// by `pulumi config set "
+            "--path s3.endpoint URL`, then `pulumi up`"
         )
-    if code in _OTHER_REGION:
-        return "correct the region with `pulumi config set --path s3.region REGION`, then `pulumi up`"
-    if code in _WRONG_KEYS and secret:
-        restart = f"`{kubectl} rollout restart deployment/{REGISTRY}`"
-        correct = f"`{kubectl} {set_key(secret, *BUCKET_KEYS)}`"
-        return f"grant the keys access to the bucket, or correct them with {correct} and {restart}, then `pulumi up`"
-    if code in _WRONG_KEYS:
+    log = f"`{where.kubectl} --namespace {where.namespace} logs deployment/{REGISTRY} --container write`"
+    return next((fix for codes, fix in _FIXES.items() if code in codes), f"read the registry's log with {log}")
+
+
+_FIXES = {
+    _NO_BUCKET: (
+        "create the bucket, or correct its name with `pulumi config set --path s3.bucket NAME`, then `pulumi up`"
+    ),
+    (_NO_ANSWER, _LATE, _NO_S3): (
+        "let the pods reach the server, or correct its URL with `pulumi config set --path s3.endpoint URL`, then "
+        "`pulumi up`"
+    ),
+    _OTHER_REGION: "correct the region with `pulumi config set --path s3.region REGION`, then `pulumi up`",
+}
+"""Error codes -> what to do."""
+
+
+def _fix_of_keys(where: Where, secret: str | None) -> str:
+    """Return what to do if the server does not accept the keys, or the identity, of the pods."""
+    if secret is None:
         return (
             f"give the service account {REGISTRY} an identity with access to the bucket, or set s3.secret, as "
             "docs/bucket.md describes, then `pulumi up`"
         )
-    return f"read the registry's log with `{kubectl} logs deployment/{REGISTRY} --container write`"
+    kubectl = f"{where.kubectl} --namespace {where.namespace}"
+    restart = f"`{kubectl} rollout restart deployment/{REGISTRY}`"
+    correct = f"`{kubectl} {set_key(secret, *BUCKET_KEYS)}`"
+    return f"grant the keys access to the bucket, or correct them with {correct} and {restart}, then `pulumi up`"
 
 
 _UNKNOWN = Bucket("of the setting s3", "its server", None)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.lease.lease import Lease, lease_held
 from kube_registry.registry.api import RegistryClient, open_registry
+from kube_registry.registry.bucket import bucket_named
 from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.tunnel.listener import Tunnel, open_tunnel
 
@@ -19,12 +20,14 @@ async def open_door(kube: KubeClient, lease: Lease | None) -> AsyncIterator[Regi
         lease: the lease for the write door; None for the read door.
 
     Raises:
+        BucketError: a request failed because the registry cannot use its bucket.
         LeaseLostError: the lease is no longer held.
         TunnelError: the registry did not answer through the tunnel.
         TunnelForbiddenError: a permission is missing.
     """
     async with (
         open_tunnel(kube, 0, lease) as tunnel,
+        bucket_named(kube),
         open_registry(tunnel.address, kube.where) as registry,
     ):
         yield registry

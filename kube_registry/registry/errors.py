@@ -10,17 +10,24 @@ class NamespaceTakenError(
     ClusterError,
     sentence="{where} already exists, and is not part of this stack",
     fix=(
-        "choose another namespace with `pulumi config set namespace NAME`, or, while this stack has no namespace, "
+        "choose another namespace with `pulumi config set {option} NAME`, or, while this stack has no namespace, "
         "take it over with `{import_command}`"
     ),
     example={
         "where": HERE,
         "import_command": "pulumi import kubernetes:core/v1:Namespace registry-namespace kube-registry …",
+        "option": "namespace",
     },
 ):
-    """The namespace exists and is not part of this stack, so a destroy would delete what others keep in it."""
+    """The namespace exists and is not part of this stack, so a destroy would delete what others keep in it.
+
+    Args:
+        import_command: the command that makes it part of this stack.
+        option: arguments of `pulumi config set` that select the setting of the namespace.
+    """
 
     import_command: str
+    option: str
 
 
 class HostingTakenError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kube_registry.kube.errors import ForbiddenError
-from kube_registry.names import HOSTING, HOSTING_NAMESPACE, NODE_PORT, REGISTRY, RETAINED, labels, selector
+from kube_registry.names import HOSTING, HOSTING_NAMESPACE, NFS_SERVER, NODE_PORT, REGISTRY, RETAINED, labels, selector
 from kube_registry.registry.errors import (
     HostingTakenError,
     MonitorKindMissingError,
@@ -58,10 +58,15 @@ async def prove_reach_and_uid(settings: ClusterAddress) -> str | None:
         return await _uid(kube)
 
 
-async def prove_namespace_free(settings: ClusterAddress, import_command: str) -> None:
-    """Check that the registry's namespace does not exist, is prepared for a stack, or was retained by a destroyed one.
+async def prove_namespace_free(settings: ClusterAddress, import_command: str, option: str) -> None:
+    """Check that a namespace does not exist, is prepared for a stack, or was retained by a destroyed one.
 
     A server-side apply would take over any existing namespace, and a destroy would then delete it with its content.
+
+    Args:
+        settings: the cluster, with the namespace.
+        import_command: the command that takes it over, for the error.
+        option: arguments of `pulumi config set` that select another one, for the error.
 
     Raises:
         NamespaceTakenError: the namespace exists for another purpose.
@@ -69,7 +74,7 @@ async def prove_namespace_free(settings: ClusterAddress, import_command: str) ->
     async with _client(settings) as kube:
         namespace = await _namespace(kube)
         if namespace and not _is_prepared(namespace["metadata"]) and not await _is_retained(kube, namespace):
-            raise NamespaceTakenError(where=kube.where, import_command=import_command)
+            raise NamespaceTakenError(where=kube.where, import_command=import_command, option=option)
 
 
 async def has_claim_to_lose(settings: ClusterAddress) -> bool:
@@ -172,9 +177,11 @@ def _is_prepared(metadata: dict[str, Any]) -> bool:
 
 
 async def _is_retained(kube: "KubeClient", namespace: dict[str, Any]) -> bool:
-    """Return whether a destroyed stack has left the namespace; if its registry still runs, the stack still exists."""
-    is_left = RETAINED in namespace["metadata"].get("annotations", {})
-    return is_left and not await kube.find(kube.path("deployments", REGISTRY, group="apps/v1"))
+    """Return whether a destroyed stack has left the namespace; if its server still runs, the stack still exists."""
+    if RETAINED not in namespace["metadata"].get("annotations", {}):
+        return False
+    paths = [kube.path("deployments", name, group="apps/v1") for name in (REGISTRY, NFS_SERVER)]
+    return not any([await kube.find(path) for path in paths])
 
 
 async def node_ports(kube: "KubeClient", **query: str) -> dict[int, str]:

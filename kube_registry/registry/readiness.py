@@ -20,7 +20,6 @@ from kube_registry.kube.pods import (
     is_initializing,
     is_ready,
     list_pods,
-    registry_pods,
     rollout_trouble,
     trouble,
     warning,
@@ -70,8 +69,14 @@ class Rollout:
 READY = Rollout("nothing")
 
 
-async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
-    """Wait until the newest generation of the registry's Deployment is rolled out and a pod is Ready.
+async def wait_ready(kube: KubeClient, *, seconds: float, name: str = REGISTRY, what: str = "registry") -> None:
+    """Wait until the newest generation of a Deployment is rolled out and a pod is Ready.
+
+    Args:
+        kube: client, with the namespace of the Deployment.
+        seconds: how long to wait.
+        name: name of the Deployment and of its claim, and the component label of its pods.
+        what: what the Deployment runs, for errors.
 
     Raises:
         NotReadyError: it was not ready after `seconds`, or a problem lasted for too long; has the reason that its
@@ -81,16 +86,16 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
     kube = kube.until(time.monotonic() + seconds)
 
     async def look() -> Rollout:
-        deployment = await kube.get(kube.path("deployments", REGISTRY, group="apps/v1"))
-        pods = await registry_pods(kube)  # the Deployment's status may be stale
+        deployment = await kube.get(kube.path("deployments", name, group="apps/v1"))
+        pods = await list_pods(kube, selector(name))  # the Deployment's status may be stale
         if _is_rolled_out(deployment) and choose(pods):
             return READY
         if deployment["spec"]["replicas"] == 0:
             return Rollout("its Deployment is scaled to 0", wrong=True)
         if has_claim(deployment):
-            claim = await kube.get(kube.path("persistentvolumeclaims", REGISTRY))
+            claim = await kube.get(kube.path("persistentvolumeclaims", name))
             if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
-                return Rollout(f"its claim {REGISTRY} has no volume: {reason}", wrong=True)
+                return Rollout(f"its claim {name} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
         late = [pod for pod in pods if not is_ready(pod)] or pods
         asked = [pod for pod in late if not is_initializing(pod)]  # its warnings are old ones
@@ -99,7 +104,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float) -> None:
         return Rollout(found or explain(pods), wrong=found is not None)
 
     try:
-        await _wait(look, where=kube.where, what="registry", seconds=seconds)
+        await _wait(look, where=kube.where, what=what, seconds=seconds)
     except NotReadyError as error:
         if of_bucket := await bucket_error(kube, error.reason):
             raise of_bucket from error
@@ -137,7 +142,7 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
 
 
 def has_claim(deployment: Object) -> bool:
-    """Return whether the registry's pods store the images on a volume; else they store them in a bucket."""
+    """Return whether the pods of a Deployment have a volume."""
     return any("persistentVolumeClaim" in volume for volume in deployment["spec"]["template"]["spec"]["volumes"])
 
 

@@ -11,6 +11,12 @@ GONE = "one of its objects was deleted"
 _REFRESH = "`pulumi up --refresh`"
 """Reverts manual changes, also in programs that do not refresh on every update."""
 
+_NO_ROOM = (
+    "`{kubectl} describe nodes` shows the free resources; add a node, or lower the setting `pod.resources.requests` or "
+    "`replicas`, then `pulumi up`"
+)
+"""For a reason of the scheduler (kubernetes pkg/scheduler, NodeResourcesFit)."""
+
 _FIXES = {
     "is scaled to 0": _REFRESH,
     GONE: _REFRESH,
@@ -22,6 +28,8 @@ _FIXES = {
         "compare the setting `pod.nodeSelector` with `{kubectl} get nodes --show-labels`, correct one of them, then "
         "`pulumi up`"
     ),
+    "Insufficient ": _NO_ROOM,
+    "Too many pods": _NO_ROOM,
     "invalid region provided": "correct it with `pulumi config set --path s3.region REGION`, then `pulumi up`",
     "Address already in use": (
         "choose a port that is free on every node by `pulumi config set nodePort NUMBER`, then `pulumi up`"

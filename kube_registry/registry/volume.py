@@ -17,7 +17,7 @@ from kube_registry.lease.lease import lease_held
 from kube_registry.limits import VOLUME_SECONDS
 from kube_registry.names import PROBE_REPOSITORY, REGISTRY
 from kube_registry.registry.api import open_registry
-from kube_registry.registry.bucket import bucket_error
+from kube_registry.registry.bucket import bucket_named
 from kube_registry.registry.errors import RegistryError, VolumeFullError, VolumeNotWritableError
 from kube_registry.tunnel.listener import open_tunnel
 
@@ -62,15 +62,13 @@ async def prove_writable(kube: KubeClient, push_address: str) -> None:
         RegistryError: the registry failed in another way, or did not respond.
     """
     try:
-        async with open_registry(push_address, kube.where) as registry:
+        async with bucket_named(kube), open_registry(push_address, kube.where) as registry:
             await registry.give_up_upload(await registry.begin_upload(PROBE_REPOSITORY))
     except RegistryError as error:
         words = _DRIVER.search(error.reason)
         if any(full in error.reason for full in _FULL):
             raise VolumeFullError(where=kube.where, figures=await _usage(kube)) from error
         if words is None:
-            if of_bucket := await bucket_error(kube, error.reason, answered=error.status is not None):
-                raise of_bucket from error
             raise
         raise await _not_writable(kube, words[1]) from error
 

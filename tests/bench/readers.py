@@ -2,7 +2,8 @@
 
 Each reader has a network namespace and a link of its own to the cluster's network. It fetches the image's blobs as
 containerd does: three at a time (its max_concurrent_downloads). Received bytes are counted
-and discarded in the kernel (tcp(7), MSG_TRUNC), so that the machine's processors are left to the registry.
+and discarded in the kernel (tcp(7), MSG_TRUNC), so that the machine's processors are left to the registry. A transfer
+that ends early is resumed where it ended, as containerd does (core/remotes/docker/httpreadseeker.go).
 """
 
 import socket
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from time import monotonic
 
 from lab.errors import LabError
@@ -56,19 +57,41 @@ class Reader:
         waiting: paths that it has not asked for.
         running: how many blobs it fetches at the moment.
         seconds: when it had all, from the start.
+        resumed: how many transfers ended early.
     """
 
     namespace: Path
     waiting: list[str]
     running: int = 0
     seconds: float = 0.0
+    resumed: int = 0
 
 
 @dataclass
-class _Answer:
+class _Transfer:
+    """A blob on its way to a reader.
+
+    Attributes:
+        reader: the reader.
+        path: the path of the blob.
+        received: how many bytes of it the reader has.
+        before: how many it had when the present request began.
+        head: what has arrived of the answer's head.
+        left: how many bytes of the answer are missing; None before its head has arrived.
+    """
+
     reader: Reader
+    path: str
+    received: int = 0
+    before: int = 0
     head: bytearray = field(default_factory=bytearray)
     left: int | None = None
+
+    def request(self, host: str) -> bytes:
+        """Return a request for the bytes that the reader lacks."""
+        self.before, self.head, self.left = self.received, bytearray(), None
+        lines = (f"GET {self.path} HTTP/1.1", f"Host: {host}", f"Range: bytes={self.received}-", "Connection: close")
+        return "\r\n".join([*lines, "", ""]).encode()
 
 
 @contextmanager
@@ -118,8 +141,8 @@ def limited(pid: int, device: str, rate: str) -> Iterator[None]:
         _run(*there, "tc", "qdisc", "del", "dev", device, "root")
 
 
-def fetch(namespaces: Sequence[Path], doors: Sequence[tuple[str, int]], paths: Sequence[str]) -> list[float]:
-    """Let all readers fetch all paths, and return after how many seconds each had them.
+def fetch(namespaces: Sequence[Path], doors: Sequence[tuple[str, int]], paths: Sequence[str]) -> list[Reader]:
+    """Let all readers fetch all paths, and return the readers.
 
     Args:
         namespaces: the network namespaces of the readers.
@@ -127,61 +150,87 @@ def fetch(namespaces: Sequence[Path], doors: Sequence[tuple[str, int]], paths: S
         paths: the paths of the blobs in the registry's API.
 
     Raises:
-        LabError: an answer is not 200, ends early, or nothing arrives for SILENT_SECONDS.
+        LabError: a blob is refused, a transfer ends without a byte, or nothing arrives for SILENT_SECONDS.
     """
     readers = [Reader(namespace, list(paths)) for namespace in namespaces]
     buffer, turns, start = bytearray(_BUFFER), cycle(doors), monotonic()
     with Path(OWN_NETNS).open() as own, DefaultSelector() as selector:
 
+        def ask(transfer: _Transfer) -> None:
+            door = next(turns)
+            with transfer.reader.namespace.open() as there:
+                enter(there.fileno())
+                connection = socket.create_connection(door, timeout=SILENT_SECONDS)
+                enter(own.fileno())
+            connection.sendall(transfer.request(door[0]))
+            connection.setblocking(False)  # noqa: FBT003 - its only argument
+            selector.register(connection, EVENT_READ, transfer)
+
         def ask_on(reader: Reader) -> None:
             while reader.waiting and reader.running < AT_ONCE:
-                door = next(turns)
-                with reader.namespace.open() as there:
-                    enter(there.fileno())
-                    connection = socket.create_connection(door, timeout=SILENT_SECONDS)
-                    enter(own.fileno())
-                request = f"GET {reader.waiting.pop(0)} HTTP/1.1\r\nHost: {door[0]}\r\nConnection: close\r\n\r\n"
-                connection.sendall(request.encode())
-                connection.setblocking(False)  # noqa: FBT003 - its only argument
-                selector.register(connection, EVENT_READ, _Answer(reader))
                 reader.running += 1
+                ask(_Transfer(reader, reader.waiting.pop(0)))
 
         for reader in readers:
             ask_on(reader)
-        while selector.get_map():
-            ready = selector.select(SILENT_SECONDS)
-            if not ready:
-                raise LabError(f"No reader received a byte for {SILENT_SECONDS:.0f} s.")
-            for key, _ in ready:
-                connection, answer = key.fileobj, key.data
-                assert isinstance(connection, socket.socket)
-                if _take(connection, answer, buffer):
-                    selector.unregister(connection)
-                    connection.close()
-                    answer.reader.running -= 1
-                    ask_on(answer.reader)
-                    answer.reader.seconds = monotonic() - start
-    return [reader.seconds for reader in readers]
+        for connection, transfer in _ended(selector, buffer):
+            reader = transfer.reader
+            selector.unregister(connection)
+            connection.close()
+            if transfer.left != 0:
+                reader.resumed += 1
+                ask(transfer)
+                continue
+            reader.running -= 1
+            ask_on(reader)
+            reader.seconds = monotonic() - start
+    return readers
 
 
-def _take(connection: socket.socket, answer: _Answer, buffer: bytearray) -> bool:
-    """Take what has arrived; return whether the answer is complete."""
-    if answer.left is None:
-        answer.head += connection.recv(2048)
-        head, end, body = bytes(answer.head).partition(b"\r\n\r\n")
-        if not end:
-            return False
+def _ended(selector: BaseSelector, buffer: bytearray) -> Iterator[tuple[socket.socket, _Transfer]]:
+    """Take what arrives on all connections, and yield those that have ended, until none is left."""
+    while selector.get_map():
+        ready = selector.select(SILENT_SECONDS)
+        if not ready:
+            raise LabError(f"No reader received a byte for {SILENT_SECONDS:.0f} s.")
+        for key, _ in ready:
+            connection, transfer = key.fileobj, key.data
+            assert isinstance(connection, socket.socket)
+            if _take(connection, transfer, buffer):
+                yield connection, transfer
+
+
+def _take(connection: socket.socket, transfer: _Transfer, buffer: bytearray) -> bool:
+    """Take what has arrived; return whether the answer has ended."""
+    try:
+        received = _received(connection, transfer, buffer)
+    except ConnectionResetError:
+        received = 0
+    if received == 0:
+        if transfer.received == transfer.before:
+            raise LabError(f"The transfer of {transfer.path} ended without a byte.")
+        return True
+    return transfer.left == 0
+
+
+def _received(connection: socket.socket, transfer: _Transfer, buffer: bytearray) -> int:
+    """Receive a part of the head or of the body, and return its size; 0 at the end of the connection."""
+    if transfer.left is not None:
+        received = connection.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
+        transfer.left -= received
+        transfer.received += received
+        return received
+    part = connection.recv(2048)
+    transfer.head += part
+    head, end, body = bytes(transfer.head).partition(b"\r\n\r\n")
+    if end:
         status, *lines = head.decode().split("\r\n")
         sizes = [line.partition(":")[2] for line in lines if line.lower().startswith("content-length:")]
-        if " 200 " not in status or not sizes:
+        if not (" 200 " in status or " 206 " in status) or not sizes:
             raise LabError(f"A reader was answered {status!r}.")
-        answer.left = int(sizes[0]) - len(body)
-        return answer.left == 0
-    received = connection.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
-    if received == 0:
-        raise LabError(f"An answer ended {answer.left} bytes early.")
-    answer.left -= received
-    return answer.left == 0
+        transfer.left = int(sizes[0]) - len(body)
+        transfer.received += len(body)
+    return len(part)
 
 
 def _limit(device: str, rate: str) -> list[str]:

@@ -8,6 +8,8 @@ import pytest
 
 from components.door_config import config_files
 from components.registry_pod import deployment_spec
+from kube_registry.registry.api import open_registry
+from kube_registry.registry.bucket import bucket_named
 from kube_registry.registry.errors import BucketError, NotReadyError, RegistryError
 from kube_registry.registry.volume import prove_writable
 from kube_registry.spec.settings import RegistrySettings
@@ -70,6 +72,34 @@ async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     error = await refusal(tmp_path, NO_ANSWER, objects(endpoint="http://s3.example:9000"))
     assert error.reason == "dial tcp 127.0.0.1:1: connect: connection refused"
     assert "`pulumi config set --path s3.endpoint URL`" in error.fix
+
+
+async def test_a_server_that_is_no_s3_server(tmp_path: Path) -> None:
+    detail = "s3aws: SerializationError: failed to unmarshal error message\n\tstatus code: 404, request id: , host id: "
+    error = await refusal(tmp_path, detail, objects(endpoint="http://s3.example:9000"))
+    assert error.reason == "SerializationError: failed to unmarshal error message"
+    assert "`pulumi config set --path s3.endpoint URL`" in error.fix
+
+
+async def test_a_certificate_that_the_pods_do_not_trust(tmp_path: Path) -> None:
+    detail = NO_ANSWER.rpartition("dial tcp")[0] + "tls: failed to verify certificate: x509: certificate signed by X"
+    error = await refusal(tmp_path, detail, objects(endpoint="https://s3.example:9000"))
+    assert error.reason == "tls: failed to verify certificate: x509: certificate signed by X"
+    assert error.fix.startswith("give the server a certificate of a public authority, or set its URL with http://")
+
+
+async def test_a_key_with_a_line_break_is_set_in_its_secret(tmp_path: Path) -> None:
+    detail = NO_ANSWER.rpartition("dial tcp")[0] + 'net/http: invalid header field value for "Authorization"'
+    error = await refusal(tmp_path, detail, objects(secret="keys-of-s3"))  # noqa: S106 - the name of one
+    assert error.reason == 'net/http: invalid header field value for "Authorization"'
+    assert "patch secret keys-of-s3" in error.fix
+
+
+async def test_a_read_that_fails_names_the_bucket(tmp_path: Path) -> None:
+    async with refusing(tmp_path, NO_BUCKET, objects()) as (kube, door), open_registry(door, kube.where) as registry:
+        with pytest.raises(BucketError, match="NoSuchBucket: The specified bucket does not exist"):
+            async with bucket_named(kube):
+                await registry.repositories()
 
 
 async def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from kube_registry.errors import Where
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.translate import refusal
-from kube_registry.names import NODE_PORT
+from kube_registry.names import NFS_SERVER, NODE_PORT, REGISTRY, RETAINED
 from kube_registry.registry import preconditions
-from kube_registry.registry.errors import MonitorKindMissingError, NodePortError
+from kube_registry.registry.errors import MonitorKindMissingError, NamespaceTakenError, NodePortError
 from kube_registry.spec.settings import RegistrySettings
 
 SETTINGS = RegistrySettings.parse({"kubeContext": "here"}, project="p", stack="s")
@@ -55,6 +55,36 @@ def test_a_user_who_must_not_read_the_namespace_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(preconditions, "_client", Cluster(OWN).client)
     with pytest.raises(ForbiddenError):
         asyncio.run(preconditions.prove_reach_and_uid(SETTINGS))
+
+
+class Kept(Cluster):
+    """A namespace that a destroy would have kept, with a Deployment or without."""
+
+    def __init__(self, deployment: str | None) -> None:
+        super().__init__()
+        self.deployment = deployment
+
+    @staticmethod
+    def path(kind: str, name: str, **_: str) -> str:
+        return f"{kind}/{name}"
+
+    async def find(self, path: str, **_: str) -> dict[str, Any]:
+        if path == OWN:
+            return {"metadata": {"annotations": {RETAINED: "true"}}}
+        return {"kind": "Deployment"} if path == f"deployments/{self.deployment}" else {}
+
+
+@pytest.mark.parametrize("server", [REGISTRY, NFS_SERVER])
+def test_a_namespace_whose_server_still_runs_is_not_taken_over(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    monkeypatch.setattr(preconditions, "_client", Kept(server).client)
+    with pytest.raises(NamespaceTakenError) as failed:
+        asyncio.run(preconditions.prove_namespace_free(SETTINGS, "pulumi import", "--path sharedVolume.namespace"))
+    assert "`pulumi config set --path sharedVolume.namespace NAME`" in str(failed.value)
+
+
+def test_a_namespace_that_a_destroy_has_kept_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preconditions, "_client", Kept(None).client)
+    asyncio.run(preconditions.prove_namespace_free(SETTINGS, "pulumi import", "namespace"))
 
 
 def service(namespace: str, **port: int) -> dict[str, Any]:

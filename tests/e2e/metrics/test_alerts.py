@@ -76,6 +76,7 @@ def test_the_pages_command_makes_them_those_of_another_namespace() -> None:
         ("RegistryNotCollected", {CREATED: "0", LEASE: f"{10 * DAY * 60}"}, 31 * DAY, False),
         ("RegistryNotCollected", {CREATED: "0", LEASE: f"{DAY * 60}"}, 32 * DAY, True),
         ("RegistryNotCollected", {}, 31 * DAY, False),
+        ("RegistryNotCollected", {LEASE: "0"}, 31 * DAY, False),  # the images were moved to a bucket
         ("RegistryVolumeNearlyFull", volume(bytes_free=11, inodes_free=50), 30, False),
         ("RegistryVolumeNearlyFull", volume(bytes_free=9, inodes_free=50), 30, True),
         ("RegistryVolumeNearlyFull", volume(bytes_free=50, inodes_free=9), 30, True),

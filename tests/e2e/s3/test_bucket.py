@@ -227,3 +227,16 @@ def test_no_pull_fails_while_all_pods_are_replaced(lab: Lab, program: Program) -
         return not old & {pod["metadata"]["name"] for pod in lab.get("pods", *PODS)}
 
     assert min(asyncio.run(replace_meanwhile())) > 0
+
+
+def test_a_bucket_that_is_gone_is_named_by_what_reads_it(program: Program, s3: S3Server) -> None:
+    """The last test: nothing is left to read."""
+    s3.delete_bucket(BUCKET)
+    done = program.registryctl("verify")
+    assert (done.returncode, done.stdout) == (1, "")
+    named = f"cannot use bucket {BUCKET} of {s3.endpoint}, so every push would fail: NoSuchBucket: "
+    assert named in done.stderr
+    assert "Fix: create the bucket" in done.stderr
+    said = program.registryctl("doctor").stdout
+    (row,) = (line for line in said.splitlines() if line.startswith("fix  images"))
+    assert named in row
