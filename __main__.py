@@ -1,11 +1,12 @@
-"""Deploy one stack: its registry and images, and the outputs for other stacks."""
+"""Deploy one stack: its registry, images and shared volume, and the outputs for other stacks."""
 
 import signal
 
 import pulumi
 
+import components
 from components import ClusterRegistry, RegistryImage
-from components.settings import config_args, image_args
+from components.settings import config_args, image_args, volume_args
 from kube_registry.errors import KubeRegistryError, on_stack
 from kube_registry.spec.settings import Settings
 
@@ -24,6 +25,9 @@ def main() -> None:
     if len(references) == 1:
         pulumi.export("image", *references.values())
     pulumi.export("registry", registry.outputs)
+    if settings.shared_volume:
+        volume = components.SharedVolume("shared-volume", volume_args(settings.shared_volume), registry=registry)
+        pulumi.export("sharedVolume", volume.outputs)
 
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # the engine stops a program with SIGINT; this prevents a traceback

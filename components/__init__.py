@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING
 from kube_registry.imports import import_large
 
 if TYPE_CHECKING:
-    from .args import ClusterRegistryArgs, ImageArgs
+    from .args import ClusterRegistryArgs, ImageArgs, SharedVolumeArgs
     from .cluster_registry import ClusterRegistry
     from .registry_image import RegistryImage
+    from .shared_volume import SharedVolume
 
 _HOMES = {
     "ClusterRegistry": "cluster_registry",
     "ClusterRegistryArgs": "args",
     "ImageArgs": "args",
     "RegistryImage": "registry_image",
+    "SharedVolume": "shared_volume",
+    "SharedVolumeArgs": "args",
 }
 """Public name -> module that defines it."""
 
-__all__ = ["ClusterRegistry", "ClusterRegistryArgs", "ImageArgs", "RegistryImage"]
+__all__ = ["ClusterRegistry", "ClusterRegistryArgs", "ImageArgs", "RegistryImage", "SharedVolume", "SharedVolumeArgs"]
 
 
 def __dir__() -> list[str]:

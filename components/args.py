@@ -97,6 +97,37 @@ class MetricsArgs(TypedDict, total=False):
     """Labels of the ServiceMonitor, if Prometheus selects ServiceMonitors by labels."""
 
 
+class SharedVolumeArgs(TypedDict, total=False):
+    """The settings of one shared volume."""
+
+    claims: dict[str, str]
+    """Namespaces that get a claim to the volume -> size that the claim shows; the namespaces must exist."""
+    namespace: str
+    """Namespace to create for the NFS server; the registry's, followed by -shared, if not set."""
+    size: str
+    """Size of the volume behind the NFS server."""
+    storage_class: str
+    """Storage class of that volume, which must be ReadWriteOnce; the cluster's default if not set."""
+    exposure: str
+    """How nodes reach the NFS server: clusterIP, by its Service; nodeProxy, by a proxy on their loopback; nodePort, by
+    a port that opens the server, which has no password, on all addresses of all nodes."""
+    port: int
+    """Port on every node's loopback if exposure is nodeProxy or nodePort; for nodePort, in the cluster's node port
+    range."""
+    mount: str
+    """What a program gets if the NFS server does not respond: an error after a minute (softerr), or it waits until the
+    server responds (hard)."""
+    csi: bool
+    """Whether csi-driver-nfs mounts the volume, which must be installed on every node, instead of the kubelet."""
+    user: int
+    """User and group that own all files; every program that mounts the volume acts as this user."""
+    allow_directory: bool
+    """Whether the volume may be a directory of a larger file system, as hostPath and local-path volumes are; a pod
+    that forges file handles then reaches that whole file system as the user."""
+    node_selector: dict[str, str]
+    """Labels of the nodes that can mount the volume; all Linux nodes if not set."""
+
+
 class ClusterRegistryArgs(TypedDict, total=False):
     """The settings of one registry. At least one of kube_context and kubeconfig is required."""
 
@@ -142,5 +173,8 @@ class ClusterRegistryArgs(TypedDict, total=False):
     metrics: MetricsArgs
     """Metrics for Prometheus: namespace, the one that Prometheus runs in, serviceMonitor and serviceMonitorLabels; none
     if not set."""
+    shared_volume: SharedVolumeArgs
+    """A volume that pods of all nodes read and write: claims, namespace, size, storageClass, exposure, port, mount,
+    csi, user, allowDirectory, nodeSelector; none if not set."""
     images: dict[str, ImageArgs]
     """Images to build and push: repository name -> context, dockerfile, target, buildArgs."""

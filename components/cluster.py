@@ -27,12 +27,14 @@ class Cluster:
         kube_context: the given kube context; None for the kubeconfig's current context.
         kubeconfig: a kubeconfig that is known later; None if `settings` contains it.
         made: resolved when all dependencies of the registry are created; None if it has none.
+        namespace_option: arguments of `pulumi config set` that select the setting of the namespace.
     """
 
     settings: RegistrySettings
     kube_context: str | None
     kubeconfig: pulumi.Output[str] | None
     made: pulumi.Output[object] | None
+    namespace_option: str = "namespace"
 
     @property
     def is_later(self) -> bool:

@@ -25,8 +25,9 @@ from kube_registry.names import (
     labels,
 )
 from kube_registry.push.push_path import PushPath
+from kube_registry.spec.shared_volume import SharedVolumeSettings
 
-from .args import ClusterRegistryArgs, ImageArgs
+from .args import ClusterRegistryArgs, ImageArgs, SharedVolumeArgs
 from .cluster import cluster_of
 from .door_config import config_files
 from .errors import as_run_error
@@ -91,7 +92,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.settings = settings = self.cluster.settings
         self.endpoints = settings.endpoints
         self._path: PushPath | None = None
-        self.push_names: set[str] = set()
+        self.push_names, self.shared = set[str](), dict[str, SharedVolumeSettings]()
         self.push_hooks = push_hooks(name, self._push_path, self.push_names)
         self._namespace = self._own_namespace(name)
         self.storage = storage_of(name, self.cluster, self._namespace, self)
@@ -104,6 +105,7 @@ class ClusterRegistry(pulumi.ComponentResource):
         self.node_port, self.pull_host = settings.node_port, self.endpoints.pull_host
         self.cluster_host, self.push_address = self.endpoints.cluster_host, self.endpoints.push_address
         self.references = pulumi.Output.from_input(self._images(name, given.get("images") or {}))
+        self._share(f"{name}-shared-volume", given.get("shared_volume"))
         self.outputs: dict[str, pulumi.Input[Any]] = {
             "namespace": self.namespace,
             "nodePort": self.node_port,
@@ -143,6 +145,12 @@ class ClusterRegistry(pulumi.ComponentResource):
             each: RegistryImage(f"{name}-{each}", args or {}, opts, registry=self, repository=each).reference
             for each, args in images.items()
         }
+
+    def _share(self, name: str, args: SharedVolumeArgs | None) -> None:
+        from .shared_volume import SharedVolume  # noqa: PLC0415 - that file imports this one
+
+        if args and self.settings.shared_volume and self.settings.component:  # else the program creates it itself
+            SharedVolume(name, args, pulumi.ResourceOptions(parent=self), registry=self)
 
     def _exposing(self, name: str, deployment: pulumi.Resource) -> list[pulumi.CustomResource]:
         """Create the objects through which pods and nodes reach the read door: the Services, and the node proxy.

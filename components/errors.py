@@ -25,35 +25,43 @@ def as_run_error() -> Iterator[None]:
 class VolumeMovedError(
     ClusterError,
     sentence=(
-        "setting {key}: {wanted!r} instead of {before!r} would replace the registry's volume in {where} with an empty "
-        "one and lose all its images, so nothing was changed"
+        "setting {key}: {wanted!r} instead of {before!r} would replace the {what} in {where} with an empty one and "
+        "lose all its {content}, so nothing was changed"
     ),
     fix="`pulumi config set --path {key} {before}` to keep the volume, or {commands} to start with an empty one",
     example={
         "where": replace(HERE, cluster=""),
+        "what": "registry's volume",
         "key": "claim.storageClass",
         "before": "standard",
         "wanted": "fast",
     },
 ):
-    """A changed setting would replace the registry's volume with an empty one.
+    """A changed setting would replace a volume with an empty one.
 
     Args:
+        what: what the volume is.
         key: the setting.
         before: the value that the existing volume was created with.
         wanted: the new value.
         retained: whether a destroy keeps the namespace and the volume.
     """
 
+    what: str
     key: str
     before: str
     wanted: str
     retained: bool = False
 
     @property
+    def content(self) -> str:
+        """What the volume contains."""
+        return "images" if self.key in ("namespace", "claim.storageClass") else "files"
+
+    @property
     def commands(self) -> str:
         """The commands that delete the volume and start again, in their order."""
-        left = self.retained and self.key == "claim.storageClass"
+        left = self.retained and self.key.endswith("storageClass")
         removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
         return ", then ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
 

@@ -63,7 +63,7 @@ def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.
 
     async def prove(args: pulumi.ResourceHookArgs) -> None:
         address = (await cluster.address()).model_copy(update={"namespace": namespace})
-        await prove_namespace_free(address, await _import_command(args, parent))
+        await prove_namespace_free(address, await _import_command(args, parent), cluster.namespace_option)
 
     return _before_create(f"{name}:namespace", "checking the namespace", prove)
 

@@ -29,7 +29,7 @@ _USER = 65532
 _USERS = range(65_536, 100_000)
 """The uids of all others. Neither systemd nor useradd assigns them (systemd.io/UIDS-GIDS)."""
 
-_PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
+PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 """The only level of Pod Security that allows a pod to use its node's network."""
 
 _START = f"""\
@@ -93,7 +93,7 @@ class NodeProxy(pulumi.ComponentResource):
             f"{name}-namespace",
             metadata={
                 "name": place.apply(lambda _: own),
-                "labels": {**labels("namespace"), **_PRIVILEGED},
+                "labels": {**labels("namespace"), **PRIVILEGED},
                 "annotations": FORCE,
             },
             opts=pulumi.ResourceOptions(parent=self, hooks=namespace_guard(name, cluster, own, self)),

@@ -71,7 +71,7 @@ class RegistryImage(pulumi.ComponentResource):
     ) -> None:
         with as_run_error():
             given = arguments(RegistryImageArgs, args, inputs)
-            registry, repository = _registry(name, given.pop("registry", None)), str(given.pop("repository", name))
+            registry, repository = registry_of("RegistryImage", name, given), str(given.pop("repository", name))
             platform = str(given.pop("platform", registry.settings.platform))
             image = image_settings(name, repository, given, platform).images[repository]
             build = stage(_read(registry, repository, image, platform), Path())
@@ -115,13 +115,23 @@ class RegistryImage(pulumi.ComponentResource):
         )
 
 
-def _registry(name: str, given: Any) -> "ClusterRegistry":  # noqa: ANN401 - the program may not be type-checked
+def registry_of(component: str, name: str, given: dict[str, Any]) -> "ClusterRegistry":
+    """Remove the registry from the arguments of a component, and return it.
+
+    Args:
+        component: class of the component.
+        name: name of the component.
+        given: its arguments; the program may not be type-checked.
+
+    Raises:
+        SettingsError: the argument `registry` is missing, or something else.
+    """
     from .cluster_registry import ClusterRegistry  # noqa: PLC0415 - that file imports this one
 
-    if not isinstance(given, ClusterRegistry):
-        fix = f"pass the ClusterRegistry to RegistryImage {name!r}"
+    if not isinstance(registry := given.pop("registry", None), ClusterRegistry):
+        fix = f"pass the ClusterRegistry to {component} {name!r}"
         raise SettingsError(key="registry", problem="it is missing; it must be a ClusterRegistry", fix=fix)
-    return given
+    return registry
 
 
 def prove_builds(settings: RegistrySettings) -> dict[str, Build]:

@@ -1,6 +1,7 @@
 """Conversion of a component's arguments to validated settings."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -11,8 +12,9 @@ from pydantic.alias_generators import to_camel, to_snake
 from kube_registry.spec.endpoints import derive_push_port
 from kube_registry.spec.errors import SettingsError
 from kube_registry.spec.settings import RegistrySettings, Settings
+from kube_registry.spec.shared_volume import SharedVolumeSettings
 
-from .args import ClusterRegistryArgs, ImageArgs
+from .args import ClusterRegistryArgs, ImageArgs, SharedVolumeArgs
 
 USUAL = "registry"
 """Name of the component whose providers and other separate resources have no prefix in their names."""
@@ -54,7 +56,8 @@ class ConfigArgs(dict[str, Any]):
     This is a separate class, because a component accepts a map of arguments in every language.
 
     Args:
-        stack: the settings of the stack. The arguments lack its images, which the program creates itself.
+        stack: the settings of the stack. The arguments lack its images, which the program creates itself, as it creates
+            its shared volume.
     """
 
     def __init__(self, stack: Settings) -> None:
@@ -128,6 +131,57 @@ def image_settings(name: str, repository: str, args: Mapping[str, Any], platform
         raise replace(error, key=key, fix=_fix(error, "RegistryImage", name)) from None
 
 
+def volume_settings(name: str, args: Mapping[str, Any], registry: RegistrySettings) -> SharedVolumeSettings:
+    """Validate the arguments of a SharedVolume, and return its settings, which include its namespace.
+
+    Args:
+        name: name of the component.
+        args: its arguments (args.SharedVolumeArgs).
+        registry: the settings of its registry.
+
+    Raises:
+        SettingsError: an argument is unknown or has a value that is not allowed.
+    """
+    own = {"namespace": registry.shared_namespace, **{to_camel(key): value for key, value in args.items()}}
+    of_registry = {"namespace": registry.namespace, "nodePort": registry.node_port}
+    given = {"kubeContext": "any", **of_registry, "sharedVolume": own}
+    try:
+        _prove_plain(own)
+        parsed = RegistrySettings.parse(given, project=pulumi.get_project(), stack=pulumi.get_stack())
+    except SettingsError as error:
+        key = error.key.removeprefix("sharedVolume.")
+        raise replace(error, key=key, fix=_fix(error, "SharedVolume", name)) from None
+    assert parsed.shared_volume  # noqa: S101 - it has a namespace
+    return parsed.shared_volume
+
+
+def prove_apart(name: str, settings: SharedVolumeSettings, others: Mapping[str, SharedVolumeSettings]) -> None:
+    """Check that the other shared volumes of a registry have neither the namespace nor the port of this one.
+
+    Args:
+        name: name of the component.
+        settings: its settings.
+        others: the settings of the others by the names of their components.
+
+    Raises:
+        SettingsError: another one has them.
+    """
+    for other, its in others.items():
+        values: list[tuple[str, object, object]] = [("namespace", settings.namespace, its.namespace)]
+        if "clusterIP" not in (settings.exposure, its.exposure):
+            values.append(("port", settings.port, its.port))
+        for key, value, taken in values:
+            if value == taken:
+                problem = f"{value!r} is not allowed: SharedVolume {other!r} has this {key}"
+                fix = f"set another one in the arguments of SharedVolume {name!r}"
+                raise SettingsError(key=key, problem=problem, fix=fix)
+
+
+def claim_name(name: str) -> str:
+    """Return the name of the claims of a SharedVolume: the component's, as far as Kubernetes accepts it."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "shared-volume"
+
+
 def image_args(settings: Settings, name: str) -> ImageArgs:
     """Return the arguments of an image in a stack's config."""
     image = settings.images[name]
@@ -138,6 +192,11 @@ def image_args(settings: Settings, name: str) -> ImageArgs:
         args["target"] = image.target
     args["secret_build_args" if settings.has_secret_build_args else "build_args"] = image.build_args
     return args
+
+
+def volume_args(shared_volume: SharedVolumeSettings) -> SharedVolumeArgs:
+    """Return the arguments of the shared volume in a stack's config."""
+    return cast("SharedVolumeArgs", shared_volume.model_dump(exclude_none=True))
 
 
 def _of_image(args: object) -> Any:  # noqa: ANN401 - validated later

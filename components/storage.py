@@ -48,7 +48,14 @@ def storage_of(
         place = no_claim_lost(cluster, namespace)
         return Storage(place, s3.place, _of_bucket(name, cluster.settings, s3, place, inside))
     claim = _claim(name, cluster.settings, namespace, inside)
-    return Storage(unmoved(cluster.settings, namespace, claim), claim.metadata.uid, (claim,))
+    return Storage(_unmoved(cluster.settings, namespace, claim), claim.metadata.uid, (claim,))
+
+
+def _unmoved(
+    settings: RegistrySettings, namespace: kubernetes.core.v1.Namespace, claim: kubernetes.core.v1.PersistentVolumeClaim
+) -> pulumi.Output[str]:
+    wanted = [("namespace", settings.namespace), ("claim.storageClass", settings.claim.storage_class)]
+    return unmoved(settings, namespace, claim, wanted, "registry's volume")
 
 
 def metadata_in(namespace: pulumi.Input[str], name: str = REGISTRY, **annotations: str) -> dict[str, Any]:

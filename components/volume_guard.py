@@ -7,7 +7,7 @@ kube-system: a Stash keeps the uid of the first update in the stack's state, and
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -40,28 +40,30 @@ UNSEEN = ""
 
 
 def unmoved(
-    settings: RegistrySettings, namespace: kubernetes.core.v1.Namespace, claim: kubernetes.core.v1.PersistentVolumeClaim
+    settings: RegistrySettings,
+    namespace: kubernetes.core.v1.Namespace,
+    claim: kubernetes.core.v1.PersistentVolumeClaim,
+    wanted: Sequence[tuple[str, str | None]],
+    what: str,
 ) -> pulumi.Output[str]:
-    """Return the registry's namespace, or fail if the settings would move the namespace or the claim.
+    """Return a namespace, or fail if the settings would move it or its claim.
 
     Resources that depend on this output are then not registered, even in a preview.
 
     Args:
-        settings: settings of the stack.
-        namespace: the registry's namespace; if it exists, its outputs have the values of the state.
-        claim: the registry's claim, with the same outputs.
+        settings: settings of the registry.
+        namespace: the namespace; if it exists, its outputs have the values of the state.
+        claim: the claim, with the same outputs.
+        wanted: the settings for the namespace's name and the claim's storage class, each with its value.
+        what: what the volume is, for errors.
     """
 
     def compare(kept: list[str | None]) -> str:
-        name, storage_class = str(kept[0]), kept[1]
-        changes = {
-            "namespace": (name, settings.namespace),
-            "claim.storageClass": (storage_class, settings.claim.storage_class),
-        }
-        for key, (before, wanted) in changes.items():
-            if before and wanted and before != wanted:
+        name = str(kept[0])
+        for before, (key, value) in zip(kept, wanted, strict=True):
+            if before and value and before != value:
                 where = replace(settings.where, namespace=name)
-                error = VolumeMovedError(where, key, before, wanted, retained=settings.retain)
+                error = VolumeMovedError(where, what, key, before, value, retained=settings.retain)
                 raise pulumi.RunError(str(error))
         return name
 

@@ -48,6 +48,7 @@
         ├── PreflightError         nodes cannot pull from the registry
         ├── NodeProxyNeededError   nodes need the node proxy, which the update would delete
         ├── PreflightReportedError the same, already reported for another image
+        ├── MountError             nodes cannot mount a shared volume
         ├── LeaseHeldError         others use the registry, and this job needs it exclusively
         ├── LeaseLostError         the lease expired before it was renewed
         ├── LeaseUnreadableError   the Lease object cannot be parsed

@@ -34,6 +34,7 @@ ERRORS = {
         "kube_registry.preflight.errors",
         "kube_registry.lease.errors",
     ),
+    "Shared volume": ("kube_registry.shared_volume.errors",),
     "Tunnel": ("kube_registry.tunnel.errors",),
     "Garbage collection": ("kube_registry.housekeeping.errors",),
     "Updates, fleets and previews": (

@@ -30,6 +30,9 @@ LEASE_SECONDS: Final = 60.0
 PREFLIGHT_SECONDS: Final = 60.0
 """How long all nodes together may take to pull the probe image."""
 
+MOUNT_SECONDS: Final = 120.0
+"""How long all nodes together may take to mount a shared volume; most take a second."""
+
 PLUGIN_SECONDS: Final = 30.0
 """How long a credential plugin of the kubeconfig may run."""
 

@@ -26,6 +26,21 @@ HTTP_KEY: Final = "registry-http"
 BUCKET_KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """The keys of the Secret of a bucket, which are also the names of the pods' environment variables."""
 
+ARCHITECTURE: Final = "kubernetes.io/arch"
+"""Label with the architecture of a node, which its kubelet sets."""
+
+NFS_SERVER: Final = "nfs-server"
+"""Name of a shared volume's Deployment, Service, claim and ConfigMap, which have a separate namespace."""
+
+NFS_REPOSITORY: Final = "kube-registry/nfs-server"
+"""The repository of the NFS server's image."""
+
+NFS_PORT: Final = 2049
+"""The port of NFS, which a mount uses without the option `port`."""
+
+OF_REGISTRY: Final = "kube-registry/registry"
+"""Annotation of a shared volume's Deployment with the namespace of the registry that has its image."""
+
 HOSTING: Final = "local-registry-hosting"
 HOSTING_NAMESPACE: Final = "kube-public"
 """Name and namespace of the ConfigMap that advertises a cluster's registry to tools (KEP-1755)."""
@@ -41,7 +56,7 @@ LINUX: Final = {"kubernetes.io/os": "linux"}
 
 REGISTRY_TYPE: Final = "kube-registry:index:ClusterRegistry"
 IMAGE_TYPE: Final = "kube-registry:index:RegistryImage"
-"""Pulumi's type tokens of the two components, which a stack's state also contains."""
+"""Pulumi's type tokens of two components, which a stack's state also contains."""
 
 WRITE_PORT: Final = 5000
 """The write door: on the pod's 127.0.0.1, reachable only through a port-forward."""

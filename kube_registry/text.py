@@ -50,6 +50,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
+    """Return an indented table that starts on a new line, and the number of rows that it omits.
+
+    Args:
+        head: the names of the columns.
+        rows: the rows that are shown.
+        total: the number of all rows.
+    """
+    every = [head, *rows]
+    widths = [max(len(row[column]) for row in every) for column in range(len(head) - 1)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in every]
+    more = total - len(rows)
+    return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
+
+
 def until(seconds: float) -> str:
     """Return the local time at which a wait of some seconds ends, such as "until 14:03:20"."""
     return f"until {datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M:%S}"

@@ -19,8 +19,14 @@ from kube_registry.rules.resource_inputs import UNKNOWN
 from kube_registry.rules.rules import NOT_CHECKED, RULES, Allowed, Rule
 from kube_registry.spec.settings import RegistrySettings, described
 
-_SETTINGS = ("namespace", "nodePort", "registryImage", "proxyImage")
-"""The settings that the rules use; their defaults are the program's."""
+_SETTINGS = {
+    "namespace": "string",
+    "nodePort": "integer",
+    "registryImage": "string",
+    "proxyImage": "string",
+    "sharedVolume": "object",
+}
+"""The settings that the rules use, with their types; their defaults are the program's."""
 
 _REGISTRIES = "allowedRegistries"
 """The other registries and repositories whose images workloads may run, by digest."""
@@ -30,7 +36,8 @@ def policies() -> list[Policy]:
     """Return one policy for each rule, mandatory by default."""
     known = described()
     schema: dict[str, dict[str, Any]] = {
-        key: {"type": "integer" if key == "nodePort" else "string", "default": known[key].default} for key in _SETTINGS
+        key: {"type": type_, "default": {} if type_ == "object" else known[key].default}
+        for key, type_ in _SETTINGS.items()
     }
     schema[_REGISTRIES] = {"type": "array", "items": {"type": "string"}, "default": []}
     return [

@@ -65,6 +65,14 @@ def test_another_port_is_one() -> None:
             "pod registry-1 is not scheduled: 0/2 nodes are available: 2 didn't match Pod's node affinity/selector.",
             "`kubectl --context my-context get nodes --show-labels`",
         ),
+        (
+            "pod registry-1 is not scheduled: 0/2 nodes are available: 2 Insufficient memory.",
+            "`kubectl --context my-context describe nodes` shows the free resources",
+        ),
+        (
+            "pod registry-1 is not scheduled: 0/2 nodes are available: 2 Too many pods.",
+            "`kubectl --context my-context describe nodes` shows the free resources",
+        ),
         ("its claim registry has no volume", "correct that, then `pulumi up --stack dev`"),
     ],
 )

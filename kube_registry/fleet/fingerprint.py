@@ -33,6 +33,7 @@ PROGRAM = (
     "kube_registry/processes.py",
     "kube_registry/push",
     "kube_registry/registry",
+    "kube_registry/shared_volume",
     "kube_registry/spec",
     "kube_registry/text.py",
     "kube_registry/tunnel",

@@ -16,7 +16,7 @@ from kube_registry.lease.holders import DURATION_SECONDS, Holder, Holders
 from kube_registry.lease.lease import RENEW_SECONDS, lease_holders
 from kube_registry.limits import REGISTRY_SECONDS
 from kube_registry.names import REGISTRYCTL, rbac_name
-from kube_registry.preflight.preflight import left_probes
+from kube_registry.preflight.node_tests import left_probes
 from kube_registry.registry.pod_exec import run_in_pod
 from kube_registry.spec.sections import S3Settings
 from kube_registry.spec.versions import unsupported

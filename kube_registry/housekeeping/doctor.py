@@ -13,6 +13,7 @@ from kube_registry.housekeeping.checks import judge_version
 from kube_registry.housekeeping.health import Findings, examine
 from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.housekeeping.proxy_checks import kube_proxies
+from kube_registry.housekeeping.shared_volumes import shared_volumes
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.registry.api import open_registry
@@ -55,6 +56,7 @@ async def run_all_checks(
             "images": _seen(*_images(seen, references, push_again)),
             "nodes": _seen(*(seen.proofs.findings or [_unseen("nodes", "not checked, as `preflight` is off")])),
             "kube-proxy": partial(kube_proxies, kube, settings),
+            "shared volume": partial(shared_volumes, kube, settings),
             "docker": partial(_docker, kube, settings, environment)
             if seen.running
             else partial(_docker_alone, environment, NO_REGISTRY),

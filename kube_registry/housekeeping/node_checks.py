@@ -9,6 +9,7 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.errors import RefusedError
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.names import READ_SERVICE, REGISTRY, REGISTRYCTL
+from kube_registry.preflight.preflight import conditions_of
 from kube_registry.preflight.proven_nodes import Records, proof_key, recall
 from kube_registry.registry.preconditions import free_node_port, node_ports
 from kube_registry.registry.readiness import wait_node_proxy_ready
@@ -87,17 +88,16 @@ async def read_proofs(kube: KubeClient, settings: RegistrySettings) -> Proofs:
     if not settings.preflight:
         return Proofs()
     try:
-        nodes, records = await linux_nodes(kube), await recall(kube, settings)
+        nodes, records = await linux_nodes(kube), await recall(kube, conditions_of(settings))
     except KubeRegistryError as error:
         return Proofs((Finding("nodes", well=False, words=str(error)),))
-    architecture = settings.platform.split("/")[1]
-    fitting = [node for node in nodes if node.architecture == architecture]
+    fitting = [node for node in nodes if node.architecture == settings.architecture]
     to_ask = [node.name for node in fitting if proof_key(node) not in records.proven and not node.busy]
     found = [_proof(kube, node, records, settings.exposure) for node in fitting]
     found += [
         _of(node, f"not checked, as no image is for its architecture {node.architecture}", well=True)
         for node in nodes
-        if node.architecture != architecture
+        if node.architecture != settings.architecture
     ]
     found.sort(key=lambda each: each.subject)
     return Proofs(

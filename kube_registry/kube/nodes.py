@@ -1,5 +1,6 @@
 """Read nodes: which of them pull images, and what identifies each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kube_registry.kube.client import KubeClient
@@ -41,13 +42,18 @@ _NOT_READY = "/agent-not-ready"
 Network and storage drivers use the suffix: node.cilium.io, ebs.csi.aws.com."""
 
 
-async def linux_nodes(kube: KubeClient) -> list[Node]:
+async def linux_nodes(kube: KubeClient, labels: Mapping[str, str] | None = None) -> list[Node]:
     """Return the Linux nodes that pull images, now or later, without virtual nodes.
+
+    Args:
+        kube: client of the cluster.
+        labels: labels that the nodes must have.
 
     Raises:
         ForbiddenError: the permission to list nodes is missing.
     """
-    return [_node(item) for item in (await kube.get("/api/v1/nodes"))["items"] if _pulls(item)]
+    query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+    return [_node(item) for item in (await kube.get("/api/v1/nodes", **query))["items"] if _pulls(item)]
 
 
 async def pulling_nodes(kube: KubeClient) -> list[Node]:

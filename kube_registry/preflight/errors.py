@@ -1,7 +1,7 @@
 """Errors of the preflight."""
 
 from kube_registry.errors import HERE, ClusterError
-from kube_registry.text import counted
+from kube_registry.text import counted, table
 
 
 class PreflightError(
@@ -36,11 +36,7 @@ class PreflightError(
     @property
     def table(self) -> str:
         """The rows as a table, with the number of nodes that it omits."""
-        rows = [("node", "runtime", "kube-proxy", "cause"), *self.rows]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
-        more = self.failing - len(self.rows)
-        return "".join(f"\n  {line}" for line in lines) + (f"\n  and {more} more" if more else "")
+        return table(("node", "runtime", "kube-proxy", "cause"), self.rows, self.failing)
 
 
 class NodeProxyNeededError(

@@ -16,7 +16,8 @@ from kube_registry.kube.nodes import Node
 from kube_registry.kube.pods import Object
 from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import PROBE_REPOSITORY, READ_PORT, REGISTRY, labels, selector
-from kube_registry.preflight.preflight import LEFT_SECONDS, delete_left_probes, settled
+from kube_registry.preflight.node_tests import LEFT_SECONDS, delete_left_probes
+from kube_registry.preflight.preflight import settled
 from kube_registry.preflight.probe_pod import USE_NODE_PROXY
 from kube_registry.spec.settings import RegistrySettings
 

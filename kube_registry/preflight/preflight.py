@@ -8,18 +8,18 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes
-from kube_registry.kube.pods import Object, list_pods
 from kube_registry.kube.proxy_mode import proxy_modes
 from kube_registry.limits import PREFLIGHT_SECONDS
-from kube_registry.names import PROBE_REPOSITORY, selector
+from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.preflight.errors import PreflightError
-from kube_registry.preflight.node_window import Verdicts, ask, delete
-from kube_registry.preflight.probe_pod import ARCHITECTURE, LEFT, PROBE, PULLED, USE_NODE_PROXY, busy
-from kube_registry.preflight.proven_nodes import Records, Unanswered, proof_key, recall, remember
+from kube_registry.preflight.node_tests import examine
+from kube_registry.preflight.node_window import NodeTest, Verdicts, ask
+from kube_registry.preflight.probe_pod import ARCHITECTURE, PULLED, USE_NODE_PROXY, busy, probe_pod, verdict
+from kube_registry.preflight.proven_nodes import Conditions
 from kube_registry.registry.api import open_registry
 from kube_registry.registry.probe_image import TAG, store_probe
 from kube_registry.spec.settings import RegistrySettings
@@ -30,9 +30,6 @@ SETTLE_SECONDS = 8.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 """Between two tests of a node in that time; each pause is twice as long as the one before it."""
-
-LEFT_SECONDS = 120.0
-"""Older probe pods were left by an interrupted run."""
 
 WORST = 10
 """Maximum number of nodes that a message names."""
@@ -81,33 +78,28 @@ async def examine_nodes(kube: KubeClient, settings: RegistrySettings, push_addre
     Raises:
         ClusterError: the nodes cannot be tested.
     """
-    architecture = settings.platform.split("/")[1]
-    nodes, records = await linux_nodes(kube), await recall(kube, settings)
-    fitting = [node for node in nodes if node.architecture == architecture]
-    verdicts = dict.fromkeys(nodes, ARCHITECTURE) | dict.fromkeys(fitting, PULLED)
-    unproven = [node for node in fitting if afresh or proof_key(node) not in records.proven]
-    to_test = [node for node in unproven if not node.busy]
-    verdicts |= {node: busy(node.busy) for node in unproven if node.busy}
-    if to_test:
+    nodes = await linux_nodes(kube)
+    fitting = [node for node in nodes if node.architecture == settings.architecture]
+    conditions = conditions_of(settings)
+
+    async def pull(to_test: Sequence[Node]) -> Verdicts:
         async with open_registry(push_address, kube.where) as registry:
             digest = await store_probe(registry, settings.platform)
         image = settings.endpoints.pull_reference(PROBE_REPOSITORY, TAG, digest)
-        await delete_left_probes(kube)
-        ends = time.monotonic() + PREFLIGHT_SECONDS
-        verdicts |= await _still(kube, await settled(kube, to_test, image, ends))
-        await remember(kube, settings, _updated(records, fitting, {node: verdicts[node] for node in to_test}))
-    return verdicts
+        return await settled(kube, to_test, image, time.monotonic() + PREFLIGHT_SECONDS)
+
+    verdicts = await examine(kube, fitting, conditions, PULLED, pull, afresh=afresh)
+    return dict.fromkeys(nodes, ARCHITECTURE) | verdicts
 
 
-def _updated(records: Records, nodes: Sequence[Node], answers: Verdicts) -> Records:
-    """Return the records with these verdicts: without removed nodes, and without proofs of nodes that cannot pull."""
-    now = datetime.now(UTC)
-    fresh = {proof_key(node): now for node, verdict in answers.items() if verdict is PULLED}
-    disproved = {proof_key(node) for node, verdict in answers.items() if verdict is not PULLED and not verdict.later}
-    known = {proof_key(node) for node in nodes} - disproved
-    proven = {key: time for key, time in records.proven.items() if key in known} | fresh
-    silent = {proof_key(node): Unanswered(now, verdict.words) for node, verdict in answers.items() if verdict.later}
-    return Records(proven, silent)
+def conditions_of(settings: RegistrySettings) -> Conditions:
+    """Return what a result depends on: a node may be able to pull only through its node proxy."""
+    return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.has_node_proxy).lower()}
+
+
+def pull_test(image: str) -> NodeTest:
+    """Return the test whether nodes pull an image by its pull reference."""
+    return NodeTest(partial(probe_pod, image), verdict, lambda warned: busy(warned or "no result in time"))
 
 
 async def settled(kube: KubeClient, nodes: Sequence[Node], image: str, ends: float) -> Verdicts:
@@ -122,27 +114,17 @@ async def settled(kube: KubeClient, nodes: Sequence[Node], image: str, ends: flo
     Raises:
         ClusterError: as for `ask`.
     """
-    started = time.monotonic()
+    started, test = time.monotonic(), pull_test(image)
     verdicts, refused = Verdicts(), list(nodes)
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
-        verdicts |= await ask(kube, refused, image, ends)
+        verdicts |= await ask(kube, refused, test, ends)
         refused = [node for node in nodes if verdicts[node].fix == USE_NODE_PROXY]
         if not refused or began >= min(started + SETTLE_SECONDS, ends - pause):
             return verdicts
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-async def _still(kube: KubeClient, verdicts: Verdicts) -> Verdicts:
-    """Update the verdicts of nodes that could not pull: a node that was removed or became busy is no failure."""
-    if all(verdict is PULLED for verdict in verdicts.values()):
-        return verdicts
-    now = {node.uid: node for node in await linux_nodes(kube)}
-    changed = {node: LEFT for node in verdicts if node.uid not in now}
-    changed |= {node: busy(now[node.uid].busy) for node in verdicts if node.uid in now and now[node.uid].busy}
-    return {node: each if each is PULLED else changed.get(node, each) for node, each in verdicts.items()}
 
 
 async def _preflight_error(
@@ -160,15 +142,3 @@ async def _preflight_error(
         nodes=nodes,
         fix=fix,
     )
-
-
-async def delete_left_probes(kube: KubeClient) -> None:
-    """Delete the probe pods that an interrupted run has left."""
-    await delete(kube, await left_probes(kube))
-
-
-async def left_probes(kube: KubeClient) -> list[Object]:
-    """Return the probe pods that an interrupted run has left; younger ones may belong to a run in progress."""
-    latest = datetime.now(UTC) - timedelta(seconds=LEFT_SECONDS)
-    probes = await list_pods(kube, selector(PROBE))
-    return [pod for pod in probes if datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < latest]

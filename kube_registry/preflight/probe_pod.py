@@ -37,17 +37,22 @@ _AFTER_PULL = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a node can pull; PULLED means success.
+    """Whether a node has passed a test.
 
     Args:
         words: the cause, for the table.
-        fix: how to correct it.
+        fix: how to correct it; empty if it has passed.
         later: whether the node gave no result, and is tested in the next update; this does not stop the update.
     """
 
     words: str
     fix: str
     later: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the node has passed the test."""
+        return not self.fix
 
 
 PULLED = Verdict("pulled", "")
@@ -75,15 +80,15 @@ _RESOURCES = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"cpu": "500
 """Requests that fit on a full node, and limits that a quota may require; lower limits slow the runtime's start down."""
 
 
-def probe_pod(node: str, image: str, run: str) -> dict[str, Any]:
+def probe_pod(image: str, node: str, run: str) -> dict[str, Any]:
     """Return a pod that makes one node pull.
 
     It is assigned to the node without the scheduler, tolerates every taint, requests almost no resources, complies with
     the Pod Security level `restricted`, and always contacts the registry, even if the node has pulled the image before.
 
     Args:
-        node: name of the node.
         image: the pull reference.
+        node: name of the node.
         run: label value of this preflight's pods.
     """
     return {

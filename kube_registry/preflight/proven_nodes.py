@@ -1,4 +1,4 @@
-"""Store the results of the preflight in the cluster, as a ConfigMap in the registry's namespace.
+"""Store the results of tests of nodes in the cluster, as a ConfigMap in the namespace of what was tested.
 
 It is not part of Pulumi's state: other machines that push to the same registry use it too, and it is deleted with the
 namespace.
@@ -15,7 +15,9 @@ from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node
 from kube_registry.names import labels
 from kube_registry.preflight.probe_pod import PROBE
-from kube_registry.spec.settings import RegistrySettings
+
+Conditions = Mapping[str, str]
+"""What the results depend on, such as the pull host; results under other conditions do not count."""
 
 ProofKey = tuple[str, str]
 """uid and runtime of a node: a node with a new runtime is tested again."""
@@ -52,12 +54,12 @@ def proof_key(node: Node) -> ProofKey:
     return node.uid, node.runtime
 
 
-async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
-    """Read the records that match the pull host and exposure of the settings; empty if they cannot be parsed."""
+async def recall(kube: KubeClient, conditions: Conditions | None = None) -> Records:
+    """Read the records for some conditions, or for any; empty if they cannot be parsed."""
     found = await kube.find(kube.path("configmaps", PROBE)) or {}
     kept: dict[str, str] = dict(found.get("data", {}))
     nodes, unanswered = kept.pop("nodes", "[]"), kept.pop("unanswered", "[]")
-    if kept != _conditions(settings):
+    if conditions is not None and kept != conditions:
         return Records()
     with suppress(ValueError, TypeError):  # edited by hand
         silent = read_json(unanswered)
@@ -69,7 +71,7 @@ async def recall(kube: KubeClient, settings: RegistrySettings) -> Records:
     return Records()
 
 
-async def remember(kube: KubeClient, settings: RegistrySettings, records: Records) -> None:
+async def remember(kube: KubeClient, conditions: Conditions, records: Records) -> None:
     """Replace the stored records."""
     nodes = [[*key, proven.isoformat(timespec="seconds")] for key, proven in records.proven.items()]
     unanswered = [
@@ -81,11 +83,6 @@ async def remember(kube: KubeClient, settings: RegistrySettings, records: Record
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": PROBE, "labels": labels(PROBE)},
-            "data": {**_conditions(settings), "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
+            "data": {**conditions, "nodes": json.dumps(nodes), "unanswered": json.dumps(unanswered)},
         },
     )
-
-
-def _conditions(settings: RegistrySettings) -> dict[str, str]:
-    """Return the settings that a result depends on: a node may be able to pull only through its node proxy."""
-    return {"pullHost": settings.endpoints.pull_host, "nodeProxy": str(settings.has_node_proxy).lower()}

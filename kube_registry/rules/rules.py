@@ -51,7 +51,7 @@ class Allowed:
 
     Args:
         namespace: namespace of the registry, in which no Service may lead to the write door.
-        node_proxy_namespace: namespace of the node proxy, in which pods may be privileged.
+        privileged: namespaces in which pods may be privileged: those of node proxies and of the NFS server.
         pull_host: host of pull references, with its port.
         images: references that need neither a digest nor a content tag: those of registry and node proxy.
         node_ports: node port range of the cluster.
@@ -59,7 +59,7 @@ class Allowed:
     """
 
     namespace: str
-    node_proxy_namespace: str
+    privileged: tuple[str, ...]
     pull_host: str
     images: frozenset[str]
     node_ports: range = NODE_PORTS
@@ -68,9 +68,11 @@ class Allowed:
     @classmethod
     def of(cls, settings: RegistrySettings, node_ports: range = NODE_PORTS, registries: Iterable[str] = ()) -> Self:
         """Return what the stack with these settings allows."""
+        shared = settings.shared_namespace
+        of_volume = (shared, f"{shared}-proxy") if settings.shared_volume else ()
         return cls(
             namespace=settings.namespace,
-            node_proxy_namespace=settings.node_proxy_namespace,
+            privileged=(settings.node_proxy_namespace, *of_volume),
             pull_host=settings.endpoints.pull_host,
             images=frozenset({settings.registry_image, settings.proxy_image}),
             node_ports=node_ports,
@@ -146,11 +148,12 @@ def node_ports_in_range(type_: str, inputs: Inputs, allowed: Allowed) -> Iterato
 
 
 def privileged_in_place(type_: str, inputs: Inputs, allowed: Allowed) -> Iterator[str]:
-    """No pod outside the node proxy's namespace has privileges that the Pod Security level "baseline" forbids."""
-    if namespace_of(inputs) == allowed.node_proxy_namespace:
+    """No pod outside the namespaces for it has privileges that the Pod Security level "baseline" forbids."""
+    if namespace_of(inputs) in allowed.privileged:
         return
+    places = f"namespace {' or '.join(allowed.privileged)}"
     for privilege in privileges(pod_template(type_, inputs)):
-        yield f"{privilege}, which is allowed only in namespace {allowed.node_proxy_namespace}"
+        yield f"{privilege}, which is allowed only in {places}"
 
 
 RULES: Mapping[str, Rule] = {

@@ -48,6 +48,18 @@ def or_none(section: object) -> object:
 Text = Annotated[str, BeforeValidator(as_text)]
 """Text; numbers and booleans are converted."""
 
+_NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+
+QualifiedName = Annotated[str, Field(pattern=_NAME)]
+"""The name of a label or annotation, with an optional prefix (k8s.io/apimachinery, IsQualifiedName)."""
+
+Labels = dict[QualifiedName, Annotated[Text, Field(pattern=_VALUE)]]
+"""Labels, with names and values that Kubernetes allows."""
+
+Annotations = dict[QualifiedName, Text]
+"""Annotations, with names that Kubernetes allows."""
+
 Quantity = Annotated[Text, Field(pattern=_OF_A_RESOURCE)]
 """A resource quantity, such as 500m or 64Mi."""
 

@@ -97,9 +97,15 @@ def _allowed(place: list[str], checked: Checked) -> str:
 
 
 def _in_section(found: Mapping[str, Any], place: list[str], checked: Checked) -> tuple[str, list[str]]:
-    """Return the problem of a nested value in a section, and the commands that set the whole field to an example."""
+    """Return the problem of a nested value in a section, and the commands that set the whole field to an example.
+
+    Of a namespace's claim, only this one is replaced: without the others, an update would delete them.
+    """
     what = "there is no such field" if found["type"] == "extra_forbidden" else _found(found, place, checked)
-    return f"{what}; {place[1]} must be {_allowed(place[:2], checked)}", replaced(place[:2], checked)
+    commands = replaced(place[:2], checked)
+    if place[:2] == ["sharedVolume", "claims"]:
+        commands = [removal(place), commands[-1]]
+    return f"{what}; {place[1]} must be {_allowed(place[:2], checked)}", commands
 
 
 def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, list[str]]:
@@ -110,8 +116,10 @@ def _unknown(place: list[str], value: object, checked: Checked) -> tuple[str, li
         return _DOTTED, moved(place, name.split("."), value, checked)
     if not above and (part := re.match(r"(\w+)\.(\w+)", name)) and part[2] in checked.sections.get(part[1], ()):
         return _DOTTED, into_section(place, name.split("."), value, checked)
-    meant = nearest(name, known if above else {**known, **RENAMED})
+    old = {} if above else RENAMED
+    meant = nearest(name, {**known, **old})
     if meant is None:
         return f"there is no such setting; the settings are {', '.join(known)}", [removal(place)]
-    commands = moved(place, RENAMED.get(meant, [*above, meant]), as_now(meant, value), checked)
-    return f"there is no such setting; the most similar one is {'.'.join(RENAMED.get(meant, [meant]))}", commands
+    value = as_now(meant, value) if meant in old else value
+    commands = moved(place, old.get(meant, [*above, meant]), value, checked)
+    return f"there is no such setting; the most similar one is {'.'.join(old.get(meant, [meant]))}", commands

@@ -4,13 +4,24 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kube_registry.spec.fields import Quantity, Section, Text, setting, with_values
+from kube_registry.spec.fields import Annotations, Labels, Quantity, Section, Text, setting, with_values
 
-_QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
+QUANTITY = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0+\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][0-9]+)?$"
 """A quantity greater than zero, with the suffixes of k8s.io/apimachinery's resource.Quantity for whole bytes."""
 
-_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+LABELS = "a map of labels, whose values have at most 63 letters, digits, dashes, dots and underscores"
+
+LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 """The name of a namespace, which is a DNS label."""
+
+_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+"""The name of a Secret, which is a DNS subdomain."""
+
+_SERVER = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$"
+"""A URL without a user, a path and a query, none of which distribution's driver supports."""
+
+_FOLDER = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
+"""A path without parts like `..`: the driver passes them on, and S3 has no such folders."""
 
 
 class ImageSettings(Section):
@@ -53,9 +64,9 @@ class Resources(Section):
 class PodSettings(Section):
     """Scheduling and security settings of the registry's pod for clusters that need other values than the defaults."""
 
-    node_selector: dict[Text, Text] = setting(
+    node_selector: Labels = setting(
         "Node labels that the pod requires, in addition to kubernetes.io/os: linux.",
-        "a map of labels",
+        LABELS,
         "amd64",
         path='nodeSelector["kubernetes.io/arch"]',
         default={},
@@ -94,7 +105,7 @@ class PodSettings(Section):
 class ClaimSettings(Section):
     """The PersistentVolumeClaim of the registry."""
 
-    size: Annotated[Text, Field(pattern=_QUANTITY)] = setting(
+    size: Annotated[Text, Field(pattern=QUANTITY)] = setting(
         "Size of the volume.",
         "a quantity of more than zero, such as 500Mi or 10Gi",
         "10Gi",
@@ -119,16 +130,17 @@ class S3Settings(Section):
     region: Annotated[Text, Field(pattern=r"^[a-z0-9-]+$")] = setting(
         "Region of the bucket.", "the name of a region", "eu-central-1", path="region"
     )
-    endpoint: Annotated[Text, Field(pattern=r"^https?://[^/?#\s]+/?$")] | None = setting(
+    endpoint: Annotated[Text, Field(pattern=_SERVER)] | None = setting(
         "URL of an S3 server other than AWS, as the registry's pods reach it; AWS if not set.",
         "the URL of a server, with http:// or https:// and without a path",
         "https://s3.example.com",
         path="endpoint",
         default=None,
     )
-    root_folder: Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] | None = setting(
+    root_folder: Annotated[Text, Field(pattern=_FOLDER)] | None = setting(
         "Folder in the bucket for the images; its top level if not set.",
-        "a path of letters, digits, dots, dashes and underscores, without a slash at its start or end",
+        "a path of letters, digits, dots, dashes and underscores, without a slash at its start or end; no part of it "
+        "starts with a dot",
         "registry",
         path="rootFolder",
         default=None,
@@ -141,7 +153,7 @@ class S3Settings(Section):
         path="redirect",
         default=False,
     )
-    secret: Annotated[Text, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = setting(
+    secret: Annotated[Text, Field(max_length=253, pattern=_SUBDOMAIN)] | None = setting(
         "Name of a Secret in the registry's namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; if "
         "not set, the pods have the cloud's identity.",
         "the name of a Secret",
@@ -149,7 +161,7 @@ class S3Settings(Section):
         path="secret",
         default=None,
     )
-    service_account_annotations: Annotated[dict[Text, Text], BeforeValidator(with_values)] = setting(
+    service_account_annotations: Annotated[Annotations, BeforeValidator(with_values)] = setting(
         "Annotations of the pods' service account `registry`, which give it the cloud's identity.",
         "a map of annotations",
         "arn:aws:iam::111122223333:role/registry",
@@ -166,7 +178,7 @@ class S3Settings(Section):
 class MetricsSettings(Section):
     """Who reads the registry's metrics."""
 
-    namespace: Annotated[Text, Field(pattern=_LABEL)] = setting(
+    namespace: Annotated[Text, Field(pattern=LABEL)] = setting(
         "Namespace that Prometheus runs in; only its pods may read the metrics.",
         "at most 63 lower-case letters, digits and dashes",
         "monitoring",
@@ -179,9 +191,9 @@ class MetricsSettings(Section):
         path="serviceMonitor",
         default=False,
     )
-    service_monitor_labels: Annotated[dict[Text, Text], BeforeValidator(with_values)] = setting(
+    service_monitor_labels: Annotated[Labels, BeforeValidator(with_values)] = setting(
         "Labels of the ServiceMonitor, if Prometheus selects ServiceMonitors by labels.",
-        "a map of labels",
+        LABELS,
         "kube-prometheus-stack",
         path="serviceMonitorLabels.release",
         default={},

@@ -21,12 +21,14 @@ from kube_registry.spec.problems import first_problem, renamings
 from kube_registry.spec.renamed import with_new_names
 from kube_registry.spec.repository import ALLOWED, Repository
 from kube_registry.spec.sections import ClaimSettings, ImageSettings, MetricsSettings, PodSettings, S3Settings
+from kube_registry.spec.shared_volume import SHARED_KEYS, SharedVolumeSettings
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "pod": PodSettings,
     "claim": ClaimSettings,
     "s3": S3Settings,
     "metrics": MetricsSettings,
+    "sharedVolume": SharedVolumeSettings,
 }
 """Settings with nested fields -> those fields."""
 
@@ -68,7 +70,7 @@ class RegistrySettings(ClusterAddress):
         default=None,
     )
     replicas: int = setting(
-        "Number of the registry's pods; more than one requires s3.", "a whole number from 1", "2", default=1, ge=1
+        "Number of the registry's pods; more than one requires s3.", "a whole number from 1", "1", default=1, ge=1
     )
     registry_image: Text = setting(
         "Image of the registry, version 3.1 or newer.",
@@ -137,6 +139,13 @@ class RegistrySettings(ClusterAddress):
         path="namespace",
         default=None,
     )
+    shared_volume: Annotated[SharedVolumeSettings | None, BeforeValidator(or_none)] = setting(
+        f"A volume that pods of all nodes read and write: {SHARED_KEYS}; none if not set.",
+        f"a map of {SHARED_KEYS}",
+        "5Gi",
+        path="claims.default",
+        default=None,
+    )
 
     @classmethod
     def parse(
@@ -187,8 +196,13 @@ class RegistrySettings(ClusterAddress):
 
     @property
     def unused(self) -> set[str]:
-        """Return the settings that have no meaning with the others, and that are therefore not stored with them."""
+        """Return the settings that have no meaning with the others, and are therefore not stored with them."""
         return {"claim"} if self.s3 else set()
+
+    @property
+    def architecture(self) -> str:
+        """Return the architecture of the images."""
+        return self.platform.split("/")[1]
 
     @property
     def has_node_proxy(self) -> bool:
@@ -199,6 +213,11 @@ class RegistrySettings(ClusterAddress):
     def node_proxy_namespace(self) -> str:
         """Return the node proxy's namespace, which is separate because it needs a less strict Pod Security level."""
         return f"{self.namespace}-proxy"
+
+    @property
+    def shared_namespace(self) -> str:
+        """Return the NFS server's namespace, which is separate for the same reason."""
+        return (self.shared_volume and self.shared_volume.namespace) or f"{self.namespace}-shared"
 
     @property
     def endpoints(self) -> Endpoints:

@@ -20,7 +20,7 @@ from lab.errors import run
 from lab.progress import Progress, duration
 from lab.pulumi_home import provide_plugins
 from lab.toolchain import provide
-from tests.bench import edits, far, fleet, images, many, saved, scale, table, tunnels, uses
+from tests.bench import edits, far, fleet, images, many, saved, scale, shared, table, tunnels, uses
 from tests.bench.door import with_open_door
 from tests.bench.life import Life, end
 from tests.bench.places import copy_bare, copy_ours, settings, write_resources
@@ -40,6 +40,7 @@ class Name(StrEnum):
     MANY = "many"
     SCALE = "scale"
     USES = "uses"
+    SHARED = "shared"
 
 
 REPETITIONS = {
@@ -52,6 +53,7 @@ REPETITIONS = {
     Name.MANY: 2,
     Name.SCALE: 3,
     Name.USES: 3,
+    Name.SHARED: 3,
 }
 """Samples of every row, if the command names no other number; fewer where a sample takes minutes."""
 
@@ -110,6 +112,7 @@ MEASURES = {
     Name.MANY: many.measure,
     Name.SCALE: scale.measure,
     Name.USES: uses.measure,
+    Name.SHARED: shared.measure,
 }
 """What measures each table: samples of every row -> its lines."""
 

@@ -17,6 +17,7 @@ from kube_registry.spec.sections import (
     Toleration,
 )
 from kube_registry.spec.settings import Settings, described
+from kube_registry.spec.shared_volume import SharedVolumeSettings
 
 SCHEMA: dict[str, Any] = json.loads(package().schema or "{}")
 ARGUMENTS: dict[str, Any] = SCHEMA["resources"][f"{PACKAGE}:index:ClusterRegistry"]["inputProperties"]
@@ -42,9 +43,10 @@ def section(name: str) -> dict[str, Any]:
         (section("TolerationArgs"), Toleration, set()),
         (section("ResourcesArgs"), Resources, set()),
         (section("MetricsArgs"), MetricsSettings, set()),
+        (section("SharedVolumeArgs"), SharedVolumeSettings, set()),
         (section("ImageArgs"), ImageSettings, {"secretBuildArgs"}),
     ],
-    ids=["ClusterRegistry", "claim", "s3", "pod", "toleration", "resources", "metrics", "image"],
+    ids=["ClusterRegistry", "claim", "s3", "pod", "toleration", "resources", "metrics", "sharedVolume", "image"],
 )
 def test_names_and_texts_are_those_of_the_settings(
     arguments: dict[str, Any], settings: type[BaseModel], more: set[str]

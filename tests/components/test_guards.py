@@ -17,7 +17,7 @@ NAMESPACE = "kubernetes:core/v1:Namespace"
 def test_it_names_parent_and_provider_as_they_are_called_there(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
 
-    async def taken(_: ClusterAddress, import_command: str) -> None:
+    async def taken(_: ClusterAddress, import_command: str, _option: str) -> None:
         lines.append(import_command)
 
     monkeypatch.setattr(guards, "prove_namespace_free", taken)

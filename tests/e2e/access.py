@@ -22,9 +22,9 @@ DEPLOYER, REVIEWER, PUSHER, HOUSEKEEPER, NOBODY = "deployer", "reviewer", "pushe
 FROM_1_35: set[Right] = {("create", "pods/portforward"), ("create", "pods/exec")}
 """Until then the API server asks of a WebSocket only the right to `get`."""
 
-GRANTED_REQUEST = re.compile(
-    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?!namespaces)(?P<everywhere>[a-z]+)|namespaces'
-    rf'(?:/{NAMESPACE}(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?)[?"]'
+GRANTED_REQUEST = (
+    r'"HTTP" verb="(?P<verb>[A-Z]+)" URI="/(?:api/v1|apis/[^/]+/v1)/(?:(?!namespaces)(?P<everywhere>[a-z]+)'
+    r'(?:/[^/?"]+)?|namespaces(?:/NAMESPACE(?:/(?P<resource>[a-z]+)(?:/[^/?"]+(?P<subresource>/[a-z]+)?)?)?)?)[?"]'
     r'.* userAgent="(?!kubelet/|kube-(?!registry/))[^"]+".* (?:resp=(?P<status>2\d\d)|hijacked=true)'
 )
 """In the API server's log; not those of Kubernetes' own parts."""
@@ -42,9 +42,10 @@ def granted(person: str) -> set[Right]:
     return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
 
 
-def used(log: str) -> set[Right]:
+def used(log: str, namespace: str = NAMESPACE) -> set[Right]:
+    """What was used in a namespace, or on objects that are in none."""
     found = set()
-    for request in GRANTED_REQUEST.finditer(log):
+    for request in re.finditer(GRANTED_REQUEST.replace("NAMESPACE", namespace or "-"), log):
         resource = (request["resource"] or request["everywhere"] or "namespaces") + (request["subresource"] or "")
         found.add((RBAC_VERBS.get(request["verb"], request["verb"].lower()), resource))
         if request["verb"] == "APPLY" and request["status"] == "201":

@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 import yaml
 from pulumi import automation
+from rich.console import Console
 
 from kube_registry.spec.settings import Settings
+from lab.debian_image import provide_debian
+from lab.docker_site import Engine
 from lab.parts import BUILDX
+from lab.progress import Progress
 from lab.toolchain import build
 from tests.conftest import CLUSTER, Lab, lab_with
 from tests.e2e.commands import paste
@@ -233,6 +237,13 @@ def deployed(program: Program) -> Program:
 def buildx() -> None:
     """BuildKit's own client, built where it is missing."""
     build(BUILDX)
+
+
+@pytest.fixture(scope="session")
+def debian(pytestconfig: pytest.Config, lab: Lab) -> None:
+    """The base image of the NFS server, in the Docker engine; built where it is missing."""
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        provide_debian(Engine(lab.env["DOCKER_HOST"]), Progress(Console(stderr=True)))
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent
 ONE = {**CONFIG, "kube-registry:images": json.dumps({"app": {"context": "./app"}})}
 BUILT = {"context": "./app", "target": "final", "buildArgs": {"NODE": 20}}
 SEVERAL = {"app": BUILT, "team/other": {"context": "./app", "dockerfile": "Dockerfile"}}
+SHARED = {"claims": {"default": "5Gi"}, "exposure": "nodeProxy", "nodeSelector": {"storage": "nfs"}}
 CONFIGS: Mapping[str, Mapping[str, str]] = {
     "plain": ONE,
     "node-proxy": {**ONE, "kube-registry:nodeProxy": "true"},
@@ -35,6 +36,7 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
     "metrics": {**ONE, "kube-registry:metrics": json.dumps({"namespace": "monitoring", "serviceMonitor": True})},
     "several-images": {**CONFIG, "kube-registry:images": json.dumps(SEVERAL)},
     "s3": {**ONE, **WITH_S3},
+    "shared-volume": {**ONE, "kube-registry:sharedVolume": json.dumps(SHARED)},
     "pod": {**WITH_POD, "kube-registry:images": ONE["kube-registry:images"]},
     "secret-images": {**WITH_SECRETS, "kube-registry:storageClass": "fast", "kube-registry:storageSize": "1Gi"},
 }

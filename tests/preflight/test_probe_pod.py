@@ -112,7 +112,7 @@ class TestVerdict:
 
 class TestProbePod:
     def test_it_is_allowed_where_pod_security_is_restricted_and_tolerates_every_taint(self) -> None:
-        spec = probe_pod("node-1", "localhost:30100/kube-registry/preflight:probe", "1")["spec"]
+        spec = probe_pod("localhost:30100/kube-registry/preflight:probe", "node-1", "1")["spec"]
         (container,) = spec["containers"]
         assert spec["nodeName"] == "node-1"
         assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
@@ -122,5 +122,5 @@ class TestProbePod:
         assert container["imagePullPolicy"] == "Always"
 
     def test_it_names_no_user(self) -> None:
-        spec = probe_pod("node-1", "image", "1")["spec"]
+        spec = probe_pod("image", "node-1", "1")["spec"]
         assert "runAsUser" not in spec["securityContext"]

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from components import nfs_server_pod
 from components.node_proxy import Listener, daemon_set_spec
 from components.registry_pod import deployment_spec
 from kube_registry.rules.allowed_registries import allowed_names
 from kube_registry.rules.resource_inputs import UNKNOWN
 from kube_registry.rules.rules import Allowed, violations_of
 from kube_registry.spec.settings import Settings
+from kube_registry.spec.shared_volume import SharedVolumeSettings
 from tests.fakes.pods import APPARMOR, BASELINE, CONTENT_TAG, OURS, PRIVILEGED, pod
 
 SETTINGS = Settings.parse({"kubeContext": "c", "images": {"app": {}}}, project="kube-registry", stack="s")
@@ -207,6 +209,16 @@ class TestPrivileged:
     @pytest.mark.parametrize("words", PRIVILEGED)
     def test_one_within_is_good(self, words: str) -> None:
         assert found("kubernetes:core/v1:Pod", PRIVILEGED[words], "kube-registry-proxy") == {}
+
+
+def test_a_shared_volume_has_namespaces_of_its_own() -> None:
+    shared = SETTINGS.model_copy(update={"shared_volume": SharedVolumeSettings(namespace="shared")})
+    pod = SETTINGS.pod
+    server = {"spec": nfs_server_pod.deployment_spec(image=OURS, folder="f", user=1000, allow_directory=False, pod=pod)}
+    for settings, broken in ((SETTINGS, {"privileged"}), (shared, set())):
+        inputs = {**server, "metadata": {"namespace": "shared"}}
+        violations = violations_of("kubernetes:apps/v1:Deployment", "it", inputs, Allowed.of(settings))
+        assert {each.rule for each in violations} == broken
 
 
 def test_the_program_itself_keeps_all_of_them() -> None:

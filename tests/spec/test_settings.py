@@ -70,7 +70,21 @@ class TestSettings:
             ({"s3": {"secret": "a", "serviceAccountAnnotations": {"b": "c"}}}, "s3.secret", "--path s3.secret`"),
             ({"s3": {"region": None}}, "s3.region", "`pulumi config set --path s3.region eu-central-1`"),
             ({"s3": {"endpoint": "minio:9000"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
-            ({"replicas": 0}, "replicas", "`pulumi config set --path replicas 2`"),
+            ({"s3": {"endpoint": "http://user:word@minio"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"s3": {"endpoint": "http://minio:port"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"s3": {"endpoint": "http://localhost:9000"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"s3": {"endpoint": "https://127.0.0.1"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"s3": {"endpoint": "http://[::1]:9000/"}}, "s3.endpoint", "s3.endpoint https://s3.example.com`"),
+            ({"s3": {"rootFolder": ".."}}, "s3.rootFolder", "s3.rootFolder registry`"),
+            ({"s3": {"rootFolder": "a/../b"}}, "s3.rootFolder", "s3.rootFolder registry`"),
+            ({"s3": {"rootFolder": "./a"}}, "s3.rootFolder", "s3.rootFolder registry`"),
+            ({"s3": {"secret": "a..b"}}, "s3.secret", "s3.secret registry-s3`"),
+            (
+                {"s3": {"serviceAccountAnnotations": {"role of": "b"}}},
+                "s3.serviceAccountAnnotations.role of",
+                "`pulumi config rm --path s3.serviceAccountAnnotations`",
+            ),
+            ({"replicas": 0}, "replicas", "`pulumi config set --path replicas 1`"),
         ],
     )
     def test_what_is_not_allowed_with_a_bucket(self, given: dict[str, Any], key: str, fix: str) -> None:
@@ -89,6 +103,26 @@ class TestSettings:
         sentence = refusal(given)
         assert f"setting {key}: there is no such setting" in sentence
         assert fix in sentence
+
+    @pytest.mark.parametrize("endpoint", ["http://minio.minio.svc:9000/", "https://[fd00::7]:9000", "https://s3_1.lan"])
+    @pytest.mark.parametrize("folder", ["registry", "a.b/c_d/e-f", "2024"])
+    def test_servers_and_folders(self, endpoint: str, folder: str) -> None:
+        s3 = parse(s3={"bucket": "images", "region": "eu", "endpoint": endpoint, "rootFolder": folder}).s3
+        assert s3 is not None
+        assert (s3.endpoint, s3.root_folder) == (endpoint, folder)
+
+    @pytest.mark.parametrize("labels", [{"a b": "c"}, {"a": "b c"}, {"a/b/c": "d"}, {"a": "-b"}, {"a": "b" * 64}])
+    def test_labels_that_kubernetes_does_not_allow(self, labels: dict[str, str]) -> None:
+        where = f"{next(iter(labels))}: "
+        sentence = refusal({"pod": {"nodeSelector": labels}})
+        assert f"setting pod.nodeSelector.{where}" in sentence
+        assert "must be a map of labels, whose values have at most 63 letters" in sentence
+        sentence = refusal({"metrics": {"namespace": "monitoring", "serviceMonitorLabels": labels}})
+        assert f"setting metrics.serviceMonitorLabels.{where}" in sentence
+
+    def test_labels_that_kubernetes_allows(self) -> None:
+        labels = {"node-role.kubernetes.io/storage": "", "Team.a_b": "X-1.y_2", "a": "b" * 63}
+        assert parse(pod={"nodeSelector": labels}).pod.node_selector == labels
 
     def test_only_a_bucket_has_several_pods(self) -> None:
         assert "only a bucket" in refusal({"replicas": 2})

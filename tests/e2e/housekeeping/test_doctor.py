@@ -20,7 +20,7 @@ from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.kube.client import open_client
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import REGISTRY, selector
-from kube_registry.preflight import preflight
+from kube_registry.preflight import node_tests
 from kube_registry.preflight.probe_pod import PROBE, probe_pod
 from kube_registry.registry.probe_image import probe_config
 from kube_registry.spec.endpoints import parse_reference
@@ -130,12 +130,12 @@ def test_probe_pods_that_were_left_are_deleted_by_the_command_and_no_others(
     async def look(*, left: bool) -> Finding:
         async with open_client(settings) as kube:
             if left:
-                pod = probe_pod(lab.cluster.nodes[0].name, "localhost:1/none:1", "left")
+                pod = probe_pod("localhost:1/none:1", lab.cluster.nodes[0].name, "left")
                 await kube.create(f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
             (line,) = await checks.probes(kube)
         return line
 
-    monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
+    monkeypatch.setattr(node_tests, "LEFT_SECONDS", -1.0)
     others = {pod["metadata"]["name"] for pod in lab.get("pods", "--namespace", NAMESPACE)}
     line = asyncio.run(look(left=True))
     assert line.well is False

@@ -32,7 +32,7 @@ def run(*command: str | Path, folder: Path) -> str:
 
 def test_public_names_can_be_imported(installed: Path, tmp_path: Path) -> None:
     names, found, home = run(installed / "bin" / "python", "-c", SEE, folder=tmp_path).splitlines()
-    assert names == found == "ClusterRegistry ClusterRegistryArgs ImageArgs RegistryImage"
+    assert names == found == "ClusterRegistry ClusterRegistryArgs ImageArgs RegistryImage SharedVolume SharedVolumeArgs"
     assert home.startswith(str(installed))
 
 

@@ -13,7 +13,7 @@ from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.kube.pods import Object
 from kube_registry.names import PROBE_REPOSITORY as REPOSITORY
 from kube_registry.names import selector
-from kube_registry.preflight import node_window, preflight
+from kube_registry.preflight import node_tests, preflight
 from kube_registry.preflight.errors import PreflightError, PreflightReportedError
 from kube_registry.preflight.preflight import examine_nodes, prove_nodes
 from kube_registry.preflight.probe_pod import ARCHITECTURE, PROBE, PULLED, Verdict, probe_pod, verdict
@@ -40,11 +40,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the nodes that a probe pod is made for."""
     names: list[str] = []
 
-    def noted(node: str, image: str, run: str) -> dict[str, object]:
+    def noted(image: str, node: str, run: str) -> dict[str, object]:
         names.append(node)
-        return probe_pod(node, image, run)
+        return probe_pod(image, node, run)
 
-    monkeypatch.setattr(node_window, "probe_pod", noted)
+    monkeypatch.setattr(preflight, "probe_pod", noted)
     return names
 
 
@@ -101,7 +101,7 @@ class TestMemory:
                 seen["containers"].add(container.get("containerID", ""))
             return verdict(pod)
 
-        monkeypatch.setattr(node_window, "verdict", noted)
+        monkeypatch.setattr(preflight, "verdict", noted)
         async with tunnelled(settings) as (kube, tunnel):
             await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert seen["reasons"] - {"ContainerCreating"} == {"CreateContainerConfigError"}
@@ -153,10 +153,10 @@ class TestNothingStays:
         self, lab: Lab, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with tunnelled(settings) as (kube, tunnel):
-            left = probe_pod(lab.cluster.nodes[0].name, f"localhost:30100/{REPOSITORY}:{TAG}", "left")
+            left = probe_pod(f"localhost:30100/{REPOSITORY}:{TAG}", lab.cluster.nodes[0].name, "left")
             await kube.create("/api/v1/namespaces/kube-registry/pods", left)
             assert len(probes(lab)) == 1
-            monkeypatch.setattr(preflight, "LEFT_SECONDS", -1.0)
+            monkeypatch.setattr(node_tests, "LEFT_SECONDS", -1.0)
             await examine_nodes(kube, settings, tunnel.address, afresh=True)
         assert probes(lab) == []
 

@@ -1,0 +1,1 @@
+"""Shared volumes: prove that every node mounts one, and report its health."""

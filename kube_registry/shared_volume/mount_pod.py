@@ -1,0 +1,76 @@
+"""Test whether one node can mount a shared volume: the probe pod and its verdict; pure functions.
+
+The pod is that of the preflight, with the volume. A kubelet mounts the volumes of a pod before it pulls the image, so a
+node that has begun to pull has mounted. The messages are those of mount.nfs (nfs-utils) and of the kubelet.
+"""
+
+from typing import Any
+
+from kube_registry.kube.pods import STARTING, Object
+from kube_registry.preflight.probe_pod import PROBE, Verdict, busy, probe_pod, verdict
+
+MOUNTED = Verdict("mounted", "")
+
+_OTHER_WAY = "`pulumi config set --path sharedVolume.exposure nodeProxy`"
+_NO_CLIENT = "install the NFS client on the node: the package nfs-common (Debian, Ubuntu) or nfs-utils (others)"
+_SEE = "correct the cause in the table; docs/shared-volume.md lists what a node needs"
+
+_KNOWN = (
+    ("bad option; for several filesystems", Verdict("it has no NFS client: mount.nfs is missing", _NO_CLIENT)),
+    ("unknown filesystem type", Verdict("its kernel has no NFS client", _NO_CLIENT)),
+    ("No such device", Verdict("its kernel has no NFS client", _NO_CLIENT)),
+    ("Protocol not supported", Verdict("its kernel has no NFS client of version 4.1", _NO_CLIENT)),
+    (
+        "nfs.csi.k8s.io not found",
+        Verdict(
+            "csi-driver-nfs is not installed", "install csi-driver-nfs, or `pulumi config rm --path sharedVolume.csi`"
+        ),
+    ),
+    ("Connection refused", Verdict("connection refused", _OTHER_WAY)),
+    ("Connection timed out", Verdict("no response", _OTHER_WAY)),
+    ("Network is unreachable", Verdict("no route to the server", _OTHER_WAY)),
+    ("No route to host", Verdict("no route to the server", _OTHER_WAY)),
+)
+"""Part of a message about a failed mount -> its verdict, the more specific ones first."""
+
+
+def mount_pod(image: str, claim: str, node: str, run: str) -> dict[str, Any]:
+    """Return a pod that mounts a claim on one node.
+
+    Args:
+        image: pull reference of the preflight's image.
+        claim: name of the claim, in the namespace of the pod.
+        node: name of the node.
+        run: label value of this test's pods.
+    """
+    pod = probe_pod(image, node, run)
+    (container,) = pod["spec"]["containers"]
+    container["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
+    pod["spec"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": claim}}]
+    return pod
+
+
+def mount_verdict(pod: Object) -> Verdict | None:
+    """Return the verdict from a probe pod's status: MOUNTED, or why not; None while it is unknown.
+
+    Whether the node can pull the image is another question, which the preflight answers.
+    """
+    for container in pod["status"].get("containerStatuses", []):
+        waiting = container["state"].get("waiting")
+        if container["name"] == PROBE and (not waiting or waiting.get("reason", STARTING[0]) not in STARTING):
+            return MOUNTED
+    return verdict(pod)
+
+
+def late_verdict(warned: str | None) -> Verdict:
+    """Return the verdict of a node whose pod has none in time.
+
+    Args:
+        warned: the newest warning event about the pod; the kubelet warns of each attempt to mount that has failed.
+    """
+    if warned is None:
+        return Verdict("no response", _OTHER_WAY)
+    if "FailedMount" not in warned:
+        return busy(warned)
+    found = (known for part, known in _KNOWN if part in warned)
+    return next(found, Verdict(warned, _SEE))
