@@ -183,6 +183,7 @@ def _run(job: int, launcher: str) -> NoReturn:
     os.environ.update(given["env"])
     time.tzset()
     importlib.invalidate_caches()
+    sys.dont_write_bytecode = True  # an edit within a second to the same length would leave the old one valid
     sys.argv = [launcher, *given["arguments"]]
     try:
         runpy.run_path(launcher, run_name="__main__")

@@ -135,6 +135,17 @@ async def test_edits_lead_to_updates_and_a_file_that_is_no_part_of_the_program_t
         assert [line for line in seen.lines if not line.startswith("said.py: ")] == []
 
 
+async def test_a_change_within_a_second_to_the_same_length_is_deployed(folder: Path, tmp_path: Path) -> None:
+    """Python takes bytecode for valid whose source has the same time, in seconds, and the same length."""
+    async with developing(folder):
+        for text in ("a", "b"):
+            edited = tmp_path / "said.py"
+            edited.write_text(f"TEXT = {text!r}\n")
+            os.utime(edited, (1, 1))
+            edited.replace(folder / "said.py")
+            await until_said(folder, text)
+
+
 async def test_a_change_during_an_update_leads_to_another_one_at_its_end(folder: Path) -> None:
     async with developing(folder) as (_, seen):
         (folder / "running-one").unlink()
