@@ -147,9 +147,9 @@ class ClusterRegistry(pulumi.ComponentResource):
         }
 
     def _share(self, name: str, args: SharedVolumeArgs | None) -> None:
-        from .shared_volume import SharedVolume  # noqa: PLC0415 - that file imports this one
-
         if args and self.settings.shared_volume and self.settings.component:  # else the program creates it itself
+            from .shared_volume import SharedVolume  # noqa: PLC0415 - that file imports this one
+
             SharedVolume(name, args, pulumi.ResourceOptions(parent=self), registry=self)
 
     def _exposing(self, name: str, deployment: pulumi.Resource) -> list[pulumi.CustomResource]:

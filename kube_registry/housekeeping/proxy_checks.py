@@ -7,12 +7,10 @@ from kube_registry.housekeeping.node_checks import Finding
 from kube_registry.kube.client import KubeClient
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.kube.proxy_mode import IPTABLES, IPVS, NFTABLES_DEFAULT, ProxyMode, proxy_modes
+from kube_registry.preflight.node_tests import WORST
 from kube_registry.preflight.probe_pod import USE_NODE_PROXY
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import add_fix, first_of
-
-WORST = 10
-"""Maximum number of nodes that a line names."""
 
 IPVS_OFF, IPVS_REMOVED = "1.40", "1.43"
 """The Kubernetes versions in which IPVS is off by default, and in which it is removed (KEP-5495)."""

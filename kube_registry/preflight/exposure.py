@@ -12,7 +12,7 @@ from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import NODE_PROXY
 from kube_registry.preflight.errors import NodeProxyNeededError
 from kube_registry.preflight.loopback import node_ports_on_loopback
-from kube_registry.preflight.preflight import WORST
+from kube_registry.preflight.node_tests import WORST
 from kube_registry.spec.endpoints import Exposure
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import first_of

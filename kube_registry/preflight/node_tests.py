@@ -1,6 +1,6 @@
 """Test nodes whose result is not stored yet, and store the new results."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from kube_registry.kube.client import KubeClient
@@ -10,9 +10,13 @@ from kube_registry.names import selector
 from kube_registry.preflight.node_window import Verdicts, delete
 from kube_registry.preflight.probe_pod import LEFT, PROBE, Verdict, busy
 from kube_registry.preflight.proven_nodes import Conditions, Records, Unanswered, proof_key, recall, remember
+from kube_registry.text import first_of
 
 LEFT_SECONDS = 120.0
 """Older probe pods were left by an interrupted run."""
+
+WORST = 10
+"""Maximum number of nodes that a message names."""
 
 
 async def examine(
@@ -46,6 +50,24 @@ async def examine(
         await remember(kube, conditions, _updated(records, nodes, answers))
         verdicts |= answers
     return verdicts
+
+
+def worst_of(nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes that a message names: the first ones by name."""
+    return sorted(nodes, key=lambda node: node.name)[:WORST]
+
+
+def say_later(verdicts: Verdicts, when: str, say: Callable[[str], None]) -> None:
+    """Print a line that names the nodes that cannot be tested now, if there are any.
+
+    Args:
+        verdicts: the verdicts of all nodes.
+        when: what tests them.
+        say: prints the line.
+    """
+    if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
+        named = first_of(later, WORST)
+        say(f"{len(later)} of {len(verdicts)} nodes cannot be tested now: {named}. {when} tests them")
 
 
 async def delete_left_probes(kube: KubeClient) -> None:

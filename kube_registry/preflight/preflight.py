@@ -16,7 +16,7 @@ from kube_registry.kube.proxy_mode import proxy_modes
 from kube_registry.limits import PREFLIGHT_SECONDS
 from kube_registry.names import PROBE_REPOSITORY
 from kube_registry.preflight.errors import PreflightError
-from kube_registry.preflight.node_tests import examine
+from kube_registry.preflight.node_tests import WORST, examine, say_later, worst_of
 from kube_registry.preflight.node_window import NodeTest, Verdicts, ask
 from kube_registry.preflight.probe_pod import ARCHITECTURE, PULLED, USE_NODE_PROXY, busy, probe_pod, verdict
 from kube_registry.preflight.proven_nodes import Conditions
@@ -30,9 +30,6 @@ SETTLE_SECONDS = 8.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 """Between two tests of a node in that time; each pause is twice as long as the one before it."""
-
-WORST = 10
-"""Maximum number of nodes that a message names."""
 
 
 async def prove_nodes(
@@ -57,9 +54,7 @@ async def prove_nodes(
         named = first_of(sorted(others), WORST)
         count = counted(len(others), "node")
         say(f"images for {settings.platform} do not run on {count} of another architecture: {named}")
-    if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
-        named = f"{len(later)} of {len(verdicts)} nodes cannot be tested now: {first_of(later, WORST)}"
-        say(f"{named}. The next update that pushes tests them")
+    say_later(verdicts, "The next update that pushes", say)
     fine = (PULLED,) if len(others) == len(verdicts) else (PULLED, ARCHITECTURE)
     failing = {node: verdict for node, verdict in verdicts.items() if verdict not in fine and not verdict.later}
     if failing:
@@ -131,7 +126,7 @@ async def _preflight_error(
     kube: KubeClient, settings: RegistrySettings, failing: Verdicts, nodes: int
 ) -> PreflightError:
     """Return the error with a table of the first failing nodes, and the fix for most of them."""
-    worst = sorted(failing, key=lambda node: node.name)[:WORST]
+    worst = worst_of(failing)
     modes = await proxy_modes(kube, worst)
     fix, _ = Counter(verdict.fix for verdict in failing.values()).most_common(1)[0]
     return PreflightError(
