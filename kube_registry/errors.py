@@ -140,6 +140,7 @@ HERE = Where(cluster="https://10.0.0.1:6443", kube_context="my-context", namespa
 
 _COMMAND = re.compile(r"`[^`]+`")
 _SETTING = re.compile(r"`pulumi config set (?:--path )?(?P<quote>'?)(?P<key>.+?)(?P=quote) (?P<value>[^`]+)`")
+_SHARED = re.compile(r"`pulumi config set --path sharedVolume\.(?P<key>\S+) (?P<value>[^`]+)`")
 _OF_A_STACK = re.compile(r"\bpulumi (config|destroy|import|up)\b(?!.* --stack )")
 
 
@@ -153,6 +154,7 @@ def on_stack(text: str, stack: str | None, component: str | None = None) -> str:
             becomes the argument to change. None if the settings come from the stack's config.
     """
     if component is not None:
+        text = _SHARED.sub(r"the argument `\g<key>: \g<value>` of the shared volume", text)
         text = _SETTING.sub(rf"the argument `\g<key>: \g<value>` of ClusterRegistry {component!r}", text)
     if stack is None:
         return text

@@ -1,1 +1,1 @@
-"""Shared volumes: prove that every node mounts one, and report its health."""
+"""Prove that every node mounts a shared volume."""

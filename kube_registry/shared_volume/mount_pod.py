@@ -4,16 +4,20 @@ The pod is that of the preflight, with the volume. A kubelet mounts the volumes 
 node that has begun to pull has mounted. The messages are those of mount.nfs (nfs-utils) and of the kubelet.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from kube_registry.kube.pods import STARTING, Object
 from kube_registry.preflight.probe_pod import PROBE, Verdict, busy, probe_pod, verdict
+from kube_registry.spec.shared_volume import SharedExposure
 
 MOUNTED = Verdict("mounted", "")
 
 _OTHER_WAY = "`pulumi config set --path sharedVolume.exposure nodeProxy`"
 _NO_CLIENT = "install the NFS client on the node: the package nfs-common (Debian, Ubuntu) or nfs-utils (others)"
 _SEE = "correct the cause in the table; docs/shared-volume.md lists what a node needs"
+
+_NOT_REACHED = Verdict("it does not reach the server", _OTHER_WAY)
 
 _KNOWN = (
     ("bad option; for several filesystems", Verdict("it has no NFS client: mount.nfs is missing", _NO_CLIENT)),
@@ -26,10 +30,11 @@ _KNOWN = (
             "csi-driver-nfs is not installed", "install csi-driver-nfs, or `pulumi config rm --path sharedVolume.csi`"
         ),
     ),
-    ("Connection refused", Verdict("connection refused", _OTHER_WAY)),
-    ("Connection timed out", Verdict("no response", _OTHER_WAY)),
-    ("Network is unreachable", Verdict("no route to the server", _OTHER_WAY)),
-    ("No route to host", Verdict("no route to the server", _OTHER_WAY)),
+    # mount.nfs with retry=0 reports a refused connection as one that timed out (utils/mount/stropts.c, nfsmount_fg).
+    ("Connection timed out", _NOT_REACHED),
+    ("Connection refused", _NOT_REACHED),
+    ("Network is unreachable", _NOT_REACHED),
+    ("No route to host", _NOT_REACHED),
 )
 """Part of a message about a failed mount -> its verdict, the more specific ones first."""
 
@@ -62,15 +67,15 @@ def mount_verdict(pod: Object) -> Verdict | None:
     return verdict(pod)
 
 
-def late_verdict(warned: str | None) -> Verdict:
+def late_verdict(exposure: SharedExposure, warned: str | None) -> Verdict:
     """Return the verdict of a node whose pod has none in time.
 
     Args:
+        exposure: how nodes reach the server.
         warned: the newest warning event about the pod; the kubelet warns of each attempt to mount that has failed.
     """
-    if warned is None:
-        return Verdict("no response", _OTHER_WAY)
-    if "FailedMount" not in warned:
+    if warned and "FailedMount" not in warned:
         return busy(warned)
-    found = (known for part, known in _KNOWN if part in warned)
-    return next(found, Verdict(warned, _SEE))
+    unknown = Verdict(warned, _SEE) if warned else Verdict("no response", _OTHER_WAY)
+    found = next((known for part, known in _KNOWN if part in (warned or "")), unknown)
+    return replace(found, fix=_SEE) if exposure == "nodeProxy" and found.fix == _OTHER_WAY else found

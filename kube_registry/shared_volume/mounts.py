@@ -13,9 +13,8 @@ from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.limits import MOUNT_SECONDS, READY_SECONDS
 from kube_registry.names import ARCHITECTURE, NFS_SERVER, PROBE_REPOSITORY
-from kube_registry.preflight.node_tests import examine
+from kube_registry.preflight.node_tests import examine, say_later, worst_of
 from kube_registry.preflight.node_window import NodeTest, Verdicts, ask
-from kube_registry.preflight.preflight import WORST
 from kube_registry.registry.probe_image import TAG
 from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
 from kube_registry.shared_volume.errors import MountError
@@ -24,7 +23,7 @@ from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.phases import Phase, Say
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.spec.shared_volume import SharedVolumeSettings
-from kube_registry.text import first_of, until
+from kube_registry.text import until
 
 MORE_SECONDS = 60.0
 """How much longer a mount may take than a pull: one without an answer reports nothing before its time limit."""
@@ -94,21 +93,18 @@ async def prove_mounts(kube: KubeClient, share: Share, say: Callable[[str], None
     pod = partial(mount_pod, image, share.claim)
 
     async def mount(to_test: Sequence[Node]) -> Verdicts:
-        test = NodeTest(pod, mount_verdict, late_verdict, MORE_SECONDS)
+        test = NodeTest(pod, mount_verdict, partial(late_verdict, share.settings.exposure), MORE_SECONDS)
         return await ask(kube, to_test, test, time.monotonic() + MOUNT_SECONDS)
 
     verdicts = await examine(kube, nodes, share.conditions, MOUNTED, mount, afresh=False)
-    if later := sorted(f"{node.name} ({verdict.words})" for node, verdict in verdicts.items() if verdict.later):
-        named = f"{len(later)} of {len(verdicts)} nodes cannot be tested now: {first_of(later, WORST)}"
-        say(f"{named}. The next update tests them")
+    say_later(verdicts, "The next update", say)
     failing = {node: verdict for node, verdict in verdicts.items() if not (verdict.passed or verdict.later)}
     if failing:
-        worst = sorted(failing, key=lambda node: node.name)[:WORST]
         fix, _ = Counter(verdict.fix for verdict in failing.values()).most_common(1)[0]
         raise MountError(
             where=kube.where,
             server=share.server,
-            rows=tuple((node.name, node.version, failing[node].words) for node in worst),
+            rows=tuple((node.name, node.version, failing[node].words) for node in worst_of(failing)),
             failing=len(failing),
             nodes=len(verdicts),
             fix=fix,

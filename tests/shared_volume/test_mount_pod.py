@@ -5,13 +5,7 @@ from typing import Any
 import pytest
 
 from kube_registry.preflight.probe_pod import PROBE
-from kube_registry.shared_volume.mount_pod import (
-    MOUNTED,
-    late_verdict,
-    mount_pod,
-    mount_verdict,
-)
-from kube_registry.spec.shared_volume import SharedVolumeSettings
+from kube_registry.shared_volume.mount_pod import MOUNTED, late_verdict, mount_pod, mount_verdict
 
 HEAD = 'FailedMount: MountVolume.SetUp failed for volume "shared" : mount failed: exit status 32 Output: mount.nfs: '
 
@@ -46,34 +40,27 @@ class TestLate:
         ],
     )
     def test_the_event_has_the_cause(self, message: str, fix: str) -> None:
-        found = late_verdict(HEAD + message)
+        found = late_verdict("clusterIP", HEAD + message)
         assert not found.later
         assert fix in found.fix
 
     def test_a_missing_driver(self) -> None:
         warned = "FailedMount: … driver name nfs.csi.k8s.io not found in the list of registered CSI drivers"
-        assert "sharedVolume.csi" in late_verdict(warned).fix
+        assert "sharedVolume.csi" in late_verdict("clusterIP", warned).fix
 
     def test_another_message_is_its_own_cause(self) -> None:
-        assert late_verdict(HEAD + "an incorrect mount option was specified").words.endswith("was specified")
+        message = "an incorrect mount option was specified"
+        assert late_verdict("clusterIP", HEAD + message).words.endswith(message)
 
     def test_a_mount_without_an_answer_has_failed(self) -> None:
-        assert not late_verdict(None).later
+        assert not late_verdict("clusterIP", None).later
+
+    @pytest.mark.parametrize("warned", [None, f"{HEAD}Connection timed out"])
+    def test_the_fix_is_not_what_is_set(self, warned: str | None) -> None:
+        assert "sharedVolume.exposure" not in late_verdict("nodeProxy", warned).fix
 
     def test_a_node_that_did_not_try_is_tested_later(self) -> None:
-        assert late_verdict("FailedCreatePodSandBox: no network").later
-
-
-def test_the_port_is_an_option_only_where_it_is_another_one() -> None:
-    assert not [each for each in SharedVolumeSettings().mount_options if each.startswith("port=")]
-    for exposure in ("nodeProxy", "nodePort"):
-        assert "port=32050" in SharedVolumeSettings(exposure=exposure, port=32050).mount_options
-
-
-def test_only_a_soft_mount_has_a_time_limit() -> None:
-    soft, hard = (SharedVolumeSettings(mount=mount).mount_options for mount in ("softerr", "hard"))
-    assert {"softerr", "hard"} & {*soft} == {"softerr"}
-    assert not [each for each in hard if each.startswith("timeo")]
+        assert late_verdict("clusterIP", "FailedCreatePodSandBox: no network").later
 
 
 def test_the_pod_has_no_privilege_and_mounts_the_claim() -> None:

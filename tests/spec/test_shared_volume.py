@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kube_registry.spec.shared_volume import SharedVolumeSettings
 from tests.spec.test_settings import parse, refusal
 
 SET = "pulumi config set --path sharedVolume"
@@ -54,3 +55,15 @@ def test_the_longest_names_are_allowed() -> None:
 def test_a_registry_with_a_bucket_retains_its_shared_volume() -> None:
     given: dict[str, Any] = {"s3": {"bucket": "images", "region": "eu"}, "retain": True}
     assert parse(**given, sharedVolume={"size": "1Gi"}).retain
+
+
+def test_the_port_is_an_option_only_where_it_is_another_one() -> None:
+    assert not [each for each in SharedVolumeSettings().mount_options if each.startswith("port=")]
+    for exposure in ("nodeProxy", "nodePort"):
+        assert "port=32050" in SharedVolumeSettings(exposure=exposure, port=32050).mount_options
+
+
+def test_only_a_soft_mount_has_a_time_limit() -> None:
+    soft, hard = (SharedVolumeSettings(mount=mount).mount_options for mount in ("softerr", "hard"))
+    assert {"softerr", "hard"} & {*soft} == {"softerr"}
+    assert not [each for each in hard if each.startswith("timeo")]
