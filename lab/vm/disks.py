@@ -1,6 +1,6 @@
 """The disks of VMs: Debian with a kernel of its own, and the programs and images of a cluster's nodes.
 
-Both are built once and only read: what a VM writes is lost when it ends.
+Both are built once: what a VM writes is lost when it ends.
 """
 
 import hashlib
@@ -40,10 +40,11 @@ _PACKAGES = (
 )
 _LEFT_OUT = ("doc", "locale", "man")
 _SIZE = "8G"
-"""Of the file system; the disk has only the blocks that were written."""
+"""Of a file system; the disk has only the blocks that were written."""
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / name for name in ("build.sh", "initramfs.sh", "guest.sh"))
+_IMPORT = _FOLDER / "import.sh"
 
 
 def system() -> Path:
@@ -65,7 +66,7 @@ def programs(versions: Versions) -> Path:
     found = {name: tool(name, of_cluster(versions)) for name in PROGRAMS}
     archive = images.archive()
     states = [file.stat() for file in (*found.values(), archive)]
-    recipe = f"{found} {archive} {[(state.st_size, state.st_mtime_ns) for state in states]}"
+    recipe = f"{_IMPORT.read_text()} {found} {archive} {[(state.st_size, state.st_mtime_ns) for state in states]}"
     return make(f"vm-programs-{_digest(recipe)}", partial(_build_programs, found, archive)) / "programs.img"
 
 
@@ -77,7 +78,7 @@ def _build_system(work: Path, result: Path, log: Path) -> None:
     included = f"--include={','.join(_PACKAGES)}"
     command = ["mmdebstrap", "--mode=root", "--variant=apt", *excluded, included, f"--customize-hook={hook}"]
     run_logged([*command, _SUITE, str(root)], log=log, limit=BUILD_SECONDS)
-    _make_disk(root, result / "root.img", _SIZE, log)
+    _make_disk(root, result / "root.img", log)
     shutil.rmtree(root)
 
 
@@ -90,14 +91,14 @@ def _build_programs(found: dict[str, Path], archive: Path, work: Path, result: P
             shutil.copy(program, real)
         if real.name != name:
             (folder / name).symlink_to(real.name)
-    shutil.copy(archive, work / "images.tar")
-    size = sum(file.stat().st_size for file in work.rglob("*") if not file.is_symlink())
-    _make_disk(work, result / "programs.img", f"{size * 11 // 10 // 2**20 + 16}M", log)
+    command = ["sh", str(_IMPORT), str(found["containerd"]), str(found["ctr"]), str(archive), str(work / "containerd")]
+    run_logged(command, log=log, limit=MAKE_SECONDS)
+    _make_disk(work, result / "programs.img", log)
 
 
-def _make_disk(folder: Path, disk: Path, size: str, log: Path) -> None:
-    # The disks are never written to, so that a journal would only cost time.
-    command = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(folder), str(disk), size]
+def _make_disk(folder: Path, disk: Path, log: Path) -> None:
+    # What is written is lost, so that a journal would only cost time.
+    command = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(folder), str(disk), _SIZE]
     run_logged(command, log=log, limit=MAKE_SECONDS)
 
 

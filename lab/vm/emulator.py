@@ -131,11 +131,11 @@ def _command(spec: ClusterSpec, node: NodeSpec, system: Path, programs: Path) ->
         "m": [MEMORY],
         "kernel": [str(system / "vmlinuz")],
         "initrd": [str(system / "initramfs")],
-        "append": [f"console=ttyS0 quiet loglevel=4 panic=-1 hostname={node.name}"],
+        "append": [f"console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off hostname={node.name}"],
         # What the VM writes is in a temporary file without a name.
         "drive": [
             f"file={system / 'root.img'},format=raw,if=virtio,snapshot=on",
-            f"file={programs},format=raw,if=virtio,readonly=on",
+            f"file={programs},format=raw,if=virtio,snapshot=on",
         ],
         "netdev": [f"tap,id=net,ifname={network.port_of(spec, node)},script=no,downscript=no"],
         "chardev": [

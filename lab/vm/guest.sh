@@ -14,9 +14,10 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
     echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
 done
-mkdir /run/bin /run/lock
-mount -o ro /dev/vdb /lab
+mkdir -p /run/bin /run/lock /var/lib/containerd
+mount /dev/vdb /lab
 mount --bind /lab/bin /run/bin
+mount --bind /lab/containerd /var/lib/containerd
 mount --make-rshared / # containers have to see mounts of the kubelet
 
 modprobe -a virtio_console virtio_net virtio_rng overlay br_netfilter

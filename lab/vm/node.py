@@ -30,7 +30,6 @@ PAUSE_SECONDS = 0.5
 """Between two checks that cost the VM time."""
 
 CONTAINERD_SECONDS = 120.0
-IMPORT_SECONDS = 300.0
 COMMAND_SECONDS = 120.0
 
 
@@ -80,28 +79,11 @@ class VmNode:
             LabError: the mode does not exist, or kube-proxy did not stop, start or become ready.
         """
         _check_mode(mode)
-        self.stop(nodes.PROXY)
+        stop = ["start-stop-daemon", "--stop", "--oknodo", "--retry=TERM/10/KILL/10", "--remove-pidfile"]
+        self._succeed(*stop, f"--pidfile=/run/{nodes.PROXY}.pid")
         self._succeed("sh", "-c", _REMOVE_RULES)
         self._start(replace(self.node, proxy_mode=mode), nodes.PROXY)
         _wait_for_rules(self)
-
-    def restart(self, process: str) -> None:
-        """Restart containerd, kubelet or kube-proxy, with its present files and without waiting until it is ready.
-
-        Raises:
-            LabError: it did not stop or start.
-        """
-        self.stop(process)
-        self._launch(process)
-
-    def stop(self, process: str) -> None:
-        """Stop containerd, kubelet or kube-proxy, and wait until it has ended. Idempotent.
-
-        Raises:
-            LabError: it did not end.
-        """
-        daemon = ["start-stop-daemon", "--stop", "--oknodo", "--retry=TERM/10/KILL/10", "--remove-pidfile"]
-        self._succeed(*daemon, f"--pidfile=/run/{process}.pid")
 
     def start(self) -> None:
         """Start all processes on the booted VM and wait until the node is Ready.
@@ -109,11 +91,15 @@ class VmNode:
         Raises:
             LabError: a process did not start, or was not ready in time.
         """
+        log = emulator.log_of(self.spec, self.node)
         self._succeed("ip", "-batch", "-", given="\n".join(network.commands(self.spec, self.node)).encode())
         self._start(self.node, nodes.CONTAINERD)
-        self._wait(f"test -S /run/{nodes.CONTAINERD_SOCKET}", "containerd to listen", CONTAINERD_SECONDS)
-        ctr = ["/run/bin/ctr", f"--address=/run/{nodes.CONTAINERD_SOCKET}", "--namespace=k8s.io"]
-        self._succeed(*ctr, "images", "import", "/lab/images.tar", timeout=IMPORT_SECONDS)
+
+        def listening() -> bool:
+            return self.run("test", "-S", f"/run/{nodes.CONTAINERD_SOCKET}").returncode == 0
+
+        what = f"containerd on {self.name} to listen"
+        wait_for(listening, what, log=log, seconds=CONTAINERD_SECONDS, pause=PAUSE_SECONDS)
         self._succeed("sh", "-euc", _CREATE_GROUP, "sh", cgroups.group_of(self.spec, self.name))
         since = time.time()
         self._start(self.node, nodes.KUBELET)
@@ -122,26 +108,18 @@ class VmNode:
         def ready() -> bool:
             return health.is_ready_since(self.spec, self.name, since)
 
-        log = emulator.log_of(self.spec, self.node)
         wait_for(ready, f"{self.name} to be Ready", log=log, seconds=READY_SECONDS, pause=PAUSE_SECONDS)
         _wait_for_rules(self)
 
     def _start(self, node: NodeSpec, process: str) -> None:
         self._succeed("tar", "-xC", "/", given=_archive(nodes.files(self.spec, node, process)))
-        self._launch(process)
-
-    def _launch(self, process: str) -> None:
         daemon = ["start-stop-daemon", "--start", "--background", "--make-pidfile", "--output=/dev/hvc0"]
         shell = ["--startas=/bin/sh", "--", "-c", 'exec "$@"', "sh"]
-        command = nodes.commands(self.node)[process]
+        command = nodes.commands(node)[process]
         self._succeed(*daemon, f"--pidfile=/run/{process}.pid", *shell, *command)
 
-    def _succeed(self, *command: str, given: bytes = b"", timeout: float = COMMAND_SECONDS) -> str:
-        return checked(self.run(*command, given=given, timeout=timeout), self.name)
-
-    def _wait(self, condition: str, what: str, seconds: float) -> None:
-        waiting = self.run("sh", "-c", f"until {condition}; do sleep 0.1; done", timeout=seconds)
-        checked(waiting, f"{self.name}, waiting for {what}")
+    def _succeed(self, *command: str, given: bytes = b"") -> None:
+        checked(self.run(*command, given=given, timeout=COMMAND_SECONDS), self.name)
 
 
 def join(name: str, *, proxy_mode: str = "iptables", report: Progress | None = None) -> VmNode:
