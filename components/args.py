@@ -112,11 +112,11 @@ class SharedVolumeArgs(TypedDict, total=False):
     """How nodes reach the NFS server: clusterIP, by its Service; nodeProxy, by a proxy on their loopback; nodePort, by
     a port that opens the server, which has no password, on all addresses of all nodes."""
     port: int
-    """Port on every node's loopback if exposure is nodeProxy or nodePort; for nodePort, in the cluster's node port
-    range."""
+    """Port that nodes mount from on their loopback if exposure is nodeProxy or nodePort. nodePort opens it on all
+    addresses of the nodes, and it must be in the cluster's node port range."""
     mount: str
-    """What a program gets if the NFS server does not respond: an error after a minute (softerr), or it waits until the
-    server responds (hard)."""
+    """What a program gets while the NFS server does not respond: an error, the first one within a minute (softerr), or
+    no answer until the server is back (hard)."""
     csi: bool
     """Whether csi-driver-nfs mounts the volume, which must be installed on every node, instead of the kubelet."""
     user: int

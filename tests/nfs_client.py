@@ -13,17 +13,20 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 GETATTR, GETFH, LOOKUP, PUTFH, PUTROOTFH, READ, WRITE = 9, 10, 15, 22, 24, 25, 38
-COMMIT, CREATE, LOCK, OPEN, OPEN_CONFIRM = 5, 6, 12, 18, 20
-READDIR, REMOVE, SETATTR, SETCLIENTID, SETCLIENTID_CONFIRM = 26, 28, 34, 35, 36
+CREATE, LOCK, OPEN, OPEN_CONFIRM = 6, 12, 18, 20
+READDIR, SETATTR, SETCLIENTID, SETCLIENTID_CONFIRM = 26, 34, 35, 36
 
-PERM, NOENT, IO, ACCESS, STALE, GRACE, NO_GRACE, RECLAIM_BAD = 1, 2, 5, 13, 70, 10013, 10033, 10034
+ACCESS: Final = 13
+"""The status of a request that the server does not allow."""
+
+PORT: Final = 2049
 
 ANONYMOUS: Final = bytes(16)
 """The stateid of READ and WRITE without an open file."""
 
 _T = TypeVar("_T")
 
-_TYPE, _SIZE, _MODE, _OWNER, _GROUP = 1, 4, 33, 36, 37
+_TYPE, _MODE, _OWNER = 1, 33, 36
 _FILE_SYNC, _DIRECTORY, _WRITE_LOCK, _MUST_CONFIRM, _LAST = 2, 2, 2, 2, 0x8000_0000
 
 
@@ -39,10 +42,8 @@ class NfsError(Exception):
 class Attributes:
     """What a server says of a file."""
 
-    size: int
     mode: int
     owner: str
-    group: str
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,10 @@ class NfsClient:
         address: address of the server.
         uid: user and group that the client claims to have.
         name: name by which the server knows the client after a restart.
-        source: local address to connect from.
     """
 
-    def __init__(self, address: str, *, uid: int = 0, name: str = "test", source: str = "", port: int = 2049) -> None:
-        self._socket = socket.create_connection((address, port), timeout=30, source_address=(source, 0))
+    def __init__(self, address: str, *, uid: int = 0, name: str = "test") -> None:
+        self._socket = socket.create_connection((address, PORT), timeout=30)
         self._user = text(number(0) + text("") + number(uid) + number(uid) + number(0))
         self._name, self._verifier, self._next = name, os.urandom(8), 0
 
@@ -178,10 +178,9 @@ class NfsClient:
         def read(answer: Answer) -> Attributes:
             answer.bitmap()
             answer.number()
-            size, mode = answer.long(), answer.number()
-            return Attributes(size, mode, answer.text().decode(), answer.text().decode())
+            return Attributes(answer.number(), answer.text().decode())
 
-        return self._on(handle, number(GETATTR) + _bitmap(_SIZE, _MODE, _OWNER, _GROUP), read)
+        return self._on(handle, number(GETATTR) + _bitmap(_MODE, _OWNER), read)
 
     def names(self, handle: bytes) -> list[str]:
         """The first names in a folder."""
@@ -206,27 +205,18 @@ class NfsClient:
 
         return self._on(handle, number(READ) + stateid + long(0) + number(count), result)
 
-    def write(self, handle: bytes, content: bytes, offset: int = 0, stateid: bytes = ANONYMOUS) -> int:
-        """Write durably; return the number of bytes that the server accepted."""
-        operation = number(WRITE) + stateid + long(offset) + number(_FILE_SYNC) + text(content)
+    def write(self, handle: bytes, content: bytes, stateid: bytes = ANONYMOUS) -> int:
+        """Write durably at the start of a file; return the number of bytes that the server accepted."""
+        operation = number(WRITE) + stateid + long(0) + number(_FILE_SYNC) + text(content)
         return self._on(handle, operation, Answer.number)
-
-    def commit(self, handle: bytes) -> None:
-        self._on(handle, number(COMMIT) + long(0) + number(0), lambda _: None)
 
     def make_folder(self, parent: bytes, name: str) -> bytes:
         attributes = _bitmap(_MODE) + text(number(0o755))
         self._on(parent, number(CREATE) + number(_DIRECTORY) + text(name) + attributes, lambda _: None)
         return self.look_up(name, start=parent)
 
-    def change_mode(self, handle: bytes, mode: int) -> None:
-        self._on(handle, number(SETATTR) + ANONYMOUS + _bitmap(_MODE) + text(number(mode)), lambda _: None)
-
     def change_owner(self, handle: bytes, owner: str) -> None:
         self._on(handle, number(SETATTR) + ANONYMOUS + _bitmap(_OWNER) + text(text(owner)), lambda _: None)
-
-    def remove(self, parent: bytes, name: str) -> None:
-        self._on(parent, number(REMOVE) + text(name), lambda _: None)
 
     def register(self) -> int:
         """Register the client as after its own restart; return its clientid."""

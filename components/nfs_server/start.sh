@@ -1,7 +1,7 @@
 # Check the volume, create its folders and become the NFS server.
 #
 # EXPORT_NAME: name under which clients mount the volume   EXPORT_USER: uid and gid of all files
-# ALLOW_DIRECTORY: "true" accepts a volume that is part of a larger file system
+# ALLOW_DIRECTORY: "true" accepts a directory of a larger file system, and any kind of file system
 set -eu
 
 # The update shows the end of the log, at most 300 letters.
@@ -27,10 +27,11 @@ fi
 mkdir -p /volume/export /volume/recovery
 chmod 0700 /volume/recovery
 chmod 0770 /volume/export
-# Files of another user are there if the setting has changed. chown changes the folder last: if it is interrupted, the next
-# start repeats it.
-[ "$(stat -c %u:%g /volume/export)" = "$EXPORT_USER:$EXPORT_USER" ] ||
-    chown -Rh "$EXPORT_USER:$EXPORT_USER" /volume/export
+# Files of another user are there if the setting has changed. The startup probe interrupts the change of very many: the
+# next start goes on with the rest, because the folder itself comes last.
+owner=$EXPORT_USER:$EXPORT_USER
+[ "$(stat -c %u:%g /volume/export)" = "$owner" ] ||
+    find /volume/export -depth ! '(' -user "$EXPORT_USER" -group "$EXPORT_USER" ')' -exec chown -h "$owner" {} +
 
 # The root of what clients see has the volume as its only entry. They cannot list it, so they have to know the name. It is
 # a file system in memory, because the handle of the root shows the number that all handles of its file system contain.

@@ -1,4 +1,4 @@
-"""A volume that two Deployments on different nodes share: one writes numbered lines, the other reads the last."""
+"""A volume that two Deployments on different nodes share: one writes the time every second, the other prints it."""
 
 from typing import Any
 

@@ -96,7 +96,7 @@ async def bucket_error(kube: KubeClient, reason: str, *, answered: bool = True) 
 
 
 def _message(code: str, escaped: str) -> str:
-    """Return a server's message with its code, without ids; or the client's, without a URL that has one."""
+    """Return the server's code and message without its request ids, or the HTTP client's message without its URL."""
     text = escaped.replace(r"\n", "\n").replace(r"\t", " ").replace(r"\"", '"')
     if code == _LATE:
         return "it does not respond in time"

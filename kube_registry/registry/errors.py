@@ -81,7 +81,7 @@ class NotReadyError(
         "reason": 'its claim registry has no volume: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found',
     },
 ):
-    """The registry or the node proxy did not become ready in time."""
+    """The registry, its node proxy or an NFS server did not become ready in time."""
 
     seconds: float
     reason: str

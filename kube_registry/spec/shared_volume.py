@@ -54,8 +54,8 @@ class SharedVolumeSettings(Section):
         default="clusterIP",
     )
     port: int = setting(
-        "Port on every node's loopback if exposure is nodeProxy or nodePort; for nodePort, in the cluster's node port "
-        "range.",
+        "Port that nodes mount from on their loopback if exposure is nodeProxy or nodePort. nodePort opens it on all "
+        "addresses of the nodes, and it must be in the cluster's node port range.",
         "a port number from 1024 to 65535",
         "32049",
         path="port",
@@ -64,8 +64,8 @@ class SharedVolumeSettings(Section):
         le=65535,
     )
     mount: Literal["softerr", "hard"] = setting(
-        "What a program gets if the NFS server does not respond: an error after a minute (softerr), or it waits until "
-        "the server responds (hard).",
+        "What a program gets while the NFS server does not respond: an error, the first one within a minute (softerr), "
+        "or no answer until the server is back (hard).",
         "softerr or hard",
         "hard",
         path="mount",
@@ -83,7 +83,7 @@ class SharedVolumeSettings(Section):
         "a number from 1 to 65533",
         "1000",
         path="user",
-        default=65530,  # no node has this user, if allow_directory lets clients reach its files
+        default=65530,  # few systems assign this user, if allow_directory lets clients reach its files
         ge=1,
         le=65533,
     )

@@ -21,12 +21,12 @@ from kube_registry.spec.shared_volume import SharedVolumeSettings
 from lab import cluster, docker_engine, nodes, vm
 from lab.commands import run_logged
 from lab.debian_image import provide_debian
-from lab.errors import LabError
 from lab.progress import Progress
 from lab.pulumi_home import CHECKOUT
 from lab.spec import ClusterSpec
 from lab.toolchain import tool
 from lab.vm import VmNode
+from lab.vm.agent import checked
 from tests.bench import table
 from tests.bench.registry import kubectl, settings_for
 
@@ -180,14 +180,11 @@ def _sample(node: VmNode, *arguments: str) -> list[float]:
 
 
 def _run(node: VmNode, *command: str) -> str:
-    done = node.run(*command, timeout=300)
-    if done.returncode:
-        raise LabError(f"{command[0]} in {node.name} failed: {done.stderr.strip()}")
-    return done.stdout
+    return checked(node.run(*command, timeout=300), node.name)
 
 
 def _line(what: str, samples: Sequence[Sequence[float]]) -> tuple[str, ...]:
-    written, read, created, listed = zip(*samples, strict=True)
+    written, read, created, many_read = zip(*samples, strict=True)
     rates = [[MEGABYTES * 1.048576 * 1e9 / each for each in times] for times in (written, read)]
-    seconds = [[each / 1e9 for each in times] for times in (created, listed)]
+    seconds = [[each / 1e9 for each in times] for times in (created, many_read)]
     return what, *map(table.spread, [*rates, *seconds])

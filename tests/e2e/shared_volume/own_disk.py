@@ -16,18 +16,17 @@ _SIZE = "512M"
 
 
 @contextmanager
-def own_disk(lab: Lab, folder: Path, name: str, system: str = "ext4") -> Iterator[Path]:
+def own_disk(lab: Lab, folder: Path, name: str) -> Iterator[Path]:
     """Offer a volume, and return its file system's place on this machine.
 
     Args:
         lab: the lab; all its nodes that are no VMs get the file system.
         folder: where to keep its image, and to mount it on this machine.
         name: name of the persistent volume.
-        system: the kind of file system.
     """
     image, here = folder / f"{name}.img", folder / name
     run("truncate", f"--size={_SIZE}", str(image))
-    run(f"mkfs.{system}", "-q", str(image))
+    run("mkfs.ext4", "-q", str(image))
     device = run("losetup", "--find", "--show", str(image)).strip()
     here.mkdir()
     places = [([], str(here)), *((inside(node.pid), f"{_VOLUMES}/{name}") for node in lab.cluster.nodes)]

@@ -45,7 +45,7 @@ APPEND = """\
 n=0
 while :; do
     n=$((n + 1))
-    echo "$HOSTNAME $n" | dd of=/shared/$HOSTNAME oflag=append conv=notrunc,fsync 2>/tmp/error && echo "acknowledged $n"
+    echo "$HOSTNAME $n" | dd of=/shared/$HOSTNAME oflag=append conv=notrunc,fsync 2>/dev/null && echo "acknowledged $n"
 done
 """
 
@@ -128,16 +128,16 @@ def server(lab: Lab) -> dict[str, Any]:
     return only
 
 
-def mounts_afresh(lab: Lab, program: Program) -> set[tuple[str, ...]]:
+def mounts_afresh(lab: Lab, program: Program) -> set[str]:
     """Forget which nodes have mounted the volume, update, and return the nodes that have mounted it now."""
     lab.kubectl("delete", "configmap", PROBE, "--namespace", NAMESPACE, "--ignore-not-found")
     program.up()
     records = lab.kubectl("get", "configmap", PROBE, "--namespace", NAMESPACE, "--output", "jsonpath={.data.nodes}")
-    return {tuple(entry[:1]) for entry in json.loads(records)}
+    return {entry[0] for entry in json.loads(records)}
 
 
-def uids(lab: Lab) -> set[tuple[str, ...]]:
-    return {(each["metadata"]["uid"],) for each in lab.get("nodes", "--selector", LABEL)}
+def uids(lab: Lab) -> set[str]:
+    return {each["metadata"]["uid"] for each in lab.get("nodes", "--selector", LABEL)}
 
 
 @pytest.mark.usefixtures("deployed")
@@ -237,7 +237,7 @@ class TestNodeProxy:
         with programs_only(vms[0], service["spec"]["clusterIP"]):
             lab.kubectl("delete", "configmap", PROBE, "--namespace", NAMESPACE)
             failed = deployed.failing_up()
-            assert re.search(rf"^\s*{vms[0].name} .* connection refused", failed, re.MULTILINE)
+            assert re.search(rf"^\s*{vms[0].name} .* it does not reach the server", failed, re.MULTILINE)
             assert vms[1].name not in failed.partition("Fix:")[2].partition("\n\n")[0]
             (command,) = {each for each in commands_of(failed) if "sharedVolume" in each}
             file = deployed.folder / f"Pulumi.{deployed.stack.name}.yaml"
@@ -262,6 +262,26 @@ class TestNodeProxy:
                 with socket.socket() as client:
                     client.settimeout(5)
                     assert client.connect_ex((each.address, 32049)) != 0
+        deployed.up()
+
+
+class TestRegistry:
+    def test_nodes_pull_from_their_loopback_where_ipvs_serves_no_port_there(
+        self, deployed: Program, vms: list[VmNode]
+    ) -> None:
+        change_proxy_modes(vms, "ipvs")
+        refused = deployed.registryctl("preflight")
+        assert refused.returncode != 0
+        for each in vms:
+            assert re.search(rf"^{each.name} .* connection refused on loopback", refused.stdout, re.MULTILINE)
+        with deployed.changed({}):
+            deployed.paste(commands_of(refused.stdout, "exposure"))
+            deployed.up()
+            served = deployed.registryctl("preflight")
+            assert served.returncode == 0, served.stdout
+            for each in vms:
+                assert re.search(rf"^{each.name} .* pulled", served.stdout, re.MULTILINE)
+        change_proxy_modes(vms, "iptables")
         deployed.up()
 
 

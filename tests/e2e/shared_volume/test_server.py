@@ -171,6 +171,13 @@ def still_there(lab: Lab, kept: Opened) -> None:
         nfs.lock(nfs.reclaim(kept.handle), reclaim=True)
 
 
+def doctor(program: Program) -> tuple[str, str]:
+    """The mark and the words of the volume's line."""
+    found = re.search(rf"^(\S+) +shared volume {NAMESPACE} +(.*)$", program.registryctl("doctor").stdout, re.MULTILINE)
+    assert found
+    return found[1], found[2].strip()
+
+
 @pytest.mark.usefixtures("deployed")
 class TestServer:
     def test_every_client_is_one_user_and_none_is_root(self, lab: Lab) -> None:
@@ -181,6 +188,9 @@ class TestServer:
                 nfs.change_owner(folder, "0")  # has no effect
                 assert nfs.attributes(export).mode == 0o770
                 assert {nfs.attributes(each).owner for each in (export, folder)} == {str(USER)}
+
+    def test_doctor_counts_the_nodes_that_have_mounted_it(self, deployed: Program) -> None:
+        assert doctor(deployed) == ("ok", "its NFS server is ready; 0 nodes mounted it in a test")
 
     def test_it_can_do_nothing_else(self, lab: Lab) -> None:
         pod = ready_server(lab)
@@ -236,7 +246,9 @@ class TestHandles:
         still_there(lab, kept)
 
 
-def test_a_server_whose_device_fails_is_not_ready_until_it_is_back(lab: Lab, disk: Disk, kept: Opened) -> None:
+def test_a_server_whose_device_fails_is_not_ready_until_it_is_back(
+    lab: Lab, deployed: Program, disk: Disk, kept: Opened
+) -> None:
     ready_server(lab)
     disk.fail()
 
@@ -244,6 +256,7 @@ def test_a_server_whose_device_fails_is_not_ready_until_it_is_back(lab: Lab, dis
         return not any(map(is_ready, servers(lab)))
 
     wait_for(unready, "a failed probe", log=Path("/dev/null"), seconds=60)
+    assert doctor(deployed)[0] == "fix"
     node = disk.node
     assert node
     lab.kubectl("scale", "deployment", NFS_SERVER, "--namespace", NAMESPACE, "--replicas=0")
