@@ -63,6 +63,9 @@ class VolumeMovedError(
         """The commands that delete the volume and start again, in their order."""
         left = self.retained and self.key.endswith("storageClass")
         removal = [f"`{self.where.kubectl} delete namespace {self.where.namespace}`"] if left else []
+        if self.what == "shared volume":
+            steps = ["remove sharedVolume, then `pulumi up`", *removal, "set it again", "`pulumi up`"]
+            return ", then ".join(steps)
         return ", then ".join(["`pulumi destroy`", *removal, "`pulumi up`"])
 
 

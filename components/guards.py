@@ -68,6 +68,22 @@ def namespace_guard(name: str, cluster: Cluster, namespace: str, parent: pulumi.
     return _before_create(f"{name}:namespace", "checking the namespace", prove)
 
 
+def claim_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
+    """Return a hook that lets a claim of a shared volume have the persistent volume of a claim that was deleted.
+
+    Args:
+        name: name of the claim in the stack.
+        cluster: the cluster.
+    """
+
+    async def bind(args: pulumi.ResourceHookArgs) -> None:
+        from kube_registry.shared_volume.claims import bind_again  # noqa: PLC0415 - slow, and no preview needs it
+
+        await bind_again(await cluster.address(), (args.new_inputs or {})["spec"]["volumeName"])
+
+    return _before_create(f"{name}:claim", "looking up the persistent volume", bind)
+
+
 def hosting_guard(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
     """Return a hook that prevents the stack from overwriting the ConfigMap that advertises another registry.
 

@@ -19,19 +19,17 @@ from kube_registry.names import (
     RETAINED,
     labels,
 )
-from kube_registry.spec.shared_volume import SharedVolumeSettings
+from kube_registry.spec.shared_volume import LOOPBACK, SharedVolumeSettings
 
 from .cluster_registry import ClusterRegistry
 from .guards import namespace_guard
-from .nfs_server_pod import config_files, deployment_spec, network_policy
+from .nfs_server_pod import config_files, deployment_spec, ganesha_config, network_policy
 from .node_proxy import PRIVILEGED, Listener, NodeProxy, address_of
 from .registry_image import RegistryImage
-from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, unmoved
+from .volume_guard import CLAIM_STAYS, NAMESPACE_STAYS, asked, unmoved
 
 _BUILD: Final = Path(__file__).with_name("nfs_server")
 """Build context of the server's image."""
-
-_LOOPBACK: Final = "127.0.0.1"
 
 
 class NfsServer(pulumi.ComponentResource):
@@ -45,7 +43,7 @@ class NfsServer(pulumi.ComponentResource):
     """
 
     place: pulumi.Output[str]
-    """Its namespace, known after the check that the volume stays where it is."""
+    """Its namespace, known after the checks that the volume stays where it is, and that its claims may change."""
     address: pulumi.Input[str]
     """Address that nodes mount from."""
     folder: pulumi.Output[str]
@@ -67,7 +65,8 @@ class NfsServer(pulumi.ComponentResource):
             ("sharedVolume.namespace", settings.namespace),
             ("sharedVolume.storageClass", settings.storage_class),
         ]
-        self.place = unmoved(own, self._namespace, claim, wanted, "shared volume")
+        place = unmoved(own, self._namespace, claim, wanted, "shared volume")
+        self.place = place if pulumi.runtime.is_dry_run() else place.apply(self._unused)
         image = RegistryImage(
             f"{name}-image",
             registry=registry,
@@ -80,8 +79,19 @@ class NfsServer(pulumi.ComponentResource):
         self.folder = first.output  # it keeps the first value
         service = self._service()
         self.needed = (self._deployment(claim, image), service, *self._proxy(service))
-        self.address = address_of(service) if settings.exposure == "clusterIP" else _LOOPBACK
+        self.address = address_of(service) if settings.exposure == "clusterIP" else LOOPBACK
         self.register_outputs({"namespace": self.place})
+
+    async def _unused(self, place: str) -> str:
+        """Return the namespace; fail before anything changes that pods with a claim need."""
+        from kube_registry.shared_volume.claims import prove_unused  # noqa: PLC0415 - slow, and no preview needs it
+
+        async def prove() -> str:
+            address = (await self.cluster.address()).model_copy(update={"namespace": place})
+            await prove_unused(address, self._settings)
+            return place
+
+        return await asked(prove, place, live=True)
 
     def _own_namespace(self) -> kubernetes.core.v1.Namespace:
         guard = namespace_guard(self._name, self.cluster, str(self._settings.namespace), self)
@@ -108,10 +118,11 @@ class NfsServer(pulumi.ComponentResource):
         )
 
     def _deployment(self, claim: pulumi.Resource, image: pulumi.Output[str]) -> kubernetes.apps.v1.Deployment:
+        server_config = ganesha_config(self._settings.user, str(self._settings.namespace))
         config = kubernetes.core.v1.ConfigMap(
             f"{self._name}-config",
             metadata=self._metadata(self.place),
-            data=config_files(self._settings.user),
+            data=config_files(server_config),
             opts=self._after(),
         )
         fence = kubernetes.networking.v1.NetworkPolicy(
@@ -121,6 +132,7 @@ class NfsServer(pulumi.ComponentResource):
             image=image,
             folder=self.folder,
             user=self._settings.user,
+            config=server_config,
             allow_directory=self._settings.allow_directory,
             pod=self._registry.pod.model_copy(update={"node_selector": self._nodes}),
         )

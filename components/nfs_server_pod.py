@@ -44,9 +44,10 @@ NFSV4 {{
     Grace_Period = {GRACE_SECONDS};
     RecoveryBackend = fs;
     RecoveryRoot = /volume/recovery;
-    # By default the name of the pod. Clients would take the next pod for another server, and give up their locks.
-    Server_Scope = {NFS_SERVER};
-    Server_Owner = {NFS_SERVER};
+    # By default the name of the pod. Clients would take the next pod for another server, and give up their locks. They
+    # take servers with the same name for one.
+    Server_Scope = OWNER;
+    Server_Owner = OWNER;
     Only_Numeric_Owners = true;
 }}
 
@@ -71,14 +72,15 @@ LOG {{
 """
 
 
-def ganesha_config(user: int) -> str:
+def ganesha_config(user: int, owner: str) -> str:
     """Return the configuration of the NFS server; start.sh replaces EXPORT_NAME.
 
     Args:
         user: uid and gid by which all clients access the files.
+        owner: name of the server, for its clients (RFC 8881, 2.10.4): that of its namespace.
     """
     root, volume = _export(1, "/exports", "/", "RO", user), _export(2, "/volume/export", "/EXPORT_NAME", "RW", user)
-    return f"{_GENERAL}\n{root}\n{volume}"
+    return "\n".join([_GENERAL.replace("OWNER", owner), root, volume])
 
 
 def _export(number: int, path: str, pseudo: str, access: str, user: int) -> str:
@@ -101,17 +103,23 @@ EXPORT {{
 """
 
 
-def config_files(user: int) -> dict[str, str]:
+def config_files(config: str) -> dict[str, str]:
     """Return the files of the ConfigMap NFS_SERVER: name -> content.
 
     Args:
-        user: as in `ganesha_config`.
+        config: the result of `ganesha_config`.
     """
-    return {_FILE: ganesha_config(user)}
+    return {_FILE: config}
 
 
 def deployment_spec(
-    *, image: pulumi.Input[str], folder: pulumi.Input[str], user: int, allow_directory: bool, pod: PodSettings
+    *,
+    image: pulumi.Input[str],
+    folder: pulumi.Input[str],
+    user: int,
+    config: str,
+    allow_directory: bool,
+    pod: PodSettings,
 ) -> dict[str, Any]:
     """Return the Deployment's spec.
 
@@ -121,10 +129,11 @@ def deployment_spec(
         image: the image of the folder nfs_server.
         folder: name under which clients mount the volume, which they cannot list.
         user: uid and gid by which all clients access the files.
+        config: the result of `ganesha_config`; another one restarts the server.
         allow_directory: whether the volume may be a directory of a larger file system.
-        pod: the settings of the pod.
+        pod: on which nodes it runs, and its priority; its resources are those of the registry.
     """
-    checksum = hashlib.sha256(ganesha_config(user).encode()).hexdigest()
+    checksum = hashlib.sha256(config.encode()).hexdigest()
     return {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
@@ -137,7 +146,7 @@ def deployment_spec(
                 "enableServiceLinks": False,
                 "terminationGracePeriodSeconds": 10,
                 "securityContext": {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [_server(image, _environment(folder, user, allow_directory=allow_directory), pod)],
+                "containers": [_server(image, _environment(folder, user, allow_directory=allow_directory))],
                 "volumes": [
                     {"name": "volume", "persistentVolumeClaim": {"claimName": NFS_SERVER}},
                     {"name": "config", "configMap": {"name": NFS_SERVER}},
@@ -157,7 +166,7 @@ def _environment(folder: pulumi.Input[str], user: int, *, allow_directory: bool)
     return {"EXPORT_NAME": folder, "EXPORT_USER": str(user), "ALLOW_DIRECTORY": str(allow_directory).lower()}
 
 
-def _server(image: pulumi.Input[str], environment: dict[str, pulumi.Input[str]], pod: PodSettings) -> dict[str, Any]:
+def _server(image: pulumi.Input[str], environment: dict[str, pulumi.Input[str]]) -> dict[str, Any]:
     return {
         "name": NFS_SERVER,
         "image": image,
@@ -167,10 +176,7 @@ def _server(image: pulumi.Input[str], environment: dict[str, pulumi.Input[str]],
         "startupProbe": _probe(period=1, failures=60),
         "readinessProbe": _probe(period=5, failures=2),
         "livenessProbe": _probe(period=10, failures=6),
-        "resources": {
-            "requests": {"cpu": "50m", "memory": "64Mi"} | pod.resources.requests,
-            "limits": {"memory": _MEMORY} | pod.resources.limits,
-        },
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _MEMORY}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

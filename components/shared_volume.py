@@ -11,13 +11,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from kube_registry.errors import KubeRegistryError
-from kube_registry.names import FORCE, OURS, labels
+from kube_registry.names import FORCE, OURS, SHARED_VOLUME, labels
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.spec.shared_volume import SharedVolumeSettings
 
 from .args import SharedVolumeArgs
 from .cluster_registry import ClusterRegistry
 from .errors import as_run_error
+from .guards import claim_guard
 from .nfs_server_component import NfsServer
 from .options import with_providers
 from .push_hooks import bounded, row
@@ -68,7 +69,7 @@ class SharedVolume(pulumi.ComponentResource):
             prove_apart(name, self.settings, registry.shared)
         super().__init__("kube-registry:index:SharedVolume", name, {}, with_providers(opts, registry.providers))
         registry.shared[name] = self.settings
-        self._name, self._claim_name = name, claim_name(name)
+        self._name, self._claim_name, self._registry = name, claim_name(name), registry.settings
         self._server = NfsServer(f"{name}-server", self.settings, registry, pulumi.ResourceOptions(parent=self))
         place, address = self._server.place, self._server.address
         probe = self._claim(f"{name}-{_PROBE}", _PROBE, place, "1Mi", address, parent=self._server)
@@ -88,7 +89,13 @@ class SharedVolume(pulumi.ComponentResource):
             namespace: name of the namespace, which must exist.
             size: size that the claim shows, such as 5Gi. The files of all claims share the size of the volume. A later
                 change is ignored, because the API server rejects it.
+
+        Raises:
+            pulumi.RunError: the namespace or the size is not allowed.
         """
+        with as_run_error():
+            own = {"namespace": self.settings.namespace, "claims": {namespace: size}}
+            volume_settings(self._name, own, self._registry)
         return self._claim(f"{self._name}-{namespace}", self._claim_name, namespace, size, self.address, parent=self)
 
     def _claim(
@@ -103,19 +110,18 @@ class SharedVolume(pulumi.ComponentResource):
     ) -> kubernetes.core.v1.PersistentVolumeClaim:
         """Create a claim with its persistent volume. Pulumi deletes both before the server."""
         name = pulumi.Output.concat(self._server.place, ".", namespace, ".", claim)  # no namespace contains a dot
-        storage = {"storage": size}
         spec = {
-            "capacity": storage,
+            "capacity": {"storage": size},
             "accessModes": ["ReadWriteMany"],
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
             "claimRef": {"namespace": namespace, "name": claim},
             "mountOptions": self.settings.mount_options,
             **_source(self.settings, name, address, pulumi.Output.concat("/", self._server.folder)),
-            **_nodes(self.settings),
+            "nodeAffinity": self.settings.node_affinity,
         }
         volume = self._volume(f"{resource}-volume", name, spec, parent)
-        metadata = {"name": claim, "namespace": namespace, "labels": labels("shared-volume"), "annotations": FORCE}
+        metadata = {"name": claim, "namespace": namespace, "labels": labels(SHARED_VOLUME), "annotations": FORCE}
         return kubernetes.core.v1.PersistentVolumeClaim(
             f"{resource}-claim",
             metadata=metadata,
@@ -123,27 +129,31 @@ class SharedVolume(pulumi.ComponentResource):
                 "accessModes": ["ReadWriteMany"],
                 "storageClassName": "",
                 "volumeName": volume.metadata.name,
-                "resources": {"requests": storage},
+                "resources": {"requests": {"storage": size}},
             },
             opts=pulumi.ResourceOptions(
-                parent=parent, depends_on=[volume], custom_timeouts=_DELETE, ignore_changes=["spec.resources"]
+                parent=parent,
+                depends_on=[volume],
+                custom_timeouts=_DELETE,
+                ignore_changes=["spec.resources"],
+                hooks=claim_guard(resource, self._server.cluster),
             ),
         )
 
     def _volume(
         self, resource: str, name: pulumi.Output[str], spec: dict[str, Any], parent: pulumi.Resource
     ) -> kubernetes.core.v1.PersistentVolume:
-        """Create a persistent volume; other mount options replace it, because mounts of pods would keep theirs."""
+        """Create a persistent volume. Pods would keep other mount options, and Kubernetes changes no node affinity."""
         depends: list[pulumi.Resource] = [*self._server.needed]
         return kubernetes.core.v1.PersistentVolume(
             resource,
-            metadata={"name": name, "labels": labels("shared-volume"), "annotations": OURS},
+            metadata={"name": name, "labels": labels(SHARED_VOLUME), "annotations": OURS},
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 depends_on=depends,
                 ignore_changes=["spec.capacity"],
-                replace_on_changes=["spec.mountOptions"],
+                replace_on_changes=["spec.mountOptions", "spec.nodeAffinity"],
                 delete_before_replace=True,
             ),
         )
@@ -178,9 +188,3 @@ def _source(
         attributes = {"server": address, "share": path}
         return {"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": name, "volumeAttributes": attributes}}
     return {"nfs": {"server": address, "path": path}}
-
-
-def _nodes(settings: SharedVolumeSettings) -> dict[str, Any]:
-    """Return the field of a persistent volume that keeps pods with it on the nodes that can mount it."""
-    labelled = [{"key": key, "operator": "In", "values": [value]} for key, value in settings.node_selector.items()]
-    return {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": labelled}]}}} if labelled else {}

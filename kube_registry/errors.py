@@ -39,7 +39,7 @@
         ├── ClaimLostError         a change to a bucket would delete the volume
         ├── OtherClusterError      the kube context points to another cluster than before
         ├── NodePortError          the node port is not available
-        ├── NotReadyError          the registry or the node proxy did not become ready in time
+        ├── NotReadyError          the registry, its node proxy or an NFS server is not ready in time
         ├── RegistryError          a request to the registry failed
         ├── VolumeFullError        the volume is full
         ├── VolumeNotWritableError  the volume is not writable
@@ -49,6 +49,7 @@
         ├── NodeProxyNeededError   nodes need the node proxy, which the update would delete
         ├── PreflightReportedError the same, already reported for another image
         ├── MountError             nodes cannot mount a shared volume
+        ├── ClaimInUseError        pods use a claim that the update would replace
         ├── LeaseHeldError         others use the registry, and this job needs it exclusively
         ├── LeaseLostError         the lease expired before it was renewed
         ├── LeaseUnreadableError   the Lease object cannot be parsed

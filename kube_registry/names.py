@@ -30,6 +30,7 @@ ARCHITECTURE: Final = "kubernetes.io/arch"
 """Label with the architecture of a node, which its kubelet sets."""
 
 NFS_SERVER: Final = "nfs-server"
+SHARED_VOLUME: Final = "shared-volume"
 """Name of a shared volume's Deployment, Service, claim and ConfigMap, which have a separate namespace."""
 
 NFS_REPOSITORY: Final = "kube-registry/nfs-server"

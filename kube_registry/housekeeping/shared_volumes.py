@@ -1,7 +1,7 @@
 """The check of the shared volumes of a registry, which are found by their Deployments' annotation."""
 
 from kube_registry.errors import KubeRegistryError
-from kube_registry.housekeeping.node_checks import NOW_SECONDS, Finding
+from kube_registry.housekeeping.node_checks import NOW_SECONDS, Finding, with_fix
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.nodes import linux_nodes
@@ -23,9 +23,11 @@ async def shared_volumes(kube: KubeClient, settings: RegistrySettings) -> list[F
     """
     servers = (await kube.get(_DEPLOYMENTS, labelSelector=selector(NFS_SERVER)))["items"]
     found = (each["metadata"] for each in servers)
-    namespaces = [
+    namespaces = {
         each["namespace"] for each in found if each.get("annotations", {}).get(OF_REGISTRY) == settings.namespace
-    ]
+    }
+    if settings.shared_volume:
+        namespaces.add(settings.shared_namespace)
     return [await _shared_volume(settings, namespace) for namespace in sorted(namespaces)]
 
 
@@ -38,8 +40,7 @@ async def _shared_volume(settings: RegistrySettings, namespace: str) -> Finding:
                 await wait_node_proxy_ready(kube, proxy, seconds=NOW_SECONDS)
             records, nodes = await recall(kube), await linux_nodes(kube)
     except KubeRegistryError as error:
-        return Finding(subject, well=None if isinstance(error, ForbiddenError) else False, words=str(error))
+        return Finding(subject, well=None if isinstance(error, ForbiddenError) else False, words=with_fix(error))
     mounted = sum(proof_key(node) in records.proven for node in nodes)
-    return Finding(
-        subject, well=True, words=f"its NFS server is ready; {counted(mounted, 'node')} mounted it in a test"
-    )
+    words = f"its NFS server is ready; {counted(mounted, 'node')} mounted it in a test"
+    return Finding(subject, well=True if mounted else None, words=words)

@@ -19,7 +19,7 @@ class MountError(
         "fix": "install the NFS client on the node: the package nfs-common (Debian, Ubuntu) or nfs-utils (others)",
     },
 ):
-    """Nodes cannot mount a shared volume, so no claim was created.
+    """Nodes cannot mount a shared volume. The update ends before it creates a claim.
 
     Args:
         server: address that nodes mount from.
@@ -39,3 +39,33 @@ class MountError(
     def table(self) -> str:
         """The rows as a table, with the number of nodes that it omits."""
         return table(("node", "kubelet", "cause"), self.rows, self.failing)
+
+
+class ClaimInUseError(
+    ClusterError,
+    sentence=(
+        "the shared volume in {where} cannot change while pods use it: the update would replace its claim {claim} in "
+        "namespace {its_namespace}, which is mounted by {pods}; so nothing was changed"
+    ),
+    fix=(
+        "end these pods, a Deployment's with `{where.kubectl} --namespace {its_namespace} scale deployment NAME "
+        "--replicas=0`, then `pulumi up`; or undo the change"
+    ),
+    example={
+        "where": replace(HERE, namespace="kube-registry-shared"),
+        "claim": "shared-volume",
+        "its_namespace": "default",
+        "pods": "web-6f7c9d8b5-x2x7k",
+    },
+):
+    """A change of a shared volume would replace a claim that pods use.
+
+    Args:
+        claim: name of the claim.
+        its_namespace: its namespace.
+        pods: the names of the first ten pods that use it.
+    """
+
+    claim: str
+    its_namespace: str
+    pods: str

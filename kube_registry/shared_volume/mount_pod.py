@@ -4,6 +4,7 @@ The pod is that of the preflight, with the volume. A kubelet mounts the volumes 
 node that has begun to pull has mounted. The messages are those of mount.nfs (nfs-utils) and of the kubelet.
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +77,11 @@ def late_verdict(exposure: SharedExposure, warned: str | None) -> Verdict:
     """
     if warned and "FailedMount" not in warned:
         return busy(warned)
-    unknown = Verdict(warned, _SEE) if warned else Verdict("no response", _OTHER_WAY)
+    unknown = Verdict(_without_folder(warned), _SEE) if warned else Verdict("no response", _OTHER_WAY)
     found = next((known for part, known in _KNOWN if part in (warned or "")), unknown)
     return replace(found, fix=_SEE) if exposure == "nodeProxy" and found.fix == _OTHER_WAY else found
+
+
+def _without_folder(warned: str) -> str:
+    """Return what mount.nfs has said, without the secret name of the folder, which may be cut at its start."""
+    return re.sub(r"[0-9a-f]{13,}", "…", warned.rpartition("Output: ")[2])

@@ -89,6 +89,8 @@ async def prove_mounts(kube: KubeClient, share: Share, say: Callable[[str], None
         ClusterError: the nodes cannot be tested.
     """
     nodes = await linux_nodes(kube, {ARCHITECTURE: share.registry.architecture, **share.settings.node_selector})
+    if not nodes:
+        say(f"no node has the labels of sharedVolume.nodeSelector: {share.settings.node_selector}")
     image = share.registry.endpoints.tagged_reference(PROBE_REPOSITORY, TAG)
     pod = partial(mount_pod, image, share.claim)
 

@@ -44,7 +44,7 @@ def conflicts(settings: "RegistrySettings", checked: Checked) -> Iterator[Settin
 def _with_bucket(settings: "RegistrySettings", s3: S3Settings, checked: Checked) -> Iterator[SettingsError]:
     if with_texts(checked.current.get("claim")):
         yield _removed(["claim"], "s3 stores the images in a bucket, so the registry has no volume", checked)
-    if settings.retain and not settings.shared_volume:
+    if settings.retain and not (settings.shared_volume or settings.component):  # a program may have a SharedVolume
         yield _removed(["retain"], "the bucket of s3 stays anyway when the stack is destroyed", checked)
     if s3.endpoint and urlsplit(s3.endpoint).hostname in _LOOPBACK:
         place, why = ["s3", "endpoint"], "the registry's pods have a loopback of their own"

@@ -1,12 +1,15 @@
 """Settings of a shared volume: an NFS server in the cluster, whose volume any pod of any node can mount."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
 from kube_registry.spec.fields import Labels, Section, Text, setting, with_values
 from kube_registry.spec.sections import LABEL, LABELS, QUANTITY
+
+LOOPBACK: Final = "127.0.0.1"
+"""Address that nodes mount from if the exposure is not clusterIP."""
 
 SharedExposure = Literal["clusterIP", "nodeProxy", "nodePort"]
 
@@ -108,7 +111,15 @@ class SharedVolumeSettings(Section):
         """Return the options of every mount (nfs(5)); docs/adr/0042-a-shared-volume.md explains each."""
         port = [] if self.exposure == "clusterIP" else [f"port={self.port}"]
         limit = ["timeo=100", "retrans=3"] if self.mount == "softerr" else []
-        return ["nfsvers=4.1", "proto=tcp", "noresvport", "retry=0", self.mount, *limit, *port]
+        return ["nfsvers=4.1", "noresvport", "retry=0", self.mount, *limit, *port]
+
+    @property
+    def node_affinity(self) -> dict[str, Any] | None:
+        """Return the field of a persistent volume that keeps pods with it on the nodes that can mount it."""
+        if not self.node_selector:
+            return None
+        labels = [{"key": key, "operator": "In", "values": [value]} for key, value in self.node_selector.items()]
+        return {"required": {"nodeSelectorTerms": [{"matchExpressions": labels}]}}
 
 
 SHARED_KEYS: Final = ", ".join(map(to_camel, SharedVolumeSettings.model_fields))

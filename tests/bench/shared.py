@@ -125,8 +125,9 @@ def _provide_image(spec: ClusterSpec, progress: Progress) -> None:
 def _deploy(spec: ClusterSpec) -> str:
     """Create the server and the node proxy, and return the cluster IP of the server."""
     settings = settings_for(spec, 19_970)
+    config = nfs_server_pod.ganesha_config(1000, NAMESPACE)
     server = nfs_server_pod.deployment_spec(
-        image=IMAGE, folder=FOLDER, user=1000, allow_directory=True, pod=settings.pod
+        image=IMAGE, folder=FOLDER, user=1000, config=config, allow_directory=True, pod=settings.pod
     )
     server["template"]["spec"]["nodeName"] = spec.nodes[0].name
     port = {"port": NFS_PORT, "targetPort": "nfs"}
@@ -134,7 +135,7 @@ def _deploy(spec: ClusterSpec) -> str:
     _apply(
         spec,
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        _object("v1", "ConfigMap", NFS_SERVER, data=nfs_server_pod.config_files(1000)),
+        _object("v1", "ConfigMap", NFS_SERVER, data=nfs_server_pod.config_files(config)),
         _object("v1", "PersistentVolumeClaim", NFS_SERVER, spec=claim),
         _object("v1", "Service", NFS_SERVER, spec={"selector": labels(NFS_SERVER), "ports": [port]}),
         _object("apps/v1", "Deployment", NFS_SERVER, spec=server),

@@ -7,11 +7,14 @@ from kube_registry.spec.sections import PodSettings
 
 
 def spec(*, user: int = 2049, pod: PodSettings | None = None) -> dict[str, Any]:
-    return deployment_spec(image="server", folder="folder", user=user, allow_directory=False, pod=pod or PodSettings())
+    config = ganesha_config(user, "shared")
+    return deployment_spec(
+        image="server", folder="folder", user=user, config=config, allow_directory=False, pod=pod or PodSettings()
+    )
 
 
 def test_every_client_is_squashed_to_one_user() -> None:
-    exports = ganesha_config(1234).split("EXPORT {")[1:]
+    exports = ganesha_config(1234, "shared").split("EXPORT {")[1:]
     assert len(exports) == 2
     for export in exports:
         lines = {line.strip() for line in export.splitlines()}
@@ -39,8 +42,14 @@ def test_only_one_port_is_open() -> None:
     assert network_policy()["ingress"] == [{"ports": [{"protocol": "TCP", "port": 2049}]}]
 
 
-def test_settings_of_the_pod_override_its_resources() -> None:
-    pod = PodSettings.model_validate({"resources": {"limits": {"memory": "2Gi"}}, "priorityClass": "high"})
+def test_it_has_the_priority_of_the_registry_and_resources_of_its_own() -> None:
+    pod = PodSettings.model_validate({"resources": {"requests": {"memory": "1536Mi"}}, "priorityClass": "high"})
     made = spec(pod=pod)["template"]["spec"]
-    assert made["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
+    assert made["containers"][0]["resources"]["requests"] == {"cpu": "50m", "memory": "64Mi"}
     assert made["priorityClassName"] == "high"
+
+
+def test_clients_take_no_two_servers_for_one() -> None:
+    first, second = (ganesha_config(1, namespace) for namespace in ("first", "second"))
+    assert "Server_Owner = first;" in first
+    assert "Server_Owner = second;" in second

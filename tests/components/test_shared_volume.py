@@ -207,10 +207,33 @@ def test_a_registry_with_a_bucket_retains_its_shared_volume() -> None:
     assert {"shared-volume-server-namespace", "shared-volume-server-claim"} <= retained
 
 
+def test_a_program_with_a_bucket_retains_its_own_shared_volume() -> None:
+    def program() -> None:
+        registry = ClusterRegistry(
+            "registry", kube_context="prod", s3={"bucket": "images", "region": "eu"}, retain=True
+        )
+        SharedVolume("notes", registry=registry)
+
+    retained = {each.name for each in registered(program).requests if each.retainOnDelete}
+    assert {"notes-server-namespace", "notes-server-claim"} <= retained
+
+
+@pytest.mark.parametrize(
+    ("namespace", "size"), [("A_b", "1Gi"), ("shop", "5GB"), (pulumi.Output.from_input("a"), "1Gi")]
+)
+def test_a_claim_is_checked_as_the_arguments_are(namespace: str, size: str) -> None:
+    def program() -> None:
+        registry = ClusterRegistry("registry", kube_context="prod")
+        with pytest.raises(pulumi.RunError, match="claims"):
+            SharedVolume("notes", registry=registry).claim(namespace, size)
+
+    registered(program)
+
+
 def test_other_mount_options_replace_a_volume_and_another_size_of_a_claim_does_not() -> None:
     record = with_volume()
     (volume,) = (each for each in record.requests if each.name == "shared-volume-shop-volume")
-    assert list(volume.replaceOnChanges) == ["spec.mountOptions"]
+    assert list(volume.replaceOnChanges) == ["spec.mountOptions", "spec.nodeAffinity"]
     assert volume.deleteBeforeReplace
     (claim,) = (each for each in record.requests if each.name == "shared-volume-shop-claim")
     assert (list(volume.ignoreChanges), list(claim.ignoreChanges)) == (["spec.capacity"], ["spec.resources"])

@@ -213,8 +213,10 @@ class TestPrivileged:
 
 def test_a_shared_volume_has_namespaces_of_its_own() -> None:
     shared = SETTINGS.model_copy(update={"shared_volume": SharedVolumeSettings(namespace="shared")})
-    pod = SETTINGS.pod
-    server = {"spec": nfs_server_pod.deployment_spec(image=OURS, folder="f", user=1000, allow_directory=False, pod=pod)}
+    spec = nfs_server_pod.deployment_spec(
+        image=OURS, folder="f", user=1000, config="", allow_directory=False, pod=SETTINGS.pod
+    )
+    server = {"spec": spec}
     for settings, broken in ((SETTINGS, {"privileged"}), (shared, set())):
         inputs = {**server, "metadata": {"namespace": "shared"}}
         violations = violations_of("kubernetes:apps/v1:Deployment", "it", inputs, Allowed.of(settings))

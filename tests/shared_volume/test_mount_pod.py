@@ -52,6 +52,12 @@ class TestLate:
         message = "an incorrect mount option was specified"
         assert late_verdict("clusterIP", HEAD + message).words.endswith(message)
 
+    @pytest.mark.parametrize("start", [HEAD, HEAD[:20], ""])
+    def test_the_secret_name_of_the_folder_is_left_out(self, start: str) -> None:
+        folder = "0123456789abcdef" * 2
+        message = f"{start}access denied by server while mounting 10.96.14.7:/{folder}"
+        assert folder[:13] not in late_verdict("clusterIP", f"FailedMount: …{folder[3:]} Output: {message}").words
+
     def test_a_mount_without_an_answer_has_failed(self) -> None:
         assert not late_verdict("clusterIP", None).later
 

@@ -4,6 +4,7 @@ The nodes of the lab have no NFS client, so the selector of the volume's nodes m
 """
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -190,7 +191,7 @@ class TestServer:
                 assert {nfs.attributes(each).owner for each in (export, folder)} == {str(USER)}
 
     def test_doctor_counts_the_nodes_that_have_mounted_it(self, deployed: Program) -> None:
-        assert doctor(deployed) == ("ok", "its NFS server is ready; 0 nodes mounted it in a test")
+        assert doctor(deployed) == ("?", "its NFS server is ready; 0 nodes mounted it in a test")
 
     def test_it_can_do_nothing_else(self, lab: Lab) -> None:
         pod = ready_server(lab)
@@ -244,6 +245,60 @@ class TestHandles:
         lab.kubectl("scale", "deployment", NFS_SERVER, "--namespace", NAMESPACE, "--replicas=1")
         assert ready_server(lab)["spec"]["nodeName"] == second.name
         still_there(lab, kept)
+
+
+class TestClaims:
+    """Claims of pods on nodes that cannot mount them: Kubernetes treats them alike."""
+
+    @pytest.fixture(scope="class")
+    def claimed(self, lab: Lab, deployed: Program) -> Iterator[Program]:
+        with deployed.changed({"sharedVolume.claims.default": "1Gi"}):
+            deployed.up()
+            yield deployed
+            lab.kubectl("delete", "pod", "user", "--ignore-not-found")
+        deployed.up()
+
+    def test_one_that_a_pod_uses_is_not_replaced(self, lab: Lab, claimed: Program) -> None:
+        lab.kubectl("create", "--filename", "-", given=json.dumps(user(lab.cluster.nodes[1].name)))
+        before = claim(lab)
+        with claimed.changed({"sharedVolume.mount": "hard"}):
+            said = claimed.failing_up()
+            assert "its claim shared-volume in namespace default, which is mounted by user;" in said
+            assert claim(lab) == before
+            lab.kubectl("delete", "pod", "user")
+            claimed.up()
+            assert claim(lab)["uid"] != before["uid"]
+        claimed.up()
+
+    def test_one_that_was_deleted_is_bound_again(self, lab: Lab, claimed: Program) -> None:
+        before = claim(lab)["uid"]
+        lab.kubectl("delete", "persistentvolumeclaim", "shared-volume")
+        claimed.up()
+        (bound,) = lab.get("persistentvolumeclaims", "--namespace", "default")
+        assert (bound["status"]["phase"], bound["metadata"]["uid"] != before) == ("Bound", True)
+
+
+def user(node: str) -> dict[str, Any]:
+    """A pod that uses the claim."""
+    container = {"name": "main", "image": "docker.io/library/busybox:stable", "command": ["sleep", "60"]}
+    volume = {"name": "shared", "persistentVolumeClaim": {"claimName": "shared-volume"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "user", "namespace": "default"},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{**container, "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
+            "volumes": [volume],
+        },
+    }
+
+
+def claim(lab: Lab) -> dict[str, Any]:
+    """What identifies the claim and says whether it is being deleted."""
+    (found,) = lab.get("persistentvolumeclaims", "--namespace", "default")
+    return {key: found["metadata"].get(key) for key in ("uid", "deletionTimestamp")}
 
 
 def test_a_server_whose_device_fails_is_not_ready_until_it_is_back(
