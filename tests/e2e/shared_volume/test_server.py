@@ -247,16 +247,17 @@ class TestHandles:
         still_there(lab, kept)
 
 
+@pytest.fixture(scope="class")
+def claimed(lab: Lab, deployed: Program) -> Iterator[Program]:
+    with deployed.changed({"sharedVolume.claims.default": "1Gi"}):
+        deployed.up()
+        yield deployed
+        lab.kubectl("delete", "pod", "user", "--ignore-not-found")
+    deployed.up()
+
+
 class TestClaims:
     """Claims of pods on nodes that cannot mount them: Kubernetes treats them alike."""
-
-    @pytest.fixture(scope="class")
-    def claimed(self, lab: Lab, deployed: Program) -> Iterator[Program]:
-        with deployed.changed({"sharedVolume.claims.default": "1Gi"}):
-            deployed.up()
-            yield deployed
-            lab.kubectl("delete", "pod", "user", "--ignore-not-found")
-        deployed.up()
 
     def test_one_that_a_pod_uses_is_not_replaced(self, lab: Lab, claimed: Program) -> None:
         lab.kubectl("create", "--filename", "-", given=json.dumps(user(lab.cluster.nodes[1].name)))
