@@ -5,9 +5,9 @@ from kube_registry.housekeeping.node_checks import NOW_SECONDS, Finding, with_fi
 from kube_registry.kube.client import KubeClient, open_client
 from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.nodes import linux_nodes
-from kube_registry.names import NFS_SERVER, NODE_PROXY, OF_REGISTRY, selector
+from kube_registry.names import NFS_SERVER, OF_REGISTRY, selector
 from kube_registry.preflight.proven_nodes import proof_key, recall
-from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
+from kube_registry.registry.readiness import has_node_proxy, wait_node_proxy_ready, wait_ready
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import counted
 
@@ -36,7 +36,7 @@ async def _shared_volume(settings: RegistrySettings, namespace: str) -> Finding:
     try:
         async with open_client(settings.model_copy(update={"namespace": namespace})) as kube:
             await wait_ready(kube, seconds=NOW_SECONDS, name=NFS_SERVER, what="NFS server")
-            if await kube.find(kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=proxy)):
+            if await has_node_proxy(kube, proxy):
                 await wait_node_proxy_ready(kube, proxy, seconds=NOW_SECONDS)
             records, nodes = await recall(kube), await linux_nodes(kube)
     except KubeRegistryError as error:

@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.errors import ForbiddenError
 from kube_registry.kube.nodes import Node, linux_nodes
 from kube_registry.kube.pods import choose, registry_pods
 from kube_registry.kube.proxy_mode import ProxyMode, proxy_modes
 from kube_registry.limits import PREFLIGHT_SECONDS
-from kube_registry.names import NODE_PROXY
 from kube_registry.preflight.errors import NodeProxyNeededError
 from kube_registry.preflight.loopback import node_ports_on_loopback
 from kube_registry.preflight.node_tests import WORST
+from kube_registry.registry.readiness import has_node_proxy
 from kube_registry.spec.endpoints import Exposure
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import first_of
@@ -80,8 +79,8 @@ async def prove_without_node_proxy(kube: KubeClient, settings: RegistrySettings,
         NodeProxyNeededError: on some nodes, only the node proxy serves the registry.
         ClusterError: the nodes cannot be tested.
     """
-    if not settings.preflight or not await _has_node_proxy(kube, settings):
-        return
+    if not settings.preflight or not await has_node_proxy(kube, settings.node_proxy_namespace):
+        return  # a user who may not see the node proxy may not delete it either
     nodes = await examine_exposure(kube, settings, seconds=seconds)
     if failing := [each.node.name for each in nodes if each.serves is False]:
         raise NodeProxyNeededError(
@@ -104,12 +103,3 @@ def _of(node: Node, mode: ProxyMode, tested: bool | None) -> NodeExposure:  # no
     if tested is None:
         return NodeExposure(node, mode, mode.on_loopback, tested=False)
     return NodeExposure(node, mode, tested, tested=True)
-
-
-async def _has_node_proxy(kube: KubeClient, settings: RegistrySettings) -> bool:
-    """Return whether the node proxy's DaemonSet exists; False without the permission to see it, and so to delete it."""
-    path = kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=settings.node_proxy_namespace)
-    try:
-        return await kube.find(path) is not None
-    except ForbiddenError:
-        return False

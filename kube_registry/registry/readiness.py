@@ -11,7 +11,7 @@ from http import HTTPStatus
 from kube_registry.concurrency import poll
 from kube_registry.errors import Where
 from kube_registry.kube.client import KubeClient
-from kube_registry.kube.errors import RefusedError
+from kube_registry.kube.errors import ForbiddenError, RefusedError
 from kube_registry.kube.nodes import pulling_nodes
 from kube_registry.kube.pods import (
     Object,
@@ -139,6 +139,21 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
     await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
+
+
+async def has_node_proxy(kube: KubeClient, namespace: str) -> bool:
+    """Return whether a node proxy's DaemonSet exists; False without the permission to see it.
+
+    docs/rbac.md grants that permission only where there is a node proxy.
+
+    Args:
+        kube: client of the registry's cluster.
+        namespace: namespace of the node proxy.
+    """
+    try:
+        return await kube.find(kube.path("daemonsets", NODE_PROXY, group="apps/v1", namespace=namespace)) is not None
+    except ForbiddenError:
+        return False
 
 
 def has_claim(deployment: Object) -> bool:
