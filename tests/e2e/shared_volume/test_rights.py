@@ -1,48 +1,84 @@
-"""docs/rbac/shared-volume.yaml: with the deployer's manifest it suffices for a shared volume, and no right is idle."""
+"""docs/rbac/: with the manifests for it, the roles suffice for a shared volume, and no right is idle."""
 
+import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from kube_registry.names import NFS_SERVER
 from lab import control_plane
 from lab.cluster import known
-from tests.e2e.access import DEPLOYER, NAMESPACE, Access, Right, manifest, used
+from tests.e2e.access import DEPLOYER, HOUSEKEEPER, NAMESPACE, REVIEWER, Access, Right, manifest, used
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
+from tests.e2e.shared_volume.test_server import doctor
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 MANIFEST = "shared-volume"
+RIGHTS = manifest(MANIFEST)
 SHARED = f"{NAMESPACE}-shared"
+PEOPLE = (DEPLOYER, REVIEWER, HOUSEKEEPER)
+
+DIAGNOSIS: set[Right] = {("get", "persistentvolumeclaims"), ("list", "events")}
+"""What the doctor needs only where the server does not run."""
 
 
-def granted() -> dict[str, set[Right]]:
-    """The rights of the manifest, by the namespace of their role; those for the whole cluster are under no name."""
+def granted(person: str, text: str) -> dict[str, set[Right]]:
+    """What a manifest grants to a person, by the namespace of the role; for the whole cluster under no name."""
+    documents = list(yaml.safe_load_all(text))
+    roles = {(_namespace(each), each["metadata"]["name"]): each["rules"] for each in documents if "rules" in each}
     found: dict[str, set[Right]] = {}
-    for document in yaml.safe_load_all(manifest(MANIFEST)):
-        for rule in document.get("rules", []):
+    for each in documents:
+        if "roleRef" not in each or each["subjects"][0]["name"] != f"{NAMESPACE}-{person}s":
+            continue
+        for rule in roles[_namespace(each), each["roleRef"]["name"]]:
             rights = {(verb, resource) for verb in rule["verbs"] for resource in rule["resources"]}
-            found.setdefault(document["metadata"].get("namespace", ""), set()).update(rights)
+            found.setdefault(_namespace(each), set()).update(rights)
     return found
+
+
+def _namespace(item: dict[str, Any]) -> str:
+    return str(item["metadata"].get("namespace", ""))
+
+
+def idle(access: Access, person: str, since: int) -> dict[str, set[Right]]:
+    """What of that was never used since the log had that length."""
+    deadline = time.monotonic() + 5  # a watch is logged when it has ended
+    while True:
+        log = access.log.read_bytes()[since:].decode()
+        left = {namespace: rights - used(log, namespace) for namespace, rights in granted(person, RIGHTS).items()}
+        left = {namespace: rights for namespace, rights in left.items() if rights}
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def section(title: str) -> str:
+    """A section of the page."""
+    page = (CHECKOUT / "docs" / "rbac.md").read_text()
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.fixture(scope="module")
 def access(lab: Lab) -> Iterator[Access]:
-    """An administrator has applied both manifests."""
+    """An administrator has applied the manifests."""
     log = control_plane.machine_of(known(lab.cluster.name)).log(control_plane.API_SERVER)
     access = Access(lab, log, log.stat().st_size)
-    for name in (DEPLOYER, MANIFEST):
+    manifests = (*PEOPLE, MANIFEST)
+    for name in manifests:
         access.admin("apply", "--filename", "-", given=manifest(name))
     access.log_requests(3)
     yield access
     access.log_requests(0)
-    names = (f"{NAMESPACE}-{DEPLOYER}", f"{SHARED}-{DEPLOYER}")
-    access.admin("delete", "clusterroles,clusterrolebindings", *names)
-    access.admin("delete", "roles,rolebindings", f"{SHARED}-claims")
-    access.admin("delete", "namespace", NAMESPACE, SHARED, "--ignore-not-found")
+    for name in manifests:
+        access.admin("delete", "--ignore-not-found", "--filename", "-", given=manifest(name))
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +87,39 @@ def program(lab: Lab, checkout: Path, access: Access, debian: None) -> Program: 
     made = new_program(lab, checkout, checkout)
     made.configure(
         kubeContext=lab.cluster.kube_context,
-        kubeconfig=str(access.kubeconfig(DEPLOYER)),
+        kubeconfig=str(shutil.copy(access.kubeconfig(DEPLOYER), made.folder / "kubeconfig.json")),
         images_app_context="./app",
         sharedVolume_allowDirectory="true",
         sharedVolume_claims_default="1Gi",
     )
     return made
+
+
+@contextmanager
+def handed_to(person: str, access: Access, program: Program) -> Iterator[None]:
+    """The program in the hands of a person other than the deployer for a while."""
+    file = program.folder / "kubeconfig.json"
+    shutil.copy(access.kubeconfig(person), file)
+    try:
+        yield
+    finally:
+        shutil.copy(access.kubeconfig(DEPLOYER), file)
+
+
+@contextmanager
+def out_of_service(access: Access) -> Iterator[None]:
+    """The server runs, but its Deployment does not count it as available."""
+
+    def available_after(seconds: int) -> None:
+        change = json.dumps({"spec": {"minReadySeconds": seconds}})
+        access.admin("patch", "deployment", NFS_SERVER, "-n", SHARED, "--type", "merge", "--patch", change)
+
+    available_after(500)
+    access.admin("wait", "deployment", NFS_SERVER, "-n", SHARED, "--for=condition=Available=false", "--timeout=20s")
+    try:
+        yield
+    finally:
+        available_after(0)
 
 
 def test_the_rights_suffice_to_find_out_that_nodes_cannot_mount(program: Program) -> None:
@@ -71,28 +134,41 @@ def test_they_suffice_to_update(program: Program) -> None:
     program.refresh()
 
 
+def test_those_of_a_reviewer_suffice_to_preview_and_none_is_idle(access: Access, program: Program) -> None:
+    since = access.log.stat().st_size
+    with handed_to(REVIEWER, access, program):
+        assert set(program.preview()) == {"same"}
+    assert idle(access, REVIEWER, since) == {}
+
+
+class TestHousekeeper:
+    def test_the_rights_suffice_for_the_doctor(self, access: Access, program: Program) -> None:
+        since = access.log.stat().st_size
+        with handed_to(HOUSEKEEPER, access, program):
+            assert doctor(program) == ("ok", "its NFS server is ready; 0 nodes mounted it in a test")
+        assert idle(access, HOUSEKEEPER, since) == {SHARED: DIAGNOSIS}
+
+    def test_they_suffice_to_find_what_is_wrong_and_none_is_idle(self, access: Access, program: Program) -> None:
+        since = access.log.stat().st_size
+        with handed_to(HOUSEKEEPER, access, program), out_of_service(access):
+            mark, words = doctor(program)
+        assert mark == "fix", words
+        assert "is not ready" in words
+        assert DIAGNOSIS.isdisjoint(idle(access, HOUSEKEEPER, since).get(SHARED, set()))
+
+
 def test_they_suffice_to_destroy_and_none_was_idle(access: Access, program: Program) -> None:
     program.destroy()
     assert not {NAMESPACE, SHARED} & {item["metadata"]["name"] for item in access.lab.get("namespaces")}
-    deadline = time.monotonic() + 5  # a watch is logged when it has ended
-    while (idle := _idle(access)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not idle
+    assert idle(access, DEPLOYER, access.start) == {}
 
 
-def _idle(access: Access) -> dict[str, set[Right]]:
-    """The rights that were never used, by the namespace of their role."""
-    log = access.log.read_bytes()[access.start :].decode()
-    idle = {namespace: rights - used(log, namespace) for namespace, rights in granted().items()}
-    return {namespace: rights for namespace, rights in idle.items() if rights}
-
-
-def test_the_page_says_what_the_manifest_grants() -> None:
-    page = (CHECKOUT / "docs" / "rbac.md").read_text()
-    section = page.partition("\n## A shared volume\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize("person", PEOPLE)
+def test_the_page_says_what_the_manifest_grants(person: str) -> None:
+    rows = re.findall(rf"^\| {person} \| (`.*?`) \| (`.*?`) \| (.*?) \|", section("A shared volume"), re.MULTILINE)
     found: dict[str, set[Right]] = {}
     scopes = {"cluster": "", "each namespace with a claim": "default"}
-    for verbs, resources, scope in re.findall(r"^\| (`.*?`) \| (`.*?`) \| (.*?) \|", section, re.MULTILINE):
+    for verbs, resources, scope in rows:
         rights = {(verb, each) for verb in re.findall(r"`(.+?)`", verbs) for each in re.findall(r"`(.+?)`", resources)}
         found.setdefault(scopes.get(scope, SHARED), set()).update(rights)
-    assert found == granted()
+    assert found == granted(person, RIGHTS)
