@@ -16,14 +16,16 @@ from kube_registry.names import NFS_SERVER
 from lab import control_plane
 from lab.cluster import known
 from tests.e2e.access import DEPLOYER, HOUSEKEEPER, NAMESPACE, REVIEWER, Access, Right, manifest, used
+from tests.e2e.commands import paste
 from tests.e2e.conftest import CHECKOUT, Lab, Program, new_program
 from tests.e2e.shared_volume.test_server import doctor
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-MANIFEST = "shared-volume"
+MANIFEST, MANIFEST_OF_PROXY = "shared-volume", "node-proxy"
 RIGHTS = manifest(MANIFEST)
-SHARED = f"{NAMESPACE}-shared"
+SHARED, PROXY = f"{NAMESPACE}-shared", f"{NAMESPACE}-shared-proxy"
+RIGHTS_OF_PROXY = manifest(MANIFEST_OF_PROXY).replace(f": {NAMESPACE}-proxy", f": {PROXY}")
 PEOPLE = (DEPLOYER, REVIEWER, HOUSEKEEPER)
 
 DIAGNOSIS: set[Right] = {("get", "persistentvolumeclaims"), ("list", "events")}
@@ -48,12 +50,12 @@ def _namespace(item: dict[str, Any]) -> str:
     return str(item["metadata"].get("namespace", ""))
 
 
-def idle(access: Access, person: str, since: int) -> dict[str, set[Right]]:
+def idle(access: Access, person: str, since: int, text: str = RIGHTS) -> dict[str, set[Right]]:
     """What of that was never used since the log had that length."""
     deadline = time.monotonic() + 5  # a watch is logged when it has ended
     while True:
         log = access.log.read_bytes()[since:].decode()
-        left = {namespace: rights - used(log, namespace) for namespace, rights in granted(person, RIGHTS).items()}
+        left = {namespace: rights - used(log, namespace) for namespace, rights in granted(person, text).items()}
         left = {namespace: rights for namespace, rights in left.items() if rights}
         if not left or time.monotonic() > deadline:
             return left
@@ -79,6 +81,7 @@ def access(lab: Lab) -> Iterator[Access]:
     access.log_requests(0)
     for name in manifests:
         access.admin("delete", "--ignore-not-found", "--filename", "-", given=manifest(name))
+    access.admin("delete", "namespace", PROXY, "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
@@ -157,18 +160,45 @@ class TestHousekeeper:
         assert DIAGNOSIS.isdisjoint(idle(access, HOUSEKEEPER, since).get(SHARED, set()))
 
 
+class TestNodeProxy:
+    def test_the_command_of_the_page_gives_the_deployer_what_the_exposure_needs(
+        self, access: Access, program: Program
+    ) -> None:
+        (command,) = re.findall(r"^sed .*$", section("A shared volume"), re.MULTILINE)
+        paste(command, CHECKOUT, access.lab.env)
+        program.configure(sharedVolume_exposure="nodeProxy")
+        program.up()
+        assert set(program.up()) == {"same"}
+
+    def test_it_gives_a_reviewer_what_a_preview_needs(self, access: Access, program: Program) -> None:
+        since = access.log.stat().st_size
+        with handed_to(REVIEWER, access, program):
+            assert set(program.preview()) == {"same"}
+        assert idle(access, REVIEWER, since, RIGHTS_OF_PROXY) == {}
+
+    def test_it_lets_a_housekeepers_doctor_look_at_the_proxy(self, access: Access, program: Program) -> None:
+        since = access.log.stat().st_size
+        with handed_to(HOUSEKEEPER, access, program):
+            assert doctor(program)[0] == "ok"
+        assert idle(access, HOUSEKEEPER, since, RIGHTS_OF_PROXY) == {}
+
+
 def test_they_suffice_to_destroy_and_none_was_idle(access: Access, program: Program) -> None:
     program.destroy()
-    assert not {NAMESPACE, SHARED} & {item["metadata"]["name"] for item in access.lab.get("namespaces")}
+    assert not {NAMESPACE, SHARED, PROXY} & {item["metadata"]["name"] for item in access.lab.get("namespaces")}
     assert idle(access, DEPLOYER, access.start) == {}
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_the_page_says_what_the_manifest_grants(person: str) -> None:
-    rows = re.findall(rf"^\| {person} \| (`.*?`) \| (`.*?`) \| (.*?) \|", section("A shared volume"), re.MULTILINE)
+@pytest.mark.parametrize(
+    ("title", "name", "own"),
+    [("A shared volume", MANIFEST, SHARED), ("Node proxy", MANIFEST_OF_PROXY, f"{NAMESPACE}-proxy")],
+)
+def test_the_page_says_what_the_manifest_grants(person: str, title: str, name: str, own: str) -> None:
+    rows = re.findall(rf"^\| {person} \| (`.*?`) \| (`.*?`) \| (.*?) \|", section(title), re.MULTILINE)
     found: dict[str, set[Right]] = {}
     scopes = {"cluster": "", "each namespace with a claim": "default"}
     for verbs, resources, scope in rows:
         rights = {(verb, each) for verb in re.findall(r"`(.+?)`", verbs) for each in re.findall(r"`(.+?)`", resources)}
-        found.setdefault(scopes.get(scope, SHARED), set()).update(rights)
-    assert found == granted(person, RIGHTS)
+        found.setdefault(scopes.get(scope, own), set()).update(rights)
+    assert found == granted(person, manifest(name))
