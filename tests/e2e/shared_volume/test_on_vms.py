@@ -116,7 +116,13 @@ def programs_only(node: VmNode, cluster_ip: str) -> Iterator[None]:
         node.run("nft", "delete", "table", "ip", "test")
 
 
-def change_proxy_modes(vms: list[VmNode], mode: str) -> None:
+def change_proxy_modes(lab: Lab, vms: list[VmNode], mode: str) -> None:
+    """Change kube-proxy's mode on nodes without a mount: connections through the old rules break."""
+
+    def unmounted() -> bool:
+        return all(each.run("grep", "--quiet", " nfs4 ", "/proc/mounts").returncode == 1 for each in vms)
+
+    until(lab, unmounted, "the volume to be unmounted", seconds=90)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda each: each.change_proxy_mode(mode), vms))
 
@@ -146,7 +152,7 @@ class TestMounts:
     def test_every_node_mounts_by_the_cluster_ip(
         self, lab: Lab, deployed: Program, vms: list[VmNode], mode: str
     ) -> None:
-        change_proxy_modes(vms, mode)
+        change_proxy_modes(lab, vms, mode)
         assert mounts_afresh(lab, deployed) == uids(lab)
         (service,) = lab.get("services", "--namespace", NAMESPACE)
         assert deployed.output("sharedVolume")["address"] == service["spec"]["clusterIP"]
@@ -253,7 +259,7 @@ class TestNodeProxy:
     def test_nodes_mount_from_their_loopback_where_ipvs_serves_no_port_there(
         self, lab: Lab, deployed: Program, vms: list[VmNode]
     ) -> None:
-        change_proxy_modes(vms, "ipvs")
+        change_proxy_modes(lab, vms, "ipvs")
         with deployed.changed({"sharedVolume.exposure": "nodeProxy"}):
             deployed.up()
             assert deployed.output("sharedVolume")["address"] == "127.0.0.1"
@@ -267,9 +273,9 @@ class TestNodeProxy:
 
 class TestRegistry:
     def test_nodes_pull_from_their_loopback_where_ipvs_serves_no_port_there(
-        self, deployed: Program, vms: list[VmNode]
+        self, lab: Lab, deployed: Program, vms: list[VmNode]
     ) -> None:
-        change_proxy_modes(vms, "ipvs")
+        change_proxy_modes(lab, vms, "ipvs")
         refused = deployed.registryctl("preflight")
         assert refused.returncode != 0
         for each in vms:
@@ -281,7 +287,7 @@ class TestRegistry:
             assert served.returncode == 0, served.stdout
             for each in vms:
                 assert re.search(rf"^{each.name} .* pulled", served.stdout, re.MULTILINE)
-        change_proxy_modes(vms, "iptables")
+        change_proxy_modes(lab, vms, "iptables")
         deployed.up()
 
 
