@@ -67,7 +67,7 @@ class Stacks:
         return [item["urn"].rpartition("::")[2] for item in resources if item["type"] == "test:index:Part"]
 
     def shown(self) -> list[tuple[str, str]]:
-        """What was printed: kind and line. The number of blank lines depends on how Pulumi divides output that comes late."""
+        """What was printed: kind and line. Pulumi adds blank lines where output comes late."""
         found = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
         kinds = [(item["severity"].partition("#")[0], item.get("message", "")) for item in found]
         return sorted((kind, line) for kind, text in kinds for line in text.splitlines() if line)
