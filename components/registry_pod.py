@@ -127,7 +127,7 @@ _LIST_BUCKET = f"""\
 registry serve {_CONFIG}/write.yml &
 ask() {{ timeout {START_SECONDS} wget -q -O /dev/null "http://127.0.0.1:{WRITE_PORT}/v2/$1" 2>/dev/null; }}
 until ask; do kill -0 $! || exit; sleep 0.1; done
-ask '_catalog?n=1' || {{ echo 's3aws: RequestCanceled: no response'; exit 1; }}
+ask '_catalog?n=1' || {{ echo 's3aws: RequestCanceled: no response' >&2; exit 1; }}
 """
 """The last line counts only if the log has no other error of the driver before it. The registry may end by itself: it
 refuses a region that it does not know."""
