@@ -74,5 +74,8 @@ async def _prove_claim_unused(kube: KubeClient, claim: dict[str, Any]) -> None:
 
 
 def _uses(pod: dict[str, Any], claim: str) -> bool:
+    """Return whether a pod uses a claim and stays; Kubernetes itself waits for one that is being deleted."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
     claims = [volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["spec"].get("volumes", [])]
     return claim in claims and "nodeName" in pod["spec"] and pod["status"].get("phase") not in _ENDED

@@ -252,7 +252,7 @@ def claimed(lab: Lab, deployed: Program) -> Iterator[Program]:
     with deployed.changed({"sharedVolume.claims.default": "1Gi"}):
         deployed.up()
         yield deployed
-        lab.kubectl("delete", "pod", "user", "--ignore-not-found")
+        lab.kubectl("delete", "deployment", "user", "--ignore-not-found")
     deployed.up()
 
 
@@ -261,12 +261,15 @@ class TestClaims:
 
     def test_one_that_a_pod_uses_is_not_replaced(self, lab: Lab, claimed: Program) -> None:
         lab.kubectl("create", "--filename", "-", given=json.dumps(user(lab.cluster.nodes[1].name)))
+        logs = known(lab.cluster.name).folder / "logs"
+        wait_for(lambda: bool(lab.get("pods", "--selector", "app=user")), "a pod", log=logs, seconds=60)
         before = claim(lab)
         with claimed.changed({"sharedVolume.mount": "hard"}):
             said = claimed.failing_up()
-            assert "its claim shared-volume in namespace default, which is mounted by user;" in said
+            assert "its claim shared-volume in namespace default, which is mounted by user-" in said
             assert claim(lab) == before
-            lab.kubectl("delete", "pod", "user")
+            (end,) = commands_of(said, "scale")
+            claimed.paste([end.replace("NAME", "user")])
             claimed.up()
             assert claim(lab)["uid"] != before["uid"]
         claimed.up()
@@ -280,19 +283,21 @@ class TestClaims:
 
 
 def user(node: str) -> dict[str, Any]:
-    """A pod that uses the claim."""
+    """A Deployment with a pod that uses the claim."""
     container = {"name": "main", "image": "docker.io/library/busybox:stable", "command": ["sleep", "60"]}
     volume = {"name": "shared", "persistentVolumeClaim": {"claimName": "shared-volume"}}
+    pod = {
+        "nodeName": node,
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{**container, "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
+        "volumes": [volume],
+    }
+    labels = {"app": "user"}
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
         "metadata": {"name": "user", "namespace": "default"},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{**container, "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
-            "volumes": [volume],
-        },
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
     }
 
 
