@@ -8,6 +8,7 @@ from kube_registry.kube.nodes import linux_nodes
 from kube_registry.names import NFS_SERVER, OF_REGISTRY, selector
 from kube_registry.preflight.proven_nodes import proof_key, recall
 from kube_registry.registry.readiness import has_node_proxy, wait_node_proxy_ready, wait_ready
+from kube_registry.registry.readiness_fixes import SHARED_PROXY, SHARED_SERVER
 from kube_registry.spec.settings import RegistrySettings
 from kube_registry.text import counted
 
@@ -35,9 +36,9 @@ async def _shared_volume(settings: RegistrySettings, namespace: str) -> Finding:
     subject, proxy = f"shared volume {namespace}", f"{namespace}-proxy"
     try:
         async with open_client(settings.model_copy(update={"namespace": namespace})) as kube:
-            await wait_ready(kube, seconds=NOW_SECONDS, name=NFS_SERVER, what="NFS server")
+            await wait_ready(kube, seconds=NOW_SECONDS, name=NFS_SERVER, what=SHARED_SERVER)
             if await has_node_proxy(kube, proxy):
-                await wait_node_proxy_ready(kube, proxy, seconds=NOW_SECONDS)
+                await wait_node_proxy_ready(kube, proxy, seconds=NOW_SECONDS, what=SHARED_PROXY)
             records, nodes = await recall(kube), await linux_nodes(kube)
     except KubeRegistryError as error:
         return Finding(subject, well=None if isinstance(error, ForbiddenError) else False, words=with_fix(error))

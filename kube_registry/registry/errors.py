@@ -90,7 +90,7 @@ class NotReadyError(
     @property
     def command(self) -> str:
         """The commands that correct the reason, chosen by its text."""
-        return readiness_fix(self.reason, self.where)
+        return readiness_fix(self.reason, self.where, self.what)
 
 
 class RegistryError(

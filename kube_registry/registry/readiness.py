@@ -27,7 +27,7 @@ from kube_registry.kube.pods import (
 from kube_registry.names import NODE_PROXY, REGISTRY, selector
 from kube_registry.registry.bucket import bucket_error
 from kube_registry.registry.errors import NotReadyError
-from kube_registry.registry.readiness_fixes import GONE
+from kube_registry.registry.readiness_fixes import GONE, NO_CLASS
 from kube_registry.text import first_of
 
 WRONG_SECONDS = 8.0
@@ -94,7 +94,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float, name: str = REGISTRY, 
             return Rollout("its Deployment is scaled to 0", wrong=True)
         if has_claim(deployment):
             claim = await kube.get(kube.path("persistentvolumeclaims", name))
-            if claim["status"].get("phase") == "Pending" and (reason := await warning(kube, claim)):
+            if claim["status"].get("phase") == "Pending" and (reason := await _unbound(kube, claim)):
                 return Rollout(f"its claim {name} has no volume: {reason}", wrong=True)
         found = rollout_trouble(deployment) or trouble(pods)
         late = [pod for pod in pods if not is_ready(pod)] or pods
@@ -111,7 +111,7 @@ async def wait_ready(kube: KubeClient, *, seconds: float, name: str = REGISTRY, 
         raise
 
 
-async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float) -> None:
+async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: float, what: str = "node proxy") -> None:
     """Wait until each node that pulls has a ready node proxy of its DaemonSet's newest generation.
 
     Nodes that are not Ready are skipped, because they could block an update forever.
@@ -120,6 +120,7 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         kube: client of the registry's cluster.
         namespace: namespace of the node proxy.
         seconds: how long to wait.
+        what: which node proxy it is, for errors.
 
     Raises:
         NotReadyError: a node had none after `seconds`, or a problem lasted for too long.
@@ -138,7 +139,7 @@ async def wait_node_proxy_ready(kube: KubeClient, namespace: str, *, seconds: fl
         place = f"no node proxy listens on {first_of(missing, _MOST_NAMED)}"
         return Rollout(f"{place}: {found}" if found else place, wrong=found is not None)
 
-    await _wait(look, where=replace(kube.where, namespace=namespace), what="node proxy", seconds=seconds)
+    await _wait(look, where=replace(kube.where, namespace=namespace), what=what, seconds=seconds)
 
 
 async def has_node_proxy(kube: KubeClient, namespace: str) -> bool:
@@ -159,6 +160,11 @@ async def has_node_proxy(kube: KubeClient, namespace: str) -> bool:
 def has_claim(deployment: Object) -> bool:
     """Return whether the pods of a Deployment have a volume."""
     return any("persistentVolumeClaim" in volume for volume in deployment["spec"]["template"]["spec"]["volumes"])
+
+
+async def _unbound(kube: KubeClient, claim: Object) -> str | None:
+    """Return why a claim is not bound; None if it may be in a moment."""
+    return await warning(kube, claim) if claim["spec"].get("storageClassName") else NO_CLASS
 
 
 def _is_newest(pod: Object, daemon_set: Object) -> bool:

@@ -3,8 +3,11 @@
 from typing import Any
 
 from kube_registry.kube.client import KubeClient, open_client
+from kube_registry.kube.pods import list_pods
 from kube_registry.names import SHARED_VOLUME, selector
 from kube_registry.preflight.node_tests import WORST
+from kube_registry.preflight.node_window import delete
+from kube_registry.preflight.probe_pod import PROBE
 from kube_registry.shared_volume.errors import ClaimInUseError
 from kube_registry.spec.cluster_address import ClusterAddress
 from kube_registry.spec.shared_volume import LOOPBACK, SharedVolumeSettings
@@ -32,10 +35,12 @@ async def prove_unused(address: ClusterAddress, settings: SharedVolumeSettings) 
     """
     async with open_client(address) as kube:
         volumes = (await kube.get(_VOLUMES, labelSelector=selector(SHARED_VOLUME)))["items"]
-        for volume in volumes:
-            of_server = volume["metadata"]["name"].startswith(f"{kube.where.namespace}.")
-            if of_server and _is_replaced(volume["spec"], settings):
-                await _prove_claim_unused(kube, volume["spec"]["claimRef"])
+        ours = [each for each in volumes if each["metadata"]["name"].startswith(f"{kube.where.namespace}.")]
+        replaced = [each["spec"]["claimRef"] for each in ours if _is_replaced(each["spec"], settings)]
+        if replaced:
+            await delete(kube, await list_pods(kube, selector(PROBE)))  # of an interrupted update
+        for claim in replaced:
+            await _prove_claim_unused(kube, claim)
 
 
 async def bind_again(address: ClusterAddress, name: str) -> None:

@@ -49,7 +49,7 @@ class ClaimInUseError(
     ),
     fix=(
         "end these pods, a Deployment's with `{where.kubectl} --namespace {its_namespace} scale deployment NAME "
-        "--replicas=0`, then `pulumi up`; or undo the change"
+        "--replicas=0`, then `pulumi up`, and start them again; or undo the change"
     ),
     example={
         "where": replace(HERE, namespace="kube-registry-shared"),

@@ -17,6 +17,7 @@ from kube_registry.preflight.node_tests import examine, say_later, worst_of
 from kube_registry.preflight.node_window import NodeTest, Verdicts, ask
 from kube_registry.registry.probe_image import TAG
 from kube_registry.registry.readiness import wait_node_proxy_ready, wait_ready
+from kube_registry.registry.readiness_fixes import SHARED_PROXY, SHARED_SERVER
 from kube_registry.shared_volume.errors import MountError
 from kube_registry.shared_volume.mount_pod import MOUNTED, late_verdict, mount_pod, mount_verdict
 from kube_registry.spec.cluster_address import ClusterAddress
@@ -68,10 +69,11 @@ async def prove_share(address: ClusterAddress, share: Share, say: Say) -> None:
     say(Phase.REGISTRY, f"waiting for the NFS server to become ready, {until(READY_SECONDS)}")
     deadline = time.monotonic() + READY_SECONDS
     async with open_client(address) as kube:
-        await wait_ready(kube, seconds=READY_SECONDS, name=NFS_SERVER, what="NFS server")
+        await wait_ready(kube, seconds=READY_SECONDS, name=NFS_SERVER, what=SHARED_SERVER)
         if share.settings.exposure == "nodeProxy":
             left = deadline - time.monotonic()
-            await wait_node_proxy_ready(kube, f"{kube.where.namespace}-proxy", seconds=left)
+            proxy = f"{kube.where.namespace}-proxy"
+            await wait_node_proxy_ready(kube, proxy, seconds=left, what=SHARED_PROXY)
         say(Phase.PREFLIGHT, f"waiting for every node to mount the volume, {until(MOUNT_SECONDS)}")
         await prove_mounts(kube, share, partial(say, Phase.PREFLIGHT))
 
@@ -95,7 +97,7 @@ async def prove_mounts(kube: KubeClient, share: Share, say: Callable[[str], None
     pod = partial(mount_pod, image, share.claim)
 
     async def mount(to_test: Sequence[Node]) -> Verdicts:
-        test = NodeTest(pod, mount_verdict, partial(late_verdict, share.settings.exposure), MORE_SECONDS)
+        test = NodeTest(pod, mount_verdict, partial(late_verdict, share.settings), MORE_SECONDS)
         return await ask(kube, to_test, test, time.monotonic() + MOUNT_SECONDS)
 
     verdicts = await examine(kube, nodes, share.conditions, MOUNTED, mount, afresh=False)

@@ -62,6 +62,22 @@ def refused_preview(program: Program) -> str:
     return str(refused.value)
 
 
+def test_a_cluster_without_a_default_class_is_named_and_the_commands_set_one(lab: Lab, program: Program) -> None:
+    default = "storageclass.kubernetes.io/is-default-class"
+    lab.kubectl("annotate", "--overwrite", "storageclass", "standard", f"{default}=false")
+    try:
+        with program.changed({}):
+            said = program.failing_up()
+            assert "its claim registry has no volume: the cluster has no default storage class" in said
+            for part in ("delete persistentvolumeclaim", "storageClass", "--refresh"):
+                program.paste(each.replace("NAME", "standard") for each in commands_of(said, part))
+            (claim,) = lab.get("persistentvolumeclaims", "--namespace", "kube-registry")
+            assert claim["spec"]["storageClassName"] == "standard"
+            program.destroy()
+    finally:
+        lab.kubectl("annotate", "--overwrite", "storageclass", "standard", f"{default}=true")
+
+
 @pytest.mark.usefixtures("deployed")
 def test_a_stack_of_an_older_version_remembers_its_cluster_from_its_next_update_on(lab: Lab, program: Program) -> None:
     before, state = identities(lab), program.state()

@@ -17,6 +17,7 @@ import pytest
 
 from kube_registry.kube.pods import is_ready
 from kube_registry.names import NFS_SERVER, selector
+from kube_registry.shared_volume.mount_pod import mount_pod
 from lab.cluster import Node, known
 from lab.waiting import wait_for
 from tests.bench.forwarders import process_in
@@ -270,6 +271,8 @@ class TestClaims:
             assert claim(lab) == before
             (end,) = commands_of(said, "scale")
             claimed.paste([end.replace("NAME", "user")])
+            left = mount_pod("docker.io/library/busybox:stable", "probe", lab.cluster.nodes[1].name, "interrupted")
+            lab.kubectl("create", "--namespace", NAMESPACE, "--filename", "-", given=json.dumps(left))
             claimed.up()
             assert claim(lab)["uid"] != before["uid"]
         claimed.up()
