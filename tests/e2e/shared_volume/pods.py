@@ -12,6 +12,9 @@ from lab.vm import VmNode
 from lab.waiting import wait_for
 from tests.conftest import Lab
 
+GONE_SECONDS = 300
+"""An emulated node needs a minute or two for what a real one does in a second."""
+
 
 def pod(name: str, node: VmNode, command: str) -> dict[str, Any]:
     """A pod that mounts the claim on a VM."""
@@ -22,7 +25,7 @@ def pod(name: str, node: VmNode, command: str) -> dict[str, Any]:
         "spec": {
             "nodeName": node.name,
             "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 0,
+            "terminationGracePeriodSeconds": 1,  # with 0, the API server does not wait for the kubelet
             "automountServiceAccountToken": False,
             "containers": [
                 {
@@ -50,7 +53,7 @@ def pods(lab: Lab, commands: Mapping[str, tuple[VmNode, str]]) -> Iterator[None]
     finally:
         lab.kubectl("delete", "pod", *commands, "--wait=false")
         for name in commands:
-            until(lab, partial(is_gone, lab, name), f"pod {name} to be gone", seconds=90)
+            until(lab, partial(is_gone, lab, name), f"pod {name} to be gone", seconds=GONE_SECONDS)
 
 
 def until(lab: Lab, check: Callable[[], bool], what: str, *, seconds: float) -> None:
