@@ -35,6 +35,9 @@ class Package:
         return all(path and (not self.static or _is_static(path)) for path in found)
 
 
+MMDEBSTRAP = Package("mmdebstrap", ("mmdebstrap",))
+_BUSYBOX = Package("busybox-static", ("busybox",), static=True)
+
 PACKAGES = (
     Package("docker.io", ("dockerd",)),
     Package("openssh-client", ("ssh",)),
@@ -50,16 +53,27 @@ PACKAGES = (
     Package("iproute2", ("ip",)),
     Package("haproxy", ("haproxy",)),
     Package("tini", ("tini-static",), static=True),
-    Package("busybox-static", ("busybox",), static=True),
+    _BUSYBOX,
 )
 
 VM_PACKAGES = (
     Package("qemu-system-x86", ("qemu-system-x86_64",)),
-    Package("mmdebstrap", ("mmdebstrap",)),
+    MMDEBSTRAP,
     Package("e2fsprogs", ("mke2fs",)),
-    Package("busybox-static", ("busybox",), static=True),
+    _BUSYBOX,
 )
 """What only VMs need."""
+
+SUITE = "bookworm"
+"""The release that mmdebstrap installs into disks and images."""
+
+LEFT_OUT = ("doc", "locale", "man")
+"""Folders of /usr/share that it leaves out."""
+
+
+def without_documentation() -> tuple[str, ...]:
+    """Return mmdebstrap's options for LEFT_OUT."""
+    return tuple(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT)
 
 
 def locate(program: str) -> Path | None:

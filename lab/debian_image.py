@@ -15,7 +15,7 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 
 from lab.commands import run_logged
-from lab.debian import Package
+from lab.debian import MMDEBSTRAP, SUITE, without_documentation
 from lab.docker_site import Engine
 from lab.errors import LabError
 from lab.places import CACHE
@@ -31,8 +31,6 @@ PACKAGES: Final = ("nfs-ganesha", "nfs-ganesha-vfs")
 BUILD_SECONDS = 600.0
 LOAD_SECONDS = 120
 
-_SUITE = "bookworm"
-
 _CLEAN = 'cd "$1/etc" && : >apt/sources.list && rm -f apt/sources.list.d/* */*.d/99mmdebstrap hostname resolv.conf'
 """What is left of this machine and of the build."""
 
@@ -40,7 +38,7 @@ _OPTIONS = (
     "--variant=minbase",
     f"--include={','.join(PACKAGES)}",
     '--aptopt=APT::Install-Recommends "false"',
-    *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")),
+    *without_documentation(),
     f"--customize-hook={_CLEAN}",
 )
 
@@ -67,16 +65,16 @@ def provide_debian(engine: Engine, progress: Progress) -> None:
 
 
 def _archive(progress: Progress) -> Path:
-    key = f"debian-{_SUITE}-{hashlib.sha256(repr(_OPTIONS).encode()).hexdigest()[:8]}"
+    key = f"debian-{SUITE}-{hashlib.sha256(repr(_OPTIONS).encode()).hexdigest()[:8]}"
     if not (CACHE / key).is_dir():
         with progress.running(NAME, "building"):
-            install_packages([Package("mmdebstrap", ("mmdebstrap",))])
+            install_packages([MMDEBSTRAP])
             make(key, _build)
     return CACHE / key / "root.tar"
 
 
 def _build(_work: Path, result: Path, log: Path) -> None:
-    command = [str(tool("mmdebstrap")), *_OPTIONS, _SUITE, str(result / "root.tar"), *_mirrors()]
+    command = [str(tool("mmdebstrap")), *_OPTIONS, SUITE, str(result / "root.tar"), *_mirrors()]
     run_logged(command, log=log, limit=BUILD_SECONDS)
 
 
@@ -90,5 +88,5 @@ def _mirrors() -> list[str]:
         "Created-By: Packages",
     ]
     answer = subprocess.run(question, capture_output=True, text=True, timeout=60, check=False).stdout
-    suites = (f" {_SUITE} ", f" {_SUITE}-updates ", f" {_SUITE}-security ")
+    suites = (f" {SUITE} ", f" {SUITE}-updates ", f" {SUITE}-security ")
     return [line for line in answer.splitlines() if any(suite in line for suite in suites)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab import images
 from lab.commands import run_logged
+from lab.debian import LEFT_OUT, SUITE, without_documentation
 from lab.parts import of_cluster
 from lab.toolchain import make, tool
 from lab.versions import Versions
@@ -19,7 +20,6 @@ MAKE_SECONDS = 60.0
 
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kube-proxy")
 
-_SUITE = "bookworm"
 _PACKAGES = (
     "busybox-static",
     "conntrack",
@@ -38,7 +38,6 @@ _PACKAGES = (
     "runc",
     "tini",
 )
-_LEFT_OUT = ("doc", "locale", "man")
 _SIZE = "8G"
 """Of a file system; the disk has only the blocks that were written."""
 
@@ -53,7 +52,7 @@ def system() -> Path:
     Raises:
         LabError: the build failed; the message names the log.
     """
-    recipe = f"{_SUITE} {_PACKAGES} {_LEFT_OUT} {_SIZE} {[script.read_text() for script in _SCRIPTS]}"
+    recipe = f"{SUITE} {_PACKAGES} {LEFT_OUT} {_SIZE} {[script.read_text() for script in _SCRIPTS]}"
     return make(f"vm-{_digest(recipe)}", _build_system)
 
 
@@ -74,10 +73,9 @@ def _build_system(work: Path, result: Path, log: Path) -> None:
     root = work / "root"
     build, *inits = map(str, _SCRIPTS)
     hook = f'sh {build} "$1" {result} {" ".join(inits)}'
-    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
-    included = f"--include={','.join(_PACKAGES)}"
-    command = ["mmdebstrap", "--mode=root", "--variant=apt", *excluded, included, f"--customize-hook={hook}"]
-    run_logged([*command, _SUITE, str(root)], log=log, limit=BUILD_SECONDS)
+    packages = ["--variant=apt", f"--include={','.join(_PACKAGES)}", *without_documentation()]
+    command = ["mmdebstrap", "--mode=root", *packages, f"--customize-hook={hook}"]
+    run_logged([*command, SUITE, str(root)], log=log, limit=BUILD_SECONDS)
     _make_disk(root, result / "root.img", log)
     shutil.rmtree(root)
 
