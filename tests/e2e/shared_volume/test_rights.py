@@ -68,6 +68,12 @@ def section(title: str) -> str:
     return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
+def command_for(manifest: str) -> str:
+    """The command of the page that applies a manifest with another namespace."""
+    (found,) = re.findall(rf"^sed .*/{manifest}.yaml .*$", section("A shared volume"), re.MULTILINE)
+    return str(found)
+
+
 @pytest.fixture(scope="module")
 def access(lab: Lab) -> Iterator[Access]:
     """An administrator has applied the manifests."""
@@ -162,12 +168,21 @@ class TestHousekeeper:
         assert DIAGNOSIS.isdisjoint(idle(access, HOUSEKEEPER, since).get(SHARED, set()))
 
 
+def test_the_command_of_the_page_grants_claims_in_another_namespace(access: Access) -> None:
+    access.admin("create", "namespace", "shop")
+    try:
+        paste(command_for("shared-volume"), CHECKOUT, access.lab.env)
+        deployer = ("--as=someone", f"--as-group={NAMESPACE}-{DEPLOYER}s")
+        access.admin("auth", "can-i", "create", "persistentvolumeclaims", "--namespace=shop", *deployer)
+    finally:
+        access.admin("delete", "namespace", "shop")
+
+
 class TestNodeProxy:
     def test_the_command_of_the_page_gives_the_deployer_what_the_exposure_needs(
         self, access: Access, program: Program
     ) -> None:
-        (command,) = re.findall(r"^sed .*$", section("A shared volume"), re.MULTILINE)
-        paste(command, CHECKOUT, access.lab.env)
+        paste(command_for("node-proxy"), CHECKOUT, access.lab.env)
         program.configure(sharedVolume_exposure="nodeProxy")
         program.up()
         assert set(program.up()) == {"same"}
