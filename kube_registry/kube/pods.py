@@ -15,6 +15,8 @@ Object = Mapping[str, Any]
 STARTING = ("ContainerCreating", "PodInitializing")
 """Reasons of a waiting container that are no problem: it is starting."""
 
+_PROGRESS = ("Scheduled", "Pulling", "Pulled", "Created", "Started")
+"""Reasons of a pod's events that show that what failed before has succeeded (kubernetes pkg/kubelet/events)."""
 
 _CAUSE = re.compile(r'^panic: .*$|s3aws: (?:[^"\\\n]|\\.)*', re.MULTILINE)
 """The part of a registry's log that matters: a panic without its stack, or what a bucket's server has answered."""
@@ -88,11 +90,13 @@ def rollout_trouble(deployment: Object) -> str | None:
 
 
 def event_trouble(events: Sequence[Object]) -> str | None:
-    """Return the newest warning among the events of one object; None if there is none."""
+    """Return the newest warning among the events of one object; None if there is none, or its pod got further since."""
     warnings = [event for event in events if event["type"] == "Warning"]
     if not warnings:
         return None
-    newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    newest = max(warnings, key=_time_of)
+    if any(event["reason"] in _PROGRESS and _time_of(event) >= _time_of(newest) for event in events):
+        return None
     return f"{newest['reason']}: {last_words(newest['message'])}"
 
 
@@ -130,6 +134,10 @@ def _ended(container: Object) -> Object:
     """Return how a container has ended, now or before it was started again; empty if it has not."""
     found: Object = container["state"].get("terminated") or container.get("lastState", {}).get("terminated", {})
     return found
+
+
+def _time_of(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _terminating(pod: Object) -> bool:

@@ -16,6 +16,10 @@ def waiting(reason: str, message: str = "", **container: Any) -> Object:  # noqa
     return pod(ready=False, containerStatuses=[{"name": "write", "state": state, **container}])
 
 
+def event(reason: str, message: str, second: int, type: str = "Warning") -> Object:  # noqa: A002 - a key
+    return {"type": type, "reason": reason, "message": message, "lastTimestamp": f"2026-01-01T00:00:{second:02}Z"}
+
+
 class TestChoose:
     @pytest.mark.parametrize(
         ("pods", "chosen"),
@@ -91,13 +95,16 @@ class TestTrouble:
         assert rollout_trouble({"status": {}}) is None
 
     def test_the_newest_warning_of_an_object_counts(self) -> None:
-        events = [
-            {"type": "Warning", "reason": "Old", "message": "past", "lastTimestamp": "2026-01-01T00:00:00Z"},
-            {"type": "Warning", "reason": "FailedMount", "message": "no such", "lastTimestamp": "2026-01-01T00:00:09Z"},
-            {"type": "Normal", "reason": "Pulled", "message": "fine", "lastTimestamp": "2026-01-01T00:01:00Z"},
-        ]
+        events = [event("Old", "past", 0), event("FailedMount", "no such", 9), event("BackOff", "", 59, type="Normal")]
         assert event_trouble(events) == "FailedMount: no such"
         assert event_trouble(events[2:]) is None
+
+    @pytest.mark.parametrize("reason", ["Scheduled", "Pulling", "Pulled", "Created", "Started"])
+    def test_a_warning_is_over_once_the_pod_got_further(self, reason: str) -> None:
+        """A pull on a slow node takes longer than a warning may last."""
+        failed = event("FailedMount", "no such", 9)
+        assert event_trouble([failed, event(reason, "", 9, type="Normal")]) is None
+        assert event_trouble([event(reason, "", 8, type="Normal"), failed]) == "FailedMount: no such"
 
 
 class TestExplain:

@@ -102,31 +102,37 @@ def client(lab: Lab, uid: int = 0) -> NfsClient:
     return NfsClient(ready_server(lab)["status"]["podIP"], uid=uid, name="test")
 
 
+@pytest.fixture
+def on_directory(program: Program) -> Iterator[Program]:
+    """The program with a volume in another namespace, which is removed, because a volume keeps its namespace."""
+    with program.changed({**NO_NODE, "sharedVolume.namespace": "directory"}):
+        yield program
+        program.destroy()
+
+
 class TestDirectory:
     """A volume that is a directory of the node's file system, as the default class of the lab makes it."""
 
     def test_the_server_does_not_start_and_says_why_and_the_command_accepts_it(
-        self, lab: Lab, program: Program
+        self, lab: Lab, on_directory: Program
     ) -> None:
-        with program.changed({**NO_NODE, "sharedVolume.namespace": "directory"}):
-            said = program.failing_up()
-            assert re.search(r"its volume is the directory /\S+ of a file system, which clients could then reach", said)
-            program.paste(commands_of(said, "allowDirectory"))
-            program.up()
-            (pod,) = lab.get("pods", "--namespace", "directory", "--selector", selector(NFS_SERVER))
-            with NfsClient(pod["status"]["podIP"]) as nfs:
-                export = nfs.look_up(folder_of(pod))
-                nfs.create(nfs.make_folder(export, "folder"), "file")
-                assert nfs.attributes(export).owner == str(USER)
-            program.configure(sharedVolume_user=str(USER + 1))
-            program.up()
-            (pod,) = lab.get("pods", "--namespace", "directory", "--selector", selector(NFS_SERVER))
-            with NfsClient(pod["status"]["podIP"]) as nfs:
-                export = nfs.look_up(folder_of(pod))
-                folder = nfs.look_up("folder", start=export)
-                files = (export, folder, nfs.look_up("file", start=folder))
-                assert {nfs.attributes(each).owner for each in files} == {str(USER + 1)}
-            program.destroy()
+        said = on_directory.failing_up()
+        assert re.search(r"its volume is the directory /\S+ of a file system, which clients could then reach", said)
+        on_directory.paste(commands_of(said, "allowDirectory"))
+        on_directory.up()
+        (pod,) = lab.get("pods", "--namespace", "directory", "--selector", selector(NFS_SERVER))
+        with NfsClient(pod["status"]["podIP"]) as nfs:
+            export = nfs.look_up(folder_of(pod))
+            nfs.create(nfs.make_folder(export, "folder"), "file")
+            assert nfs.attributes(export).owner == str(USER)
+        on_directory.configure(sharedVolume_user=str(USER + 1))
+        on_directory.up()
+        (pod,) = lab.get("pods", "--namespace", "directory", "--selector", selector(NFS_SERVER))
+        with NfsClient(pod["status"]["podIP"]) as nfs:
+            export = nfs.look_up(folder_of(pod))
+            folder = nfs.look_up("folder", start=export)
+            files = (export, folder, nfs.look_up("file", start=folder))
+            assert {nfs.attributes(each).owner for each in files} == {str(USER + 1)}
 
 
 @pytest.fixture(scope="module")
