@@ -127,8 +127,8 @@ def test_what_a_node_gets_done_at_a_later_try_is_no_failure(lab: Lab) -> None:
     """A warning stays when the next try succeeds, after 15 seconds, and while the pod then starts."""
     namespace = "ready-late"
     manifests = manifests_of(settings_for(lab, namespace))
-    for container in manifests["deployment"]["spec"]["template"]["spec"]["containers"]:
-        container["readinessProbe"]["initialDelaySeconds"] = 20  # until long after a warning would be reported
+    container = manifests["deployment"]["spec"]["template"]["spec"]["containers"][1]
+    container["readinessProbe"]["initialDelaySeconds"] = 20  # until long after a warning would be reported
     lab.kubectl("create", "namespace", namespace)
 
     def apply(*names: str) -> None:
